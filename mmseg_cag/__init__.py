@@ -1,0 +1,11 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Unsupervised domain adaptation for mmsegmentation by category anchors.
+
+Importing the package registers its classes in mmseg's registries; a config
+does so by ``custom_imports = dict(imports=['mmseg_cag'])``.
+"""
+
+from mmseg_cag import datasets, engine, models
+
+__version__ = '0.1.0'
+__all__ = ['datasets', 'engine', 'models', '__version__']

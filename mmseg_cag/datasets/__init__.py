@@ -1,0 +1,14 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .gta import GTADataset
+from .load_label_ids import LoadLabelIds
+from .synthia import SYNTHIADataset
+from .uda_dataset import UDADataset
+from .uda_sampler import UDASampler
+
+__all__ = [
+    'GTADataset',
+    'LoadLabelIds',
+    'SYNTHIADataset',
+    'UDADataset',
+    'UDASampler',
+]

@@ -1,0 +1,418 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Samples a street: what stands where, as plain data, nothing is drawn.
+
+The camera stands at x = 0 in its own lane and looks along z; metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .styles import Colour, Paint, Streets, TownStyle
+from .view import View
+
+FAR = 90.0  # the street ends here
+LEFT, RIGHT = -1, 1
+ALONG, TOWARDS = 0.0, np.pi  # headings: away from the camera, towards it
+
+# Length, width and height in metres of what needs room or throws a shadow.
+EXTENTS = {
+    'car': (4.4, 1.8, 1.4),
+    'truck': (8.2, 2.5, 3.3),
+    'bus': (11.0, 2.6, 3.1),
+    'train': (24.0, 2.7, 3.5),
+    'motorcycle': (2.1, 0.7, 1.3),
+    'moto_rider': (2.1, 0.7, 1.7),
+    'bicycle': (1.8, 0.5, 1.0),
+    'bike_rider': (1.8, 0.5, 1.8),
+    'person': (0.5, 0.5, 1.75),
+    'round': (4.0, 4.0, 6.0),
+    'tall': (2.6, 2.6, 9.0),
+    'conifer': (3.0, 3.0, 7.0),
+    'palm': (2.4, 2.4, 8.0),
+    'bush': (1.6, 1.6, 1.2),
+    'lamp': (0.2, 0.2, 7.0),
+    'traffic_light': (0.3, 0.3, 4.0),
+    'sign': (0.2, 0.2, 2.8),
+    'bollard': (0.2, 0.2, 1.0),
+    'fence': (3.0, 0.1, 1.4),
+    'wall': (3.0, 0.3, 1.3),
+    'hedge': (3.0, 0.8, 1.2),
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the street: distances from the camera's lane."""
+
+    sign: int
+    kerb: float
+    path: float  # inner edge of the sidewalk, behind a strip of grass
+    walk: float  # outer edge of the sidewalk
+    front: float  # line of the facades
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A piece of ground behind the sidewalk, from depth `near` to `far`."""
+
+    side: Side
+    near: float
+    far: float
+    kind: str  # 'building', 'park' or 'gap' (a side street)
+    storeys: int
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object standing at (x, z), its length turned to `heading`."""
+
+    kind: str
+    x: float
+    z: float
+    heading: float = ALONG
+    scale: float = 1.0
+    colour: Colour = (0, 0, 0)
+    variant: int = 0
+
+    @cached_property
+    def extent(self) -> np.ndarray:
+        """Length, width and height in metres."""
+        return self.scale * np.array(EXTENTS[self.kind])
+
+    @cached_property
+    def footprint(self) -> np.ndarray:
+        """Ground corners (4, 2) as (x, z)."""
+        length, width, _ = self.extent / 2
+        forward = np.array((np.sin(self.heading), np.cos(self.heading)))
+        right = np.array((forward[1], -forward[0]))
+        signs = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
+        sides = np.stack((length * forward, width * right))
+        return np.array((self.x, self.z)) + signs @ sides
+
+    @cached_property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Ground rectangle: lowest x, lowest z, highest x, highest z."""
+        corners = self.footprint
+        return (*corners.min(0).tolist(), *corners.max(0).tolist())
+
+    @property
+    def near(self) -> float:
+        """Depth of the point next to the camera; orders the painting."""
+        return self.bounds[1]
+
+    def collides(self, other: Thing, gap: float = 0.25) -> bool:
+        """Whether less than a gap in metres separates the two."""
+        left, low, right, high = self.bounds
+        x0, z0, x1, z1 = other.bounds
+        return (
+            left - gap < x1
+            and x0 < right + gap
+            and low - gap < z1
+            and z0 < high + gap
+        )
+
+
+@dataclass
+class Scene:
+    """A sampled street."""
+
+    view: View
+    sides: tuple[Side, Side]
+    lane: float
+    plots: list[Plot] = field(default_factory=list)
+    things: list[Thing] = field(default_factory=list)
+    crossing: float | None = None  # depth of the zebra crossing
+    rails: float | None = None  # x of the middle of the tracks
+    shadow: tuple[float, float] = (0.0, 0.0)  # ground offset per metre
+
+
+class Sampler:
+    """Draws one scene in the manner of a town."""
+
+    def __init__(self, style: TownStyle, rng: np.random.Generator) -> None:
+        self.streets: Streets = style.streets
+        self.paint: Paint = style.paint
+        self.style = style
+        self.rng = rng
+
+    def sample(self) -> Scene:
+        """A street with all that stands on it."""
+        scene = self._street()
+        for side in scene.sides:
+            self._plots(scene, side)
+            self._barrier(scene, side)
+        self._large_vehicles(scene)
+        self._riders(scene)
+        self._cars(scene)
+        for side in scene.sides:
+            self._trees(scene, side)
+            self._furniture(scene, side)
+            self._sidewalk_life(scene, side)
+        self._walkers(scene)
+        return scene
+
+    def _uniform(self, span: tuple[float, float]) -> float:
+        return float(self.rng.uniform(*span))
+
+    def _chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def _pick(self, choices: tuple) -> tuple:
+        return choices[self.rng.integers(len(choices))]
+
+    def _street(self) -> Scene:
+        rng, streets = self.rng, self.streets
+        view = View(
+            self._uniform(streets.focal),
+            self._uniform(streets.horizon),
+            self._uniform(streets.centre),
+            self._uniform(streets.camera_height),
+        )
+        lane = self._uniform(streets.lane)
+        oncoming = rng.integers(*streets.lanes_left, endpoint=True)
+        kerbs = (
+            lane * (0.5 + oncoming) + 2.1 * self._chance(0.7),
+            lane * 0.5 + 2.1 * self._chance(0.6) + 0.3,
+        )
+        sides = tuple(
+            self._side(sign, kerb)
+            for sign, kerb in zip((LEFT, RIGHT), kerbs, strict=True)
+        )
+        angle = rng.uniform(0, 2 * np.pi)
+        length = self._uniform(self.style.light.shadow_length)
+        return Scene(
+            view,
+            sides,
+            lane,
+            crossing=rng.uniform(9, 26) if self._chance(0.4) else None,
+            shadow=(length * np.cos(angle), length * np.sin(angle)),
+        )
+
+    def _side(self, sign: int, kerb: float) -> Side:
+        lawn = self.rng.uniform(1.2, 2.5) * self._chance(self.streets.lawn)
+        path = kerb + lawn
+        walk = path + self._uniform(self.streets.walk)
+        verge = self.rng.uniform(1.5, 5) * self._chance(self.streets.verge)
+        return Side(sign, kerb, path, walk, walk + verge)
+
+    def _plots(self, scene: Scene, side: Side) -> None:
+        near = self.rng.uniform(-6, 0)
+        while near < FAR:
+            is_open = self._chance(self.streets.open_plot)
+            kind = 'building'
+            if is_open:
+                kind = 'gap' if self._chance(0.25) else 'park'
+            far = near + self.rng.uniform(8, 18)
+            storeys = self.rng.integers(*self.streets.storeys, endpoint=True)
+            plot = Plot(
+                side, near, far, kind, storeys, self._pick(self.paint.facades)
+            )
+            scene.plots.append(plot)
+            if kind == 'park':
+                self._park(scene, plot)
+            near = far
+
+    def _park(self, scene: Scene, plot: Plot) -> None:
+        rng, side = self.rng, plot.side
+        for _ in range(rng.integers(2, 6)):
+            x = side.sign * (side.front + rng.uniform(2, 10))
+            z = rng.uniform(plot.near, plot.far)
+            kind = self._pick((*self.streets.tree_kinds, 'bush'))
+            self._add(scene, kind, x, z, scale=rng.uniform(0.8, 1.3))
+        kind = rng.choice(
+            ('fence', 'wall', 'hedge', ''), p=(0.4, 0.3, 0.2, 0.1)
+        )
+        if kind:
+            self._strip(
+                scene, kind, side.sign * side.front, plot.near, plot.far
+            )
+
+    def _barrier(self, scene: Scene, side: Side) -> None:
+        if not self._chance(self.streets.barrier):
+            return
+        kind = self.rng.choice(('fence', 'wall'), p=(0.5, 0.5))
+        near = self.rng.uniform(4, 14)
+        at_kerb = kind == 'fence' and self._chance(0.6)
+        x = side.kerb + 0.35 if at_kerb else side.walk - 0.2
+        far = near + self.rng.uniform(9, 30)
+        self._strip(scene, kind, side.sign * x, near, far)
+
+    def _strip(
+        self, scene: Scene, kind: str, x: float, near: float, far: float
+    ) -> None:
+        """A row of segments, so that it sorts well against other things."""
+        colours = {'fence': self.paint.fences, 'wall': self.paint.walls}
+        colour = self._pick(colours.get(kind, self.paint.leaves))
+        length = EXTENTS[kind][0]
+        variant = int(self.rng.integers(8))
+        for z in np.arange(max(near, 3) + length / 2, far, length):
+            scene.things.append(
+                Thing(kind, x, float(z), colour=colour, variant=variant)
+            )
+
+    def _add(
+        self, scene: Scene, kind: str, x: float, z: float, **more: Any
+    ) -> bool:
+        """Places a thing if nothing stands there yet and it is in sight."""
+        more.setdefault('variant', int(self.rng.integers(1 << 16)))
+        thing = Thing(kind, float(x), float(z), **more)
+        if thing.near < 4 or thing.near > FAR:
+            return False
+        # Trees may stand in fences and beside cars: their crowns are high.
+        if any(
+            other.kind not in self.streets.tree_kinds and thing.collides(other)
+            for other in scene.things
+        ):
+            return False
+        scene.things.append(thing)
+        return True
+
+    def _lane(self, scene: Scene, heading: float) -> float:
+        """The x of a lane whose traffic drives towards `heading`."""
+        if heading == ALONG:
+            return self.rng.uniform(-0.2, 0.2)
+        count = max(1, round(scene.sides[0].kerb / scene.lane - 0.7))
+        return -scene.lane * self.rng.integers(1, count, endpoint=True)
+
+    def _heading(self) -> float:
+        return ALONG if self._chance(0.4) else TOWARDS
+
+    def _large_vehicles(self, scene: Scene) -> None:
+        rng = self.rng
+        if self._chance(0.14):
+            x = self._lane(scene, TOWARDS)
+            scene.rails = x
+            z = rng.uniform(20, 36)
+            self._coloured(scene, 'train', x, z, self._heading())
+        elif self._chance(0.08):
+            scene.rails = self._lane(scene, TOWARDS)
+        for kind, share in (('bus', 0.2), ('truck', 0.17)):
+            if not self._chance(share):
+                continue
+            heading = self._heading()
+            half = EXTENTS[kind][0] / 2
+            z = half + rng.uniform(8, 24)
+            self._coloured(scene, kind, self._lane(scene, heading), z, heading)
+
+    def _coloured(
+        self, scene: Scene, kind: str, x: float, z: float, heading: float
+    ) -> bool:
+        ranges = {
+            'car': self.paint.cars,
+            'truck': self.paint.trucks,
+            'bus': self.paint.buses,
+            'train': self.paint.trains,
+        }
+        colour = self._pick(ranges.get(kind, self.paint.cars))
+        scale = self.rng.uniform(0.95, 1.06)
+        return self._add(
+            scene, kind, x, z, heading=heading, colour=colour, scale=scale
+        )
+
+    def _riders(self, scene: Scene) -> None:
+        rng = self.rng
+        for kind, share in (('bike_rider', 0.42), ('moto_rider', 0.28)):
+            if not self._chance(share):
+                continue
+            z = rng.uniform(6.5, 18)
+            if self._chance(0.45):
+                turn = rng.uniform(-0.4, 0.4)
+                heading = rng.choice((-1, 1)) * np.pi / 2 + turn
+                x = rng.uniform(-scene.sides[0].kerb, scene.sides[1].kerb)
+            else:
+                heading = self._heading()
+                side = scene.sides[1 if heading == ALONG else 0]
+                x = side.sign * (side.kerb - rng.uniform(0.6, 2.4))
+            self._coloured(scene, kind, x, z, heading)
+
+    def _cars(self, scene: Scene) -> None:
+        rng = self.rng
+        for _ in range(round(self._uniform(self.streets.traffic))):
+            heading = self._heading()
+            z = rng.uniform(9, 60)
+            self._coloured(
+                scene, 'car', self._lane(scene, heading), z, heading
+            )
+        if self._chance(0.12):
+            heading = rng.choice((-1, 1)) * np.pi / 2
+            self._coloured(
+                scene, 'car', rng.uniform(-8, 8), rng.uniform(12, 30), heading
+            )
+        for side in scene.sides:
+            if side.kerb % scene.lane < 0.5:  # no parking lane here
+                continue
+            heading = ALONG if side.sign == RIGHT else TOWARDS
+            for z in np.arange(rng.uniform(6, 11), 60, 5.6):
+                if self._chance(self.streets.parked):
+                    x = side.sign * (side.kerb - 1.05)
+                    self._coloured(scene, 'car', x, z, heading)
+
+    def _trees(self, scene: Scene, side: Side) -> None:
+        if not self._chance(self.streets.trees):
+            return
+        rng = self.rng
+        kind = self._pick(self.streets.tree_kinds)
+        x = side.kerb + 0.8
+        if side.front - side.walk > 1.5:
+            x = (side.front + side.walk) / 2
+        z = rng.uniform(6, 14)
+        while z < FAR:
+            size = rng.uniform(0.75, 1.2)
+            self._add(scene, kind, side.sign * x, z, scale=size)
+            z += self._uniform(self.streets.tree_gap)
+
+    def _furniture(self, scene: Scene, side: Side) -> None:
+        rng, x = self.rng, side.sign * (side.kerb + 0.45)
+        pole = self._pick(self.paint.poles)
+        if scene.crossing and self._chance(0.75):
+            self._add(
+                scene, 'traffic_light', x, scene.crossing + 0.8, colour=pole
+            )
+        elif self._chance(0.2):
+            z = rng.uniform(9, 24)
+            self._add(scene, 'traffic_light', x, z, colour=pole)
+        for _ in range(rng.integers(1, 4)):
+            z = rng.uniform(8, 34)
+            self._add(scene, 'sign', x, z, colour=pole)
+        if self._chance(0.7):
+            for z in np.arange(rng.uniform(8, 20), 70, rng.uniform(14, 22)):
+                self._add(scene, 'lamp', x, z, colour=pole)
+        if self._chance(0.2):
+            for z in np.arange(rng.uniform(7, 12), 24, 2.0):
+                self._add(scene, 'bollard', x, z, colour=pole)
+
+    def _sidewalk_life(self, scene: Scene, side: Side) -> None:
+        rng = self.rng
+        for kind, share in (('bicycle', 0.3), ('motorcycle', 0.16)):
+            if not self._chance(share):
+                continue
+            start = rng.uniform(7, 18)
+            for step in range(rng.integers(1, 4)):
+                x = side.sign * (side.path + rng.uniform(0.7, 1.2))
+                heading = rng.choice((-1, 1)) * np.pi / 2
+                heading += rng.uniform(-0.3, 0.3)
+                self._coloured(scene, kind, x, start + 1.2 * step, heading)
+        if side.front - side.walk > 1:
+            for _ in range(rng.integers(0, 4)):
+                x = side.sign * (side.front - 0.6)
+                self._add(scene, 'bush', x, rng.uniform(10, 50))
+
+    def _walkers(self, scene: Scene) -> None:
+        rng = self.rng
+        for _ in range(round(self._uniform(self.streets.walkers))):
+            side = scene.sides[rng.integers(2)]
+            x = side.sign * rng.uniform(side.path + 0.4, side.walk - 0.3)
+            z = rng.uniform(7, 34)
+            if scene.crossing and self._chance(0.3):
+                x = rng.uniform(-scene.sides[0].kerb, scene.sides[1].kerb)
+                z = scene.crossing + rng.uniform(0.5, 2.5)
+            scale = rng.uniform(0.9, 1.08)
+            if self._chance(0.12):
+                scale *= 0.68  # a child
+            self._add(scene, 'person', x, z, scale=scale)

@@ -1,0 +1,106 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from mmseg.registry import DATASETS
+from torch.utils.data import Dataset
+
+
+@DATASETS.register_module()
+class UDADataset(Dataset):
+    """A labelled source data set and an unlabelled target data set.
+
+    An item is ``{'inputs': {'source': image, 'target': image},
+    'data_samples': {same}}``, images uint8 (3, H, W), which mmengine's
+    ``pseudo_collate`` turns into lists by domain. The target's pipeline has
+    no step that loads labels; a target sample with a label is refused.
+
+    Args:
+        source: Config of the labelled data set, of any mmseg class.
+        target: Config of the unlabelled data set, of any mmseg class.
+
+    Raises:
+        ValueError: A domain is missing or empty, or the classes differ.
+    """
+
+    def __init__(self, source: dict, target: dict) -> None:
+        self.source = self._build('source', source)
+        self.target = self._build('target', target)
+        classes = [d.metainfo['classes'] for d in (self.source, self.target)]
+        if list(classes[0]) != list(classes[1]):
+            raise ValueError(
+                'UDADataset: source and target must have the same classes, '
+                f'got {classes[0]} and {classes[1]}'
+            )
+
+    @staticmethod
+    def _build(domain: str, cfg: dict | None) -> Dataset:
+        if not cfg:
+            raise ValueError(
+                f'UDADataset: train_dataloader.dataset.{domain} is missing, '
+                'expected the config of a data set'
+            )
+        dataset = DATASETS.build(cfg)
+        if len(dataset) == 0:
+            folder = cfg.get('data_prefix', {}).get('img_path', '')
+            raise ValueError(
+                f'UDADataset: the {domain} has no image under '
+                f'{cfg.get("data_root", "")}/{folder}, expected files '
+                f'*{dataset.img_suffix}'
+            )
+        return dataset
+
+    @property
+    def metainfo(self) -> dict:
+        """Classes and palette, which both domains share."""
+        return self.target.metainfo
+
+    def __len__(self) -> int:
+        """Source images: the sampler draws the target by itself."""
+        return len(self.source)
+
+    def __getitem__(self, item: tuple[tuple[int, int], int, int]) -> dict:
+        """Load one pair.
+
+        Args:
+            item: (key, source index, target index), as `UDASampler` yields
+                it; random transforms are a function of the key alone.
+
+        Raises:
+            ValueError: The target's pipeline loads labels.
+        """
+        key, source_index, target_index = item
+        with seeded_transforms(key):
+            source = self.source[source_index]
+            target = self.target[target_index]
+        if 'gt_sem_seg' in target['data_samples']:
+            raise ValueError(
+                'UDADataset: the pipeline of the target loads labels, '
+                'expected one without LoadLabelIds or LoadAnnotations'
+            )
+        return {
+            key: {'source': source[key], 'target': target[key]}
+            for key in ('inputs', 'data_samples')
+        }
+
+
+@contextmanager
+def seeded_transforms(key: tuple[int, int]) -> Iterator[None]:
+    """Make random transforms a function of the key alone.
+
+    The process's own generators are left as they were, so that the number of
+    workers changes neither the data nor the model's randomness.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    words = np.random.SeedSequence(key).generate_state(2)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

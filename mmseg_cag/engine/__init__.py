@@ -1,0 +1,20 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .anchor_hook import AnchorHook
+from .channels_last_hook import ChannelsLastHook
+from .check_data_hook import CheckDataHook
+from .cpu_distributed import CPUDistributedDataParallel
+from .labeler_hook import LabelerHook
+from .stage_hook import StageHook
+from .stagewise_poly import StagewisePolyLR
+from .step_seed_hook import StepSeedHook
+
+__all__ = [
+    'AnchorHook',
+    'CPUDistributedDataParallel',
+    'ChannelsLastHook',
+    'CheckDataHook',
+    'LabelerHook',
+    'StageHook',
+    'StagewisePolyLR',
+    'StepSeedHook',
+]

@@ -1,0 +1,36 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
+    """Polynomial decay of the learning rate that starts afresh each stage.
+
+    At iteration i the factor is (1 - (i mod S) / S) ** power.
+
+    Args:
+        optimizer: The (wrapped) optimizer.
+        stage_iters: Iterations S of a stage.
+        power: Exponent of the decay.
+        **kwargs: Those of mmengine's schedulers.
+    """
+
+    def __init__(
+        self,
+        optimizer: object,
+        stage_iters: int,
+        power: float = 0.9,
+        **kwargs,
+    ) -> None:
+        self.stage_iters = stage_iters
+        self.power = power
+        super().__init__(optimizer, **{**kwargs, 'by_epoch': False})
+
+    def _get_value(self) -> list[float]:
+        progress = (self.last_step % self.stage_iters) / self.stage_iters
+        factor = (1 - progress) ** self.power
+        return [base * factor for base in self.base_values]

@@ -1,0 +1,52 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import Tensor
+
+
+def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
+    """Build a runner that tests a checkpoint.
+
+    Args:
+        cfg: The config that the checkpoint was trained by.
+        checkpoint: Its weights.
+        folder: Where the log goes.
+    """
+    cfg = cfg.copy()
+    cfg.work_dir = str(folder)
+    cfg.load_from = str(checkpoint)
+    cfg.resume = False
+    cfg.experiment_name = '_'.join(checkpoint.parts[-3:])
+    cfg.launcher = 'none'
+    return Runner.from_cfg(cfg)
+
+
+def evaluate(cfg: Config, checkpoint: Path, folder: Path) -> float:
+    """Compute a checkpoint's mIoU in percent over the config's test set."""
+    return float(build_runner(cfg, checkpoint, folder).test()['mIoU'])
+
+
+def predict(runner: Runner, indices: list[int]) -> list[Tensor]:
+    """Predict samples of the test set.
+
+    Args:
+        runner: As `build_runner` makes it.
+        indices: Which samples.
+
+    Returns:
+        A class map (H, W) int64 for each.
+    """
+    runner.load_or_resume()
+    runner.model.eval()
+    dataset = runner.test_dataloader.dataset
+    maps = []
+    for index in indices:
+        sample = dataset[index]
+        batch = {key: [value] for key, value in sample.items()}
+        [result] = runner.model.test_step(batch)
+        maps.append(result.pred_sem_seg.data.squeeze(0).cpu())
+    return maps

@@ -1,0 +1,5 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .ceil_resnet import CeilResNet
+from .efficientnet_lite import EfficientNetLite
+
+__all__ = ['CeilResNet', 'EfficientNetLite']

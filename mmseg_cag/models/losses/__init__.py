@@ -1,0 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .anchor_distance_loss import AnchorDistanceLoss
+
+__all__ = ['AnchorDistanceLoss']

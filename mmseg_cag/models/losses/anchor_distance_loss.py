@@ -1,0 +1,113 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_cag.models.anchors import AnchorBank, class_sums
+
+# legend: N images, K classes, C feature channels, h w feature map
+
+
+@MODELS.register_module()
+class AnchorDistanceLoss(nn.Module):
+    """Distance of features to the anchor of their class, in one domain.
+
+    ``level='pixel'`` is the paper's: the mean Euclidean distance of labelled
+    pixels to their anchor. ``level='centroid'`` is the release's: smooth-L1
+    between each image's class mean, over pixels whose label is also the
+    prediction, and the anchor; see `_centroid_loss`.
+
+    Args:
+        level: ``pixel`` or ``centroid``.
+        min_pixels: Pixels a class needs in an image (``centroid`` only).
+        scale: Constant factor as released (``centroid`` only).
+        limit: A class's loss is divided by 10 until it is not above this
+            (``centroid`` only).
+        loss_weight: Weight of the loss.
+        loss_name: Key of the loss in the log.
+
+    Raises:
+        ValueError: ``level`` is unknown.
+    """
+
+    def __init__(
+        self,
+        level: str = 'pixel',
+        min_pixels: int = 10,
+        scale: float = 10.0,
+        limit: float = 5.0,
+        loss_weight: float = 0.7,
+        loss_name: str = 'loss_anchor',
+    ) -> None:
+        super().__init__()
+        if level not in ('pixel', 'centroid'):
+            raise ValueError(
+                f'AnchorDistanceLoss: level={level!r}, expected '
+                "'pixel' or 'centroid'"
+            )
+        self.level = level
+        self.min_pixels = min_pixels
+        self.scale = scale
+        self.limit = limit
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(
+        self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Compute the weighted loss of one domain.
+
+        Args:
+            bank: The anchors.
+            feat: The student's features (N, C, h, w).
+            logits: The student's class scores (N, K, h, w).
+            labels: Labels (N, h, w) int64; values that are no class, or a
+                class without an anchor, count for nothing.
+
+        Returns:
+            Scalar; zero with zero gradients where no pixel counts.
+        """
+        known = F.pad(bank.counts > 0, (0, 1))  # and False for no class
+        is_class = (labels >= 0) & (labels < len(bank.counts))
+        labels = labels.where(known[labels.where(is_class, -1)], -1)
+        if self.level == 'pixel':
+            loss = self._pixel_loss(bank, feat, labels)
+        else:
+            loss = self._centroid_loss(bank, feat, logits, labels)
+        return self.loss_weight * loss
+
+    def _pixel_loss(
+        self, bank: AnchorBank, feat: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Average |f - a_y| over labelled pixels (poster, distance loss)."""
+        squares = bank.squared_distances(feat)
+        mask = labels >= 0
+        own = squares.gather(1, labels.clamp(min=0).unsqueeze(1)).squeeze(1)
+        # The root's slope is infinite at zero, so zero is kept from it.
+        tiny = torch.finfo(own.dtype).tiny
+        distance = own.clamp(min=tiny).sqrt().where(mask, 0)
+        return distance.sum() / mask.sum().clamp(min=1)
+
+    def _centroid_loss(
+        self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Average smooth-L1 of class means to anchors (as released)."""
+        correct = labels.where(logits.argmax(1) == labels, -1)
+        sums, counts = class_sums(feat, correct, len(bank.anchors))
+        used = counts >= self.min_pixels
+        means = sums / counts.clamp(min=1).unsqueeze(2)
+        # Backward, each pixel of a mean gets 2 / hw of the mean's gradient,
+        # so that a class weighs by its area (the release's pooling).
+        share = (2 * counts / feat[0, 0].numel()).unsqueeze(2)
+        means = means * share + (means * (1 - share)).detach()
+        anchors = bank.anchors.to(means.dtype).expand_as(means)
+        losses = F.smooth_l1_loss(means, anchors, reduction='none').mean(2)
+        losses = (losses / self._excess(losses.detach())).where(used, 0)
+        return self.scale * losses.sum() / used.sum().clamp(min=1)
+
+    def _excess(self, losses: Tensor) -> Tensor:
+        """Find the power of ten that brings each loss down to the limit."""
+        return 10 ** (losses / self.limit).log10().ceil().clamp(min=0)

@@ -1,0 +1,185 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+
+import torch
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
+from torch import Tensor, nn
+
+from mmseg_cag.models.centroids import Centroids
+
+from .uda import UDASegmentor, View, forward_view, gt_labels, resize_labels
+
+# legend: N images, K classes, C feature channels, H W image, h w feature map
+
+
+@MODELS.register_module()
+class CAGSegmentor(UDASegmentor):
+    """Category anchor-guided domain adaptation (CAG-UDA, NeurIPS 2019).
+
+    A frozen labeler, the student as it was when the stage began, labels
+    target pixels by the nearest category anchor; the student learns from
+    cross entropy on both domains and is drawn to the anchors in both.
+
+    .. code:: text
+
+       adapt_loss()
+         label_target()    labeler -> AnchorBank -> PseudoLabelHead
+         target_loss()     CE on the pseudo labels
+         anchor_loss       distance to the anchors, source and target
+
+    Hooks call `start_stage` (student -> labeler), then `collect_centroids`
+    for each source batch and `store_anchors`.
+
+    Args:
+        anchor_bank: Config of the anchors; ``num_classes`` and ``channels``
+            are those of the decode head.
+        pseudo_label_head: Config of the pseudo labels.
+        pseudo_label_loss: Config of the cross entropy on pseudo labels.
+        anchor_loss: Config of the distance loss; None trains without.
+        **kwargs: Those of mmseg's `EncoderDecoder`.
+    """
+
+    def __init__(
+        self,
+        anchor_bank: dict,
+        pseudo_label_head: dict,
+        pseudo_label_loss: dict,
+        anchor_loss: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        classifier = self.decode_head.conv_seg
+        sizes = dict(num_classes=classifier.out_channels)
+        self.anchor_bank = MODELS.build(
+            {**anchor_bank, **sizes, 'channels': classifier.in_channels}
+        )
+        self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
+        self.pseudo_label_loss = MODELS.build(pseudo_label_loss)
+        self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
+        # A plain container: init_weights must not reach the labeler.
+        self.labeler = nn.ModuleDict(
+            copy.deepcopy(self.student_parts())
+        )
+        self.labeler.requires_grad_(False)
+        self.register_buffer('stage', torch.tensor(0))
+        self.register_load_state_dict_pre_hook(_complete_state_dict)
+        self.train()
+
+    def train(self, mode: bool = True) -> CAGSegmentor:
+        """Set the student's mode; the labeler stays in evaluation mode."""
+        super().train(mode)
+        self.labeler.eval()
+        return self
+
+    def adapt_loss(
+        self, source: View, labels: Tensor, target: View, images: Tensor
+    ) -> dict[str, Tensor]:
+        """Compute CE on pseudo labels and the distance losses."""
+        pseudo_labels = self.label_target(images)
+        losses = add_prefix(self.target_loss(target, pseudo_labels), 'target')
+        if self.anchor_loss is not None:
+            name = self.anchor_loss.loss_name
+            labels = resize_labels(labels, source.feat)
+            losses[f'source.{name}'] = self.anchor_loss(
+                self.anchor_bank, *source, labels
+            )
+            losses[f'target.{name}'] = self.anchor_loss(
+                self.anchor_bank, *target, pseudo_labels['anchor']
+            )
+        return losses
+
+    @torch.no_grad()
+    def label_target(self, images: Tensor) -> dict[str, Tensor]:
+        """Label target images (N, 3, H, W) by the frozen labeler.
+
+        Returns:
+            Label maps (N, h, w) int64 by kind, of the kinds in use.
+        """
+        view = self._labeler_view(images)
+        head = self.pseudo_label_head
+        labels = {}
+        if 'anchor' in head.by or self.anchor_loss is not None:
+            distances = self.anchor_bank.distances(view.feat)
+            labels['anchor'] = head.by_anchor(distances)
+        if 'probability' in head.by:
+            labels['probability'] = head.by_probability(view.logits)
+        return labels
+
+    def target_loss(
+        self, target: View, pseudo_labels: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Average the cross entropy over the kinds of pseudo labels.
+
+        Computed at the size of the logits (as released). Beside it stands
+        the share of labelled pixels of each kind, for the log.
+        """
+        head = self.pseudo_label_head
+        losses = {}
+        for kind in head.by:
+            labels = pseudo_labels[kind]
+            losses[f'loss_ce_{kind}'] = self.pseudo_label_loss(
+                target.logits, labels, ignore_index=head.ignore_index
+            ) / len(head.by)
+            losses[f'active_{kind}'] = (
+                (labels != head.ignore_index).float().mean()
+            )
+        return losses
+
+    @torch.no_grad()
+    def start_stage(self, stage: int) -> None:
+        """Copy the student into the labeler and note the stage's number."""
+        for name, part in self.student_parts().items():
+            self.labeler[name].load_state_dict(part.state_dict())
+        self.stage.fill_(stage)
+
+    @torch.no_grad()
+    def collect_centroids(
+        self,
+        centroids: Centroids,
+        images: Tensor,
+        data_samples: list[SegDataSample],
+    ) -> None:
+        """Add a labelled source batch to the running class means.
+
+        Args:
+            centroids: The running means, changed in place.
+            images: Source images (N, 3, H, W) float32.
+            data_samples: Their samples, with labels.
+        """
+        view = self._labeler_view(images)
+        labels = resize_labels(gt_labels(data_samples), view.feat)
+        self.anchor_bank.accumulate(centroids, *view, labels)
+
+    def _labeler_view(self, images: Tensor) -> View:
+        parts = self.labeler
+        neck = parts['neck'] if 'neck' in parts else None
+        return forward_view(
+            parts['backbone'], neck, parts['decode_head'], images
+        )
+
+    def student_parts(self) -> dict[str, nn.Module]:
+        """The modules that make a prediction, by name."""
+        names = ['backbone', 'decode_head'] + ['neck'] * self.with_neck
+        return {name: getattr(self, name) for name in names}
+
+
+def _complete_state_dict(
+    module: CAGSegmentor, state_dict: dict, prefix: str, *_: object
+) -> None:
+    """Fill in what the checkpoint of a stock segmentor lacks.
+
+    Its labeler is that segmentor itself; anchors, margin and stage stay as
+    they are. What the student lacks is still reported as missing.
+    """
+    own = module.state_dict(prefix=prefix)
+    for key in own.keys() - state_dict.keys():
+        part = key.removeprefix(prefix).split('.')[0]
+        if part == 'labeler':
+            twin = key.replace('labeler.', '', 1)
+            state_dict[key] = state_dict.get(twin, own[key])
+        elif part not in module.student_parts():
+            state_dict[key] = own[key]

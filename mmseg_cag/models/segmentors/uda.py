@@ -1,0 +1,133 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
+from torch import Tensor, nn
+
+# legend: N images, K classes, C feature channels, H W image, h w feature map
+
+
+class View(NamedTuple):
+    """What a network sees of a batch.
+
+    Attributes:
+        feat: The classifier's input (N, C, h, w), f_D of the paper.
+        logits: Class scores (N, K, h, w).
+    """
+
+    feat: Tensor
+    logits: Tensor
+
+
+class UDASegmentor(EncoderDecoder):
+    """A stock segmentor that also learns from unlabelled target images.
+
+    The student *is* the segmentor, so keys of checkpoints are those of mmseg
+    and prediction is untouched. A method overrides `adapt_loss`:
+
+    .. code:: text
+
+       loss()
+         forward_view(source) -> source_loss()   CE, as mmseg's head has it
+         forward_view(target)
+         adapt_loss()                            what the method is about
+    """
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a step on both domains.
+
+        Args:
+            inputs: Images (N, 3, H, W) float32 of ``source`` and ``target``.
+            data_samples: N samples of each domain; the source's have labels.
+
+        Raises:
+            ValueError: The batch lacks a domain.
+        """
+        if not isinstance(inputs, dict):
+            raise ValueError(
+                f'{type(self).__name__}: expected batches of a source and a '
+                'target, set train_dataloader.dataset.type to UDADataset'
+            )
+        source = self.forward_view(inputs['source'])
+        losses = self.source_loss(source, data_samples['source'])
+        target = self.forward_view(inputs['target'])
+        labels = gt_labels(data_samples['source'])
+        losses.update(
+            self.adapt_loss(source, labels, target, inputs['target'])
+        )
+        return losses
+
+    def forward_view(self, images: Tensor) -> View:
+        """Run the student on images (N, 3, H, W)."""
+        neck = self.neck if self.with_neck else None
+        return forward_view(self.backbone, neck, self.decode_head, images)
+
+    def source_loss(
+        self, source: View, data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute the decode head's own losses at full resolution."""
+        losses = self.decode_head.loss_by_feat(source.logits, data_samples)
+        return add_prefix(losses, 'source')
+
+    @abstractmethod
+    def adapt_loss(
+        self, source: View, labels: Tensor, target: View, images: Tensor
+    ) -> dict[str, Tensor]:
+        """Compute what a method adds to the source's cross entropy.
+
+        Args:
+            source: The student's view of the source.
+            labels: Source labels (N, H, W) int64.
+            target: The student's view of the target.
+            images: Target images (N, 3, H, W) float32.
+        """
+
+
+def forward_view(
+    backbone: nn.Module,
+    neck: nn.Module | None,
+    decode_head: nn.Module,
+    images: Tensor,
+) -> View:
+    """Run a network and catch the features that its classifier gets.
+
+    They are the input of ``decode_head.conv_seg``, after the head's dropout:
+    that is where any head of mmseg has them.
+    """
+    caught = []
+    handle = decode_head.conv_seg.register_forward_pre_hook(
+        lambda _, inputs: caught.append(inputs[0])
+    )
+    try:
+        pyramid = backbone(images)
+        logits = decode_head(neck(pyramid) if neck else pyramid)
+    finally:
+        handle.remove()
+    return View(caught[0], logits)
+
+
+def gt_labels(data_samples: list[SegDataSample]) -> Tensor:
+    """Stack the labels of a batch to (N, H, W) int64."""
+    return torch.cat([sample.gt_sem_seg.data for sample in data_samples])
+
+
+def resize_labels(labels: Tensor, like: Tensor) -> Tensor:
+    """Take the labels (N, H, W) at the size of a map (N, ..., h, w).
+
+    Entry (i, j) is label (floor(i H / h), floor(j W / w)), as released.
+    """
+    resized = F.interpolate(
+        labels.unsqueeze(1).float(), like.shape[-2:], mode='nearest'
+    )
+    return resized.squeeze(1).long()

@@ -1,0 +1,49 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Packaging. mmsegmentation itself is no dependency: two families of packages
+provide it under the same import name, and neither may replace the other."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_requirements(path: str) -> list[str]:
+    """Read requirements, without comments."""
+    lines = (ROOT / path).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def read_version() -> str:
+    """Read the version that the package states."""
+    text = (ROOT / 'mmseg_cag' / '__init__.py').read_text()
+    return re.search(r"__version__ = '(.+)'", text).group(1)
+
+
+if find_spec('mmseg') is None:
+    print(
+        'mmseg_cag needs mmsegmentation 1.x: '
+        'pip install -r requirements/openmmlab.txt'
+    )
+
+setup(
+    name='mmseg_cag',
+    version=read_version(),
+    description='Unsupervised domain adaptation for mmsegmentation 1.x by '
+    'category anchors',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['mmseg_cag*']),
+    install_requires=read_requirements('requirements.txt'),
+    extras_require={
+        name: read_requirements(f'requirements/{name}.txt')
+        for name in ('openmmlab', 'minitown', 'tests')
+    },
+)

@@ -1,0 +1,20 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import pytest
+import torch
+from mmseg.utils import register_all_modules
+
+import mmseg_cag  # noqa: F401
+
+
+@pytest.fixture(autouse=True, scope='session')
+def registered() -> None:
+    """Make mmseg's registries the default, as a config does."""
+    register_all_modules(init_default_scope=True)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Give every test the same random numbers."""
+    torch.manual_seed(0)

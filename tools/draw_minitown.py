@@ -1,0 +1,92 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Draws the minitown data sets into a folder.
+
+Example:
+    python tools/draw_minitown.py data/minitown --sheet minitown.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.datasets.minitown.sheet import contact_sheet
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('root', type=Path, help='folder of the data sets')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(128, 256),
+        metavar=('H', 'W'),
+        help='height and width of the images',
+    )
+    for name, count, form in (
+        ('source', 600, 'GTA5'),
+        ('target', 600, 'Cityscapes train'),
+        ('val', 100, 'Cityscapes val'),
+        ('synthia', 100, 'SYNTHIA'),
+    ):
+        parser.add_argument(
+            f'--{name}',
+            type=int,
+            default=count,
+            help=f'images in the form of {form}',
+        )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--workers', type=int, help='number of processes')
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='replace a minitown drawn with other arguments',
+    )
+    parser.add_argument(
+        '--sheet', type=Path, help='write images and labels side by side here'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draws, and says whether there was anything to draw."""
+    args = parse_args()
+    columns = (
+        TextColumn('minitown'),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task('draw', total=None)
+        drawn = draw_minitown(
+            args.root,
+            size=tuple(args.size),
+            source=args.source,
+            target=args.target,
+            val=args.val,
+            synthia=args.synthia,
+            seed=args.seed,
+            workers=args.workers,
+            overwrite=args.force,
+            progress=lambda done, total: bar.update(
+                task, completed=done, total=total
+            ),
+        )
+    if drawn:
+        print(f'drawn into {args.root}')
+    else:
+        print(f'{args.root} is complete already')
+    if args.sheet:
+        sheet = contact_sheet(args.root)
+        if not cv2.imwrite(str(args.sheet), sheet[..., ::-1]):
+            raise SystemExit(f'{args.sheet} could not be written')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,30 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Turn an anchor file of the CAG release into a file of two tensors.
+
+python tools/model_converters/import_anchors.py category_anchors DST
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from mmseg_cag.models.category_anchors import read_category_anchors
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('src', help='the published file')
+    parser.add_argument('dst', help='the file of anchors and counts to write')
+    args = parser.parse_args()
+    try:
+        anchors, counts = read_category_anchors(args.src)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    torch.save({'anchors': anchors, 'counts': counts}, args.dst)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,31 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Turn a published checkpoint into one that mmseg's tools load.
+
+python tools/model_converters/import_checkpoint.py cag SRC DST
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from mmseg_cag.models.import_checkpoint import FORMATS, read_published
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('format', choices=FORMATS, help='who published it')
+    parser.add_argument('src', help='the published checkpoint')
+    parser.add_argument('dst', help='the file to write')
+    args = parser.parse_args()
+    try:
+        weights = read_published(args.src, args.format)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    torch.save({'meta': {}, 'state_dict': weights}, args.dst)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,130 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Adapt a network from one drawn town to another, and show what it gains.
+
+Draws the towns, trains on the source, runs CAG's stages, evaluates each on
+the target's validation set. ``tools/quickstart.sh`` installs and calls this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from mmcv import imread
+from rich.console import Console
+from rich.table import Table
+
+import mmseg_cag  # noqa: F401
+from mmseg_cag.experiments.evaluation import build_runner, evaluate, predict
+from mmseg_cag.experiments.minitown import Budget, MinitownRuns
+from mmseg_cag.experiments.picture import paint, save_comparison
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--seed', type=int, default=0, help='of training')
+    parser.add_argument('--data', type=Path, default='data/minitown')
+    parser.add_argument(
+        '--work-dir', type=Path, default='work_dirs/quickstart'
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        nargs=3,
+        default=Budget.images,
+        metavar=('SOURCE', 'TARGET', 'VAL'),
+    )
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=Budget.size, metavar=('H', 'W')
+    )
+    parser.add_argument('--supervised-iters', type=int)
+    parser.add_argument('--stage-iters', type=int)
+    return parser.parse_args()
+
+
+def evaluate_checkpoints(runs: MinitownRuns) -> dict[str, float]:
+    """Compute target mIoU of source-only and of CAG after each stage."""
+    folder = runs.folder / 'evaluation'
+    cfg = runs.supervised_config('source_only')
+    checkpoint = runs.checkpoints('source_only', cfg)[-1]
+    results = {'source_only': evaluate(cfg, checkpoint, folder)}
+    cfg = runs.stages_config('cag')
+    for stage, checkpoint in enumerate(runs.checkpoints('cag', cfg), start=1):
+        results[f'cag_stage{stage}'] = evaluate(cfg, checkpoint, folder)
+    return results
+
+
+def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
+    """Paint input, truth, source-only and CAG for evenly spread images."""
+    configs = {
+        'source_only': runs.supervised_config('source_only'),
+        'cag': runs.stages_config('cag'),
+    }
+    columns = []
+    for name, cfg in configs.items():
+        checkpoint = runs.checkpoints(name, cfg)[-1]
+        runner = build_runner(cfg, checkpoint, runs.folder / 'evaluation')
+        dataset = runner.test_dataloader.dataset
+        indices = np.linspace(0, len(dataset) - 1, count, dtype=int).tolist()
+        palette = dataset.metainfo['palette']
+        columns.append([paint(p, palette) for p in predict(runner, indices)])
+    samples = [dataset[index]['data_samples'] for index in indices]
+    images = [imread(s.img_path, channel_order='rgb') for s in samples]
+    truths = [paint(s.gt_sem_seg.data[0], palette) for s in samples]
+    rows = list(zip(images, truths, *columns, strict=True))
+    titles = ('Target image', 'Truth', 'Source only', 'CAG, last stage')
+    classes = dataset.metainfo['classes']
+    save_comparison(path, titles, rows, classes, palette)
+
+
+def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
+    """Print the results and what they cost."""
+    table = Table(title='Target mIoU over 19 classes, last checkpoints')
+    table.add_column('network')
+    table.add_column('mIoU, %', justify='right')
+    table.add_column('gain', justify='right')
+    for name, value in results.items():
+        gain = value - results['source_only']
+        table.add_row(name, f'{value:.1f}', f'{gain:+.1f}')
+    console = Console()
+    console.print(table)
+    parts = ', '.join(f'{name} {value:.0f} s' for name, value in seconds.items())
+    console.print(f'Time: {parts}')
+
+
+def main() -> None:
+    """Run the steps in order and write the summary last."""
+    args = parse_args()
+    budget = Budget(
+        tuple(args.images),
+        tuple(args.size),
+        args.supervised_iters,
+        args.stage_iters,
+    )
+    runs = MinitownRuns(
+        args.data.resolve(), args.work_dir.resolve(), args.seed, budget
+    )
+    seconds = {
+        'towns': runs.draw(),
+        'source_only': runs.train_supervised('source_only'),
+        'cag': runs.train_stages('cag'),
+    }
+    start = time.monotonic()
+    print('== Evaluate on the target')
+    results = evaluate_checkpoints(runs)
+    picture = runs.folder / 'comparison.png'
+    save_picture(runs, picture)
+    seconds['evaluation'] = round(time.monotonic() - start, 1)
+    summary = {'seed': args.seed, **results, 'seconds': seconds}
+    path = runs.folder / 'summary.json'
+    path.write_text(json.dumps(summary, indent=2))
+    show_table(results, seconds)
+    print(f'Summary: {path}\nPicture: {picture}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,70 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``.
+
+Prints the IoU of each class and the mean over the test set of the config.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, as mmseg users know it."""
+    parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where the log goes')
+    parser.add_argument('--show-dir', help='where to paint the predictions')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key.of.config=value ...',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Merge the config file with the command line."""
+    for path in (args.config, args.checkpoint):
+        if not Path(path).is_file():
+            raise SystemExit(f'{path}: file not found')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    path = Path(args.config)
+    cfg.work_dir = args.work_dir or cfg.get(
+        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
+    )
+    cfg.load_from = args.checkpoint
+    if args.show_dir:
+        cfg.default_hooks.visualization.draw = True
+        cfg.visualizer.save_dir = args.show_dir
+    return cfg
+
+
+def main() -> None:
+    """Build the runner and test."""
+    cfg = load_config(parse_args())
+    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+
+    use_gloo_without_gpu(cfg)
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()

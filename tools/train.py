@@ -1,0 +1,85 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train by a config: ``python tools/train.py CONFIG``.
+
+Distributed runs start it through ``tools/dist_train.sh CONFIG GPUS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner, find_latest_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, as mmseg users know it."""
+    parser = argparse.ArgumentParser(description='Train by a config')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on from the latest checkpoint in the work dir, if any',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key.of.config=value ...',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Merge the config file with the command line."""
+    if not Path(args.config).is_file():
+        raise SystemExit(f'{args.config}: config file not found')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        path = Path(args.config)
+        cfg.work_dir = str(Path('work_dirs', path.parent.name, path.stem))
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.resume:
+        # The run's own checkpoint, if there is one, before `load_from`,
+        # which mmengine would resume from.
+        latest = find_latest_checkpoint(cfg.work_dir)
+        cfg.resume = latest is not None
+        cfg.load_from = latest or cfg.load_from
+    return cfg
+
+
+def main() -> None:
+    """Build the runner and train."""
+    cfg = load_config(parse_args())
+    if cfg.load_from and not Path(cfg.load_from).is_file():
+        raise SystemExit(
+            f'load_from={cfg.load_from}: checkpoint not found, train what it '
+            'comes from first or set load_from to another'
+        )
+    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+
+    use_gloo_without_gpu(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
