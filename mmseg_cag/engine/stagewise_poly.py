@@ -16,7 +16,10 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         optimizer: The (wrapped) optimizer.
         stage_iters: Iterations S of a stage.
         power: Exponent of the decay.
-        **kwargs: Those of mmengine's schedulers.
+        last_step: As in mmengine's schedulers.
+        verbose: As in mmengine's schedulers.
+        end: Left out: mmengine fills it in as if the unit were an epoch, and
+            the schedule has no end.
     """
 
     def __init__(
@@ -24,11 +27,15 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         optimizer: object,
         stage_iters: int,
         power: float = 0.9,
-        **kwargs,
+        last_step: int = -1,
+        verbose: bool = False,
+        end: int | None = None,
     ) -> None:
         self.stage_iters = stage_iters
         self.power = power
-        super().__init__(optimizer, **{**kwargs, 'by_epoch': False})
+        super().__init__(
+            optimizer, last_step=last_step, by_epoch=False, verbose=verbose
+        )
 
     def _get_value(self) -> list[float]:
         progress = (self.last_step % self.stage_iters) / self.stage_iters

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from .classes import Label
-from .layout import FAR, Plot, Scene
 from .painter import Painter
+from .scene import FAR, Plot, Scene
 
 STOREY = 3.1  # metres
 DEPTH = 9.0  # of a house

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from .classes import Label
-from .layout import FAR, Scene, Side
 from .painter import Painter
+from .scene import FAR, Scene, Side
 from .styles import Colour
 
 HORIZON = 400.0  # metres at which the ground ends

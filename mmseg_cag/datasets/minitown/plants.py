@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from .classes import Label
-from .layout import Thing
 from .painter import Painter
+from .scene import Thing
 
 V = Label.VEGETATION
 

@@ -6,27 +6,35 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import people, plants, street_furniture, vehicles
+from . import (
+    cars,
+    large_vehicles,
+    people,
+    plants,
+    street_furniture,
+    two_wheelers,
+)
 from .camera import expose
 from .classes import Label
 from .facades import draw_backdrop, draw_house
 from .ground import draw_ground, draw_shadows, draw_sky
-from .layout import Sampler, Scene
+from .layout import Sampler
 from .painter import Painter
+from .scene import Scene
 from .styles import TownStyle
 
 SUPERSAMPLING = 2
 
 DRAWERS = {
-    'car': vehicles.draw_car,
-    'truck': vehicles.draw_truck,
-    'bus': vehicles.draw_bus,
-    'train': vehicles.draw_train,
+    'car': cars.draw_car,
+    'truck': large_vehicles.draw_truck,
+    'bus': large_vehicles.draw_bus,
+    'train': large_vehicles.draw_train,
     'person': people.draw_person,
-    'bicycle': people.draw_bicycle,
-    'motorcycle': people.draw_motorcycle,
-    'bike_rider': people.draw_bike_rider,
-    'moto_rider': people.draw_moto_rider,
+    'bicycle': two_wheelers.draw_bicycle,
+    'motorcycle': two_wheelers.draw_motorcycle,
+    'bike_rider': two_wheelers.draw_bike_rider,
+    'moto_rider': two_wheelers.draw_moto_rider,
     'round': plants.draw_round,
     'tall': plants.draw_tall,
     'conifer': plants.draw_conifer,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .classes import Label
-from .layout import Thing
 from .painter import CIRCLE, Painter
+from .scene import Thing
 
 Points = np.ndarray | Sequence[tuple[float, float]]
 

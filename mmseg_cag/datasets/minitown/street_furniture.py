@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from .classes import Label
-from .layout import Thing
 from .painter import Painter
+from .scene import Thing
 
+F, P, W = Label.FENCE, Label.POLE, Label.WALL
 LAMPS = ((228, 44, 38), (240, 176, 40), (50, 200, 110))  # red, amber, green
 WHITE = (240, 240, 236)
 INK = (40, 40, 44)
@@ -192,6 +193,3 @@ def _post(painter: Painter, thing: Thing, top: float, width: float) -> None:
         P,
         1.3,
     )
-
-
-F, P, W = Label.FENCE, Label.POLE, Label.WALL
