@@ -92,7 +92,9 @@ def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
         table.add_row(name, f'{value:.1f}', f'{gain:+.1f}')
     console = Console()
     console.print(table)
-    parts = ', '.join(f'{name} {value:.0f} s' for name, value in seconds.items())
+    parts = ', '.join(
+        f'{name} {value:.0f} s' for name, value in seconds.items()
+    )
     console.print(f'Time: {parts}')
 
 

@@ -17,7 +17,9 @@ model = dict(
     anchor_bank=dict(type='AnchorBank', level='pixel'),
     pseudo_label_head=dict(type='PseudoLabelHead', by=['anchor'], margin=2.5),
     pseudo_label_loss=dict(type='CrossEntropyLoss', avg_non_ignore=True),
-    anchor_loss=dict(type='AnchorDistanceLoss', level='pixel', loss_weight=0.1),
+    anchor_loss=dict(
+        type='AnchorDistanceLoss', level='pixel', loss_weight=0.1
+    ),
 )
 train_dataloader = dict(
     batch_size=4,
@@ -39,9 +41,7 @@ custom_hooks = [
         dataloader=dict(
             batch_size=10,
             num_workers=1,
-            sampler=dict(
-                type='DefaultSampler', shuffle=False, round_up=False
-            ),
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
             dataset=_base_.source_plain,
         ),
     ),

@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.model import BaseModel
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from rich.progress import track
+
+from mmseg_cag.models.pixel_sample import PixelSample
+from mmseg_cag.models.segmentors import CAGSegmentor
 
 from .stage_hook import StageHook, bare_model
 
@@ -22,32 +24,40 @@ class AnchorHook(StageHook):
         stage_iters: Iterations of a stage.
         dataloader: Config of the source's dataloader, without augmentation;
             its sampler must not repeat images (``round_up=False``).
+        margin_pixels: Source pixels that an automatic margin is chosen on.
     """
 
     priority = 'BELOW_NORMAL'
 
-    def __init__(self, stage_iters: int, dataloader: dict) -> None:
+    def __init__(
+        self,
+        stage_iters: int,
+        dataloader: dict,
+        margin_pixels: int = 100_000,
+    ) -> None:
         super().__init__(stage_iters)
         self.dataloader = dataloader
+        self.margin_pixels = margin_pixels
 
     @torch.no_grad()
     def begin_stage(self, runner: Runner, stage: int) -> None:
         """Compute centroids with the labeler and make them the anchors."""
         model = bare_model(runner)
-        bank = model.anchor_bank
-        centroids = bank.new_centroids()
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
+        centroids = model.anchor_bank.new_centroids()
+        sample = PixelSample(self.margin_pixels, len(loader.dataset))
         batches = track(
             loader, f'Anchors, stage {stage}', disable=not is_main_process()
         )
         for batch in batches:
             images, samples = _preprocess_source(model, batch)
-            model.collect_centroids(centroids, images, samples)
-        centroids.reduce()
-        bank.store(centroids)
-        self._report(runner, bank.counts)
+            model.collect_centroids(centroids, sample, images, samples)
+        model.store_anchors(centroids, sample)
+        self._report(runner, model)
 
-    def _report(self, runner: Runner, counts: torch.Tensor) -> None:
+    def _report(self, runner: Runner, model: CAGSegmentor) -> None:
+        counts = model.anchor_bank.counts
+        margins = model.pseudo_label_head.margin.tolist()
         classes = runner.train_dataloader.dataset.metainfo['classes']
         absent = [
             name
@@ -55,7 +65,8 @@ class AnchorHook(StageHook):
             if not n
         ]
         runner.logger.info(
-            f'Anchors of {len(classes) - len(absent)} classes computed'
+            f'Anchors of {len(classes) - len(absent)} classes computed, '
+            f'margin {min(margins):.3g} to {max(margins):.3g}'
         )
         if absent:
             runner.logger.warning(
@@ -64,7 +75,7 @@ class AnchorHook(StageHook):
             )
 
 
-def _preprocess_source(model: BaseModel, batch: dict) -> tuple:
+def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:
     batch = {key: {'source': value} for key, value in batch.items()}
     batch = model.data_preprocessor(batch)
     return batch['inputs']['source'], batch['data_samples']['source']

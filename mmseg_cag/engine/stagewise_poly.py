@@ -10,11 +10,13 @@ from mmengine.registry import PARAM_SCHEDULERS
 class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay of the learning rate that starts afresh each stage.
 
-    At iteration i the factor is (1 - (i mod S) / S) ** power.
+    At iteration i the factor is (1 - (i mod S) / T) ** power.
 
     Args:
         optimizer: The (wrapped) optimizer.
         stage_iters: Iterations S of a stage.
+        decay_iters: Iterations T after which the rate would be zero; by
+            default those of a stage. The release stops its stages earlier.
         power: Exponent of the decay.
         last_step: As in mmengine's schedulers.
         verbose: As in mmengine's schedulers.
@@ -26,18 +28,20 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         self,
         optimizer: object,
         stage_iters: int,
+        decay_iters: int | None = None,
         power: float = 0.9,
         last_step: int = -1,
         verbose: bool = False,
         end: int | None = None,
     ) -> None:
         self.stage_iters = stage_iters
+        self.decay_iters = decay_iters or stage_iters
         self.power = power
         super().__init__(
             optimizer, last_step=last_step, by_epoch=False, verbose=verbose
         )
 
     def _get_value(self) -> list[float]:
-        progress = (self.last_step % self.stage_iters) / self.stage_iters
+        progress = (self.last_step % self.stage_iters) / self.decay_iters
         factor = (1 - progress) ** self.power
         return [base * factor for base in self.base_values]

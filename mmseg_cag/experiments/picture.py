@@ -12,7 +12,9 @@ from matplotlib.patches import Patch
 # legend: H W image
 
 
-def paint(labels: np.ndarray, palette: Sequence, ignored: int = 0) -> np.ndarray:
+def paint(
+    labels: np.ndarray, palette: Sequence, ignored: int = 0
+) -> np.ndarray:
     """Colour a class map.
 
     Args:

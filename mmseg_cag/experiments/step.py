@@ -50,8 +50,7 @@ class Step:
         """Whether the result of this very recipe is there."""
         state = self.state
         return (
-            state.get('fingerprint') == self.fingerprint
-            and 'seconds' in state
+            state.get('fingerprint') == self.fingerprint and 'seconds' in state
         )
 
     def run(self, work: Callable[[], None]) -> float:
@@ -72,7 +71,9 @@ class Step:
             before = self.state['spent']
             print_log(f'== {self.name}: goes on in {self.folder}')
         elif self.state:
-            print_log(f'== {self.name}: its settings have changed, starts afresh')
+            print_log(
+                f'== {self.name}: its settings have changed, starts afresh'
+            )
             shutil.rmtree(self.folder)
         else:
             print_log(f'== {self.name}')
@@ -89,6 +90,10 @@ class Step:
     def _note(self, **state: float) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / 'step.json.part'
-        state = {'fingerprint': self.fingerprint, 'recipe': self.recipe, **state}
+        state = {
+            'fingerprint': self.fingerprint,
+            'recipe': self.recipe,
+            **state,
+        }
         draft.write_text(json.dumps(state, indent=1, default=str))
         os.replace(draft, self.folder / 'step.json')

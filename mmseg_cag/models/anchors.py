@@ -61,7 +61,11 @@ class AnchorBank(nn.Module):
 
     @torch.no_grad()
     def accumulate(
-        self, centroids: Centroids, feat: Tensor, logits: Tensor, labels: Tensor
+        self,
+        centroids: Centroids,
+        feat: Tensor,
+        logits: Tensor,
+        labels: Tensor,
     ) -> None:
         """Add a batch of source features to the running means.
 
@@ -100,8 +104,10 @@ class AnchorBank(nn.Module):
             Distances (N, K, h, w), infinite to a class without an anchor.
         """
         absent = (self.counts == 0).view(1, -1, 1, 1)
-        return self.squared_distances(feat).sqrt().masked_fill(
-            absent, float('inf')
+        return (
+            self.squared_distances(feat)
+            .sqrt()
+            .masked_fill(absent, float('inf'))
         )
 
     def squared_distances(self, feat: Tensor) -> Tensor:

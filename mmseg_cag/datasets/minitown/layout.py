@@ -208,10 +208,10 @@ class Sampler:
 
     def _riders(self, scene: Scene) -> None:
         rng = self.rng
-        for kind, share in (('bike_rider', 0.42), ('moto_rider', 0.28)):
+        for kind, share in (('bike_rider', 0.5), ('moto_rider', 0.38)):
             if not self._chance(share):
                 continue
-            z = rng.uniform(6.5, 18)
+            z = rng.uniform(6.5, 14)
             if self._chance(0.45):
                 turn = rng.uniform(-0.4, 0.4)
                 heading = rng.choice((-1, 1)) * np.pi / 2 + turn
@@ -261,12 +261,12 @@ class Sampler:
     def _furniture(self, scene: Scene, side: Side) -> None:
         rng, x = self.rng, side.sign * (side.kerb + 0.45)
         pole = self._pick(self.paint.poles)
-        if scene.crossing and self._chance(0.75):
+        if scene.crossing and self._chance(0.85):
             self._add(
                 scene, 'traffic_light', x, scene.crossing + 0.8, colour=pole
             )
-        elif self._chance(0.2):
-            z = rng.uniform(9, 24)
+        elif self._chance(0.3):
+            z = rng.uniform(9, 22)
             self._add(scene, 'traffic_light', x, z, colour=pole)
         for _ in range(rng.integers(1, 4)):
             z = rng.uniform(8, 34)
@@ -280,10 +280,10 @@ class Sampler:
 
     def _sidewalk_life(self, scene: Scene, side: Side) -> None:
         rng = self.rng
-        for kind, share in (('bicycle', 0.3), ('motorcycle', 0.16)):
+        for kind, share in (('bicycle', 0.36), ('motorcycle', 0.24)):
             if not self._chance(share):
                 continue
-            start = rng.uniform(7, 18)
+            start = rng.uniform(7, 15)
             for step in range(rng.integers(1, 4)):
                 x = side.sign * (side.path + rng.uniform(0.7, 1.2))
                 heading = rng.choice((-1, 1)) * np.pi / 2
@@ -299,7 +299,7 @@ class Sampler:
         for _ in range(round(self._uniform(self.streets.walkers))):
             side = scene.sides[rng.integers(2)]
             x = side.sign * rng.uniform(side.path + 0.4, side.walk - 0.3)
-            z = rng.uniform(7, 34)
+            z = rng.uniform(7, 28)
             if scene.crossing and self._chance(0.3):
                 x = rng.uniform(-scene.sides[0].kerb, scene.sides[1].kerb)
                 z = scene.crossing + rng.uniform(0.5, 2.5)

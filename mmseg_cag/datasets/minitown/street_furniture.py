@@ -18,7 +18,7 @@ INK = (40, 40, 44)
 def draw_lamp(painter: Painter, thing: Thing) -> None:
     """A street lamp whose arm reaches over the road."""
     top = 6.5 + thing.variant % 3 * 0.7
-    _post(painter, thing, top, 0.2)
+    _post(painter, thing, top, 0.26)
     reach = -np.sign(thing.x) * 1.8
     end = (thing.x + reach, top + 0.35, thing.z)
     painter.bar((thing.x, top - 0.1, thing.z), end, 0.13, thing.colour, P)
@@ -37,7 +37,7 @@ def draw_traffic_light(painter: Painter, thing: Thing) -> None:
     """Heads on the post, and often one hung over the road."""
     over_road = thing.variant % 3 > 0
     top = 5.6 if over_road else 3.6
-    _post(painter, thing, top, 0.2)
+    _post(painter, thing, top, 0.26)
     lit = thing.variant % 3
     _signal_head(painter, (thing.x, 2.5, thing.z), lit)
     if not over_road:
@@ -45,7 +45,7 @@ def draw_traffic_light(painter: Painter, thing: Thing) -> None:
     reach = -np.sign(thing.x) * min(3.2, abs(thing.x) * 0.7)
     end = (thing.x + reach, top - 0.15, thing.z)
     painter.bar((thing.x, top - 0.15, thing.z), end, 0.16, thing.colour, P)
-    _signal_head(painter, (end[0], top - 1.15, thing.z), lit)
+    _signal_head(painter, (end[0], top - 1.45, thing.z), lit)
 
 
 def _signal_head(
@@ -55,17 +55,17 @@ def _signal_head(
     housing = painter.style.paint.signals
     shape = np.array(
         (
-            (x - 0.23, y, z),
-            (x + 0.23, y, z),
-            (x + 0.23, y + 1.15, z),
-            (x - 0.23, y + 1.15, z),
+            (x - 0.3, y, z),
+            (x + 0.3, y, z),
+            (x + 0.3, y + 1.45, z),
+            (x - 0.3, y + 1.45, z),
         )
     )
     painter.fill(shape, housing, Label.LIGHT)
     for i, colour in enumerate(LAMPS):
         bright = colour if i == lit else np.array(colour) * 0.25
-        centre = (x, y + 0.95 - 0.37 * i, z)
-        painter.disc(centre, (0.16, 0.16), bright, Label.LIGHT)
+        centre = (x, y + 1.18 - 0.46 * i, z)
+        painter.disc(centre, (0.2, 0.2), bright, Label.LIGHT)
 
 
 def draw_sign(painter: Painter, thing: Thing) -> None:
@@ -75,7 +75,7 @@ def draw_sign(painter: Painter, thing: Thing) -> None:
     kind = form[thing.variant % len(form)]
     face = np.array(colours[thing.variant // 7 % len(colours)])
     top = 2.6
-    _post(painter, thing, top, 0.14)
+    _post(painter, thing, top, 0.18)
     x, z = thing.x, thing.z
     if kind == 'board':
         _board(painter, x, z, face)

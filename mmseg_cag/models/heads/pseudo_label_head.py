@@ -7,7 +7,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-# legend: N images, K classes, h w feature map
+from mmseg_cag.models.margin import smallest_margin
+
+# legend: N images, K classes, h w feature map, P pixels
 
 
 @MODELS.register_module()
@@ -23,19 +25,25 @@ class PseudoLabelHead(nn.Module):
         num_classes: Classes K.
         by: Which labels the cross entropy is averaged over, out of
             ``anchor`` and ``probability``; the release uses both.
-        margin: Distance from nearest to runner-up, in units of the features.
+        margin: Distance from nearest to runner-up, in units of the features;
+            ``auto`` chooses it by `calibrate` with the anchors.
+        precision: Wanted share of right labels on the source (``auto`` only).
+        per_class: Whether each class gets a margin of its own (``auto`` only).
         probability: Threshold of the probability, exceeded strictly.
         ignore_index: Label of inactive pixels.
 
     Raises:
-        ValueError: ``by`` is empty or holds an unknown kind.
+        ValueError: ``by`` is empty or holds an unknown kind, or the margin is
+            neither a number nor ``auto``.
     """
 
     def __init__(
         self,
         num_classes: int,
         by: Sequence[str] = ('anchor',),
-        margin: float = 2.5,
+        margin: float | str = 2.5,
+        precision: float = 0.95,
+        per_class: bool = False,
         probability: float = 0.95,
         ignore_index: int = 255,
     ) -> None:
@@ -45,10 +53,42 @@ class PseudoLabelHead(nn.Module):
                 f"PseudoLabelHead: by={by}, expected 'anchor', 'probability' "
                 'or both'
             )
+        self.is_auto = margin == 'auto'
+        if not self.is_auto and not isinstance(margin, int | float):
+            raise ValueError(
+                f'PseudoLabelHead: margin={margin!r}, expected a number or '
+                "'auto'"
+            )
         self.by = tuple(by)
+        self.precision = precision
+        self.per_class = per_class
         self.probability = probability
         self.ignore_index = ignore_index
-        self.register_buffer('margin', torch.full((num_classes,), margin))
+        # Infinite until calibrated: nothing is assigned by mistake.
+        start = float('inf') if self.is_auto else float(margin)
+        self.register_buffer('margin', torch.full((num_classes,), start))
+
+    @torch.no_grad()
+    def calibrate(self, distances: Tensor, labels: Tensor) -> None:
+        """Choose the margin on labelled source pixels.
+
+        It is the smallest at which nearest-anchor labels reach the wanted
+        precision, over all classes or for each class that is assigned.
+
+        Args:
+            distances: Distances to the anchors (P, K).
+            labels: True classes (P,) int64.
+        """
+        label, gap = nearest_anchor(distances)
+        correct = label == labels
+        if not self.per_class:
+            self.margin.fill_(smallest_margin(gap, correct, self.precision))
+            return
+        for k in range(len(self.margin)):
+            own = label == k
+            self.margin[k] = smallest_margin(
+                gap[own], correct[own], self.precision
+            )
 
     def by_anchor(self, distances: Tensor) -> Tensor:
         """Assign the nearest anchor's class to active pixels.
@@ -59,9 +99,7 @@ class PseudoLabelHead(nn.Module):
         Returns:
             Labels (N, h, w) int64, ``ignore_index`` where inactive.
         """
-        nearest = distances.topk(2, dim=1, largest=False)
-        label = nearest.indices[:, 0]
-        gap = nearest.values[:, 1] - nearest.values[:, 0]
+        label, gap = nearest_anchor(distances)
         return label.where(gap >= self.margin[label], self.ignore_index)
 
     def by_probability(self, logits: Tensor) -> Tensor:
@@ -75,3 +113,17 @@ class PseudoLabelHead(nn.Module):
         """
         confidence, label = logits.float().softmax(1).max(1)
         return label.where(confidence > self.probability, self.ignore_index)
+
+
+def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the nearest anchor and how much farther the runner-up is.
+
+    Args:
+        distances: Distances to the anchors (N, K, ...).
+
+    Returns:
+        Class of the nearest (N, ...) int64 and the gap (N, ...).
+    """
+    nearest = distances.topk(2, dim=1, largest=False)
+    gap = nearest.values[:, 1] - nearest.values[:, 0]
+    return nearest.indices[:, 0], gap

@@ -10,6 +10,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmseg_cag.models.centroids import Centroids
+from mmseg_cag.models.pixel_sample import PixelSample
 
 from .uda import UDASegmentor, View, forward_view, gt_labels, resize_labels
 
@@ -61,9 +62,7 @@ class CAGSegmentor(UDASegmentor):
         self.pseudo_label_loss = MODELS.build(pseudo_label_loss)
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
         # A plain container: init_weights must not reach the labeler.
-        self.labeler = nn.ModuleDict(
-            copy.deepcopy(self.student_parts())
-        )
+        self.labeler = nn.ModuleDict(copy.deepcopy(self.student_parts()))
         self.labeler.requires_grad_(False)
         self.register_buffer('stage', torch.tensor(0))
         self.register_load_state_dict_pre_hook(_complete_state_dict)
@@ -140,6 +139,7 @@ class CAGSegmentor(UDASegmentor):
     def collect_centroids(
         self,
         centroids: Centroids,
+        sample: PixelSample,
         images: Tensor,
         data_samples: list[SegDataSample],
     ) -> None:
@@ -147,12 +147,23 @@ class CAGSegmentor(UDASegmentor):
 
         Args:
             centroids: The running means, changed in place.
+            sample: Pixels that the margin is chosen on, changed in place.
             images: Source images (N, 3, H, W) float32.
             data_samples: Their samples, with labels.
         """
         view = self._labeler_view(images)
         labels = resize_labels(gt_labels(data_samples), view.feat)
         self.anchor_bank.accumulate(centroids, *view, labels)
+        sample.add(view.feat, labels, self.pseudo_label_head.ignore_index)
+
+    def store_anchors(self, centroids: Centroids, sample: PixelSample) -> None:
+        """Make the running means of all ranks the anchors, with a margin."""
+        centroids.reduce()
+        self.anchor_bank.store(centroids)
+        if self.pseudo_label_head.is_auto:
+            feat, labels = sample.gather()
+            distances = self.anchor_bank.distances(feat[:, :, None, None])
+            self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
     def _labeler_view(self, images: Tensor) -> View:
         parts = self.labeler

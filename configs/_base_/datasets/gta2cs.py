@@ -1,0 +1,73 @@
+# GTA5 -> Cityscapes with the release's augmentation: width 2200 U(0.5, 1.5),
+# crop 896 x 512, flip. Each data set
+# in the layout of its publisher.
+crop_size = (512, 896)
+augmentation = [
+    dict(
+        type='RandomResize',
+        scale=(2200, 2200),  # the longer side binds: the width
+        ratio_range=(0.5, 1.5),
+        keep_ratio=True,
+    ),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=1.0),
+    dict(type='RandomFlip', prob=0.5),
+]
+source = dict(
+    type='GTADataset',
+    data_root='data/gta',
+    data_prefix=dict(img_path='images', seg_map_path='labels'),
+)
+source_labels = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadLabelIds', ids='gta'),
+]
+# Some frames of GTA5 differ in size.
+source_size = dict(type='Resize', scale=(1914, 1052), keep_ratio=False)
+source_train = dict(
+    **source,
+    pipeline=[
+        *source_labels,
+        source_size,
+        *augmentation,
+        dict(type='PackSegInputs'),
+    ],
+)
+# As the anchors see it: no augmentation.
+source_plain = dict(
+    **source,
+    pipeline=[*source_labels, source_size, dict(type='PackSegInputs')],
+)
+# As adaptation sees it: no step of the pipeline opens a label.
+target_train = dict(
+    type='CityscapesDataset',
+    data_root='data/cityscapes',
+    data_prefix=dict(img_path='leftImg8bit/train'),
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        *augmentation,
+        dict(type='PackSegInputs'),
+    ],
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CityscapesDataset',
+        data_root='data/cityscapes',
+        data_prefix=dict(
+            img_path='leftImg8bit/val', seg_map_path='gtFine/val'
+        ),
+        seg_map_suffix='_gtFine_labelIds.png',
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadLabelIds', ids='cityscapes'),
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

@@ -1,0 +1,47 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_gather_object
+from torch import Tensor
+
+# legend: N images, C feature channels, h w feature map, P sampled pixels
+
+
+class PixelSample:
+    """Evenly spread labelled pixels of a pass over a data set.
+
+    Takes about ``size`` pixels over all ranks, the same share of each batch,
+    at a regular stride: no randomness, and memory that does not grow with
+    the data set.
+
+    Args:
+        size: Wanted number of pixels P.
+        num_images: Images that all ranks pass over together.
+    """
+
+    def __init__(self, size: int, num_images: int) -> None:
+        self.per_image = -(-size // num_images)
+        self._feat: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def add(self, feat: Tensor, labels: Tensor, ignore_index: int) -> None:
+        """Sample a batch.
+
+        Args:
+            feat: Features (N, C, h, w).
+            labels: Labels (N, h, w) int64.
+            ignore_index: Label of pixels that are left out.
+        """
+        pixels = (labels != ignore_index).flatten().nonzero().squeeze(1)
+        stride = max(1, len(pixels) // (self.per_image * len(feat)))
+        pixels = pixels[stride // 2 :: stride]
+        self._feat.append(feat.movedim(1, -1).flatten(0, 2)[pixels].float())
+        self._labels.append(labels.flatten()[pixels])
+
+    def gather(self) -> tuple[Tensor, Tensor]:
+        """Join features (P, C) and labels (P,) of all ranks."""
+        own = torch.cat(self._feat).cpu(), torch.cat(self._labels).cpu()
+        feats, labels = zip(*all_gather_object(own), strict=True)
+        device = self._feat[0].device
+        return torch.cat(feats).to(device), torch.cat(labels).to(device)

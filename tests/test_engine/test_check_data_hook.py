@@ -1,0 +1,135 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS, HOOKS
+
+from mmseg_cag.engine.check_data_hook import check_sample
+from tests import tiny
+
+
+@pytest.fixture
+def sample(tmp_path):
+    image, labels = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
+    tiny.save_image(tmp_path / 'image.png', image)
+    tiny.save_image(tmp_path / 'label.png', labels)
+    return dict(
+        img_path=str(tmp_path / 'image.png'),
+        seg_map_path=str(tmp_path / 'label.png'),
+    )
+
+
+def fails(sample, error, message, labelled=True):
+    with pytest.raises(error, match=message) as caught:
+        check_sample(sample, labelled)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_good_pair_passes(sample):
+    check_sample(sample, True)
+    check_sample(sample, False)
+
+
+@pytest.mark.parametrize('labelled', [True, False])
+def test_a_missing_image(sample, labelled):
+    Path(sample['img_path']).unlink()
+    text = fails(sample, FileNotFoundError, 'image not found', labelled)
+    assert sample['img_path'] in text
+
+
+def test_a_missing_label(sample):
+    Path(sample['seg_map_path']).unlink()
+    text = fails(sample, FileNotFoundError, 'label of .* not found')
+    assert sample['seg_map_path'] in text and sample['img_path'] in text
+
+
+@pytest.mark.parametrize('key', ['img_path', 'seg_map_path'])
+@pytest.mark.parametrize('content', [b'', b'no image', b'\x89PNG\r\n\x1a\n'])
+def test_an_unreadable_header(sample, key, content):
+    Path(sample[key]).write_bytes(content)
+    text = fails(sample, ValueError, 'is no readable image')
+    assert sample[key] in text
+
+
+def test_sizes_that_differ(sample):
+    path = Path(sample['seg_map_path'])
+    tiny.save_image(path, np.zeros((6, 4), np.uint8))
+    text = fails(sample, ValueError, '6x4, found 4x6')
+    assert str(path) in text
+
+
+def test_the_label_of_an_unlabelled_image_is_not_touched(sample):
+    Path(sample['seg_map_path']).write_bytes(b'no image')
+    check_sample(sample, False)
+
+
+@pytest.fixture
+def towns(tmp_path):
+    tiny.write_towns(tmp_path)
+    return tmp_path
+
+
+def check(train: dict, val: dict | None = None) -> None:
+    def loader(cfg):
+        return SimpleNamespace(dataset=DATASETS.build(cfg))
+
+    val_loop = SimpleNamespace(dataloader=loader(val)) if val else None
+    runner = SimpleNamespace(train_dataloader=loader(train), val_loop=val_loop)
+    HOOKS.build(dict(type='CheckDataHook', workers=2)).before_train(runner)
+
+
+def test_good_data_pass(towns):
+    check(tiny.uda(towns), tiny.cityscapes(towns, 'val'))
+
+
+def test_target_labels_are_never_looked_for(towns):
+    shutil.rmtree(towns / 'cityscapes/gtFine/train')
+    labelled = tiny.cityscapes(towns, 'train')
+    check({**tiny.uda(towns), 'target': labelled})
+    with pytest.raises(FileNotFoundError, match='_gtFine_labelIds.png'):
+        check(labelled)  # as a data set of ordinary training
+
+
+def test_a_broken_file_in_each_place(towns):
+    places = [
+        'gta/images/00003.png',
+        'gta/labels/00007.png',
+        'cityscapes/leftImg8bit/train/bern/bern_000002_000019_leftImg8bit.png',
+        'cityscapes/leftImg8bit/val/bern/bern_000001_000019_leftImg8bit.png',
+        'cityscapes/gtFine/val/bern/bern_000000_000019_gtFine_labelIds.png',
+    ]
+    for place in places:
+        path = towns / place
+        good = path.read_bytes()
+        path.write_bytes(good[:20])
+        with pytest.raises(ValueError, match=place):
+            check(tiny.uda(towns), tiny.cityscapes(towns, 'val'))
+        path.write_bytes(good)
+
+
+def test_what_a_test_reads_is_checked(towns):
+    next((towns / 'cityscapes/gtFine/val').rglob('*.png')).unlink()
+    dataset = DATASETS.build(tiny.cityscapes(towns, 'val'))
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    hook = HOOKS.build(dict(type='CheckDataHook'))
+    with pytest.raises(FileNotFoundError, match='label of'):
+        hook.before_test(SimpleNamespace(test_loop=loop))
+
+
+def test_a_data_set_without_images(tmp_path):
+    (tmp_path / 'gta/images').mkdir(parents=True)
+    with pytest.raises(ValueError, match='no image in .*gta/images'):
+        check({**tiny.gta(tmp_path), 'serialize_data': True})  # the default
+
+
+def test_a_labelled_data_set_without_a_folder_of_labels(towns):
+    cfg = tiny.cityscapes(towns, 'train')
+    del cfg['data_prefix']['seg_map_path']
+    with pytest.raises((ValueError, FileNotFoundError), match='label'):
+        check(cfg)

@@ -1,0 +1,67 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmseg.registry import PARAM_SCHEDULERS
+
+STAGE, POWER, RATES = 7, 0.9, (0.1, 0.003)
+
+
+def build(power=POWER, **kwargs):
+    groups = [
+        dict(params=[torch.zeros(1, requires_grad=True)], lr=lr)
+        for lr in RATES
+    ]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    cfg = dict(type='StagewisePolyLR', stage_iters=STAGE, power=power)
+    cfg.update(kwargs)
+    scheduler = PARAM_SCHEDULERS.build({**cfg, 'optimizer': optimizer})
+    return optimizer, scheduler
+
+
+def rates(optimizer) -> list[float]:
+    return [group['lr'] for group in optimizer.param_groups]
+
+
+def closed_form(iteration: int, power: float = POWER) -> list[float]:
+    factor = (1 - (iteration % STAGE) / STAGE) ** power
+    return [lr * factor for lr in RATES]
+
+
+def train(optimizer, scheduler, start: int, stop: int) -> list[list[float]]:
+    """Rates that iterations start..stop-1 are run with."""
+    used = []
+    for _ in range(start, stop):
+        used.append(rates(optimizer))
+        optimizer.step()
+        scheduler.step()
+    return used
+
+
+@pytest.mark.parametrize('power', [0.9, 1.0, 2.0])
+def test_three_stages(power):
+    used = train(*build(power), 0, 3 * STAGE)
+    for iteration, found in enumerate(used):
+        assert found == pytest.approx(closed_form(iteration, power))
+    assert used[0] == used[STAGE] == used[2 * STAGE] == list(RATES)
+    assert used[STAGE - 1] != used[STAGE]
+
+
+@pytest.mark.parametrize('stop', [1, STAGE - 1, STAGE, STAGE + 3, 2 * STAGE])
+def test_resumed_anywhere(stop):
+    optimizer, scheduler = build()
+    train(optimizer, scheduler, 0, stop)
+    saved = copy.deepcopy([optimizer.state_dict(), scheduler.state_dict()])
+    rest = train(optimizer, scheduler, stop, 3 * STAGE)
+    optimizer, scheduler = build()
+    optimizer.load_state_dict(saved[0])
+    scheduler.load_state_dict(saved[1])
+    assert train(optimizer, scheduler, stop, 3 * STAGE) == rest
+
+
+def test_the_end_that_mmengine_fills_in_ends_nothing():
+    used = train(*build(end=1), 0, STAGE)
+    assert used[STAGE - 1] == pytest.approx(closed_form(STAGE - 1))

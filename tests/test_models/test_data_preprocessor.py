@@ -1,0 +1,82 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from tests import tiny
+
+SETTINGS = {
+    'source': ([10.0, 20.0, 30.0], [1.0, 2.0, 4.0]),
+    'target': ([50.0, 60.0, 70.0], [5.0, 3.0, 2.0]),
+}
+
+
+@pytest.fixture
+def preprocessor():
+    domains = {d: tiny.preprocessor(*s) for d, s in SETTINGS.items()}
+    return MODELS.build(dict(type='UDADataPreprocessor', **domains))
+
+
+def image() -> torch.Tensor:
+    return torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
+
+
+def sample(labelled: bool = True) -> SegDataSample:
+    sample = SegDataSample(metainfo=dict(img_shape=(20, 30)))
+    if labelled:
+        labels = torch.randint(0, 19, (1, 20, 30))
+        sample.gt_sem_seg = PixelData(data=labels)
+    return sample
+
+
+def expected(bgr: torch.Tensor, domain: str) -> torch.Tensor:
+    """Normalise by channel and pad at the lower right with zeros."""
+    out = torch.zeros(3, *tiny.SIZE)
+    for channel, (mean, std) in enumerate(zip(*SETTINGS[domain])):
+        out[channel, :20, :30] = (bgr[2 - channel].float() - mean) / std
+    return out
+
+
+def test_each_domain_by_its_own_settings(preprocessor):
+    images = {domain: [image(), image()] for domain in SETTINGS}
+    samples = {
+        'source': [sample(), sample()],
+        'target': [sample(False), sample(False)],
+    }
+    labels = [s.gt_sem_seg.data.clone() for s in samples['source']]
+    batch = preprocessor(dict(inputs=images, data_samples=samples), True)
+    for domain, raw in images.items():
+        found = batch['inputs'][domain]
+        assert found.shape == (2, 3, *tiny.SIZE)
+        assert found.dtype == torch.float32
+        wanted = torch.stack([expected(i, domain) for i in raw])
+        torch.testing.assert_close(found, wanted)
+    padded = [s.gt_sem_seg.data for s in batch['data_samples']['source']]
+    for label, old in zip(padded, labels, strict=True):
+        assert label.shape == (1, *tiny.SIZE)
+        assert torch.equal(label[:, :20, :30], old)
+        assert (label[:, 20:] == 255).all()
+        assert (label[..., 30:] == 255).all()
+    assert len(batch['data_samples']['target']) == 2
+
+
+@pytest.mark.parametrize('domain', SETTINGS)
+def test_a_batch_of_one_domain(preprocessor, domain):
+    raw = image()
+    batch = dict(inputs={domain: [raw]}, data_samples={domain: [sample()]})
+    batch = preprocessor(batch, True)
+    assert list(batch['inputs']) == list(batch['data_samples']) == [domain]
+    torch.testing.assert_close(
+        batch['inputs'][domain][0], expected(raw, domain)
+    )
+
+
+def test_a_plain_batch_is_the_targets(preprocessor):
+    raw = image()
+    batch = preprocessor(dict(inputs=[raw], data_samples=[sample()]))
+    normalised = expected(raw, 'target')[:, :20, :30]
+    torch.testing.assert_close(batch['inputs'][0, :, :20, :30], normalised)

@@ -1,0 +1,370 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmengine.runner import load_checkpoint, save_checkpoint
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from tests import tiny
+
+BOTH = ('anchor', 'probability')
+RELEASE = dict(type='AnchorDistanceLoss', level='centroid', min_pixels=1)
+
+
+def random_sample(labelled: bool = True) -> SegDataSample:
+    sample = SegDataSample(
+        metainfo=dict(img_shape=tiny.SIZE, ori_shape=tiny.SIZE)
+    )
+    if labelled:
+        labels = torch.randint(0, 4, (1, *tiny.SIZE))
+        labels[:, 0] = tiny.VOID
+        sample.gt_sem_seg = PixelData(data=labels)
+    return sample
+
+
+def random_images(count: int = 2) -> list[Tensor]:
+    return [
+        torch.randint(0, 256, (3, *tiny.SIZE), dtype=torch.uint8)
+        for _ in range(count)
+    ]
+
+
+def raw_batch() -> dict:
+    return dict(
+        inputs=dict(source=random_images(), target=random_images()),
+        data_samples=dict(
+            source=[random_sample() for _ in range(2)],
+            target=[random_sample(False) for _ in range(2)],
+        ),
+    )
+
+
+def build(anchors: bool = True, **kwargs) -> nn.Module:
+    """A model in training, by default with anchors of random images."""
+    model = MODELS.build(tiny.cag(**kwargs))
+    model.init_weights()
+    if anchors:
+        model.start_stage(1)
+        batch = model.data_preprocessor(raw_batch(), True)
+        means = model.anchor_bank.new_centroids()
+        model.collect_centroids(
+            means, batch['inputs']['source'], batch['data_samples']['source']
+        )
+        model.anchor_bank.store(means)
+        assert model.anchor_bank.counts.count_nonzero() == 4
+    return model.train()
+
+
+def losses_of(model: nn.Module) -> dict[str, Tensor]:
+    batch = model.data_preprocessor(raw_batch(), True)
+    return model(**batch, mode='loss')
+
+
+def equal_states(first: nn.Module, second: nn.Module) -> bool:
+    one, two = first.state_dict(), second.state_dict()
+    return one.keys() == two.keys() and all(
+        torch.equal(one[key], two[key]) for key in one
+    )
+
+
+@pytest.mark.parametrize(
+    ('by', 'kinds'), [(('anchor',), ['anchor']), (BOTH, [*BOTH])]
+)
+def test_the_keys_of_the_losses(by, kinds):
+    losses = losses_of(build(by=by))
+    expected = {
+        'source.loss_ce',
+        'source.acc_seg',
+        'source.loss_anchor',
+        'target.loss_anchor',
+        *(f'target.loss_ce_{kind}' for kind in kinds),
+        *(f'target.active_{kind}' for kind in kinds),
+    }
+    assert set(losses) == expected
+    for key, value in losses.items():
+        if 'loss' in key:
+            assert value.ndim == 0 and value > 0, key
+
+
+def test_without_the_anchor_loss():
+    model = MODELS.build(
+        {**tiny.cag(by=('probability',)), 'anchor_loss': None}
+    )
+    losses = losses_of(model)
+    assert not any('anchor' in key for key in losses)
+    assert losses['target.loss_ce_probability'] > 0
+
+
+def test_the_cross_entropy_of_both_kinds_is_averaged():
+    model = build(by=BOTH)
+    view = model.forward_view(torch.randn(2, 3, *tiny.SIZE))
+    labels = torch.randint(0, 4, view.logits[:, 0].shape)
+    labels[:, 0] = 255
+    pseudo = dict(anchor=labels, probability=labels)
+    losses = model.target_loss(view, pseudo)
+    wanted = nn.functional.cross_entropy(view.logits, labels, ignore_index=255)
+    for kind in BOTH:
+        torch.testing.assert_close(losses[f'loss_ce_{kind}'], wanted / 2)
+        torch.testing.assert_close(
+            losses[f'active_{kind}'], (labels != 255).float().mean()
+        )
+
+
+def test_the_labeler_is_frozen_and_stays_in_evaluation():
+    model = MODELS.build(tiny.cag())
+    assert model.training and model.backbone.training
+    assert not any(m.training for m in model.labeler.modules())
+    assert model.train() is model
+    assert not any(m.training for m in model.labeler.modules())
+    assert not any(p.requires_grad for p in model.labeler.parameters())
+    assert all(p.requires_grad for p in model.backbone.parameters())
+    model.eval()
+    assert not model.backbone.training
+
+
+def test_a_step_changes_the_student_alone():
+    model = build(by=BOTH)
+    labeler = copy.deepcopy(model.labeler)
+    anchors = model.anchor_bank.anchors.clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sum(v for k, v in losses_of(model).items() if 'loss' in k).backward()
+    before = model.backbone.layers[0].conv.weight.clone()
+    optimizer.step()
+    assert not torch.equal(model.backbone.layers[0].conv.weight, before)
+    assert equal_states(model.labeler, labeler)
+    assert torch.equal(model.anchor_bank.anchors, anchors)
+
+
+@pytest.mark.parametrize('neck', [False, True])
+def test_start_stage_copies_the_student_exactly(neck):
+    model = build(anchors=False, neck=neck)
+    losses_of(model)  # moves the batch statistics
+    assert not equal_states(model.labeler['backbone'], model.backbone)
+    model.start_stage(2)
+    assert model.stage == 2
+    for name, part in model.student_parts().items():
+        assert equal_states(model.labeler[name], part)
+        pairs = zip(
+            model.labeler[name].parameters(), part.parameters(), strict=True
+        )
+        assert all(a.data_ptr() != b.data_ptr() for a, b in pairs)
+    assert ('neck' in model.labeler) == neck
+
+
+def labelled_by_student(model: nn.Module, images: Tensor) -> Tensor:
+    """Label as one would with the student itself in evaluation mode."""
+    model.eval()
+    with torch.no_grad():
+        view = model.forward_view(images)
+        distances = model.anchor_bank.distances(view.feat)
+        return model.pseudo_label_head.by_anchor(distances)
+
+
+def test_pseudo_labels_are_those_of_the_stages_first_student():
+    model = build(margin=0.02)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    expected = labelled_by_student(model, images)
+    assert 0 < (expected == 255).float().mean() < 1
+    model.train()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter += torch.randn_like(parameter)
+    assert torch.equal(model.label_target(images)['anchor'], expected)
+    assert not torch.equal(labelled_by_student(model, images), expected)
+
+
+def stock_checkpoint(path, neck: bool = False) -> nn.Module:
+    """Save a stock segmentor whose statistics are not those at birth."""
+    stock = MODELS.build(tiny.segmentor(neck=neck))
+    batch = dict(
+        inputs=random_images(), data_samples=[random_sample(), random_sample()]
+    )
+    stock.train()(**stock.data_preprocessor(batch, True), mode='loss')
+    save_checkpoint(dict(state_dict=stock.state_dict()), str(path))
+    return stock
+
+
+@pytest.mark.parametrize('neck', [False, True])
+def test_a_stock_checkpoint_loads_strictly(tmp_path, neck):
+    path = tmp_path / 'stock.pth'
+    stock = stock_checkpoint(path, neck)
+    model = build(neck=neck)
+    kept = copy.deepcopy(model.anchor_bank)
+    load_checkpoint(model, str(path), map_location='cpu', strict=True)
+    for name, part in model.student_parts().items():
+        assert equal_states(part, getattr(stock, name))
+        assert equal_states(model.labeler[name], part)
+    assert equal_states(model.anchor_bank, kept)
+
+
+@pytest.mark.parametrize('prefix', ['backbone.', 'decode_head.'])
+def test_what_a_stock_checkpoint_lacks_is_an_error(tmp_path, prefix):
+    path = tmp_path / 'part.pth'
+    state = MODELS.build(tiny.segmentor()).state_dict()
+    state = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    save_checkpoint(dict(state_dict=state), str(path))
+    with pytest.raises(RuntimeError, match=f'[Mm]issing.*{prefix}'):
+        load_checkpoint(build(), str(path), map_location='cpu', strict=True)
+
+
+def test_its_own_checkpoint_comes_back_exactly(tmp_path):
+    model = build()
+    losses_of(model)
+    model.stage.fill_(3)
+    model.pseudo_label_head.margin.uniform_()
+    path = tmp_path / 'cag.pth'
+    save_checkpoint(dict(state_dict=model.state_dict()), str(path))
+    other = build(anchors=False)
+    assert not equal_states(other, model)
+    load_checkpoint(other, str(path), map_location='cpu', strict=True)
+    assert equal_states(other, model)
+    assert not equal_states(other.labeler['backbone'], other.backbone)
+
+
+def test_its_checkpoint_serves_the_stock_segmentor(tmp_path):
+    model = build()
+    path = tmp_path / 'cag.pth'
+    save_checkpoint(dict(state_dict=model.state_dict()), str(path))
+    stock = MODELS.build(tiny.segmentor())
+    load_checkpoint(stock, str(path), map_location='cpu')
+    assert equal_states(stock.backbone, model.backbone)
+    assert equal_states(stock.decode_head, model.decode_head)
+
+
+@pytest.mark.parametrize('neck', [False, True])
+def test_prediction_is_that_of_the_stock_segmentor(tmp_path, neck):
+    path = tmp_path / 'stock.pth'
+    stock = stock_checkpoint(path, neck).eval()
+    model = build(neck=neck)
+    load_checkpoint(model, str(path), map_location='cpu')
+    model.eval()
+    images = random_images(1)
+    results = []
+    for net in (stock, model):
+        batch = dict(inputs=images, data_samples=[random_sample()])
+        with torch.no_grad():
+            results += net.test_step(batch)
+    first, second = results
+    assert torch.equal(first.seg_logits.data, second.seg_logits.data)
+    assert torch.equal(first.pred_sem_seg.data, second.pred_sem_seg.data)
+
+
+class Witness(nn.Module):
+    """Stands for the anchor loss and keeps what it is given."""
+
+    loss_name = 'loss_witness'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = []
+
+    def forward(self, bank, feat, logits, labels) -> Tensor:
+        self.calls.append((feat, logits, labels))
+        return feat.sum() * 0
+
+
+@pytest.mark.parametrize('neck', [False, True])
+def test_features_are_the_input_of_the_classifier(neck):
+    model = build(dropout=0.5, neck=neck)
+    model.anchor_loss = Witness()
+    losses_of(model)
+    assert len(model.anchor_loss.calls) == 2
+    for feat, logits, labels in model.anchor_loss.calls:
+        assert feat.shape == (2, 8, 8, 16)
+        assert labels.shape == (2, 8, 16)
+        assert torch.equal(model.decode_head.conv_seg(feat), logits)
+    # Dropout takes whole channels, on the way to the classifier.
+    dropped = [
+        (feat.detach().flatten(2) == 0).all(2).sum().item()
+        for feat, _, _ in model.anchor_loss.calls
+    ]
+    assert sum(dropped) > 8
+    with torch.no_grad():
+        view = model.eval().forward_view(torch.randn(2, 3, *tiny.SIZE))
+    assert (view.feat.flatten(2) == 0).all(2).sum() < sum(dropped)
+
+
+def test_the_distance_losses_get_the_labels_of_their_domain():
+    model = build(margin=0.02)
+    model.anchor_loss = Witness()
+    batch = model.data_preprocessor(raw_batch(), True)
+    model(**batch, mode='loss')
+    source, target = (labels for *_, labels in model.anchor_loss.calls)
+    for n, sample in enumerate(batch['data_samples']['source']):
+        assert torch.equal(source[n], sample.gt_sem_seg.data[0, ::4, ::4])
+    pseudo = model.label_target(batch['inputs']['target'])['anchor']
+    assert torch.equal(target, pseudo)
+    assert 0 < (target == 255).float().mean() < 1
+
+
+@pytest.mark.parametrize('anchor_loss', [None, RELEASE])
+def test_every_loss_trains_the_student_and_none_the_labeler(anchor_loss):
+    model = build(by=BOTH, anchor_loss=anchor_loss)
+    losses = {k: v for k, v in losses_of(model).items() if 'loss' in k}
+    assert len(losses) == 5
+    reached = [
+        model.backbone.layers[0].conv.weight,
+        model.decode_head.convs[0].conv.weight,
+    ]
+    for key, loss in losses.items():
+        for grad in torch.autograd.grad(loss, reached, retain_graph=True):
+            assert grad.any() and grad.isfinite().all(), key
+    sum(losses.values()).backward()
+    assert all(p.grad is None for p in model.labeler.parameters())
+    student = [
+        p for part in model.student_parts().values() for p in part.parameters()
+    ]
+    assert all(p.grad is not None for p in student)
+
+
+@pytest.mark.parametrize('anchor_loss', [None, RELEASE])
+def test_finite_where_no_pixel_is_active(anchor_loss):
+    model = build(
+        by=BOTH, margin=1e9, probability=1.0, anchor_loss=anchor_loss
+    )
+    losses = losses_of(model)
+    for key, value in losses.items():
+        if key.startswith('target.'):
+            assert value == 0, key
+    total = sum(v for k, v in losses.items() if 'loss' in k)
+    assert total.isfinite() and total > 0
+    total.backward()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.isfinite().all()
+
+
+def test_finite_before_there_is_any_anchor():
+    losses = losses_of(build(anchors=False))
+    assert all(value.isfinite().all() for value in losses.values())
+    assert losses['target.active_anchor'] == 0
+
+
+@pytest.mark.parametrize('neck', [False, True])
+def test_a_plain_batch_cannot_train(neck):
+    model = build(neck=neck)
+    batch = dict(inputs=random_images(), data_samples=[random_sample()] * 2)
+    with pytest.raises(ValueError, match='CAGSegmentor.*UDADataset') as caught:
+        model(**model.data_preprocessor(batch, True), mode='loss')
+    assert '\n' not in str(caught.value)
+
+
+def test_a_network_with_a_neck_trains():
+    model = build(neck=True)
+    losses = losses_of(model)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert all(p.grad is not None for p in model.neck.parameters())
+    assert not any(p.requires_grad for p in model.labeler['neck'].parameters())
+
+
+def test_init_weights_leaves_the_labeler_alone():
+    model = MODELS.build(tiny.cag())
+    labeler = copy.deepcopy(model.labeler)
+    model.init_weights()
+    assert equal_states(model.labeler, labeler)

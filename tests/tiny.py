@@ -1,0 +1,376 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A network, data sets and a run that are small enough for a test.
+
+The data sets have their published forms on disk. A scene has a few of the 19
+classes; the number of classes is still 19.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS, MODELS
+from PIL import Image
+
+SIZE = (32, 64)  # height and width, pixels
+VOID = 255
+ROAD, BUILDING, SKY, CAR = 0, 2, 10, 13
+USED = (ROAD, BUILDING, SKY, CAR)
+# Raw ids of what a scene shows, as the published label files have them.
+CITYSCAPES = {ROAD: 7, BUILDING: 11, SKY: 23, CAR: 26, VOID: 0}
+SYNTHIA = {ROAD: 3, BUILDING: 2, SKY: 1, CAR: 8, VOID: 0}
+COLOURS = {
+    ROAD: (90, 80, 90),
+    BUILDING: (130, 100, 60),
+    SKY: (120, 170, 220),
+    CAR: (30, 40, 160),
+    VOID: (10, 10, 10),
+}
+MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 70.0]
+
+
+@MODELS.register_module()
+class TinyBackbone(BaseModule):
+    """Two strided convolutions: one map of 8 channels at stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = dict(type='BN', requires_grad=True)
+        self.layers = torch.nn.Sequential(
+            ConvModule(3, 8, 3, stride=2, padding=1, norm_cfg=norm),
+            ConvModule(8, 8, 3, stride=2, padding=1, norm_cfg=norm),
+        )
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.layers(x),)
+
+
+@HOOKS.register_module()
+class KeepRankHook(Hook):
+    """Save what each rank holds after each iteration."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
+        model = getattr(runner.model, 'module', runner.model)
+        path = Path(runner.work_dir, f'rank{get_rank()}_{batch_idx + 1}.pth')
+        torch.save(model.state_dict(), path)
+
+
+def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an RGB image (H, W, 3) and its train ids (H, W), both uint8."""
+    height, width = SIZE
+    labels = np.full(SIZE, ROAD, np.uint8)
+    horizon = rng.integers(8, 18)
+    labels[:horizon] = BUILDING
+    labels[: rng.integers(4, 8)] = SKY
+    left = rng.integers(0, width - 20)
+    labels[horizon + 2 : horizon + 10, left : left + 20] = CAR
+    labels[-3:] = VOID
+    noise = rng.normal(0, 12, (*SIZE, 3))
+    colours = np.array([COLOURS.get(i, (0, 0, 0)) for i in range(256)])
+    image = np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
+    return image, labels
+
+
+def raw_ids(labels: np.ndarray, table: dict[int, int]) -> np.ndarray:
+    """Turn train ids into the ids of a data set."""
+    raw = np.zeros_like(labels)
+    for train_id, value in table.items():
+        raw[labels == train_id] = value
+    return raw
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def save_palette(path: Path, ids: np.ndarray) -> None:
+    """Write a GTA label: a palette PNG whose index is the id."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    label = Image.fromarray(ids, mode='P')
+    # No colour stands at its own index, as in the published files.
+    label.putpalette([(37 * i + 91) % 256 for i in range(3 * 256)])
+    label.save(path)
+
+
+def save_red16(path: Path, ids: np.ndarray, instances: np.ndarray) -> None:
+    """Write a SYNTHIA label: 16 bit, classes in red, instances in green."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    red, green = ids.astype(np.uint16), instances.astype(np.uint16)
+    cv2.imwrite(str(path), np.dstack([np.zeros_like(red), green, red]))
+
+
+def write_gta(root: Path, count: int = 7, seed: int = 0) -> list[np.ndarray]:
+    """Write a source set; returns the train ids of each image."""
+    rng = np.random.default_rng(seed)
+    truth = []
+    for index in range(count):
+        image, labels = draw_scene(rng)
+        name = f'{index + 1:05d}.png'
+        save_image(root / 'images' / name, image)
+        save_palette(root / 'labels' / name, raw_ids(labels, CITYSCAPES))
+        truth.append(labels)
+    return truth
+
+
+def write_synthia(root: Path, count: int = 2, seed: int = 1) -> list:
+    """Write another source set; returns the train ids of each image."""
+    rng = np.random.default_rng(seed)
+    truth = []
+    for index in range(count):
+        image, labels = draw_scene(rng)
+        name = f'{index:07d}.png'
+        save_image(root / 'RGB' / name, image)
+        instances = rng.integers(0, 2**16, SIZE)
+        path = root / 'GT' / 'LABELS' / name
+        save_red16(path, raw_ids(labels, SYNTHIA), instances)
+        truth.append(labels)
+    return truth
+
+
+def write_cityscapes(
+    root: Path, split: str, count: int = 6, seed: int = 2
+) -> list[np.ndarray]:
+    """Write a target set; returns the train ids of each image."""
+    rng = np.random.default_rng(seed)
+    truth = []
+    for index in range(count):
+        image, labels = draw_scene(rng)
+        image = image // 2 + 90  # another camera
+        stem = f'bern/bern_{index:06d}_000019'
+        save_image(
+            root / 'leftImg8bit' / split / f'{stem}_leftImg8bit.png', image
+        )
+        save_image(
+            root / 'gtFine' / split / f'{stem}_gtFine_labelIds.png',
+            raw_ids(labels, CITYSCAPES),
+        )
+        truth.append(labels)
+    return truth
+
+
+def write_towns(root: Path) -> None:
+    """Write source, target and validation of a run."""
+    write_gta(root / 'gta')
+    write_cityscapes(root / 'cityscapes', 'train', 5, seed=2)
+    write_cityscapes(root / 'cityscapes', 'val', 2, seed=3)
+
+
+AUGMENTATION = (
+    dict(
+        type='RandomResize',
+        scale=SIZE[::-1],
+        ratio_range=(1.0, 1.5),
+        keep_ratio=True,
+    ),
+    dict(type='RandomCrop', crop_size=SIZE, cat_max_ratio=1.0),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+)
+
+
+def pipeline(ids: str | None, augment: bool = False) -> list[dict]:
+    """Steps that load an image, with its label unless ``ids`` is None."""
+    return [
+        dict(type='LoadImageFromFile'),
+        *([dict(type='LoadLabelIds', ids=ids)] if ids else []),
+        *(AUGMENTATION if augment else ()),
+        dict(type='PackSegInputs'),
+    ]
+
+
+def gta(root: Path, augment: bool = False) -> dict:
+    return dict(
+        type='GTADataset',
+        data_root=str(root / 'gta'),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        pipeline=pipeline('gta', augment),
+        serialize_data=False,  # collects garbage, which takes time
+    )
+
+
+def synthia(root: Path) -> dict:
+    return dict(
+        type='SYNTHIADataset',
+        data_root=str(root / 'synthia'),
+        data_prefix=dict(img_path='RGB', seg_map_path='GT/LABELS'),
+        pipeline=pipeline('synthia'),
+        serialize_data=False,
+    )
+
+
+def cityscapes(root: Path, split: str, labelled: bool = True) -> dict:
+    folders = dict(img_path=f'leftImg8bit/{split}')
+    if labelled:
+        folders['seg_map_path'] = f'gtFine/{split}'
+    return dict(
+        type='CityscapesDataset',
+        data_root=str(root / 'cityscapes'),
+        data_prefix=folders,
+        seg_map_suffix='_gtFine_labelIds.png',
+        pipeline=pipeline('cityscapes' if labelled else None),
+        serialize_data=False,
+    )
+
+
+def uda(root: Path, augment: bool = False) -> dict:
+    target = cityscapes(root, 'train', labelled=False)
+    target['pipeline'] = pipeline(None, augment)
+    return dict(type='UDADataset', source=gta(root, augment), target=target)
+
+
+def preprocessor(mean: list = MEAN, std: list = STD) -> dict:
+    return dict(
+        type='SegDataPreProcessor',
+        mean=mean,
+        std=std,
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=VOID,
+        size=SIZE,
+    )
+
+
+def segmentor(neck: bool = False, dropout: float = 0.1) -> ConfigDict:
+    """A stock `EncoderDecoder`."""
+    model = ConfigDict(
+        type='EncoderDecoder',
+        data_preprocessor=preprocessor(),
+        backbone=dict(type='TinyBackbone'),
+        decode_head=dict(
+            type='FCNHead',
+            in_channels=8,
+            channels=8,
+            num_convs=1,
+            concat_input=False,
+            dropout_ratio=dropout,
+            num_classes=19,
+            norm_cfg=dict(type='BN', requires_grad=True),
+            align_corners=False,
+            loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+        ),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
+    )
+    if neck:
+        model.neck = dict(
+            type='FPN', in_channels=[8], out_channels=8, num_outs=1
+        )
+    return model
+
+
+def cag(
+    by: tuple[str, ...] = ('anchor',),
+    margin: float = 0.0,
+    probability: float = 0.05,
+    anchor_loss: dict | None = None,
+    **kwargs,
+) -> ConfigDict:
+    """`CAGSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(
+        {
+            **segmentor(**kwargs),
+            'type': 'CAGSegmentor',
+            'data_preprocessor': dict(
+                type='UDADataPreprocessor',
+                source=preprocessor(),
+                target=preprocessor(),
+            ),
+            'anchor_bank': dict(type='AnchorBank'),
+            'pseudo_label_head': dict(
+                type='PseudoLabelHead',
+                by=list(by),
+                margin=margin,
+                probability=probability,
+            ),
+            'pseudo_label_loss': dict(
+                type='CrossEntropyLoss', avg_non_ignore=True
+            ),
+            'anchor_loss': anchor_loss or dict(type='AnchorDistanceLoss'),
+        }
+    )
+
+
+def run_config(
+    root: Path, work_dir: Path, stage_iters: int = 3, workers: int = 0
+) -> Config:
+    """Two stages of CAG as a config, with validation after each."""
+    val = dict(
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(**cityscapes(root, 'val'), test_mode=True),
+    )
+    evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+    return Config(
+        dict(
+            custom_imports=dict(imports=['mmseg_cag', 'tests.tiny']),
+            default_scope='mmseg',
+            env_cfg=dict(
+                mp_cfg=dict(mp_start_method='fork'),
+                dist_cfg=dict(backend='gloo'),
+            ),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(
+                    type='CheckpointHook', by_epoch=False, interval=1
+                ),
+            ),
+            custom_hooks=[
+                dict(type='ChannelsLastHook'),
+                dict(type='CheckDataHook'),
+                dict(type='StepSeedHook'),
+                dict(type='LabelerHook', stage_iters=stage_iters),
+                dict(
+                    type='AnchorHook',
+                    stage_iters=stage_iters,
+                    dataloader=dict(
+                        batch_size=2,
+                        num_workers=workers,
+                        sampler=dict(
+                            type='DefaultSampler',
+                            shuffle=False,
+                            round_up=False,
+                        ),
+                        dataset=gta(root),
+                    ),
+                ),
+            ],
+            log_processor=dict(by_epoch=False),
+            randomness=dict(seed=5),
+            load_from=None,
+            resume=False,
+            work_dir=str(work_dir),
+            experiment_name=f'tiny_{abs(hash(work_dir))}',
+            model=cag(),
+            train_dataloader=dict(
+                batch_size=2,
+                num_workers=workers,
+                sampler=dict(type='UDASampler'),
+                dataset=uda(root, augment=True),
+            ),
+            val_dataloader=val,
+            val_evaluator=evaluator,
+            optim_wrapper=dict(
+                type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
+            ),
+            param_scheduler=[
+                dict(type='StagewisePolyLR', stage_iters=stage_iters)
+            ],
+            train_cfg=dict(
+                type='IterBasedTrainLoop',
+                max_iters=2 * stage_iters,
+                val_interval=stage_iters,
+            ),
+            val_cfg=dict(type='ValLoop'),
+        )
+    )
