@@ -1,6 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Packaging. mmsegmentation itself is no dependency: two families of packages
-provide it under the same import name, and neither may replace the other."""
+"""Packaging.
+
+mmsegmentation itself is no dependency: two families of packages provide it
+under the same import name, and neither may replace the other.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class KeepRankHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
         model = getattr(runner.model, 'module', runner.model)
         path = Path(runner.work_dir, f'rank{get_rank()}_{batch_idx + 1}.pth')
-        torch.save(model.state_dict(), path)
+        kind = type(runner.model).__name__
+        torch.save({'state_dict': model.state_dict(), 'kind': kind}, path)
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -270,7 +271,8 @@ def segmentor(neck: bool = False, dropout: float = 0.1) -> ConfigDict:
 
 def cag(
     by: tuple[str, ...] = ('anchor',),
-    margin: float = 0.0,
+    margin: float | str = 0.0,
+    precision: float = 0.95,
     probability: float = 0.05,
     anchor_loss: dict | None = None,
     **kwargs,
@@ -290,6 +292,7 @@ def cag(
                 type='PseudoLabelHead',
                 by=list(by),
                 margin=margin,
+                precision=precision,
                 probability=probability,
             ),
             'pseudo_label_loss': dict(

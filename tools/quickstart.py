@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mmseg_cag  # noqa: F401
-from mmseg_cag.experiments.evaluation import build_runner, evaluate, predict
+from mmseg_cag.experiments.evaluation import build_runner, predict
 from mmseg_cag.experiments.minitown import Budget, MinitownRuns
 from mmseg_cag.experiments.picture import paint, save_comparison
 
@@ -46,28 +46,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate_checkpoints(runs: MinitownRuns) -> dict[str, float]:
-    """Compute target mIoU of source-only and of CAG after each stage."""
-    folder = runs.folder / 'evaluation'
-    cfg = runs.supervised_config('source_only')
-    checkpoint = runs.checkpoints('source_only', cfg)[-1]
-    results = {'source_only': evaluate(cfg, checkpoint, folder)}
-    cfg = runs.stages_config('cag')
-    for stage, checkpoint in enumerate(runs.checkpoints('cag', cfg), start=1):
-        results[f'cag_stage{stage}'] = evaluate(cfg, checkpoint, folder)
-    return results
-
-
 def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
     """Paint input, truth, source-only and CAG for evenly spread images."""
-    configs = {
-        'source_only': runs.supervised_config('source_only'),
-        'cag': runs.stages_config('cag'),
-    }
     columns = []
-    for name, cfg in configs.items():
-        checkpoint = runs.checkpoints(name, cfg)[-1]
-        runner = build_runner(cfg, checkpoint, runs.folder / 'evaluation')
+    for name in ('source_only', 'cag'):
+        runner = build_runner(
+            runs.config(name),
+            runs.checkpoints(name)[-1],
+            runs.folder / 'evaluation' / name,
+        )
         dataset = runner.test_dataloader.dataset
         indices = np.linspace(0, len(dataset) - 1, count, dtype=int).tolist()
         palette = dataset.metainfo['palette']
@@ -112,12 +99,15 @@ def main() -> None:
     )
     seconds = {
         'towns': runs.draw(),
-        'source_only': runs.train_supervised('source_only'),
-        'cag': runs.train_stages('cag'),
+        'source_only': runs.train('source_only'),
+        'cag': runs.train('cag'),
     }
     start = time.monotonic()
-    print('== Evaluate on the target')
-    results = evaluate_checkpoints(runs)
+    [source_only] = runs.evaluate('source_only')
+    stages = runs.evaluate('cag')
+    results = {'source_only': source_only} | {
+        f'cag_stage{n}': value for n, value in enumerate(stages, start=1)
+    }
     picture = runs.folder / 'comparison.png'
     save_picture(runs, picture)
     seconds['evaluation'] = round(time.monotonic() - start, 1)

@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from typing import Any
+
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 from mmseg.registry import DATASETS
 
@@ -20,7 +22,7 @@ class GTADataset(BaseSegDataset):
         self,
         img_suffix: str = '.png',
         seg_map_suffix: str = '.png',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs

@@ -15,11 +15,12 @@ from .uda_dataset import UDADataset
 class UDASampler(Sampler):
     """Endless (key, source index, target index) for a `UDADataset`.
 
-    The key, (seed, position), seeds the random transforms. Position k of the joint stream of all ranks takes entry k of endlessly
-    concatenated permutations of each domain, so every source and every
-    target image is seen once before one is seen twice, whatever the lengths
-    of the two sets and the number of ranks. The k-th item is a pure function
-    of (seed, rank, world size, k): resuming is `skip`, in no time.
+    The key, (seed, position), seeds the random transforms. Position k of the
+    joint stream of all ranks takes entry k of endlessly concatenated
+    permutations of each domain, so every source and every target image is
+    seen once before one is seen twice, whatever the lengths of the two sets
+    and the number of ranks. The k-th item is a pure function of (seed, rank,
+    world size, k): resuming is `skip`, in no time.
 
     Args:
         dataset: The pair of domains.

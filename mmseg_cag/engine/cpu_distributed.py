@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed
 from mmengine.config import Config
@@ -22,7 +24,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     """
 
     def __init__(
-        self, module: nn.Module, device_ids: list[int], **kwargs
+        self, module: nn.Module, device_ids: list[int], **kwargs: Any
     ) -> None:
         super().__init__(module, **kwargs)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from rich.progress import Progress
 
 from mmseg_cag.datasets.minitown import draw_minitown
 
+from .evaluation import evaluate
 from .step import Step
 
 ROOT = Path(__file__).parents[2]
@@ -58,43 +61,59 @@ class MinitownRuns:
         """Draw the towns; returns the seconds it took."""
         source, target, val = self.budget.images
         arguments = dict(
-            size=list(self.budget.size), source=source, target=target, val=val
+            size=tuple(self.budget.size),
+            source=source,
+            target=target,
+            val=val,
+            synthia=0,
         )
-        step = Step('Draw the towns', self.data, arguments)
-        return step.run(lambda: draw_minitown(self.data, **arguments))
 
-    def train_supervised(self, name: str) -> float:
-        """Train ``source_only`` or the ``oracle``; returns the seconds."""
-        return self._train(name, self.supervised_config(name))
+        def work() -> None:
+            with Progress() as bar:
+                task = bar.add_task('Drawing')
+                draw_minitown(
+                    self.data,
+                    **arguments,
+                    progress=lambda done, total: bar.update(
+                        task, completed=done, total=total
+                    ),
+                )
 
-    def train_stages(self, name: str) -> float:
-        """Adapt the source-only network by a method; returns the seconds."""
-        cfg = self.stages_config(name)
-        return self._train(name, cfg)
+        return Step('Draw the towns', self.data, arguments).run(work)
 
-    def supervised_config(self, name: str) -> Config:
-        """Load a config of plain training with this budget."""
-        cfg = self._load(name)
-        if iters := self.budget.supervised_iters:
-            _set_stages(cfg, iters, stages=1)
-        return cfg
+    def train(self, name: str) -> float:
+        """Train by the config of that name; returns the seconds it took."""
+        step = self._training(name)
 
-    def stages_config(self, name: str) -> Config:
-        """Load a config of adaptation with this budget."""
-        cfg = self._load(name)
-        if iters := self.budget.stage_iters:
-            _set_stages(cfg, iters, cfg.stages)
-        warm_up = self.supervised_config('source_only')
-        cfg.load_from = str(self.checkpoints('source_only', warm_up)[-1])
-        return cfg
+        def work() -> None:
+            path = step.folder / 'recipe.py'
+            self.config(name).dump(path)
+            command = [sys.executable, ROOT / 'tools' / 'train.py', path]
+            options = ['--work-dir', step.folder, '--resume']
+            subprocess.run([*command, *options], check=True)
 
-    def checkpoints(self, name: str, cfg: Config) -> list[Path]:
-        """Name the checkpoints at the ends of a run's stages."""
-        interval = cfg.default_hooks.checkpoint.interval
-        ends = range(interval, cfg.train_cfg.max_iters + 1, interval)
-        return [self.folder / name / f'iter_{end}.pth' for end in ends]
+        return step.run(work)
 
-    def _load(self, name: str) -> Config:
+    def evaluate(self, name: str) -> list[float]:
+        """Compute target mIoU (percent) at the end of each stage of a run."""
+        folder = self.folder / 'evaluation' / name
+        recipe = {'of': self._training(name).fingerprint}
+        results = folder / 'results.json'
+
+        def work() -> None:
+            cfg = self.config(name)
+            values = [
+                evaluate(cfg, checkpoint, folder)
+                for checkpoint in self.checkpoints(name)
+            ]
+            results.write_text(json.dumps(values))
+
+        step = Step(f'Evaluate {name}, seed {self.seed}', folder, recipe)
+        step.run(work)
+        return json.loads(results.read_text())
+
+    def config(self, name: str) -> Config:
+        """Load a config of ``configs/minitown`` for this budget."""
         cfg = Config.fromfile(CONFIGS / f'{name}.py')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
@@ -102,20 +121,29 @@ class MinitownRuns:
                 part['data_root'] = part['data_root'].replace(
                     cfg.data_root, f'{self.data}/'
                 )
+        if cfg.load_from:
+            cfg.load_from = str(self.checkpoints('source_only')[-1])
+            iters, stages = self.budget.stage_iters, cfg.stages
+        else:
+            iters, stages = self.budget.supervised_iters, 1
+        if iters:
+            set_stages(cfg, iters, stages)
         return cfg
 
-    def _train(self, name: str, cfg: Config) -> float:
-        folder = self.folder / name
-        step = Step(f'Train {name}, seed {self.seed}', folder, cfg.to_dict())
+    def checkpoints(self, name: str) -> list[Path]:
+        """Name the checkpoints at the ends of a run's stages."""
+        cfg = self.config(name)
+        interval = cfg.default_hooks.checkpoint.interval
+        ends = range(interval, cfg.train_cfg.max_iters + 1, interval)
+        return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
-        def work() -> None:
-            path = folder / 'recipe.py'
-            cfg.dump(path)
-            command = [sys.executable, ROOT / 'tools' / 'train.py', path]
-            options = ['--work-dir', folder, '--resume']
-            subprocess.run([*command, *options], check=True)
-
-        return step.run(work)
+    def _training(self, name: str) -> Step:
+        cfg = self.config(name)
+        recipe = {'config': cfg.to_dict()}
+        if cfg.load_from:
+            recipe['after'] = self._training('source_only').fingerprint
+        title = f'Train {name}, seed {self.seed}'
+        return Step(title, self.folder / name, recipe)
 
 
 def walk(node: object) -> Iterator[ConfigDict]:
@@ -129,7 +157,7 @@ def walk(node: object) -> Iterator[ConfigDict]:
             yield from walk(value)
 
 
-def _set_stages(cfg: Config, iters: int, stages: int) -> None:
+def set_stages(cfg: Config, iters: int, stages: int) -> None:
     """Give a config stages of another length."""
     cfg.train_cfg.update(max_iters=iters * stages, val_interval=iters)
     cfg.default_hooks.checkpoint.interval = iters

@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
 
+from mmseg_cag.datasets.uda_dataset import seeded_transforms
 from tests import tiny
 
 ITEM = ((3, 0), 1, 2)
@@ -103,6 +104,16 @@ def test_transforms_depend_on_the_whole_key(towns):
     assert not torch.equal(images[0], images[2])
 
 
+def test_both_generators_are_seeded_by_the_key():
+    def draw(key):
+        with seeded_transforms(key):
+            return random.random(), np.random.random()
+
+    first, second = draw((3, 0)), draw((3, 1))
+    assert draw((3, 0)) == first
+    assert first[0] != second[0] and first[1] != second[1]
+
+
 def test_the_generators_of_the_process_are_left_alone(towns):
     dataset = DATASETS.build(tiny.uda(towns, augment=True))
 
@@ -139,6 +150,7 @@ def test_a_missing_domain(towns, domain):
     assert '\n' not in str(caught.value)
 
 
+# BUG, fails: mmengine cannot serialise an empty list, before the check.
 @pytest.mark.parametrize('domain', ['source', 'target'])
 def test_an_empty_domain(towns, tmp_path, domain):
     cfg = tiny.uda(towns)

@@ -122,12 +122,14 @@ def test_what_a_test_reads_is_checked(towns):
         hook.before_test(SimpleNamespace(test_loop=loop))
 
 
+# BUG, fails: mmengine cannot serialise an empty list, before the check.
 def test_a_data_set_without_images(tmp_path):
     (tmp_path / 'gta/images').mkdir(parents=True)
     with pytest.raises(ValueError, match='no image in .*gta/images'):
         check({**tiny.gta(tmp_path), 'serialize_data': True})  # the default
 
 
+# BUG, fails: a bare KeyError.
 def test_a_labelled_data_set_without_a_folder_of_labels(towns):
     cfg = tiny.cityscapes(towns, 'train')
     del cfg['data_prefix']['seg_map_path']

@@ -65,3 +65,10 @@ def test_resumed_anywhere(stop):
 def test_the_end_that_mmengine_fills_in_ends_nothing():
     used = train(*build(end=1), 0, STAGE)
     assert used[STAGE - 1] == pytest.approx(closed_form(STAGE - 1))
+
+
+def test_a_decay_that_is_longer_than_a_stage():
+    used = train(*build(decay_iters=10, power=1.0), 0, 2 * STAGE)
+    for iteration, found in enumerate(used):
+        factor = 1 - (iteration % STAGE) / 10
+        assert found == pytest.approx([lr * factor for lr in RATES])

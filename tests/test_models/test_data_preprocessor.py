@@ -36,7 +36,8 @@ def sample(labelled: bool = True) -> SegDataSample:
 def expected(bgr: torch.Tensor, domain: str) -> torch.Tensor:
     """Normalise by channel and pad at the lower right with zeros."""
     out = torch.zeros(3, *tiny.SIZE)
-    for channel, (mean, std) in enumerate(zip(*SETTINGS[domain])):
+    settings = zip(*SETTINGS[domain], strict=True)
+    for channel, (mean, std) in enumerate(settings):
         out[channel, :20, :30] = (bgr[2 - channel].float() - mean) / std
     return out
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from mmseg.registry import MODELS
@@ -50,7 +51,7 @@ class CAGSegmentor(UDASegmentor):
         pseudo_label_head: dict,
         pseudo_label_loss: dict,
         anchor_loss: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         classifier = self.decode_head.conv_seg

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmseg_cag.models.pixel_sample import PixelSample
 from tests import tiny
 
 BOTH = ('anchor', 'probability')
@@ -53,10 +54,14 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
         model.start_stage(1)
         batch = model.data_preprocessor(raw_batch(), True)
         means = model.anchor_bank.new_centroids()
+        pixels = PixelSample(1000, 2)
         model.collect_centroids(
-            means, batch['inputs']['source'], batch['data_samples']['source']
+            means,
+            pixels,
+            batch['inputs']['source'],
+            batch['data_samples']['source'],
         )
-        model.anchor_bank.store(means)
+        model.store_anchors(means, pixels)
         assert model.anchor_bank.counts.count_nonzero() == 4
     return model.train()
 
@@ -361,6 +366,23 @@ def test_a_network_with_a_neck_trains():
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     assert all(p.grad is not None for p in model.neck.parameters())
     assert not any(p.requires_grad for p in model.labeler['neck'].parameters())
+
+
+def test_an_automatic_margin_comes_with_the_anchors():
+    assert (
+        MODELS.build(tiny.cag(margin='auto'))
+        .pseudo_label_head.margin.isinf()
+        .all()
+    )
+    model = build(margin='auto', precision=0.2)
+    margin = model.pseudo_label_head.margin
+    assert margin.isfinite().all() and (margin == margin[0]).all()
+    assert (
+        build(margin='auto', precision=1.1)
+        .pseudo_label_head.margin.isinf()
+        .all()
+    )
+    assert (build(margin=0.5).pseudo_label_head.margin == 0.5).all()
 
 
 def test_init_weights_leaves_the_labeler_alone():

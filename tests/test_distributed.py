@@ -1,0 +1,144 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Two processes on the CPU, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+STAGE, ITERS = 2, 4
+
+
+def config(root: Path, work_dir: Path) -> Config:
+    cfg = tiny.run_config(root, work_dir, STAGE)
+    cfg.load_from = str(root / 'warm.pth')
+    cfg.default_hooks.checkpoint.interval = ITERS
+    cfg.custom_hooks.append(dict(type='KeepRankHook'))
+    cfg.model.pseudo_label_head.update(margin='auto', precision=0.3)
+    return cfg
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def train_two(root: Path) -> None:
+    cfg = config(root, root / 'two')
+    cfg.dump(root / 'two.py')
+    environment = {
+        **os.environ,
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PORT': free_port(),
+        'CUDA_VISIBLE_DEVICES': '',
+        'OMP_NUM_THREADS': '1',
+    }
+    done = subprocess.run(
+        [ROOT / 'tools' / 'dist_train.sh', root / 'two.py', '2'],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    """Results of the same run by one process and by two."""
+    root = tmp_path_factory.mktemp('distributed')
+    tiny.write_towns(root)
+    torch.manual_seed(8)
+    stock = MODELS.build(tiny.segmentor())
+    torch.save({'state_dict': stock.state_dict()}, root / 'warm.pth')
+    train_two(root)
+    Runner.from_cfg(config(root, root / 'one')).train()
+    return root
+
+
+def state(folder: Path, rank: int, iteration: int) -> dict:
+    return torch.load(folder / f'rank{rank}_{iteration}.pth')['state_dict']
+
+
+def parts(state: dict, *prefixes: str) -> dict:
+    return {k: v for k, v in state.items() if k.startswith(prefixes)}
+
+
+def test_the_launcher_wraps_the_model_for_the_cpu(root):
+    kinds = {
+        name: torch.load(root / name / 'rank0_1.pth')['kind']
+        for name in ('one', 'two')
+    }
+    assert kinds == {
+        'one': 'CAGSegmentor',
+        'two': 'CPUDistributedDataParallel',
+    }
+
+
+@pytest.mark.parametrize('iteration', range(1, ITERS + 1))
+def test_ranks_hold_the_same(root, iteration):
+    first, second = (state(root / 'two', rank, iteration) for rank in (0, 1))
+    assert first.keys() == second.keys()
+    statistics = [
+        key
+        for key in parts(first, 'backbone', 'decode_head')
+        if 'running_' in key
+    ]
+    for key in first.keys() - set(statistics):
+        assert torch.equal(first[key], second[key]), key
+    # Each rank had images of its own, which its batch statistics show.
+    assert not any(torch.equal(first[k], second[k]) for k in statistics)
+
+
+def test_the_labeler_has_the_statistics_of_all_ranks(root):
+    ends = [state(root / 'two', rank, STAGE) for rank in (0, 1)]
+    labeler = parts(state(root / 'two', 0, STAGE + 1), 'labeler.')
+    for key, value in labeler.items():
+        if value.is_floating_point():
+            student = key.removeprefix('labeler.')
+            mean = (ends[0][student] + ends[1][student]) / 2
+            torch.testing.assert_close(value, mean)
+
+
+def test_anchors_are_those_of_one_process(root):
+    one, two = (state(root / name, 0, 1) for name in ('one', 'two'))
+    counts = one['anchor_bank.counts']
+    assert torch.equal(two['anchor_bank.counts'], counts)
+    assert counts.count_nonzero() == len(tiny.USED)
+    torch.testing.assert_close(
+        two['anchor_bank.anchors'],
+        one['anchor_bank.anchors'],
+        rtol=1e-6,
+        atol=1e-6,
+    )
+
+
+def test_the_automatic_margin_is_chosen_on_the_pixels_of_all_ranks(root):
+    one, two = (
+        state(root / name, 0, 1)['pseudo_label_head.margin']
+        for name in ('one', 'two')
+    )
+    assert one.isfinite().all()
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4)
+
+
+def test_the_checkpoint_is_that_of_the_ranks(root):
+    path = root / 'two' / f'iter_{ITERS}.pth'
+    saved = torch.load(path, weights_only=False)['state_dict']
+    rank = state(root / 'two', 0, ITERS)
+    assert saved.keys() == rank.keys()
+    assert all(torch.equal(saved[key], rank[key]) for key in saved)
