@@ -60,8 +60,11 @@ def load_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
+    # After the config, which may choose what is imported.
+    from mmseg_cag.datasets.nonempty import require_images
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
 
+    require_images(cfg, 'test_dataloader')
     use_gloo_without_gpu(cfg)
     Runner.from_cfg(cfg).test()
 

@@ -75,8 +75,11 @@ def main() -> None:
             f'load_from={cfg.load_from}: checkpoint not found, train what it '
             'comes from first or set load_from to another'
         )
+    # After the config, which may choose what is imported.
+    from mmseg_cag.datasets.nonempty import require_images
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
 
+    require_images(cfg, 'train_dataloader', 'val_dataloader')
     use_gloo_without_gpu(cfg)
     Runner.from_cfg(cfg).train()
 

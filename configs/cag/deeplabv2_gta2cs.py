@@ -47,9 +47,7 @@ custom_hooks = [
         dataloader=dict(
             batch_size=4,
             num_workers=6,
-            sampler=dict(
-                type='DefaultSampler', shuffle=False, round_up=False
-            ),
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
             dataset=_base_.source_plain,
         ),
     ),

@@ -24,13 +24,19 @@ def _decode_index(path: str, backend_args: dict | None) -> np.ndarray:
 
 def _decode_red16(path: str, backend_args: dict | None) -> np.ndarray:
     """Read the red channel of a 16-bit PNG, which Pillow would cut to 8."""
-    raw = np.frombuffer(fileio.get(path, backend_args=backend_args), np.uint8)
-    image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+    raw = fileio.get(path, backend_args=backend_args)
+    image = None
+    if raw:  # OpenCV refuses an empty buffer in many lines
+        buffer = np.frombuffer(raw, np.uint8)
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UnidentifiedImageError('OpenCV cannot decode it')
-    return image[..., -1] if image.ndim == 3 else image  # OpenCV's order: BGR
+    red = 2  # OpenCV's order is blue, green, red
+    return image[..., red] if image.ndim == 3 else image
 
 
+# What mmseg's label maps say of a class that is not chosen.
+MMSEG_IGNORED = 255
 LABEL_FORMATS: dict[str, tuple[dict[int, int], Callable]] = {
     'cityscapes': (CITYSCAPES_IDS, _decode_index),
     'gta': (CITYSCAPES_IDS, _decode_index),
@@ -92,10 +98,10 @@ class LoadLabelIds(BaseTransform):
             raise ValueError(
                 f'{path}: cannot be read as a {self.ids} label map ({error})'
             ) from error
-        if ids.ndim != 2:
+        if ids.ndim != 2 or ids.dtype.kind != 'u':
             raise ValueError(
                 f'{path}: expected one {self.ids} id a pixel, found an image '
-                f'of shape {ids.shape}'
+                f'of shape {ids.shape} and type {ids.dtype}'
             )
         labels = self._train_ids[ids]
         if results.get('label_map') is not None:
@@ -108,5 +114,7 @@ class LoadLabelIds(BaseTransform):
         self, labels: np.ndarray, label_map: dict[int, int]
     ) -> np.ndarray:
         chosen = np.full(2**8, self.ignore_index, np.uint8)
-        chosen[list(label_map)] = list(label_map.values())
+        for old, new in label_map.items():
+            if new != MMSEG_IGNORED:
+                chosen[old] = new
         return chosen[labels]

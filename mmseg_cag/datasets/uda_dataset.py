@@ -9,6 +9,8 @@ import numpy as np
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
+from .nonempty import build_nonempty
+
 
 @DATASETS.register_module()
 class UDADataset(Dataset):
@@ -27,32 +29,17 @@ class UDADataset(Dataset):
         ValueError: A domain is missing or empty, or the classes differ.
     """
 
-    def __init__(self, source: dict, target: dict) -> None:
-        self.source = self._build('source', source)
-        self.target = self._build('target', target)
+    def __init__(
+        self, source: dict | None = None, target: dict | None = None
+    ) -> None:
+        self.source = build_nonempty(source, 'UDADataset: source')
+        self.target = build_nonempty(target, 'UDADataset: target')
         classes = [d.metainfo['classes'] for d in (self.source, self.target)]
         if list(classes[0]) != list(classes[1]):
             raise ValueError(
                 'UDADataset: source and target must have the same classes, '
                 f'got {classes[0]} and {classes[1]}'
             )
-
-    @staticmethod
-    def _build(domain: str, cfg: dict | None) -> Dataset:
-        if not cfg:
-            raise ValueError(
-                f'UDADataset: train_dataloader.dataset.{domain} is missing, '
-                'expected the config of a data set'
-            )
-        dataset = DATASETS.build(cfg)
-        if len(dataset) == 0:
-            folder = cfg.get('data_prefix', {}).get('img_path', '')
-            raise ValueError(
-                f'UDADataset: the {domain} has no image under '
-                f'{cfg.get("data_root", "")}/{folder}, expected files '
-                f'*{dataset.img_suffix}'
-            )
-        return dataset
 
     @property
     def metainfo(self) -> dict:

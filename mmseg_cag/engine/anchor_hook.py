@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import is_main_process
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 from rich.progress import track
 
 from mmseg_cag.models.pixel_sample import PixelSample
@@ -45,7 +45,9 @@ class AnchorHook(StageHook):
         model = bare_model(runner)
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
         centroids = model.anchor_bank.new_centroids()
-        sample = PixelSample(self.margin_pixels, len(loader.dataset))
+        sample = PixelSample(
+            self.margin_pixels, len(loader.dataset), model.anchor_bank.anchors
+        )
         batches = track(
             loader, f'Anchors, stage {stage}', disable=not is_main_process()
         )

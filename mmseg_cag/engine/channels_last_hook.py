@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 
 
 @HOOKS.register_module()

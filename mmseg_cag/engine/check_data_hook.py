@@ -7,8 +7,8 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 from PIL import Image
 
 from mmseg_cag.datasets import UDADataset
@@ -18,8 +18,8 @@ from mmseg_cag.datasets import UDADataset
 class CheckDataHook(Hook):
     """Open every file's header before a run starts, not hours into it.
 
-    Checks the data sets of training and validation: each is not empty, each
-    image can be opened and, where labels are read, has a label of its size.
+    Checks the data sets of training and validation: each image can be opened
+    and, where labels are read, has a label of its size.
 
     Args:
         workers: Threads that open files.
@@ -51,12 +51,6 @@ class CheckDataHook(Hook):
 
     def _check(self, dataset: BaseDataset, labelled: bool) -> None:
         samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-        if not samples:
-            raise ValueError(
-                f'{type(dataset).__name__}: no image in '
-                f'{dataset.data_prefix.get("img_path")}, expected files '
-                f'*{dataset.img_suffix}'
-            )
         with ThreadPoolExecutor(self.workers) as pool:
             for _ in pool.map(lambda s: check_sample(s, labelled), samples):
                 pass
@@ -71,13 +65,19 @@ def check_sample(sample: dict, labelled: bool) -> None:
 
     Raises:
         FileNotFoundError: The image or its label does not exist.
-        ValueError: One is no image, or their sizes differ.
+        ValueError: One is no image, their sizes differ, or no folder of
+            labels is set.
     """
     image = sample['img_path']
     size = image_size(image, 'image')
     if not labelled:
         return
-    label = sample['seg_map_path']
+    label = sample.get('seg_map_path')
+    if label is None:
+        raise ValueError(
+            f'{image}: its label is to be read, but data_prefix.seg_map_path '
+            'is not set'
+        )
     label_size = image_size(label, f'label of {image}')
     if label_size != size:
         raise ValueError(

@@ -16,6 +16,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     """mmengine's distributed wrapper for modules that are on no GPU.
 
     mmengine always names a GPU, which torch refuses for a module on the CPU.
+    (Registered at mmengine's root: there the runner looks wrappers up.)
 
     Args:
         module: The model.

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from mmengine.dist import all_reduce_params
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 
 from .stage_hook import StageHook, bare_model
 

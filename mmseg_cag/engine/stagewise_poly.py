@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
-from mmengine.registry import PARAM_SCHEDULERS
+from mmseg.registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()

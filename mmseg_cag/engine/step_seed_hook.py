@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 
 
 @HOOKS.register_module()

@@ -5,7 +5,8 @@ import torch
 from mmengine.dist import all_gather_object
 from torch import Tensor
 
-# legend: N images, C feature channels, h w feature map, P sampled pixels
+# legend: N images, K classes, C feature channels, h w feature map,
+# P sampled pixels
 
 
 class PixelSample:
@@ -18,25 +19,31 @@ class PixelSample:
     Args:
         size: Wanted number of pixels P.
         num_images: Images that all ranks pass over together.
+        like: Tensor (K, C) of the classes' number, channels and device.
     """
 
-    def __init__(self, size: int, num_images: int) -> None:
+    def __init__(self, size: int, num_images: int, like: Tensor) -> None:
         self.per_image = -(-size // num_images)
-        self._feat: list[Tensor] = []
-        self._labels: list[Tensor] = []
+        self.num_classes = len(like)
+        # A rank without an image has an empty sample.
+        self._feat = [like.new_empty(0, like.shape[1])]
+        self._labels = [like.new_empty(0, dtype=torch.int64)]
 
-    def add(self, feat: Tensor, labels: Tensor, ignore_index: int) -> None:
+    def add(self, feat: Tensor, labels: Tensor) -> None:
         """Sample a batch.
 
         Args:
             feat: Features (N, C, h, w).
-            labels: Labels (N, h, w) int64.
-            ignore_index: Label of pixels that are left out.
+            labels: Labels (N, h, w) int64; values outside 0..K-1 are left
+                out.
         """
-        pixels = (labels != ignore_index).flatten().nonzero().squeeze(1)
+        is_class = (labels >= 0) & (labels < self.num_classes)
+        pixels = is_class.flatten().nonzero().squeeze(1)
         stride = max(1, len(pixels) // (self.per_image * len(feat)))
         pixels = pixels[stride // 2 :: stride]
-        self._feat.append(feat.movedim(1, -1).flatten(0, 2)[pixels].float())
+        self._feat.append(
+            feat.movedim(1, -1).flatten(0, 2)[pixels].to(self._feat[0])
+        )
         self._labels.append(labels.flatten()[pixels])
 
     def gather(self) -> tuple[Tensor, Tensor]:

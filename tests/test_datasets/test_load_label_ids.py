@@ -78,7 +78,6 @@ def test_a_choice_of_classes_by_the_data_sets_metainfo(tmp_path):
     assert set(labels.unique().tolist()) == {0, 1, 2, 255}
 
 
-# BUG, fails: mmseg's label map says 255 for them.
 def test_classes_left_out_become_the_chosen_ignore_index(tmp_path):
     [truth] = tiny.write_gta(tmp_path / 'gta', 1)
     cfg = {
@@ -123,7 +122,6 @@ def write_none(path, ids):
     """Leave the file out."""
 
 
-# BUG, fails for an empty SYNTHIA file: a cv2.error of OpenCV.
 @pytest.mark.parametrize('ids', sorted(TABLES))
 @pytest.mark.parametrize(
     'write', [write_text, write_nothing, write_half, write_header, write_none]
@@ -146,7 +144,6 @@ def test_a_colour_image_is_no_label(tmp_path, ids):
         load(path, ids)
 
 
-# BUG, fails: a bare IndexError.
 @pytest.mark.parametrize('mode', ['1', 'F'])
 def test_a_map_without_integers_is_no_label(tmp_path, mode):
     path = tmp_path / 'label.tiff'

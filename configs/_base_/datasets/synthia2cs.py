@@ -1,5 +1,5 @@
-# SYNTHIA-RAND-CITYSCAPES -> Cityscapes with the release's augmentation: width 2200 U(0.5, 1.5),
-# crop 896 x 512, flip. Each data set
+# SYNTHIA-RAND-CITYSCAPES -> Cityscapes with the augmentation of CAG's
+# release: width 2200 U(0.5, 1.5), crop 896 x 512, flip. Each data set
 # in the layout of its publisher.
 crop_size = (512, 896)
 augmentation = [

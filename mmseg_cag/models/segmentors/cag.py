@@ -66,7 +66,6 @@ class CAGSegmentor(UDASegmentor):
         self.labeler = nn.ModuleDict(copy.deepcopy(self.student_parts()))
         self.labeler.requires_grad_(False)
         self.register_buffer('stage', torch.tensor(0))
-        self.register_load_state_dict_pre_hook(_complete_state_dict)
         self.train()
 
     def train(self, mode: bool = True) -> CAGSegmentor:
@@ -85,10 +84,13 @@ class CAGSegmentor(UDASegmentor):
             name = self.anchor_loss.loss_name
             labels = resize_labels(labels, source.feat)
             losses[f'source.{name}'] = self.anchor_loss(
-                self.anchor_bank, *source, labels
+                self.anchor_bank, source.feat, source.logits, labels
             )
             losses[f'target.{name}'] = self.anchor_loss(
-                self.anchor_bank, *target, pseudo_labels['anchor']
+                self.anchor_bank,
+                target.feat,
+                target.logits,
+                pseudo_labels['anchor'],
             )
         return losses
 
@@ -154,8 +156,8 @@ class CAGSegmentor(UDASegmentor):
         """
         view = self._labeler_view(images)
         labels = resize_labels(gt_labels(data_samples), view.feat)
-        self.anchor_bank.accumulate(centroids, *view, labels)
-        sample.add(view.feat, labels, self.pseudo_label_head.ignore_index)
+        self.anchor_bank.accumulate(centroids, view.feat, view.logits, labels)
+        sample.add(view.feat, labels)
 
     def store_anchors(self, centroids: Centroids, sample: PixelSample) -> None:
         """Make the running means of all ranks the anchors, with a margin."""
@@ -178,20 +180,20 @@ class CAGSegmentor(UDASegmentor):
         names = ['backbone', 'decode_head'] + ['neck'] * self.with_neck
         return {name: getattr(self, name) for name in names}
 
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any
+    ) -> None:
+        """Fill in what the checkpoint of a stock segmentor lacks.
 
-def _complete_state_dict(
-    module: CAGSegmentor, state_dict: dict, prefix: str, *_: object
-) -> None:
-    """Fill in what the checkpoint of a stock segmentor lacks.
-
-    Its labeler is that segmentor itself; anchors, margin and stage stay as
-    they are. What the student lacks is still reported as missing.
-    """
-    own = module.state_dict(prefix=prefix)
-    for key in own.keys() - state_dict.keys():
-        part = key.removeprefix(prefix).split('.')[0]
-        if part == 'labeler':
-            twin = key.replace('labeler.', '', 1)
-            state_dict[key] = state_dict.get(twin, own[key])
-        elif part not in module.student_parts():
-            state_dict[key] = own[key]
+        Its labeler is that segmentor itself; anchors, margin and stage stay
+        as they are. What the student lacks is still reported as missing.
+        """
+        own = self.state_dict(prefix=prefix)
+        for key in own.keys() - state_dict.keys():
+            part = key.removeprefix(prefix).split('.')[0]
+            if part == 'labeler':
+                twin = key.replace('labeler.', '', 1)
+                state_dict[key] = state_dict.get(twin, own[key])
+            elif part not in self.student_parts():
+                state_dict[key] = own[key]
+        super()._load_from_state_dict(state_dict, prefix, *args)

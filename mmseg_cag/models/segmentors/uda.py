@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,10 +21,12 @@ class View(NamedTuple):
     Attributes:
         feat: The classifier's input (N, C, h, w), f_D of the paper.
         logits: Class scores (N, K, h, w).
+        pyramid: Feature maps that the heads get.
     """
 
     feat: Tensor
     logits: Tensor
+    pyramid: Sequence[Tensor]
 
 
 class UDASegmentor(EncoderDecoder):
@@ -76,8 +79,14 @@ class UDASegmentor(EncoderDecoder):
     def source_loss(
         self, source: View, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Compute the decode head's own losses at full resolution."""
+        """Compute the heads' own losses at full resolution."""
         losses = self.decode_head.loss_by_feat(source.logits, data_samples)
+        if self.with_auxiliary_head:
+            losses.update(
+                self._auxiliary_head_forward_train(
+                    source.pyramid, data_samples
+                )
+            )
         return add_prefix(losses, 'source')
 
     @abstractmethod
@@ -111,10 +120,12 @@ def forward_view(
     )
     try:
         pyramid = backbone(images)
-        logits = decode_head(neck(pyramid) if neck else pyramid)
+        if neck is not None:
+            pyramid = neck(pyramid)
+        logits = decode_head(pyramid)
     finally:
         handle.remove()
-    return View(caught[0], logits)
+    return View(caught[0], logits, pyramid)
 
 
 def gt_labels(data_samples: list[SegDataSample]) -> Tensor:

@@ -54,7 +54,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
         model.start_stage(1)
         batch = model.data_preprocessor(raw_batch(), True)
         means = model.anchor_bank.new_centroids()
-        pixels = PixelSample(1000, 2)
+        pixels = PixelSample(1000, 2, model.anchor_bank.anchors)
         model.collect_centroids(
             means,
             pixels,
