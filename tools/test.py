@@ -61,10 +61,13 @@ def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.nonempty import require_images
+    from mmseg_cag.datasets.require_images import require_images_of
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
 
-    require_images(cfg, 'test_dataloader')
+    try:
+        require_images_of(cfg, 'test_dataloader')
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
     use_gloo_without_gpu(cfg)
     Runner.from_cfg(cfg).test()
 

@@ -76,10 +76,13 @@ def main() -> None:
             'comes from first or set load_from to another'
         )
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.nonempty import require_images
+    from mmseg_cag.datasets.require_images import require_images_of
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
 
-    require_images(cfg, 'train_dataloader', 'val_dataloader')
+    try:
+        require_images_of(cfg, 'train_dataloader', 'val_dataloader')
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
     use_gloo_without_gpu(cfg)
     Runner.from_cfg(cfg).train()
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
-from .nonempty import build_nonempty
+from .require_images import require_images
 
 
 @DATASETS.register_module()
@@ -32,8 +32,10 @@ class UDADataset(Dataset):
     def __init__(
         self, source: dict | None = None, target: dict | None = None
     ) -> None:
-        self.source = build_nonempty(source, 'UDADataset: source')
-        self.target = build_nonempty(target, 'UDADataset: target')
+        require_images(source, 'UDADataset: source')
+        require_images(target, 'UDADataset: target')
+        self.source = DATASETS.build(source)
+        self.target = DATASETS.build(target)
         classes = [d.metainfo['classes'] for d in (self.source, self.target)]
         if list(classes[0]) != list(classes[1]):
             raise ValueError(

@@ -90,7 +90,9 @@ class MinitownRuns:
             self.config(name).dump(path)
             command = [sys.executable, ROOT / 'tools' / 'train.py', path]
             options = ['--work-dir', step.folder, '--resume']
-            subprocess.run([*command, *options], check=True)
+            done = subprocess.run([*command, *options], check=False)
+            if done.returncode:
+                raise SystemExit(f'{step.name}: failed, see the error above')
 
         return step.run(work)
 
@@ -116,10 +118,11 @@ class MinitownRuns:
         """Load a config of ``configs/minitown`` for this budget."""
         cfg = Config.fromfile(CONFIGS / f'{name}.py')
         cfg.randomness.seed = self.seed
+        towns = cfg.data_root
         for part in walk(cfg._cfg_dict):
             if 'data_root' in part:
                 part['data_root'] = part['data_root'].replace(
-                    cfg.data_root, f'{self.data}/'
+                    towns, f'{self.data}/'
                 )
         if cfg.load_from:
             cfg.load_from = str(self.checkpoints('source_only')[-1])

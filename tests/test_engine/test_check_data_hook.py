@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS, HOOKS
 
-from mmseg_cag.datasets.nonempty import require_images
+from mmseg_cag.datasets.require_images import require_images_of
 from mmseg_cag.engine.check_data_hook import check_sample
 from tests import tiny
 
@@ -130,7 +130,7 @@ def test_a_data_set_without_images(tmp_path):
     with pytest.raises(
         ValueError, match='val_dataloader.dataset has no image in .*gta/images'
     ):
-        require_images(cfg, 'train_dataloader', 'val_dataloader')
+        require_images_of(cfg, 'train_dataloader', 'val_dataloader')
 
 
 def test_a_labelled_data_set_without_a_folder_of_labels(towns):

@@ -1,13 +1,14 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from pathlib import Path
+
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 
-def build_nonempty(cfg: dict, name: str) -> BaseDataset:
-    """Build a data set that has at least one image.
+def require_images(cfg: dict | None, name: str) -> None:
+    """Check that a data set has at least one image.
 
     mmengine cannot even build an empty one, and says so in a way that names
     neither folder nor key.
@@ -18,22 +19,24 @@ def build_nonempty(cfg: dict, name: str) -> BaseDataset:
 
     Raises:
         ValueError: The config is missing or its folder holds no image.
+        FileNotFoundError: There is no such folder.
     """
     if not cfg:
         raise ValueError(
             f'{name} is missing, expected the config of a data set'
         )
-    dataset = DATASETS.build({**cfg, 'lazy_init': True})
+    dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
+    folder = Path(dataset.data_prefix['img_path'])
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{name}: no folder {folder}')
     if not dataset.load_data_list():
         raise ValueError(
-            f'{name} has no image in {dataset.data_prefix["img_path"]}, '
+            f'{name} has no image in {folder}, '
             f'expected files *{dataset.img_suffix}'
         )
-    dataset.full_init()
-    return dataset
 
 
-def require_images(cfg: Config, *loaders: str) -> None:
+def require_images_of(cfg: Config, *loaders: str) -> None:
     """Check, before a run is built, that its plain data sets have images.
 
     Args:
@@ -43,8 +46,9 @@ def require_images(cfg: Config, *loaders: str) -> None:
 
     Raises:
         ValueError: One has none.
+        FileNotFoundError: A folder does not exist.
     """
     for loader in loaders:
         dataset = (cfg.get(loader) or {}).get('dataset')
         if dataset and dataset.type != 'UDADataset':
-            build_nonempty(dataset, f'{loader}.dataset')
+            require_images(dataset, f'{loader}.dataset')
