@@ -8,7 +8,6 @@ under the same import name, and neither may replace the other.
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -27,12 +26,6 @@ def read_version() -> str:
     text = (ROOT / 'mmseg_cag' / '__init__.py').read_text()
     return re.search(r"__version__ = '(.+)'", text).group(1)
 
-
-if find_spec('mmseg') is None:
-    print(
-        'mmseg_cag needs mmsegmentation 1.x: '
-        'pip install -r requirements/openmmlab.txt'
-    )
 
 setup(
     name='mmseg_cag',

@@ -5,7 +5,15 @@ Importing the package registers its classes in mmseg's registries; a config
 does so by ``custom_imports = dict(imports=['mmseg_cag'])``.
 """
 
-from mmseg_cag import datasets, engine, models
+from importlib.util import find_spec
+
+if find_spec('mmseg') is None:
+    raise ImportError(
+        'mmseg_cag needs mmsegmentation 1.x, which is not installed: '
+        'pip install -r requirements/openmmlab.txt'
+    )
+
+from mmseg_cag import datasets, engine, models  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = ['datasets', 'engine', 'models', '__version__']

@@ -5,6 +5,7 @@ set -euo pipefail
 [ $# -ge 3 ] || { echo "usage: $0 CONFIG CHECKPOINT GPUS [options]" >&2; exit 2; }
 config=$1 checkpoint=$2 gpus=$3
 shift 3
+[[ $gpus =~ ^[0-9]+$ ]] || { echo "GPUS=$gpus, expected a number" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 [ "$gpus" -gt 0 ] || { gpus=1; export CUDA_VISIBLE_DEVICES=; }

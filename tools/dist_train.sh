@@ -6,6 +6,7 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: $0 CONFIG GPUS [options]" >&2; exit 2; }
 config=$1 gpus=$2
 shift 2
+[[ $gpus =~ ^[0-9]+$ ]] || { echo "GPUS=$gpus, expected a number" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 # GPUS=0 asks for one process on the CPU.

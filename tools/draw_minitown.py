@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.datasets.minitown.sheet import contact_sheet
+from mmseg_cag.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,8 +56,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Draws; what the user can mend is said in one line."""
+    try:
+        run(parse_args())
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+def run(args: argparse.Namespace) -> None:
     """Draws, and says whether there was anything to draw."""
-    args = parse_args()
     columns = (
         TextColumn('minitown'),
         BarColumn(),

@@ -17,7 +17,7 @@ from mmcv import imread
 from rich.console import Console
 from rich.table import Table
 
-import mmseg_cag  # noqa: F401
+from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.evaluation import build_runner, predict
 from mmseg_cag.experiments.minitown import Budget, MinitownRuns
 from mmseg_cag.experiments.picture import paint, save_comparison
@@ -34,9 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--images',
         type=int,
-        nargs=3,
+        nargs=4,
         default=Budget.images,
-        metavar=('SOURCE', 'TARGET', 'VAL'),
+        metavar=('SOURCE', 'TARGET', 'VAL', 'SYNTHIA'),
     )
     parser.add_argument(
         '--size', type=int, nargs=2, default=Budget.size, metavar=('H', 'W')
@@ -86,8 +86,15 @@ def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
 
 
 def main() -> None:
+    """Run the quickstart; what the user can mend is said in one line."""
+    try:
+        run(parse_args())
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+def run(args: argparse.Namespace) -> None:
     """Run the steps in order and write the summary last."""
-    args = parse_args()
     budget = Budget(
         tuple(args.images),
         tuple(args.size),

@@ -41,7 +41,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
-            raise SystemExit(f'{path}: file not found')
+            raise SystemExit(f'error: {path}: file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
@@ -63,13 +63,14 @@ def main() -> None:
     # After the config, which may choose what is imported.
     from mmseg_cag.datasets.require_images import require_images_of
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.errors import UserError
 
     try:
         require_images_of(cfg, 'test_dataloader')
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from error
-    use_gloo_without_gpu(cfg)
-    Runner.from_cfg(cfg).test()
+        use_gloo_without_gpu(cfg)
+        Runner.from_cfg(cfg).test()
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
     if not Path(args.config).is_file():
-        raise SystemExit(f'{args.config}: config file not found')
+        raise SystemExit(f'error: {args.config}: config file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
@@ -57,34 +58,34 @@ def load_config(args: argparse.Namespace) -> Config:
         path = Path(args.config)
         cfg.work_dir = str(Path('work_dirs', path.parent.name, path.stem))
     if args.amp:
+        if not torch.cuda.is_available():
+            raise SystemExit('error: --amp needs a GPU, none was found')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.resume:
         # The run's own checkpoint, if there is one, before `load_from`,
         # which mmengine would resume from.
         latest = find_latest_checkpoint(cfg.work_dir)
         cfg.resume = latest is not None
-        cfg.load_from = latest or cfg.load_from
+        cfg.load_from = latest or cfg.get('load_from')
     return cfg
 
 
 def main() -> None:
     """Build the runner and train."""
     cfg = load_config(parse_args())
-    if cfg.load_from and not Path(cfg.load_from).is_file():
-        raise SystemExit(
-            f'load_from={cfg.load_from}: checkpoint not found, train what it '
-            'comes from first or set load_from to another'
-        )
     # After the config, which may choose what is imported.
     from mmseg_cag.datasets.require_images import require_images_of
     from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.engine.require_weights import require_weights
+    from mmseg_cag.errors import UserError
 
     try:
+        require_weights(cfg)
         require_images_of(cfg, 'train_dataloader', 'val_dataloader')
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from error
-    use_gloo_without_gpu(cfg)
-    Runner.from_cfg(cfg).train()
+        use_gloo_without_gpu(cfg)
+        Runner.from_cfg(cfg).train()
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

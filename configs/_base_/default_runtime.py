@@ -10,13 +10,20 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=1000,
+        max_keep_ckpts=3,
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),
+    dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
+    dict(type='NonFiniteHook'),
     dict(type='StepSeedHook'),
 ]
 vis_backends = [dict(type='LocalVisBackend')]

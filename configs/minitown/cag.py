@@ -5,9 +5,12 @@ _base_ = [
     '../_base_/schedules/stages_minitown.py',
     '../_base_/default_runtime.py',
 ]
-load_from = 'work_dirs/minitown/source_only/iter_800.pth'
+load_from = 'work_dirs/minitown/source_only/iter_600.pth'
 model = dict(
     type='CAGSegmentor',
+    # Source-only's statistics in both domains: the frozen labeler sees the
+    # target through the same ones.
+    norm_eval=True,
     data_preprocessor=dict(
         _delete_=True,
         type='UDADataPreprocessor',
@@ -15,7 +18,10 @@ model = dict(
         target=_base_.data_preprocessor,
     ),
     anchor_bank=dict(type='AnchorBank', level='pixel'),
-    pseudo_label_head=dict(type='PseudoLabelHead', by=['anchor'], margin=2.5),
+    # The release's 2.5 suits its network; here the source chooses.
+    pseudo_label_head=dict(
+        type='PseudoLabelHead', by=['anchor'], margin='auto', precision=0.95
+    ),
     pseudo_label_loss=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     anchor_loss=dict(
         type='AnchorDistanceLoss', level='pixel', loss_weight=0.1

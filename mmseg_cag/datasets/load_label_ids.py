@@ -10,6 +10,8 @@ from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 from PIL import Image, UnidentifiedImageError
 
+from mmseg_cag.errors import UserError
+
 from .label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
 
 # legend: H W image
@@ -60,7 +62,7 @@ class LoadLabelIds(BaseTransform):
         backend_args: Arguments of mmengine's file backend.
 
     Raises:
-        ValueError: ``ids`` is no known format, or a file is no label map.
+        UserError: ``ids`` is no known format, or a file is no label map.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class LoadLabelIds(BaseTransform):
         backend_args: dict | None = None,
     ) -> None:
         if ids not in LABEL_FORMATS:
-            raise ValueError(
+            raise UserError(
                 f'LoadLabelIds: ids={ids!r} is unknown, expected one of '
                 f'{sorted(LABEL_FORMATS)}'
             )
@@ -89,17 +91,17 @@ class LoadLabelIds(BaseTransform):
             results: The sample; ``seg_map_path`` names the label file.
 
         Raises:
-            ValueError: The file cannot be decoded to a map (H, W).
+            UserError: The file cannot be decoded to a map (H, W).
         """
         path = results['seg_map_path']
         try:
             ids = self._decode(path, self.backend_args)
         except (OSError, SyntaxError) as error:
-            raise ValueError(
+            raise UserError(
                 f'{path}: cannot be read as a {self.ids} label map ({error})'
             ) from error
         if ids.ndim != 2 or ids.dtype.kind != 'u':
-            raise ValueError(
+            raise UserError(
                 f'{path}: expected one {self.ids} id a pixel, found an image '
                 f'of shape {ids.shape} and type {ids.dtype}'
             )

@@ -6,9 +6,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
+from mmseg_cag.errors import MissingFileError, UserError
+
 
 def require_images(cfg: dict | None, name: str) -> None:
-    """Check that a data set has at least one image.
+    """Check that a data set, or each part of a combined one, has images.
 
     mmengine cannot even build an empty one, and says so in a way that names
     neither folder nor key.
@@ -18,37 +20,53 @@ def require_images(cfg: dict | None, name: str) -> None:
         name: Key of that config, for the error.
 
     Raises:
-        ValueError: The config is missing or its folder holds no image.
-        FileNotFoundError: There is no such folder.
+        UserError: The config is missing or its folder holds no image.
+        MissingFileError: There is no such folder.
     """
     if not cfg:
-        raise ValueError(
+        raise UserError(
             f'{name} is missing, expected the config of a data set'
         )
+    if cfg['type'] == 'UDADataset':
+        for domain in ('source', 'target'):
+            require_images(cfg.get(domain), f'{name}.{domain}')
+    elif 'dataset' in cfg:
+        require_images(cfg['dataset'], f'{name}.dataset')
+    elif 'datasets' in cfg:
+        for index, part in enumerate(cfg['datasets']):
+            require_images(part, f'{name}.datasets.{index}')
+    else:
+        _require_images_of_one(cfg, name)
+
+
+def _require_images_of_one(cfg: dict, name: str) -> None:
     dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
+    if not dataset.data_prefix.get('img_path'):
+        raise UserError(
+            f'{name}.data_prefix.img_path is missing, expected the folder of '
+            'the images'
+        )
     folder = Path(dataset.data_prefix['img_path'])
     if not folder.is_dir():
-        raise FileNotFoundError(f'{name}: no folder {folder}')
+        raise MissingFileError(f'{name}: no folder {folder}')
     if not dataset.load_data_list():
-        raise ValueError(
-            f'{name} has no image in {folder}, '
-            f'expected files *{dataset.img_suffix}'
+        raise UserError(
+            f'{name} has no image in {folder}, expected files '
+            f'*{dataset.img_suffix}'
         )
 
 
 def require_images_of(cfg: Config, *loaders: str) -> None:
-    """Check, before a run is built, that its plain data sets have images.
+    """Check, before a run is built, that its data sets have images.
 
     Args:
         cfg: The run's config.
-        loaders: Keys of dataloaders, such as ``val_dataloader``. A pair of
-            domains checks itself.
+        loaders: Keys of dataloaders, such as ``val_dataloader``.
 
     Raises:
-        ValueError: One has none.
-        FileNotFoundError: A folder does not exist.
+        UserError: One has none.
+        MissingFileError: A folder does not exist.
     """
     for loader in loaders:
-        dataset = (cfg.get(loader) or {}).get('dataset')
-        if dataset and dataset.type != 'UDADataset':
-            require_images(dataset, f'{loader}.dataset')
+        if cfg.get(loader):
+            require_images(cfg[loader].get('dataset'), f'{loader}.dataset')

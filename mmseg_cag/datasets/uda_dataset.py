@@ -9,6 +9,8 @@ import numpy as np
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
+from mmseg_cag.errors import UserError
+
 from .require_images import require_images
 
 
@@ -26,7 +28,7 @@ class UDADataset(Dataset):
         target: Config of the unlabelled data set, of any mmseg class.
 
     Raises:
-        ValueError: A domain is missing or empty, or the classes differ.
+        UserError: A domain is missing or empty, or the classes differ.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class UDADataset(Dataset):
         self.target = DATASETS.build(target)
         classes = [d.metainfo['classes'] for d in (self.source, self.target)]
         if list(classes[0]) != list(classes[1]):
-            raise ValueError(
+            raise UserError(
                 'UDADataset: source and target must have the same classes, '
                 f'got {classes[0]} and {classes[1]}'
             )
@@ -60,20 +62,20 @@ class UDADataset(Dataset):
                 it; random transforms are a function of the key alone.
 
         Raises:
-            ValueError: The target's pipeline loads labels.
+            UserError: The target's pipeline loads labels.
         """
         key, source_index, target_index = item
         with seeded_transforms(key):
             source = self.source[source_index]
             target = self.target[target_index]
         if 'gt_sem_seg' in target['data_samples']:
-            raise ValueError(
+            raise UserError(
                 'UDADataset: the pipeline of the target loads labels, '
                 'expected one without LoadLabelIds or LoadAnnotations'
             )
         return {
-            key: {'source': source[key], 'target': target[key]}
-            for key in ('inputs', 'data_samples')
+            part: {'source': source[part], 'target': target[part]}
+            for part in ('inputs', 'data_samples')
         }
 
 

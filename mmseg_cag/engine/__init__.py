@@ -1,9 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .anchor_hook import AnchorHook
 from .channels_last_hook import ChannelsLastHook
+from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
 from .labeler_hook import LabelerHook
+from .non_finite_hook import NonFiniteHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
@@ -12,8 +14,10 @@ __all__ = [
     'AnchorHook',
     'CPUDistributedDataParallel',
     'ChannelsLastHook',
+    'CheckCheckpointHook',
     'CheckDataHook',
     'LabelerHook',
+    'NonFiniteHook',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',

@@ -4,12 +4,14 @@ from __future__ import annotations
 import torch
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
+from mmseg.registry import DATASETS, HOOKS
 from rich.progress import track
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
 
+from .check_data_hook import check_files
 from .stage_hook import StageHook, bare_model
 
 
@@ -25,6 +27,7 @@ class AnchorHook(StageHook):
         dataloader: Config of the source's dataloader, without augmentation;
             its sampler must not repeat images (``round_up=False``).
         margin_pixels: Source pixels that an automatic margin is chosen on.
+        workers: Threads that open files when the data is checked.
     """
 
     priority = 'BELOW_NORMAL'
@@ -34,10 +37,31 @@ class AnchorHook(StageHook):
         stage_iters: int,
         dataloader: dict,
         margin_pixels: int = 100_000,
+        workers: int = 16,
     ) -> None:
         super().__init__(stage_iters)
         self.dataloader = dataloader
         self.margin_pixels = margin_pixels
+        self.workers = workers
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the stages and the data that the anchors come from.
+
+        Raises:
+            UserError: The data has other classes than the training set, or
+                a file of it cannot be opened.
+        """
+        super().before_train(runner)
+        dataset = DATASETS.build(self.dataloader['dataset'])
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        if list(dataset.metainfo['classes']) != list(classes):
+            raise UserError(
+                'AnchorHook: dataloader.dataset has the classes '
+                f'{dataset.metainfo["classes"]}, expected those of training, '
+                f'{classes}'
+            )
+        if is_main_process():
+            check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
     def begin_stage(self, runner: Runner, stage: int) -> None:
@@ -45,9 +69,10 @@ class AnchorHook(StageHook):
         model = bare_model(runner)
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
         centroids = model.anchor_bank.new_centroids()
-        sample = PixelSample(
-            self.margin_pixels, len(loader.dataset), model.anchor_bank.anchors
-        )
+        sample = None
+        if model.pseudo_label_head.is_auto:
+            like = model.anchor_bank.anchors
+            sample = PixelSample(self.margin_pixels, len(loader.dataset), like)
         batches = track(
             loader, f'Anchors, stage {stage}', disable=not is_main_process()
         )

@@ -10,8 +10,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from PIL import Image
+from torch import nn
 
 from mmseg_cag.datasets import UDADataset
+from mmseg_cag.errors import MissingFileError, UserError
+
+from .stage_hook import bare_model
 
 
 @HOOKS.register_module()
@@ -31,29 +35,64 @@ class CheckDataHook(Hook):
         self.workers = workers
 
     def before_train(self, runner: Runner) -> None:
-        """Check what the training and the validation will read."""
-        if not is_main_process():
-            return
+        """Check what training and validation will read."""
         dataset = runner.train_dataloader.dataset
         if isinstance(dataset, UDADataset):
-            self._check(dataset.source, labelled=True)
-            self._check(dataset.target, labelled=False)
+            self._check(runner, dataset.source, labelled=True)
+            self._check(runner, dataset.target, labelled=False)
         else:
-            self._check(dataset, labelled=True)
+            self._check(runner, dataset, labelled=True)
         if runner.val_loop is not None:
-            self._check(runner.val_loop.dataloader.dataset, labelled=True)
+            dataset = runner.val_loop.dataloader.dataset
+            self._check(runner, dataset, labelled=True)
 
     def before_test(self, runner: Runner) -> None:
         """Check what the test will read."""
-        if is_main_process():
-            dataset = runner.test_loop.dataloader.dataset
-            self._check(dataset, labelled=True)
+        dataset = runner.test_loop.dataloader.dataset
+        self._check(runner, dataset, labelled=True)
 
-    def _check(self, dataset: BaseDataset, labelled: bool) -> None:
-        samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-        with ThreadPoolExecutor(self.workers) as pool:
-            for _ in pool.map(lambda s: check_sample(s, labelled), samples):
-                pass
+    def _check(
+        self, runner: Runner, dataset: BaseDataset, labelled: bool
+    ) -> None:
+        check_classes(dataset, bare_model(runner).decode_head)
+        if is_main_process():
+            check_files(dataset, labelled, self.workers)
+
+
+def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
+    """Check that a network has as many classes as the data.
+
+    Args:
+        dataset: What it is trained or evaluated on.
+        head: The network's decode head.
+
+    Raises:
+        UserError: The numbers differ.
+    """
+    classes = dataset.metainfo['classes']
+    if len(classes) != head.num_classes:
+        raise UserError(
+            f'model.decode_head.num_classes={head.num_classes}, but '
+            f'{type(dataset).__name__} has {len(classes)} classes'
+        )
+
+
+def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
+    """Open the header of every file of a data set.
+
+    Args:
+        dataset: The data set.
+        labelled: Whether its labels will be read.
+        workers: Threads that open files.
+
+    Raises:
+        MissingFileError: An image or a label does not exist.
+        UserError: One is no image, or their sizes differ.
+    """
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(lambda s: check_sample(s, labelled), samples):
+            pass
 
 
 def check_sample(sample: dict, labelled: bool) -> None:
@@ -64,8 +103,8 @@ def check_sample(sample: dict, labelled: bool) -> None:
         labelled: Whether the label will be read; else it is not touched.
 
     Raises:
-        FileNotFoundError: The image or its label does not exist.
-        ValueError: One is no image, their sizes differ, or no folder of
+        MissingFileError: The image or its label does not exist.
+        UserError: One is no image, their sizes differ, or no folder of
             labels is set.
     """
     image = sample['img_path']
@@ -74,13 +113,13 @@ def check_sample(sample: dict, labelled: bool) -> None:
         return
     label = sample.get('seg_map_path')
     if label is None:
-        raise ValueError(
+        raise UserError(
             f'{image}: its label is to be read, but data_prefix.seg_map_path '
             'is not set'
         )
     label_size = image_size(label, f'label of {image}')
     if label_size != size:
-        raise ValueError(
+        raise UserError(
             f'{label}: expected the size of its image, {size[0]}x{size[1]}, '
             f'found {label_size[0]}x{label_size[1]}'
         )
@@ -89,9 +128,9 @@ def check_sample(sample: dict, labelled: bool) -> None:
 def image_size(path: str, role: str) -> tuple[int, int]:
     """Read (width, height) from a file's header."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: {role} not found')
+        raise MissingFileError(f'{path}: {role} not found')
     try:
         with Image.open(path) as image:
             return image.size
     except OSError as error:
-        raise ValueError(f'{path}: {role} is no readable image') from error
+        raise UserError(f'{path}: {role} is no readable image') from error

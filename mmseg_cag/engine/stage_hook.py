@@ -8,6 +8,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmseg_cag.errors import UserError
+
 from .stagewise_poly import StagewisePolyLR
 
 
@@ -29,12 +31,12 @@ class StageHook(Hook):
         """Check that the whole run agrees on the stages' length.
 
         Raises:
-            ValueError: The iterations are no multiple of a stage, or another
+            UserError: The iterations are no multiple of a stage, or another
                 hook or the schedule has stages of another length.
         """
         max_iters = runner.train_loop.max_iters
         if max_iters % self.stage_iters:
-            raise ValueError(
+            raise UserError(
                 f'{type(self).__name__}: train_cfg.max_iters={max_iters} is '
                 f'no multiple of stage_iters={self.stage_iters}'
             )
@@ -43,7 +45,7 @@ class StageHook(Hook):
             if not isinstance(part, StageHook | StagewisePolyLR):
                 continue
             if part.stage_iters != self.stage_iters:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: stage_iters={self.stage_iters}, '
                     f'but {type(part).__name__} has {part.stage_iters}'
                 )

@@ -13,7 +13,9 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from rich.progress import Progress
 
+import mmseg_cag
 from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.datasets.minitown.manifest import MANIFEST, VERSION
 
 from .evaluation import evaluate
 from .step import Step
@@ -27,18 +29,25 @@ class Budget:
     """What the runs may cost.
 
     Attributes:
-        images: Training images of the source, of the target, and validation
-            images of the target.
+        images: Training images of the source and of the target, validation
+            images of the target, images of the third town.
         size: Height and width of the images, pixels.
         supervised_iters: Iterations of source-only and of the oracle; None
             takes the config's.
         stage_iters: Iterations of a stage of adaptation; None likewise.
     """
 
-    images: tuple[int, int, int] = (600, 600, 100)
+    images: tuple[int, int, int, int] = (600, 600, 100, 100)
     size: tuple[int, int] = (128, 256)
     supervised_iters: int | None = None
     stage_iters: int | None = None
+
+    @property
+    def towns(self) -> dict:
+        """Arguments of `draw_minitown`."""
+        names = ('source', 'target', 'val', 'synthia')
+        counts = dict(zip(names, self.images, strict=True))
+        return {'size': tuple(self.size), **counts}
 
 
 @dataclass(frozen=True)
@@ -58,28 +67,22 @@ class MinitownRuns:
     budget: Budget
 
     def draw(self) -> float:
-        """Draw the towns; returns the seconds it took."""
-        source, target, val = self.budget.images
-        arguments = dict(
-            size=tuple(self.budget.size),
-            source=source,
-            target=target,
-            val=val,
-            synthia=0,
-        )
+        """Draw the towns unless they are there; returns the seconds it took.
 
-        def work() -> None:
-            with Progress() as bar:
-                task = bar.add_task('Drawing')
-                draw_minitown(
-                    self.data,
-                    **arguments,
-                    progress=lambda done, total: bar.update(
-                        task, completed=done, total=total
-                    ),
-                )
-
-        return Step('Draw the towns', self.data, arguments).run(work)
+        Raises:
+            UserError: The folder holds something else.
+        """
+        with Progress() as bar:
+            task = bar.add_task('Draw the towns')
+            draw_minitown(
+                self.data,
+                **self.budget.towns,
+                progress=lambda done, total: bar.update(
+                    task, completed=done, total=total
+                ),
+            )
+            bar.update(task, completed=1, total=1)
+        return json.loads((self.data / MANIFEST).read_text())['seconds']
 
     def train(self, name: str) -> float:
         """Train by the config of that name; returns the seconds it took."""
@@ -124,6 +127,10 @@ class MinitownRuns:
                 part['data_root'] = part['data_root'].replace(
                     towns, f'{self.data}/'
                 )
+            if part.get('type') == 'RandomResize':
+                part['scale'] = tuple(self.budget.size[::-1])
+            if part.get('type') == 'RandomCrop':
+                part['crop_size'] = tuple(self.budget.size)
         if cfg.load_from:
             cfg.load_from = str(self.checkpoints('source_only')[-1])
             iters, stages = self.budget.stage_iters, cfg.stages
@@ -136,13 +143,17 @@ class MinitownRuns:
     def checkpoints(self, name: str) -> list[Path]:
         """Name the checkpoints at the ends of a run's stages."""
         cfg = self.config(name)
-        interval = cfg.default_hooks.checkpoint.interval
-        ends = range(interval, cfg.train_cfg.max_iters + 1, interval)
+        length = cfg.param_scheduler[0].stage_iters
+        ends = range(length, cfg.train_cfg.max_iters + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
     def _training(self, name: str) -> Step:
         cfg = self.config(name)
-        recipe = {'config': cfg.to_dict()}
+        recipe = {
+            'config': cfg.to_dict(),
+            'towns': {**self.budget.towns, 'version': VERSION},
+            'mmseg_cag': mmseg_cag.__version__,
+        }
         if cfg.load_from:
             recipe['after'] = self._training('source_only').fingerprint
         title = f'Train {name}, seed {self.seed}'

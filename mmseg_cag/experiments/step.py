@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from mmseg_cag.errors import UserError
+
 
 @dataclass(frozen=True)
 class Step:
@@ -19,7 +21,7 @@ class Step:
 
     A file ``step.json`` notes the recipe when the work begins and its seconds
     when it is complete. The same recipe is reused if complete and gone on
-    with if not; another one clears the folder and starts afresh.
+    with if not; another one puts the folder away and starts afresh.
 
     Attributes:
         name: What the user reads.
@@ -62,6 +64,9 @@ class Step:
 
         Returns:
             Seconds that the work took, now or when it was done.
+
+        Raises:
+            UserError: The folder holds files of something else.
         """
         if self.is_complete:
             print_log(f'== {self.name}: complete in {self.folder}, reused')
@@ -74,7 +79,12 @@ class Step:
             print_log(
                 f'== {self.name}: its settings have changed, starts afresh'
             )
-            shutil.rmtree(self.folder)
+            self._clear()
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UserError(
+                f'{self.folder}: holds files that are not of this step, '
+                'expected an empty folder'
+            )
         else:
             print_log(f'== {self.name}')
         self._note(spent=before)
@@ -86,6 +96,13 @@ class Step:
             self._note(spent=seconds)
         self._note(seconds=round(seconds, 1))
         return self.state['seconds']
+
+    def _clear(self) -> None:
+        # Renamed first, so that no kill leaves half of the old results.
+        trash = self.folder.with_name(f'{self.folder.name}.old')
+        shutil.rmtree(trash, ignore_errors=True)
+        os.replace(self.folder, trash)
+        shutil.rmtree(trash)
 
     def _note(self, **state: float) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ class PixelSample:
     """Evenly spread labelled pixels of a pass over a data set.
 
     Takes about ``size`` pixels over all ranks, the same share of each batch,
-    at a regular stride: no randomness, and memory that does not grow with
-    the data set.
+    at a regular stride: no randomness, and no more memory for more images
+    until there are more of them than wanted pixels.
 
     Args:
         size: Wanted number of pixels P.

@@ -10,6 +10,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
+        size_divisor=1,
     ),
     backbone=dict(
         type='CeilResNet',
@@ -20,7 +21,9 @@ model = dict(
         style='caffe',
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101'),
+        init_cfg=dict(
+            type='Pretrained', checkpoint='checkpoints/resnet101-63fe2227.pth'
+        ),
     ),
     decode_head=dict(
         type='ProDAHead',

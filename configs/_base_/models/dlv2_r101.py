@@ -10,6 +10,7 @@ model = dict(
         bgr_to_rgb=False,
         pad_val=0,
         seg_pad_val=255,
+        size_divisor=1,
     ),
     backbone=dict(
         type='CeilResNet',

@@ -1,5 +1,5 @@
 # One pass of ordinary training on labelled images.
-max_iters = 800
+max_iters = 600
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),

@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from mmseg_cag.errors import UserError
+
 from .plan import STREAMS, Plan
 
 VERSION = 2  # rises whenever the same arguments give other pixels
@@ -33,7 +35,7 @@ def is_complete(root: Path, plan: Plan, overwrite: bool) -> bool:
         if held.get(key) != value
     ]
     if differing and not overwrite:
-        raise ValueError(
+        raise UserError(
             f'{root} holds a minitown with {", ".join(differing)}: give '
             'another folder or overwrite it'
         )
@@ -46,7 +48,7 @@ def is_complete(root: Path, plan: Plan, overwrite: bool) -> bool:
 def _refuse_foreign_data(root: Path) -> None:
     for name in FOLDERS:
         if (root / name).exists():
-            raise ValueError(
+            raise UserError(
                 f'{root / name} exists but {root / MANIFEST} does not: '
                 'minitown only draws where no other data set lies'
             )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -62,8 +63,11 @@ def draw_minitown(
     root.mkdir(parents=True, exist_ok=True)
     arguments = {'version': VERSION, 'arguments': asdict(plan)}
     write_json(root / CLAIM, arguments)
+    start = time.monotonic()
     shares = _draw_all(root, plan, workers, progress)
-    write_json(root / MANIFEST, {**arguments, 'pixel_shares': shares})
+    seconds = round(time.monotonic() - start, 1)
+    results = {'pixel_shares': shares, 'seconds': seconds}
+    write_json(root / MANIFEST, {**arguments, **results})
     (root / CLAIM).unlink()
     return True
 

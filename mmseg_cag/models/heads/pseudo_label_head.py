@@ -66,7 +66,9 @@ class PseudoLabelHead(nn.Module):
         self.ignore_index = ignore_index
         # Infinite until calibrated: nothing is assigned by mistake.
         start = float('inf') if self.is_auto else float(margin)
-        self.register_buffer('margin', torch.full((num_classes,), start))
+        margin = torch.full((num_classes,), start)
+        # A number is the config's; only a chosen one is state.
+        self.register_buffer('margin', margin, persistent=self.is_auto)
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, labels: Tensor) -> None:

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.centroids import Centroids
 from mmseg_cag.models.pixel_sample import PixelSample
 
@@ -42,7 +43,10 @@ class CAGSegmentor(UDASegmentor):
         pseudo_label_head: Config of the pseudo labels.
         pseudo_label_loss: Config of the cross entropy on pseudo labels.
         anchor_loss: Config of the distance loss; None trains without.
-        **kwargs: Those of mmseg's `EncoderDecoder`.
+        **kwargs: Those of `UDASegmentor`.
+
+    Raises:
+        UserError: The decode head has no classifier ``conv_seg``.
     """
 
     def __init__(
@@ -54,7 +58,13 @@ class CAGSegmentor(UDASegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        classifier = self.decode_head.conv_seg
+        classifier = getattr(self.decode_head, 'conv_seg', None)
+        if classifier is None:
+            raise UserError(
+                f'CAGSegmentor: decode_head {type(self.decode_head).__name__} '
+                'has no conv_seg, whose input the anchors live in; expected a '
+                'head that classifies by it'
+            )
         sizes = dict(num_classes=classifier.out_channels)
         self.anchor_bank = MODELS.build(
             {**anchor_bank, **sizes, 'channels': classifier.in_channels}
@@ -142,7 +152,7 @@ class CAGSegmentor(UDASegmentor):
     def collect_centroids(
         self,
         centroids: Centroids,
-        sample: PixelSample,
+        sample: PixelSample | None,
         images: Tensor,
         data_samples: list[SegDataSample],
     ) -> None:
@@ -150,20 +160,24 @@ class CAGSegmentor(UDASegmentor):
 
         Args:
             centroids: The running means, changed in place.
-            sample: Pixels that the margin is chosen on, changed in place.
+            sample: Pixels that an automatic margin is chosen on, changed in
+                place; None for a fixed margin.
             images: Source images (N, 3, H, W) float32.
             data_samples: Their samples, with labels.
         """
         view = self._labeler_view(images)
         labels = resize_labels(gt_labels(data_samples), view.feat)
         self.anchor_bank.accumulate(centroids, view.feat, view.logits, labels)
-        sample.add(view.feat, labels)
+        if sample is not None:
+            sample.add(view.feat, labels)
 
-    def store_anchors(self, centroids: Centroids, sample: PixelSample) -> None:
+    def store_anchors(
+        self, centroids: Centroids, sample: PixelSample | None
+    ) -> None:
         """Make the running means of all ranks the anchors, with a margin."""
         centroids.reduce()
         self.anchor_bank.store(centroids)
-        if self.pseudo_label_head.is_auto:
+        if sample is not None:
             feat, labels = sample.gather()
             distances = self.anchor_bank.distances(feat[:, :, None, None])
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
@@ -41,7 +42,25 @@ class UDASegmentor(EncoderDecoder):
          forward_view(source) -> source_loss()   CE, as mmseg's head has it
          forward_view(target)
          adapt_loss()                            what the method is about
+
+    Args:
+        norm_eval: Whether the student's batch norms keep their running
+            statistics while training ("freeze BN"), in both domains alike.
+        **kwargs: Those of mmseg's `EncoderDecoder`.
     """
+
+    def __init__(self, norm_eval: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.norm_eval = norm_eval
+
+    def train(self, mode: bool = True) -> UDASegmentor:
+        """Set the student's mode, but for batch norms that are kept."""
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def loss(
         self,

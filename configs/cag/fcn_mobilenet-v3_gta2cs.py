@@ -1,0 +1,16 @@
+# CAG-UDA on GTA5 -> Cityscapes, with FCN on MobileNetV3.
+_base_ = [
+    '../_base_/models/fcn_mobilenet-v3.py',
+    '../_base_/methods/cag_gta2cs.py',
+]
+# The warm-up: configs/source_only/fcn_mobilenet-v3_gta2cs.py
+load_from = 'work_dirs/source_only/fcn_mobilenet-v3_gta2cs/iter_90000.pth'
+model = dict(
+    **_base_.cag_auto,
+    data_preprocessor=dict(
+        _delete_=True,
+        type='UDADataPreprocessor',
+        source=_base_.model.data_preprocessor,
+        target=_base_.model.data_preprocessor,
+    ),
+)

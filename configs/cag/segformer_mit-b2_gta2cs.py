@@ -1,0 +1,17 @@
+# CAG-UDA on GTA5 -> Cityscapes, with SegFormer on MiT-B2.
+_base_ = [
+    '../_base_/models/segformer_mit-b2.py',
+    '../_base_/methods/cag_gta2cs.py',
+]
+# The warm-up: configs/source_only/segformer_mit-b2_gta2cs.py
+load_from = 'work_dirs/source_only/segformer_mit-b2_gta2cs/iter_90000.pth'
+model = dict(
+    **_base_.cag_auto,
+    data_preprocessor=dict(
+        _delete_=True,
+        type='UDADataPreprocessor',
+        source=_base_.model.data_preprocessor,
+        target=_base_.model.data_preprocessor,
+    ),
+)
+optim_wrapper = _base_.segformer_optim

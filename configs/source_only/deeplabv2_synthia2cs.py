@@ -1,0 +1,5 @@
+# DeepLab-V2 trained on SYNTHIA alone: where CAG's stages start from.
+_base_ = [
+    '../_base_/models/deeplabv2_r101.py',
+    '../_base_/methods/source_only_synthia2cs.py',
+]

@@ -1,0 +1,5 @@
+# EfficientNet-Lite0 trained on GTA5 alone: where CAG's stages start from.
+_base_ = [
+    '../_base_/models/segformer_effnet-lite0.py',
+    '../_base_/methods/source_only_gta2cs.py',
+]

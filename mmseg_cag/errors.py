@@ -1,0 +1,14 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A setting or a file that the user can mend.
+
+    The message is one line that names the key or the file and says what was
+    expected; the tools print it without a traceback.
+    """
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that a setting names and that does not exist."""

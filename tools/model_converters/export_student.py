@@ -1,0 +1,50 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Write the student of a run as a stock mmseg checkpoint with a config.
+
+python tools/model_converters/export_student.py CONFIG CHECKPOINT student.pth
+
+writes student.pth and student.py, which mmseg.apis.init_model loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmseg.utils import register_all_modules
+
+from mmseg_cag.models.export_student import student_checkpoint, student_config
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('checkpoint', help='checkpoint of the run')
+    parser.add_argument('dst', help='the checkpoint to write, *.pth')
+    args = parser.parse_args()
+    dst = Path(args.dst)
+    if dst.suffix != '.pth':
+        raise SystemExit(f'{dst}: expected the name of a file *.pth')
+    if not Path(args.config).is_file():
+        raise SystemExit(f'{args.config}: config file not found')
+    register_all_modules()
+    cfg = Config.fromfile(args.config)
+    try:
+        checkpoint = student_checkpoint(cfg, args.checkpoint)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    exported = student_config(cfg)
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(checkpoint, dst)
+    exported.dump(dst.with_suffix('.py'))
+    imports = exported.get('custom_imports', {}).get('imports')
+    needs = f'mmseg with {", ".join(imports)}' if imports else 'stock mmseg'
+    print_log(f'{dst} and {dst.with_suffix(".py")} written, for {needs}')
+
+
+if __name__ == '__main__':
+    main()
