@@ -24,7 +24,7 @@ model = dict(
     ),
     pseudo_label_loss=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     anchor_loss=dict(
-        type='AnchorDistanceLoss', level='pixel', loss_weight=0.1
+        type='AnchorDistanceLoss', level='pixel', loss_weight=0.05
     ),
 )
 train_dataloader = dict(
@@ -52,4 +52,6 @@ custom_hooks = [
         ),
     ),
 ]
-default_hooks = dict(checkpoint=dict(interval=_base_.stage_iters))
+default_hooks = dict(
+    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1)
+)

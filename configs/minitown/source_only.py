@@ -12,4 +12,6 @@ train_dataloader = dict(
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=_base_.source_train,
 )
-default_hooks = dict(checkpoint=dict(interval=_base_.max_iters))
+default_hooks = dict(
+    checkpoint=dict(interval=_base_.max_iters // 3, max_keep_ckpts=-1)
+)

@@ -7,6 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_cag.errors import UserError
+
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
@@ -30,7 +32,7 @@ class NonFiniteHook(Hook):
         """Check the losses of this iteration.
 
         Raises:
-            FloatingPointError: One is infinite or not a number.
+            UserError: One is infinite or not a number.
         """
         losses = {key: value.item() for key, value in (outputs or {}).items()}
         bad = [key for key, x in losses.items() if not math.isfinite(x)]
@@ -40,7 +42,7 @@ class NonFiniteHook(Hook):
         bad = [key for key in bad if key != 'loss'] or bad
         values = ', '.join(f'{key}={losses[key]}' for key in bad)
         files = ', '.join(files_of(data_batch['data_samples'], bad))
-        raise FloatingPointError(
+        raise UserError(
             f'iteration {runner.iter + 1}: {values}, expected finite losses; '
             f'images {files}'
         )

@@ -12,6 +12,8 @@ from mmengine.runner import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
+from mmseg_cag.errors import MissingFileError, UserError
+
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds')
 
@@ -83,11 +85,11 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
         path: The checkpoint.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It does not have the weights of this config's network.
+        MissingFileError: There is no such file.
+        UserError: It does not have the weights of this config's network.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: checkpoint not found')
+        raise MissingFileError(f'{path}: checkpoint not found')
     checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu')
     weights = {
         key: value
@@ -112,7 +114,7 @@ def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
         or expected[key].shape != weights[key].shape
     ]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"{path}: not of this config's network, {len(wrong)} tensors "
             f'differ, the first is {wrong[0]}'
         )

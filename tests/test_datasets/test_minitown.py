@@ -21,7 +21,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob('*'))
-        if path.is_file()
+        if path.is_file() and path.name != 'minitown.json'
     }
 
 
@@ -43,7 +43,6 @@ def test_a_picture_does_not_depend_on_how_many_are_drawn(town, tmp_path):
     fewer = {**SMALL, 'source': 1, 'target': 2, 'val': 1, 'synthia': 1}
     draw_minitown(tmp_path, **fewer, workers=1)
     drawn = files(tmp_path)
-    drawn.pop('minitown.json')
     assert len(drawn) == 10
     assert drawn.items() <= files(town).items()
 

@@ -47,7 +47,9 @@ def test_train_stops_in_one_line(monkeypatch):
     path = 'configs/source_only/deeplabv2_gta2cs.py'
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr('sys.argv', ['train.py', path, *option('gone.pth')])
-    with pytest.raises(SystemExit, match=r'^gone\.pth: .*docs/weights\.md'):
+    with pytest.raises(
+        SystemExit, match=r'^error: gone\.pth: .*docs/weights\.md'
+    ):
         runpy.run_path('tools/train.py', run_name='__main__')
 
 

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.export_student import student_checkpoint, student_config
 
 
@@ -28,15 +29,15 @@ def main() -> None:
     args = parser.parse_args()
     dst = Path(args.dst)
     if dst.suffix != '.pth':
-        raise SystemExit(f'{dst}: expected the name of a file *.pth')
+        raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
     if not Path(args.config).is_file():
-        raise SystemExit(f'{args.config}: config file not found')
+        raise SystemExit(f'error: {args.config}: config file not found')
     register_all_modules()
     cfg = Config.fromfile(args.config)
     try:
         checkpoint = student_checkpoint(cfg, args.checkpoint)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from error
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
     exported = student_config(cfg)
     dst.parent.mkdir(parents=True, exist_ok=True)
     torch.save(checkpoint, dst)

@@ -33,7 +33,7 @@ anchor_dataloader = dict(
     num_workers=6,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
 )
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='LabelerHook', stage_iters=_base_.stage_iters),
-]
+# A sixth of a stage divides it: the end of each is among what is kept.
+default_hooks = dict(
+    checkpoint=dict(interval=_base_.stage_iters // 6, max_keep_ckpts=-1)
+)

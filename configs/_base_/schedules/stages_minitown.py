@@ -1,5 +1,5 @@
 # Stages of adaptation; the learning rate starts afresh with each.
-stage_iters = 250
+stage_iters = 150
 stages = 3
 optim_wrapper = dict(
     type='OptimWrapper',
