@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS, HOOKS
+from torch import nn
 
 from mmseg_cag.datasets.require_images import require_images_of
 from mmseg_cag.engine.check_data_hook import check_sample
@@ -77,12 +78,22 @@ def towns(tmp_path):
     return tmp_path
 
 
-def check(train: dict, val: dict | None = None) -> None:
+def model(classes: int = 19) -> nn.Module:
+    """What the hook asks of a segmentor."""
+    whole = nn.Module()
+    whole.decode_head = nn.Module()
+    whole.decode_head.num_classes = classes
+    return whole
+
+
+def check(train: dict, val: dict | None = None, classes: int = 19) -> None:
     def loader(cfg):
         return SimpleNamespace(dataset=DATASETS.build(cfg))
 
     val_loop = SimpleNamespace(dataloader=loader(val)) if val else None
-    runner = SimpleNamespace(train_dataloader=loader(train), val_loop=val_loop)
+    runner = SimpleNamespace(
+        train_dataloader=loader(train), val_loop=val_loop, model=model(classes)
+    )
     HOOKS.build(dict(type='CheckDataHook', workers=2)).before_train(runner)
 
 
@@ -121,7 +132,7 @@ def test_what_a_test_reads_is_checked(towns):
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
     hook = HOOKS.build(dict(type='CheckDataHook'))
     with pytest.raises(FileNotFoundError, match='label of'):
-        hook.before_test(SimpleNamespace(test_loop=loop))
+        hook.before_test(SimpleNamespace(test_loop=loop, model=model()))
 
 
 def test_a_data_set_without_images(tmp_path):
@@ -138,3 +149,9 @@ def test_a_labelled_data_set_without_a_folder_of_labels(towns):
     del cfg['data_prefix']['seg_map_path']
     with pytest.raises((ValueError, FileNotFoundError), match='label'):
         check(cfg)
+
+
+@pytest.mark.parametrize('classes', [5, 25])
+def test_a_class_count_that_does_not_fit(towns, classes):
+    with pytest.raises(ValueError, match=f'num_classes={classes}, .* 19'):
+        check(tiny.uda(towns), classes=classes)

@@ -1,0 +1,128 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The command lines: what users type, and what they read when it is wrong."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(*arguments: object) -> str:
+    """Run a tool in a process of its own; returns all that it wrote."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text[-3000:]
+    return text
+
+
+@pytest.fixture
+def complaint(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a tool in this process; returns the message it exits with."""
+
+    def run(script: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / script), run_name='__main__')
+        message = caught.value.code
+        assert isinstance(message, str) and '\n' not in message
+        return message
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> tuple[Config, Path]:
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    cfg.custom_hooks.append(dict(type='CheckCheckpointHook'))
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.custom_imports = dict(
+        imports=['mmseg_cag', 'tests.tiny'], allow_failed_imports=False
+    )
+    path = tmp_path / 'config.py'
+    return cfg, path
+
+
+def save(config: tuple[Config, Path]) -> Path:
+    cfg, path = config
+    cfg.dump(path)
+    return path
+
+
+def test_training_resumes_and_is_tested(config, tmp_path):
+    path, work_dir = save(config), tmp_path / 'work'
+    call('tools/train.py', path, '--work-dir', work_dir)
+    last = Path((work_dir / 'last_checkpoint').read_text())
+    start = torch.load(last, weights_only=False)
+    # The run's own checkpoint goes before load_from.
+    text = call(
+        *('tools/train.py', path, '--work-dir', work_dir, '--resume'),
+        *('--cfg-options', f'load_from={last}'),
+    )
+    assert f'resumed epoch: 0, iter: {start["meta"]["iter"]}' in text
+    text = call('tools/test.py', path, last, '--work-dir', work_dir)
+    assert 'mIoU' in text
+
+
+def test_what_is_missing_is_named_in_one_line(config, tmp_path, complaint):
+    cfg, _ = config
+    assert 'none.py: config file not found' in complaint(
+        'tools/train.py', 'none.py'
+    )
+    train = ('tools/train.py', save(config), '--work-dir', tmp_path / 'work')
+    options = (*train, '--cfg-options')
+    line = complaint(*options, 'load_from=none.pth')
+    assert line.startswith('error: load_from=none.pth: checkpoint not found')
+    line = complaint(*options, 'model.decode_head.num_classes=5')
+    assert 'num_classes=5, but' in line
+    line = complaint(*options, 'train_dataloader.dataset.target=None')
+    assert 'train_dataloader.dataset.target is missing' in line
+    label = next((tmp_path / 'gta/labels').iterdir())
+    label.unlink()
+    assert f'{label}: label of' in complaint(*train)
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    config, tmp_path, complaint
+):
+    path = save(config)
+    torch.save({'state_dict': {'x': torch.zeros(1)}}, tmp_path / 'x.pth')
+    line = complaint('tools/test.py', path, tmp_path / 'x.pth')
+    assert 'x.pth: a checkpoint of another network' in line
+
+
+@pytest.mark.parametrize(
+    'command', [['dist_train.sh', 'c.py'], ['dist_test.sh', 'c.py', 'c.pth']]
+)
+def test_a_forgotten_number_of_gpus(command: list[str]) -> None:
+    script, *arguments = command
+    done = subprocess.run(
+        ['bash', f'tools/{script}', *arguments, '--work-dir', 'x'],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'expected a number' in done.stderr
