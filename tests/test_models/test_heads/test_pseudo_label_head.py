@@ -50,13 +50,19 @@ def test_by_anchor_against_a_loop_with_ties_at_the_margin():
 
 
 def test_each_class_may_have_its_own_margin():
-    head = build(margin=MARGIN)
+    head = build(margin='auto')
     margins = [0.0, 0.5, 1.0, 2.5, 4.0, math.inf]
     head.load_state_dict({'margin': torch.tensor(margins)})
     distances = quarters()
     labels = head.by_anchor(distances)
     assert torch.equal(labels, loop_by_anchor(distances, margins))
     assert (labels == 0).any() and not (labels == 5).any()
+
+
+def test_a_checkpoint_does_not_override_a_margin_of_the_config():
+    head = build(margin=MARGIN)
+    head.load_state_dict(build(margin=2 * MARGIN).state_dict())
+    assert (head.margin == MARGIN).all()
 
 
 def test_an_absent_class_is_never_assigned_nor_in_the_way():

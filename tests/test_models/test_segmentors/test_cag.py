@@ -54,7 +54,9 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
         model.start_stage(1)
         batch = model.data_preprocessor(raw_batch(), True)
         means = model.anchor_bank.new_centroids()
-        pixels = PixelSample(1000, 2, model.anchor_bank.anchors)
+        pixels = None
+        if model.pseudo_label_head.is_auto:
+            pixels = PixelSample(1000, 2, model.anchor_bank.anchors)
         model.collect_centroids(
             means,
             pixels,
@@ -390,3 +392,37 @@ def test_init_weights_leaves_the_labeler_alone():
     labeler = copy.deepcopy(model.labeler)
     model.init_weights()
     assert equal_states(model.labeler, labeler)
+
+
+def test_frozen_norms_keep_their_statistics_and_the_rest_trains():
+    model = MODELS.build({**tiny.cag(), 'norm_eval': True}).train()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(m.training for m in norms)
+    assert model.decode_head.training
+    before = [m.running_mean.clone() for m in norms]
+    losses_of(model)
+    after = [m.running_mean for m in norms]
+    assert all(map(torch.equal, before, after))
+    assert any(
+        m.training
+        for m in MODELS.build(tiny.cag()).train().modules()
+        if isinstance(m, nn.BatchNorm2d)
+    )
+
+
+def test_an_auxiliary_head_learns_from_the_source():
+    cfg = tiny.cag()
+    cfg.auxiliary_head = {**cfg.decode_head, 'in_index': 0}
+    model = MODELS.build(cfg).train()
+    losses = losses_of(model)
+    losses['source.aux.loss_ce'].backward()
+    assert model.auxiliary_head.conv_seg.weight.grad.any()
+
+
+def test_a_head_without_a_classifier_is_refused():
+    cfg = tiny.cag()
+    cfg.decode_head = dict(
+        type='DLV2Head', in_channels=8, num_classes=19, in_index=0
+    )
+    with pytest.raises(ValueError, match='DLV2Head has no conv_seg'):
+        MODELS.build(cfg)
