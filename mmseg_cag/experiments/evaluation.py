@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -22,12 +23,20 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
     cfg.resume = False
     cfg.experiment_name = '_'.join(checkpoint.parts[-3:])
     cfg.launcher = 'none'
+    # Workers take longer to stop than these few images take to read.
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    # Its result is what matters; the training has told the rest.
+    cfg.log_level = 'WARNING'
     return Runner.from_cfg(cfg)
 
 
 def evaluate(cfg: Config, checkpoint: Path, folder: Path) -> float:
     """Compute a checkpoint's mIoU in percent over the config's test set."""
-    return float(build_runner(cfg, checkpoint, folder).test()['mIoU'])
+    value = float(build_runner(cfg, checkpoint, folder).test()['mIoU'])
+    print_log(
+        f'{checkpoint.parent.name}/{checkpoint.name}: mIoU {value:.1f} %'
+    )
+    return value
 
 
 def predict(runner: Runner, indices: list[int]) -> list[Tensor]:
