@@ -5,12 +5,4 @@ _base_ = [
 ]
 # The warm-up: configs/source_only/deeplabv2_synthia2cs.py
 load_from = 'work_dirs/source_only/deeplabv2_synthia2cs/iter_90000.pth'
-model = dict(
-    **_base_.cag,
-    data_preprocessor=dict(
-        _delete_=True,
-        type='UDADataPreprocessor',
-        source=_base_.model.data_preprocessor,
-        target=_base_.model.data_preprocessor,
-    ),
-)
+model = _base_.cag

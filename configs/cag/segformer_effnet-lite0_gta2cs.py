@@ -7,12 +7,4 @@ _base_ = [
 load_from = (
     'work_dirs/source_only/segformer_effnet-lite0_gta2cs/iter_90000.pth'
 )
-model = dict(
-    **_base_.cag_auto,
-    data_preprocessor=dict(
-        _delete_=True,
-        type='UDADataPreprocessor',
-        source=_base_.model.data_preprocessor,
-        target=_base_.model.data_preprocessor,
-    ),
-)
+model = _base_.cag_auto

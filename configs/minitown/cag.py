@@ -11,12 +11,6 @@ model = dict(
     # Source-only's statistics in both domains: the frozen labeler sees the
     # target through the same ones.
     norm_eval=True,
-    data_preprocessor=dict(
-        _delete_=True,
-        type='UDADataPreprocessor',
-        source=_base_.data_preprocessor,
-        target=_base_.data_preprocessor,
-    ),
     anchor_bank=dict(type='AnchorBank', level='pixel'),
     # The release's 2.5 suits its network; here the source chooses.
     pseudo_label_head=dict(

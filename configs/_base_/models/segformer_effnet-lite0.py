@@ -1,18 +1,17 @@
 # EfficientNet-Lite0 with an all-MLP decoder at stride 4: small enough to
 # learn a street scene in minutes on two CPU cores.
 num_classes = 19
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[127.0, 127.0, 127.0],  # as the ImageNet weights expect
-    std=[128.0, 128.0, 128.0],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size_divisor=1,
-)
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[127.0, 127.0, 127.0],  # as the ImageNet weights expect
+        std=[128.0, 128.0, 128.0],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size_divisor=1,
+    ),
     backbone=dict(
         type='EfficientNetLite',
         arch='lite0',

@@ -44,13 +44,23 @@ class UDASegmentor(EncoderDecoder):
          adapt_loss()                            what the method is about
 
     Args:
+        data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
+            for both domains.
         norm_eval: Whether the student's batch norms keep their running
             statistics while training ("freeze BN"), in both domains alike.
         **kwargs: Those of mmseg's `EncoderDecoder`.
     """
 
-    def __init__(self, norm_eval: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, data_preprocessor: dict, norm_eval: bool = False, **kwargs: Any
+    ) -> None:
+        if data_preprocessor['type'] != 'UDADataPreprocessor':
+            data_preprocessor = dict(
+                type='UDADataPreprocessor',
+                source=data_preprocessor,
+                target=data_preprocessor,
+            )
+        super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         self.norm_eval = norm_eval
 
     def train(self, mode: bool = True) -> UDASegmentor:

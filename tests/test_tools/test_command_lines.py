@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from tests import tiny
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def call(*arguments: object) -> str:
