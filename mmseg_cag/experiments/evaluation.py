@@ -32,7 +32,8 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
 
 def evaluate(cfg: Config, checkpoint: Path, folder: Path) -> float:
     """Compute a checkpoint's mIoU in percent over the config's test set."""
-    value = float(build_runner(cfg, checkpoint, folder).test()['mIoU'])
+    metrics = build_runner(cfg, checkpoint, folder).test()
+    value = round(float(metrics['mIoU']), 2)
     print_log(
         f'{checkpoint.parent.name}/{checkpoint.name}: mIoU {value:.1f} %'
     )
