@@ -1,4 +1,4 @@
-# The warm-up on the source alone, in the stages' optimizer and schedule.
+# The warm-up on the source alone: the stages' optimizer at a higher rate.
 max_iters = 90000
 optim_wrapper = dict(
     type='OptimWrapper',
