@@ -50,6 +50,7 @@ def shrink(cfg: Config, towns: Path) -> Config:
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.model.backbone.pop('init_cfg', None)
+    cfg.model.backbone.pop('pretrained', None)
     # Fewer blocks of the same kinds and widths: only the depth shrinks.
     if 'depth' in cfg.model.backbone:
         cfg.model.backbone.depth = 50

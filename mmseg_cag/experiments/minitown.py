@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -59,12 +59,15 @@ class MinitownRuns:
         folder: Folder of the runs' results.
         seed: Seed of training; the towns have their own.
         budget: What the runs may cost.
+        variants: Runs beside those of ``configs/minitown``: by name, the
+            config that each is like and the settings in which it differs.
     """
 
     data: Path
     folder: Path
     seed: int
     budget: Budget
+    variants: Mapping[str, tuple[str, dict]] = field(default_factory=dict)
 
     def draw(self) -> float:
         """Draw the towns unless they are there; returns the seconds it took.
@@ -118,8 +121,10 @@ class MinitownRuns:
         return json.loads(results.read_text())
 
     def config(self, name: str) -> Config:
-        """Load a config of ``configs/minitown`` for this budget."""
-        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        """Load a run's config, of ``configs/minitown``, for this budget."""
+        like, changes = self.variants.get(name, (name, {}))
+        cfg = Config.fromfile(CONFIGS / f'{like}.py')
+        cfg.merge_from_dict(changes)
         cfg.randomness.seed = self.seed
         towns = cfg.data_root
         for part in walk(cfg._cfg_dict):
@@ -131,8 +136,10 @@ class MinitownRuns:
                 part['scale'] = tuple(self.budget.size[::-1])
             if part.get('type') == 'RandomCrop':
                 part['crop_size'] = tuple(self.budget.size)
-        if cfg.load_from:
-            cfg.load_from = str(self.checkpoints('source_only')[-1])
+        if start := self._start(name):
+            # Found under this folder, whatever its config calls its own.
+            cfg.start_from = None
+            cfg.load_from = str(self.checkpoints(start)[-1])
             iters, stages = self.budget.stage_iters, cfg.stages
         else:
             iters, stages = self.budget.supervised_iters, 1
@@ -147,6 +154,11 @@ class MinitownRuns:
         ends = range(length, cfg.train_cfg.max_iters + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
+    def _start(self, name: str) -> str | None:
+        like, _ = self.variants.get(name, (name, {}))
+        start = Config.fromfile(CONFIGS / f'{like}.py').get('start_from')
+        return Path(start).stem if start else None
+
     def _training(self, name: str) -> Step:
         cfg = self.config(name)
         recipe = {
@@ -154,8 +166,8 @@ class MinitownRuns:
             'towns': {**self.budget.towns, 'version': VERSION},
             'mmseg_cag': mmseg_cag.__version__,
         }
-        if cfg.load_from:
-            recipe['after'] = self._training('source_only').fingerprint
+        if start := self._start(name):
+            recipe['after'] = self._training(start).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)
 

@@ -11,18 +11,11 @@ and writes the table into ``docs/minitown.md``. Complete runs are reused.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
-from datetime import date
 from pathlib import Path
 
-import mmengine
-import mmseg
 import numpy as np
-import torch
 
-import mmseg_cag
+from mmseg_cag.experiments.document import describe_machine, put_results
 from mmseg_cag.experiments.minitown import ROOT, Budget, MinitownRuns
 
 METHODS = {
@@ -31,7 +24,6 @@ METHODS = {
     'cag': 'CAG',
     'oracle': 'oracle (target labels)',
 }
-MARKS = ('<!-- results -->\n', '<!-- end of results -->')
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,16 +91,6 @@ def make_checks(results: dict[str, np.ndarray]) -> str:
     )
 
 
-def describe_machine() -> str:
-    """State when and on what this was measured."""
-    return (
-        f'Measured on {date.today()}, {os.cpu_count()} CPU cores '
-        f'({platform.machine()}), Python {platform.python_version()}, '
-        f'torch {torch.__version__}, mmengine {mmengine.__version__}, '
-        f'mmseg {mmseg.__version__}, mmseg_cag {mmseg_cag.__version__}.'
-    )
-
-
 def main() -> None:
     """Measure and put the table between the marks of the document."""
     args = parse_args()
@@ -118,14 +100,8 @@ def main() -> None:
         make_checks(results),
         describe_machine(),
     ]
-    text = '\n\n'.join(parts) + '\n'
-    document = args.doc.read_text()
-    pattern = re.compile(MARKS[0] + '.*?' + MARKS[1], re.DOTALL)
-    if not pattern.search(document):
-        raise SystemExit(f'{args.doc}: expected the marks {MARKS}')
-    args.doc.write_text(
-        pattern.sub(lambda _: MARKS[0] + text + MARKS[1], document)
-    )
+    text = '\n\n'.join(parts)
+    put_results(args.doc, text)
     print(text)
 
 

