@@ -58,7 +58,7 @@ def shrink(cfg: Config, towns: Path) -> Config:
         cfg.model.backbone.num_layers = [1, 1, 1, 1]
     set_stages(cfg, 1, min(2, cfg.get('stages', 1)))
     cfg.train_cfg.val_interval = 1 + cfg.train_cfg.max_iters
-    cfg.load_from = None
+    cfg.start_from = cfg.load_from = None
     return cfg
 
 
@@ -71,6 +71,9 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == cfg.train_cfg.max_iters
+    # Each iteration was a stage, whose labeler is its student's start.
+    stage = getattr(runner.model, 'stage', None)
+    assert stage is None or stage == cfg.train_cfg.max_iters
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,6 +23,12 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         action='store_true',
         help='go on from the latest checkpoint in the work dir, if any',
+    )
+    parser.add_argument(
+        '--stage',
+        type=int,
+        metavar='K',
+        help='train this stage alone, from the end of the one before',
     )
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision'
@@ -54,36 +59,27 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        path = Path(args.config)
-        cfg.work_dir = str(Path('work_dirs', path.parent.name, path.stem))
     if args.amp:
         if not torch.cuda.is_available():
             raise SystemExit('error: --amp needs a GPU, none was found')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if args.resume:
-        # The run's own checkpoint, if there is one, before `load_from`,
-        # which mmengine would resume from.
-        latest = find_latest_checkpoint(cfg.work_dir)
-        cfg.resume = latest is not None
-        cfg.load_from = latest or cfg.get('load_from')
     return cfg
 
 
 def main() -> None:
-    """Build the runner and train."""
-    cfg = load_config(parse_args())
+    """Train, first what the config starts from if that is not done yet."""
+    args = parse_args()
+    cfg = load_config(args)
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.require_images import require_images_of
-    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
-    from mmseg_cag.engine.require_weights import require_weights
     from mmseg_cag.errors import UserError
+    from mmseg_cag.experiments.chain import default_work_dir, train_chain
+    from mmseg_cag.experiments.single_stage import select_stage
 
+    cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     try:
-        require_weights(cfg)
-        require_images_of(cfg, 'train_dataloader', 'val_dataloader')
-        use_gloo_without_gpu(cfg)
-        Runner.from_cfg(cfg).train()
+        if args.stage is not None:
+            select_stage(cfg, args.stage)
+        train_chain(cfg, args.resume)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
 

@@ -24,6 +24,7 @@ custom_hooks = [
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
     dict(type='NonFiniteHook'),
+    dict(type='RecipeHook'),
     dict(type='StepSeedHook'),
 ]
 vis_backends = [dict(type='LocalVisBackend')]
@@ -31,5 +32,8 @@ visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 randomness = dict(seed=0)
+# The config of a run that is trained first, for the weights of its end; a
+# checkpoint as load_from is taken instead.
+start_from = None
 load_from = None
 resume = False

@@ -3,6 +3,5 @@ _base_ = [
     '../_base_/models/deeplabv2_r101.py',
     '../_base_/methods/cag_gta2cs.py',
 ]
-# The warm-up: configs/source_only/deeplabv2_gta2cs.py
-load_from = 'work_dirs/source_only/deeplabv2_gta2cs/iter_90000.pth'
+start_from = 'configs/source_only/deeplabv2_gta2cs.py'
 model = _base_.cag

@@ -3,6 +3,5 @@ _base_ = [
     '../_base_/models/deeplabv3plus_r101_cag.py',
     '../_base_/methods/cag_synthia2cs.py',
 ]
-# The warm-up: configs/source_only/deeplabv3plus_synthia2cs.py
-load_from = 'work_dirs/source_only/deeplabv3plus_synthia2cs/iter_90000.pth'
+start_from = 'configs/source_only/deeplabv3plus_synthia2cs.py'
 model = _base_.cag

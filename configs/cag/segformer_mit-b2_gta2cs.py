@@ -3,7 +3,6 @@ _base_ = [
     '../_base_/models/segformer_mit-b2.py',
     '../_base_/methods/cag_gta2cs.py',
 ]
-# The warm-up: configs/source_only/segformer_mit-b2_gta2cs.py
-load_from = 'work_dirs/source_only/segformer_mit-b2_gta2cs/iter_90000.pth'
+start_from = 'configs/source_only/segformer_mit-b2_gta2cs.py'
 model = _base_.cag_auto
 optim_wrapper = _base_.segformer_optim

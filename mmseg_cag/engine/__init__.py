@@ -6,6 +6,7 @@ from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
 from .labeler_hook import LabelerHook
 from .non_finite_hook import NonFiniteHook
+from .recipe_hook import RecipeHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
@@ -18,6 +19,7 @@ __all__ = [
     'CheckDataHook',
     'LabelerHook',
     'NonFiniteHook',
+    'RecipeHook',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',

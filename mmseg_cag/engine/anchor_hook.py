@@ -6,18 +6,21 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, HOOKS
 from rich.progress import track
+from torch import Tensor
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
 
 from .check_data_hook import check_files
+from .labeler_hook import LabelerHook
 from .stage_hook import StageHook, bare_model
 
 
 @HOOKS.register_module()
 class AnchorHook(StageHook):
-    """Recompute the anchors over the source set as a stage begins.
+    """Compute the anchors over the source set as a stage begins.
 
     Runs after `LabelerHook`: the centroids are those of the new labeler.
     Each rank takes its share of the source images, each image once.
@@ -26,6 +29,10 @@ class AnchorHook(StageHook):
         stage_iters: Iterations of a stage.
         dataloader: Config of the source's dataloader, without augmentation;
             its sampler must not repeat images (``round_up=False``).
+        recompute: Whether each stage computes them anew; else those that are
+            there, computed once or loaded, are kept with their margin.
+        init_from: File of anchors that the run begins with in the place of
+            computed ones: the release's or one of ``import_anchors.py``.
         margin_pixels: Source pixels that an automatic margin is chosen on.
         workers: Threads that open files when the data is checked.
     """
@@ -36,11 +43,15 @@ class AnchorHook(StageHook):
         self,
         stage_iters: int,
         dataloader: dict,
+        recompute: bool = True,
+        init_from: str | None = None,
         margin_pixels: int = 100_000,
         workers: int = 16,
     ) -> None:
         super().__init__(stage_iters)
         self.dataloader = dataloader
+        self.recompute = recompute
+        self.init_from = init_from
         self.margin_pixels = margin_pixels
         self.workers = workers
 
@@ -48,10 +59,17 @@ class AnchorHook(StageHook):
         """Check the stages and the data that the anchors come from.
 
         Raises:
-            UserError: The data has other classes than the training set, or
-                a file of it cannot be opened.
+            UserError: No hook makes the labeler, the data has other classes
+                than the training set, or a file cannot be used.
         """
         super().before_train(runner)
+        if not any(isinstance(hook, LabelerHook) for hook in runner.hooks):
+            raise UserError(
+                'AnchorHook: custom_hooks has no LabelerHook, whose labeler '
+                'the anchors are of'
+            )
+        if self.init_from:
+            self._read_anchors(bare_model(runner))
         dataset = DATASETS.build(self.dataloader['dataset'])
         classes = runner.train_dataloader.dataset.metainfo['classes']
         if list(dataset.metainfo['classes']) != list(classes):
@@ -64,9 +82,43 @@ class AnchorHook(StageHook):
             check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
-    def begin_stage(self, runner: Runner, stage: int) -> None:
-        """Compute centroids with the labeler and make them the anchors."""
+    def begin_stage(self, runner: Runner) -> None:
+        """Load, keep or compute the anchors."""
         model = bare_model(runner)
+        if self.init_from and runner.iter == 0:
+            anchors, counts = self._read_anchors(model)
+            model.anchor_bank.anchors.copy_(anchors)
+            model.anchor_bank.counts.copy_(counts)
+            origin = f'from {self.init_from}'
+        elif not self.recompute and model.anchor_bank.counts.any():
+            origin = 'kept'
+        else:
+            self._compute(runner, model)
+            origin = 'computed'
+        self._report(runner, model, origin)
+
+    def _read_anchors(self, model: CAGSegmentor) -> tuple[Tensor, Tensor]:
+        if model.pseudo_label_head.is_auto:
+            raise UserError(
+                f"AnchorHook: init_from={self.init_from} and margin='auto', "
+                'which is chosen as anchors are computed; expected a number'
+            )
+        try:
+            anchors, counts = read_category_anchors(self.init_from)
+        except FileNotFoundError as error:
+            raise MissingFileError(str(error)) from error
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        expected = model.anchor_bank.anchors.shape
+        if anchors.shape != expected:
+            raise UserError(
+                f'{self.init_from}: {anchors.shape[0]} anchors of '
+                f'{anchors.shape[1]} channels, but the network has '
+                f'{expected[0]} classes and features of {expected[1]}'
+            )
+        return anchors, counts
+
+    def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
         centroids = model.anchor_bank.new_centroids()
         sample = None
@@ -74,15 +126,18 @@ class AnchorHook(StageHook):
             like = model.anchor_bank.anchors
             sample = PixelSample(self.margin_pixels, len(loader.dataset), like)
         batches = track(
-            loader, f'Anchors, stage {stage}', disable=not is_main_process()
+            loader,
+            f'Anchors, stage {model.stage.item()}',
+            disable=not is_main_process(),
         )
         for batch in batches:
             images, samples = _preprocess_source(model, batch)
             model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
-        self._report(runner, model)
 
-    def _report(self, runner: Runner, model: CAGSegmentor) -> None:
+    def _report(
+        self, runner: Runner, model: CAGSegmentor, origin: str
+    ) -> None:
         counts = model.anchor_bank.counts
         margins = model.pseudo_label_head.margin.tolist()
         classes = runner.train_dataloader.dataset.metainfo['classes']
@@ -92,7 +147,7 @@ class AnchorHook(StageHook):
             if not n
         ]
         runner.logger.info(
-            f'Anchors of {len(classes) - len(absent)} classes computed, '
+            f'Anchors of {len(classes) - len(absent)} classes {origin}, '
             f'margin {min(margins):.3g} to {max(margins):.3g}'
         )
         if absent:

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmseg_cag.errors import MissingFileError
 
 
-def require_weights(cfg: Config) -> None:
-    """Check, before a run is built, that the weights it starts from exist.
+def require_checkpoint(cfg: Config) -> None:
+    """Check, before a run is built, that the checkpoint to load exists.
 
     mmengine would notice after the data sets are read, in a long traceback
     that says nothing of where the file is from.
@@ -19,13 +19,24 @@ def require_weights(cfg: Config) -> None:
         cfg: The run's config.
 
     Raises:
-        MissingFileError: ``load_from`` or a pretrained part is no file.
+        MissingFileError: ``load_from`` is no file.
     """
     if is_absent(cfg.get('load_from')):
         raise MissingFileError(
             f'load_from={cfg.load_from}: checkpoint not found, train what it '
             'comes from first or set load_from to another'
         )
+
+
+def require_weights(cfg: Config) -> None:
+    """Check, before a run is built, that pretrained weights exist.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        MissingFileError: Those of a part of the model are no file.
+    """
     for key, path in pretrained(cfg.model, 'model'):
         if is_absent(path):
             raise MissingFileError(

@@ -54,13 +54,12 @@ class StageHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Begin a stage if one begins here."""
-        stage, offset = divmod(runner.iter, self.stage_iters)
-        if offset == 0:
-            self.begin_stage(runner, stage + 1)
+        if runner.iter % self.stage_iters == 0:
+            self.begin_stage(runner)
 
     @abstractmethod
-    def begin_stage(self, runner: Runner, stage: int) -> None:
-        """Do what this hook is for, as stage 1, 2, ... begins."""
+    def begin_stage(self, runner: Runner) -> None:
+        """Do what this hook is for as a stage begins."""
 
 
 def bare_model(runner: Runner) -> nn.Module:

@@ -14,6 +14,9 @@ from .safe_load import safe_load
 
 # legend: K classes, C feature channels
 
+RELEASED = ('objective_vectors', 'objective_num')
+IMPORTED = ('anchors', 'counts')
+
 
 def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read anchors (K, C) and counts (K,), both float32.
@@ -21,7 +24,8 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
     The release trains from a dict of ``objective_vectors`` and
     ``objective_num`` but its anchor script writes the bare vectors. Those say
     nothing of the counts: 1 stands for a class with an anchor and 0 for a
-    class whose vector is zero, which is one that was never met.
+    class whose vector is zero, which is one that was never met. A file that
+    ``import_anchors.py`` wrote is read too.
 
     Args:
         path: The file.
@@ -34,11 +38,10 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
     """
     content = safe_load(path)
     if isinstance(content, dict):
-        missing = {'objective_vectors', 'objective_num'} - content.keys()
-        if missing:
+        names = IMPORTED if 'anchors' in content else RELEASED
+        if missing := set(names) - content.keys():
             raise ValueError(f'{path}: expected the key {min(missing)!r}')
-        anchors = _numbers(path, content['objective_vectors'])
-        counts = _numbers(path, content['objective_num'])
+        anchors, counts = (_numbers(path, content[name]) for name in names)
     else:
         anchors = _numbers(path, content)
         counts = anchors.any(axis=-1)

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.engine.require_weights import require_weights
+from mmseg_cag.engine.require_weights import (
+    require_checkpoint,
+    require_weights,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,13 +36,14 @@ def test_a_missing_start_is_named(tmp_path):
     there = tmp_path / 'net.pth'
     there.touch()
     with pytest.raises(FileNotFoundError, match=r'load_from=gone\.pth'):
-        require_weights(config(str(there), 'gone.pth'))
+        require_checkpoint(config(str(there), 'gone.pth'))
 
 
 def test_files_and_addresses_pass(tmp_path):
     there = tmp_path / 'net.pth'
     there.touch()
-    require_weights(config(str(there), str(there)))
+    require_weights(config(str(there)))
+    require_checkpoint(config(str(there), str(there)))
     require_weights(config('https://example.org/net.pth'))
 
 

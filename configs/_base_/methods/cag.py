@@ -37,3 +37,7 @@ anchor_dataloader = dict(
 default_hooks = dict(
     checkpoint=dict(interval=_base_.stage_iters // 6, max_keep_ckpts=-1)
 )
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='LabelerHook', stage_iters=_base_.stage_iters),
+]

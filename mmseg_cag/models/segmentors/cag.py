@@ -142,11 +142,11 @@ class CAGSegmentor(UDASegmentor):
         return losses
 
     @torch.no_grad()
-    def start_stage(self, stage: int) -> None:
-        """Copy the student into the labeler and note the stage's number."""
+    def start_stage(self) -> None:
+        """Copy the student into the labeler and count the stage."""
         for name, part in self.student_parts().items():
             self.labeler[name].load_state_dict(part.state_dict())
-        self.stage.fill_(stage)
+        self.stage += 1
 
     @torch.no_grad()
     def collect_centroids(

@@ -51,7 +51,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
     model = MODELS.build(tiny.cag(**kwargs))
     model.init_weights()
     if anchors:
-        model.start_stage(1)
+        model.start_stage()
         batch = model.data_preprocessor(raw_batch(), True)
         means = model.anchor_bank.new_centroids()
         pixels = None
@@ -153,8 +153,8 @@ def test_start_stage_copies_the_student_exactly(neck):
     model = build(anchors=False, neck=neck)
     losses_of(model)  # moves the batch statistics
     assert not equal_states(model.labeler['backbone'], model.backbone)
-    model.start_stage(2)
-    assert model.stage == 2
+    model.start_stage()
+    assert model.stage == 1
     for name, part in model.student_parts().items():
         assert equal_states(model.labeler[name], part)
         pairs = zip(

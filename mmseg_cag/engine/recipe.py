@@ -1,0 +1,68 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What the weights of a run depend on, in a form that can be compared."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mmengine.config import Config
+
+# What a runner trains by. Other keys of a config only name or describe.
+PARTS = (
+    'model',
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'custom_hooks',
+    'randomness',
+    'sync_bn',
+    'begun_from',
+)
+# How the same data is fetched, and when it is validated.
+MEANS = (
+    'num_workers',
+    'persistent_workers',
+    'prefetch_factor',
+    'pin_memory',
+    'val_interval',
+    'val_begin',
+)
+
+
+def recipe_of(cfg: Config) -> dict[str, Any]:
+    """Extract what the weights depend on as plain data of JSON.
+
+    Args:
+        cfg: The run's config; ``begun_from`` is the checkpoint that it began
+            from, which ``load_from`` no longer is once it was resumed.
+    """
+    chosen = {key: cfg.get(key) for key in PARTS}
+    return json.loads(json.dumps(_plain(chosen), default=str))
+
+
+def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
+    """Name each key in which two recipes differ, with both values."""
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        path = f'{key}.{name}' if key else name
+        if isinstance(before, dict) and isinstance(after, dict):
+            changes += list_changes(before, after, path)
+        elif before != after:
+            changes.append(f'{path} was {_short(before)}, is {_short(after)}')
+    return changes
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _plain(v) for k, v in node.items() if k not in MEANS}
+    if isinstance(node, list | tuple):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[:limit]}...'

@@ -1,0 +1,185 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train a run after the run that it starts from."""
+
+from __future__ import annotations
+
+import gc
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier
+from mmengine.runner import Runner
+
+from mmseg_cag.datasets.require_images import require_images_of
+from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+from mmseg_cag.engine.recipe import list_changes, recipe_of
+from mmseg_cag.engine.require_weights import (
+    require_checkpoint,
+    require_weights,
+)
+from mmseg_cag.errors import MissingFileError, UserError
+
+
+def train_chain(cfg: Config, resume: bool = False) -> None:
+    """Train by a config; first by that of its ``start_from``, if need be.
+
+    A complete result of an earlier run is reused, an interrupted one is gone
+    on with. All ranks decide so before any of them writes.
+
+    Args:
+        cfg: The run's config, with ``work_dir`` and ``launcher``.
+        resume: Whether to go on from the run's own latest checkpoint, if any.
+
+    Raises:
+        UserError: A config, file or folder that is needed is wrong; the
+            folder of an earlier run holds the result of other settings.
+    """
+    runs = pending_runs(load_chain(cfg), resume)
+    for run in runs:
+        require_weights(run)
+        require_images_of(run, 'train_dataloader', 'val_dataloader')
+    for run in runs:
+        require_checkpoint(run)
+        train(run)
+        barrier()
+
+
+def train(cfg: Config) -> None:
+    """Train one run and free what it held."""
+    use_gloo_without_gpu(cfg)
+    Runner.from_cfg(cfg).train()
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def load_chain(cfg: Config) -> list[Config]:
+    """Load the configs of the runs that a run starts from, earliest first.
+
+    Each begins from the last checkpoint of the one before; its ``begun_from``
+    is that one's recipe, so a change anywhere before it is seen.
+
+    Args:
+        cfg: The last run's config, changed in place.
+
+    Raises:
+        MissingFileError: A config that ``start_from`` names is no file.
+        UserError: The runs go in a circle.
+    """
+    chain = [cfg]
+    paths: list[str] = []
+    while chain[0].get('start_from') and not chain[0].get('load_from'):
+        path = chain[0].start_from
+        if path in paths:
+            circle = ' -> '.join([*paths, path])
+            raise UserError(f'start_from: goes in a circle, {circle}')
+        paths.append(path)
+        chain.insert(0, load_start(path, cfg.launcher))
+    chain[0].begun_from = chain[0].get('load_from')
+    for earlier, later in pairwise(chain):
+        later.begun_from = recipe_of(earlier)
+        later.load_from = str(last_checkpoint(earlier))
+    return chain
+
+
+def load_start(path: str, launcher: str) -> Config:
+    """Load the config of a run to start from.
+
+    Args:
+        path: The config file.
+        launcher: As of the run that starts from it.
+
+    Raises:
+        MissingFileError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'start_from={path}: config file not found')
+    cfg = Config.fromfile(path)
+    cfg.launcher = launcher
+    cfg.work_dir = cfg.get('work_dir') or default_work_dir(path)
+    # mmengine tells runs of one process apart by it.
+    cfg.experiment_name = '_'.join(Path(cfg.work_dir).parts[-2:])
+    return cfg
+
+
+def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
+    """List the runs that are to be done, after the last that has begun.
+
+    Args:
+        chain: As of `load_chain`; a run that has begun is set to resume.
+        resume: Whether the last run, too, goes on from where it was.
+
+    Raises:
+        UserError: The folder of an earlier run holds the result of other
+            settings.
+    """
+    *earlier, last = chain
+    if resume and (latest := latest_checkpoint(last.work_dir)):
+        return [go_on(last, latest)]
+    for index, run in reversed(list(enumerate(earlier))):
+        latest = latest_checkpoint(run.work_dir)
+        if latest is None:
+            continue
+        check_recipe(run, latest)
+        if latest == last_checkpoint(run):
+            return chain[index + 1 :]
+        go_on(run, latest)
+        return chain[index:]
+    return chain
+
+
+def go_on(cfg: Config, latest: Path) -> Config:
+    """Let a run resume from its latest checkpoint."""
+    # Before its start, which mmengine would resume from.
+    cfg.load_from = str(latest)
+    cfg.resume = True
+    return cfg
+
+
+def check_recipe(cfg: Config, checkpoint: Path) -> None:
+    """Check that a checkpoint was trained by this very config.
+
+    Raises:
+        UserError: It was not, or does not tell.
+    """
+    meta = torch.load(checkpoint, 'cpu', mmap=True, weights_only=False)['meta']
+    advice = (
+        f'move {cfg.work_dir} away to train it anew, or set load_from to a '
+        'checkpoint in it to start from that all the same'
+    )
+    if 'recipe' not in meta:
+        raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
+    if changes := list_changes(meta['recipe'], recipe_of(cfg)):
+        more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
+        raise UserError(
+            f'{checkpoint}: is of other settings than its config now has, '
+            f'{"; ".join(changes[:2])}{more}; {advice}'
+        )
+
+
+def default_work_dir(path: str | Path) -> str:
+    """Name the folder of a config's results."""
+    path = Path(path)
+    return str(Path('work_dirs', path.parent.name, path.stem))
+
+
+def last_checkpoint(cfg: Config) -> Path:
+    """Name the checkpoint at the end of a run."""
+    return Path(cfg.work_dir, f'iter_{cfg.train_cfg.max_iters}.pth')
+
+
+def latest_checkpoint(folder: str) -> Path | None:
+    """Find the latest checkpoint of a run's folder, if it has one.
+
+    Raises:
+        MissingFileError: The folder names one that is not in it.
+    """
+    note = Path(folder, 'last_checkpoint')
+    if not note.is_file():
+        return None
+    # By its name alone: the folder may have been moved since.
+    latest = Path(folder, Path(note.read_text().strip()).name)
+    if not latest.is_file():
+        raise MissingFileError(f'{note}: names {latest.name}, not found')
+    return latest

@@ -1,0 +1,165 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Stages alone, and anchors that are kept or come from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_cag.errors import UserError
+from tests import tiny
+
+STAGE = 2
+LABELER, ANCHORS = 'custom_hooks.3', 'custom_hooks.4'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def unformatted() -> Iterator[None]:
+    """Spare the runner the formatting of its config, most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+def run(root: Path, work_dir: Path, **changes) -> list[dict]:
+    """Train two stages; returns the state after each iteration."""
+    cfg = tiny.run_config(root, work_dir, STAGE)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.merge_from_dict(changes)
+    Runner.from_cfg(cfg).train()
+    return [
+        torch.load(work_dir / f'iter_{i + 1}.pth', weights_only=False)[
+            'state_dict'
+        ]
+        for i in range(cfg.train_cfg.max_iters)
+    ]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('options')
+    tiny.write_towns(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def states(root) -> list[dict]:
+    return run(root, root / 'straight')
+
+
+def anchors_of(states: list[dict]) -> list[torch.Tensor]:
+    return [state['anchor_bank.anchors'] for state in states]
+
+
+def test_anchors_are_computed_once_if_they_are_to_be_kept(root, tmp_path):
+    states = run(root, tmp_path, **{f'{ANCHORS}.recompute': False})
+    first, *others = anchors_of(states)
+    assert first.any()
+    assert all(torch.equal(first, other) for other in others)
+    # The labeler does change with the stage.
+    key = 'labeler.backbone.layers.0.conv.weight'
+    assert not torch.equal(states[0][key], states[-1][key])
+
+
+@pytest.fixture
+def anchor_file(tmp_path) -> tuple[Path, torch.Tensor]:
+    """A file as the release writes it, for the tiny network."""
+    vectors = np.random.default_rng(0).normal(size=(19, 8))
+    path = tmp_path / 'category_anchors'
+    content = dict(objective_vectors=vectors, objective_num=np.ones(19))
+    torch.save(content, path)
+    return path, torch.from_numpy(vectors).float()
+
+
+@pytest.mark.parametrize('recompute', [True, False])
+def test_a_run_begins_with_the_anchors_of_a_file(
+    root, tmp_path, anchor_file, recompute
+):
+    path, vectors = anchor_file
+    options = {
+        f'{ANCHORS}.init_from': str(path),
+        f'{ANCHORS}.recompute': recompute,
+    }
+    found = anchors_of(run(root, tmp_path / 'run', **options))
+    assert all(torch.equal(a, vectors) for a in found[:STAGE])
+    kept = all(torch.equal(a, vectors) for a in found[STAGE:])
+    assert kept != recompute
+
+
+def test_anchors_of_another_network_are_refused(root, tmp_path):
+    path = tmp_path / 'category_anchors'
+    torch.save(np.ones((16, 256)), path)
+    with pytest.raises(UserError) as caught:
+        run(root, tmp_path / 'run', **{f'{ANCHORS}.init_from': str(path)})
+    assert str(caught.value) == (
+        f'{path}: 16 anchors of 256 channels, but the network has 19 classes '
+        'and features of 8'
+    )
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({f'{ANCHORS}.init_from': 'gone'}, 'gone: no such file'),
+        (
+            {
+                f'{ANCHORS}.init_from': 'any',
+                'model.pseudo_label_head.margin': 'auto',
+            },
+            "init_from=any and margin='auto'",
+        ),
+        (
+            {LABELER: dict(_delete_=True, type='StepSeedHook')},
+            'has no LabelerHook',
+        ),
+    ],
+)
+def test_what_cannot_be(root, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        run(root, tmp_path, **changes)
+
+
+def test_anchors_need_a_labeler(root, tmp_path):
+    cfg = tiny.run_config(root, tmp_path, STAGE)
+    cfg.custom_hooks = [
+        h for h in cfg.custom_hooks if 'Label' not in h['type']
+    ]
+    with pytest.raises(UserError, match='has no LabelerHook'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_a_stage_that_starts_alone_keeps_its_number(root, tmp_path, states):
+    changes = {
+        'load_from': str(root / f'straight/iter_{STAGE}.pth'),
+        'train_cfg.max_iters': STAGE,
+        f'{LABELER}.first_stage': 2,
+    }
+    alone = run(root, tmp_path / 'given', **changes)
+    assert [state['stage'] for state in alone] == [2, 2]
+    [log] = (tmp_path / 'given').glob('*/*.log')
+    assert 'Stage 2 begins' in log.read_text()
+    # Weights at the boundary and anchors are those of the whole run.
+    assert torch.equal(anchors_of(alone)[0], anchors_of(states)[STAGE])
+    # The number goes on from the checkpoint also if it is not asked for.
+    changes[f'{LABELER}.first_stage'] = None
+    assert run(root, tmp_path / 'found', **changes)[0]['stage'] == 2
+
+
+def test_a_checkpoint_of_another_stage_is_refused(root, tmp_path, states):
+    start = root / f'straight/iter_{2 * STAGE}.pth'
+    with pytest.raises(UserError) as caught:
+        run(
+            root,
+            tmp_path,
+            **{'load_from': str(start), f'{LABELER}.first_stage': 2},
+        )
+    assert str(caught.value) == (
+        f'{start}: a checkpoint of stage 2, expected one of stage 1 to begin '
+        'stage 2'
+    )
