@@ -23,6 +23,8 @@ custom_hooks = [
     dict(type='ChannelsLastHook'),
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
+    dict(type='LabelMapHook'),
+    dict(type='LastAndBestHook'),
     dict(type='NonFiniteHook'),
     dict(type='StepSeedHook'),
 ]

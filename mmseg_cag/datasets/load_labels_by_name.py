@@ -93,6 +93,10 @@ class LoadLabelsByName(BaseTransform):
                 f'{path}: cannot be read as a label map ({error})'
             ) from error
 
+    def show_ids(self, ids: Sequence[int]) -> str:
+        """Write raw ids for the user, colours as such."""
+        return self._format.show(ids)
+
     def transform(self, results: dict) -> dict:
         """Add ``gt_seg_map`` to the sample.
 
@@ -114,7 +118,7 @@ class LoadLabelsByName(BaseTransform):
         if labels.min() == UNKNOWN:
             unknown = np.unique(ids[labels == UNKNOWN]).tolist()
             raise UserError(
-                f'{path}: found {self._format.show(unknown)}, expected what '
+                f'{path}: found {self.show_ids(unknown)}, expected what '
                 'ids or void_ids list'
             )
         results['gt_seg_map'] = labels.astype(np.uint8)
@@ -127,7 +131,7 @@ class LoadLabelsByName(BaseTransform):
             if number in names:
                 raise UserError(
                     f'ids: {name!r} and {names[number]!r} both have '
-                    f'{self._format.show([number])}'
+                    f'{self.show_ids([number])}'
                 )
             names[number] = name
         return names
@@ -145,7 +149,7 @@ class LoadLabelsByName(BaseTransform):
         void = {self._format.number(value, 'void_ids') for value in void_ids}
         for number in void & names.keys():
             raise UserError(
-                f'void_ids: {self._format.show([number])} is also '
+                f'void_ids: {self.show_ids([number])} is also '
                 f'{names[number]!r} in ids'
             )
         return void
