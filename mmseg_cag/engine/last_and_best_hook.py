@@ -30,11 +30,13 @@ class LastAndBestHook(Hook):
 
     def __init__(self, metric: str = 'mIoU') -> None:
         self.metric = metric
-        self._results: dict[int, dict[str, float]] = {}
+        # None outside training: a mere validation leaves the notes alone.
+        self._results: dict[int, dict[str, float]] | None = None
 
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Read the notes of the run that goes on; a new one has none."""
+        self._results = {}
         path = Path(runner.work_dir, NOTES)
         if runner.iter and path.is_file():
             notes = json.loads(path.read_text())
@@ -49,7 +51,7 @@ class LastAndBestHook(Hook):
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
         """Note the results of this iteration's weights."""
-        if not metrics or self.metric not in metrics:
+        if self._results is None or self.metric not in (metrics or {}):
             return
         self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
         draft = Path(runner.work_dir, f'{NOTES}.part')

@@ -250,6 +250,19 @@ def test_two_folders_are_a_data_set(tmp_path, suffix, inner):
     assert len({tuple(colour) for colour in palette}) == len(CLASSES)
 
 
+@pytest.mark.parametrize('count', [2, 19, 150])
+def test_classes_without_a_palette_get_one_of_distinct_colours(count):
+    dataset = DATASETS.build(
+        dict(
+            type='BaseSegDataset',
+            metainfo=dict(classes=[str(i) for i in range(count)]),
+            lazy_init=True,
+        )
+    )
+    colours = {tuple(colour) for colour in dataset.metainfo['palette']}
+    assert len(colours) == count
+
+
 def test_a_data_set_that_maps_by_itself_is_refused(tmp_path):
     tiny.write_gta(tmp_path, 1)
     cfg = folders(tmp_path, img_suffix='.png')

@@ -94,6 +94,15 @@ def test_a_new_run_forgets_another(tmp_path):
     assert 'mIoU 1.00' in last and best == 'Best by mIoU: the last'
 
 
+def test_a_mere_validation_leaves_the_notes_alone(tmp_path):
+    run(tmp_path, {10: result(5)})
+    notes = (tmp_path / 'validation.json').read_text()
+    hook = HOOKS.build(dict(type='LastAndBestHook'))
+    runner = SimpleNamespace(work_dir=str(tmp_path), iter=0)
+    hook.after_val_epoch(runner, result(1))
+    assert (tmp_path / 'validation.json').read_text() == notes
+
+
 @pytest.mark.parametrize('metrics', [None, {}, {'mDice': 3.0}])
 def test_other_results_are_nothing_to_tell(tmp_path, metrics):
     assert run(tmp_path, {10: metrics}) == []
