@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_cag.datasets.minitown import draw_minitown
-from tests import own_data
+from tests import own_data, tiny
 
 ROOT = Path(__file__).parents[1]
 SIZE = (64, 128)
@@ -134,7 +134,7 @@ def test_an_undeclared_id_ends_the_run_with_one_line(project, call, tmp_path):
     kept = label.read_bytes()
     ids = own_data.read(label).copy()
     ids[0, 0] = 99
-    own_data.tiny.save_image(label, ids)
+    tiny.save_image(label, ids)
     with pytest.raises(SystemExit) as caught:
         call(
             *('train.py', 'configs/mine/source_only.py'),
