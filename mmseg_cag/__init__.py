@@ -13,7 +13,7 @@ if find_spec('mmseg') is None:
         'pip install -r requirements/openmmlab.txt'
     )
 
-from mmseg_cag import datasets, engine, models  # noqa: E402
+from mmseg_cag import datasets, engine, evaluation, models  # noqa: E402
 
 __version__ = '0.1.0'
-__all__ = ['datasets', 'engine', 'models', '__version__']
+__all__ = ['datasets', 'engine', 'evaluation', 'models', '__version__']

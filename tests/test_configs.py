@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.experiments.minitown import set_stages, walk
+from tests.own_data import write_own
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -34,6 +35,7 @@ def unformatted() -> Iterator[None]:
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('minitown')
     draw_minitown(root, size=SIZE, source=2, target=2, val=2, synthia=2)
+    write_own(root, root)
     return root
 
 

@@ -4,7 +4,9 @@ from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
+from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
+from .last_and_best_hook import LastAndBestHook
 from .non_finite_hook import NonFiniteHook
 from .recipe_hook import RecipeHook
 from .stage_hook import StageHook
@@ -17,7 +19,9 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'LabelMapHook',
     'LabelerHook',
+    'LastAndBestHook',
     'NonFiniteHook',
     'RecipeHook',
     'StageHook',

@@ -1,0 +1,11 @@
+# As deeplabv2_synthia2cs.py, where only the 16 classes of SYNTHIA exist.
+_base_ = './deeplabv2_synthia2cs.py'
+load_from = 'work_dirs/source_only/deeplabv2_synthia2cs_16/iter_90000.pth'
+metainfo = dict(classes=_base_.class_sets.mIoU16)
+model = dict(decode_head=dict(num_classes=len(metainfo['classes'])))
+domain = dict(metainfo=metainfo)
+train_dataloader = dict(dataset=dict(source=domain, target=domain))
+val_dataloader = dict(dataset=domain)
+test_dataloader = val_dataloader
+custom_hooks = _base_.custom_hooks
+custom_hooks[-1].dataloader.dataset.metainfo = metainfo

@@ -1,0 +1,121 @@
+# Your data: folders, classes, sizes. Docs: docs/own_data.md.
+#
+# data/sim/images/**/*.png    labelled images, the source
+# data/sim/labels/**/*.png    their labels, of the same names and sizes
+# data/real/train/**/*.png    images of the target, unlabelled
+# data/real/val/**/*.png      images of the target to evaluate on
+# data/real/labels/**/*.png   their labels, which no training opens
+#
+# The classes that are trained. All the rest follows from this list.
+classes = ['road', 'building', 'vegetation', 'sky', 'vehicle']
+# What the label files say, each class by its id in them. A class of the same
+# name is trained; merge takes others in; those left over are ignored.
+source_labels = dict(
+    type='LoadLabelsByName',
+    classes=classes,
+    ids={
+        'road': 1,
+        'pavement': 2,
+        'building': 3,
+        'vegetation': 4,
+        'sky': 5,
+        'car': 6,
+        'truck': 7,
+    },
+    merge={'pavement': 'road', 'car': 'vehicle', 'truck': 'vehicle'},
+    void_ids=[0],  # any other id stops the run
+)
+target_labels = dict(
+    type='LoadLabelsByName',
+    classes=classes,
+    ids={
+        'vehicle': 1000,
+        'road': 2000,
+        'building': 3000,
+        'vegetation': 4000,
+        'sky': 5000,
+        'person': 6000,  # is not trained, so it is ignored
+    },
+    void_ids=[65535],
+)
+# Width and height that images are fitted into, keeping their proportions.
+image_size = (1280, 720)
+# Height and width of what a network sees in training.
+crop_size = (512, 512)
+
+fit = dict(type='Resize', scale=image_size, keep_ratio=True)
+augmentation = [
+    dict(
+        type='RandomResize',
+        scale=image_size,
+        ratio_range=(0.75, 1.5),
+        keep_ratio=True,
+    ),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=1.0),
+    dict(type='RandomFlip', prob=0.5),
+]
+source = dict(
+    type='BaseSegDataset',
+    data_root='data/sim',
+    data_prefix=dict(img_path='images', seg_map_path='labels'),
+    img_suffix='.png',  # or .jpg, .jpeg
+    seg_map_suffix='.png',
+    metainfo=dict(classes=classes),
+)
+source_train = dict(
+    **source,
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        source_labels,
+        *augmentation,
+        dict(type='PackSegInputs'),
+    ],
+)
+# As the anchors see it: no augmentation.
+source_plain = dict(
+    **source,
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        source_labels,
+        fit,
+        dict(type='PackSegInputs'),
+    ],
+)
+# As adaptation sees it: no step of the pipeline opens a label.
+target_train = dict(
+    type='BaseSegDataset',
+    data_root='data/real',
+    data_prefix=dict(img_path='train'),
+    img_suffix='.png',
+    metainfo=dict(classes=classes),
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        *augmentation,
+        dict(type='PackSegInputs'),
+    ],
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root='data/real',
+        data_prefix=dict(img_path='val', seg_map_path='labels'),
+        img_suffix='.png',
+        seg_map_suffix='.png',
+        metainfo=dict(classes=classes),
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            fit,
+            # After fit: predictions are compared at the labels' own size.
+            target_labels,
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='UDAIoUMetric')
+test_evaluator = val_evaluator

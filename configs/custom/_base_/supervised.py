@@ -1,0 +1,16 @@
+# The length and the rate of training on labelled images.
+max_iters = 20000
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+)
+param_scheduler = [
+    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
+]
+train_cfg = dict(
+    type='IterBasedTrainLoop',
+    max_iters=max_iters,
+    val_interval=max_iters // 10,
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

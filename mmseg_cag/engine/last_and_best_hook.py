@@ -1,0 +1,89 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+NOTES = 'validation.json'
+
+
+@HOOKS.register_module()
+class LastAndBestHook(Hook):
+    """Tell the last result and the best as training ends, never one alone.
+
+    Every validation is noted by its iteration in ``validation.json`` of the
+    work dir. A checkpoint cannot hold it, being written before it; so a run
+    that is resumed in its work dir reads the notes up to where it goes on.
+
+    Args:
+        metric: Name of the result that says which one is best.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, metric: str = 'mIoU') -> None:
+        self.metric = metric
+        # None outside training: a mere validation leaves the notes alone.
+        self._results: dict[int, dict[str, float]] | None = None
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Read the notes of the run that goes on; a new one has none."""
+        self._results = {}
+        path = Path(runner.work_dir, NOTES)
+        if runner.iter and path.is_file():
+            notes = json.loads(path.read_text())
+            self._results = {
+                int(i): r for i, r in notes.items() if int(i) <= runner.iter
+            }
+        else:
+            path.unlink(missing_ok=True)
+
+    @master_only
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Note the results of this iteration's weights."""
+        if self._results is None or self.metric not in (metrics or {}):
+            return
+        self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
+        draft = Path(runner.work_dir, f'{NOTES}.part')
+        draft.write_text(json.dumps(self._results, indent=1))
+        os.replace(draft, draft.with_suffix(''))
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Log the last and the best."""
+        if not self._results:
+            return
+        last, best = max(self._results), max(self._results, key=self._rank)
+        runner.logger.info(f'Last: {self._describe(runner, last)}')
+        if best == last:
+            runner.logger.info(f'Best by {self.metric}: the last')
+            return
+        runner.logger.info(
+            f'Best by {self.metric}: {self._describe(runner, best)}. It was '
+            'chosen by the labels of the validation set: where they are the '
+            "target's, that is no unsupervised choice, so report the last"
+        )
+
+    def _rank(self, iteration: int) -> float:
+        value = self._results[iteration][self.metric]
+        return -math.inf if math.isnan(value) else value
+
+    def _describe(self, runner: Runner, iteration: int) -> str:
+        means = [
+            f'{name} {value:.2f}'
+            for name, value in self._results[iteration].items()
+            if name.startswith(self.metric)
+        ]
+        files = sorted(Path(runner.work_dir).glob(f'*iter_{iteration}.pth'))
+        kept = files[-1].name if files else 'no checkpoint kept'
+        return f'{", ".join(means)} at iteration {iteration} ({kept})'

@@ -1,0 +1,126 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.logging import MMLogger, print_log
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
+
+from mmseg_cag.errors import UserError
+
+# legend: K classes, H W label
+
+
+@METRICS.register_module()
+class UDAIoUMetric(IoUMetric):
+    """mmseg's IoU, also of each class and over sets of classes, in one pass.
+
+    A set selects rows of the IoU of all classes: the network predicts all of
+    them, and what it says of the others still counts as an error. A class in
+    neither the labels nor the predictions has no IoU and is left out of each
+    mean; one that is predicted but in no label has 0.
+
+    Args:
+        class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
+            classes.
+        **kwargs: Those of mmseg's `IoUMetric`.
+
+    Raises:
+        UserError: ``iou_metrics`` lacks mIoU.
+    """
+
+    def __init__(
+        self, class_sets: dict[str, Sequence[str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if 'mIoU' not in self.metrics:
+            raise UserError(
+                f'UDAIoUMetric: iou_metrics={self.metrics}, expected mIoU '
+                'among them'
+            )
+        self.class_sets = class_sets or {}
+        self._sizes: set[tuple[int, int]] = set()
+        self._is_stated = False
+
+    @IoUMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Take the data set's classes, before anything is evaluated.
+
+        Raises:
+            UserError: A set names an unknown class.
+        """
+        for name, chosen in self.class_sets.items():
+            for wanted in chosen:
+                if wanted not in dataset_meta['classes']:
+                    raise UserError(
+                        f'class_sets.{name}: {wanted!r} is no class of the '
+                        'data set, which has '
+                        f'{", ".join(dataset_meta["classes"])}'
+                    )
+        self._dataset_meta = dataset_meta
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch, and note at what size (H, W)."""
+        super().process(data_batch, data_samples)
+        for sample in data_samples:
+            self._sizes.add(tuple(sample['pred_sem_seg']['data'].shape[-2:]))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute the metrics, in percent.
+
+        Args:
+            results: Areas of intersection, union, prediction and label, each
+                (K,), of each image.
+
+        Returns:
+            Those of mmseg, the mean over each class set and, as
+            ``IoU.<class>``, the IoU of each class that has one.
+        """
+        metrics = super().compute_metrics(results)
+        if self.format_only:
+            return metrics
+        areas = (sum(area) for area in zip(*results, strict=True))
+        iou = self.total_area_to_metrics(*areas, ['mIoU'], self.nan_to_num)
+        iou = iou['IoU'] * 100
+        classes = list(self.dataset_meta['classes'])
+        for name, chosen in self.class_sets.items():
+            rows = [classes.index(wanted) for wanted in chosen]
+            metrics[name] = np.nanmean(iou[rows])
+        self._state(classes, iou)
+        of_classes = zip(classes, iou, strict=True)
+        metrics.update(
+            {f'IoU.{name}': v for name, v in of_classes if not np.isnan(v)}
+        )
+        return {key: round(float(v), 2) for key, v in metrics.items()}
+
+    def _state(self, classes: list[str], iou: np.ndarray) -> None:
+        """Log what the numbers mean, once, and what is new each time."""
+        logger = MMLogger.get_current_instance()
+        absent = [n for n, v in zip(classes, iou, strict=True) if np.isnan(v)]
+        if absent:
+            print_log(
+                'In neither labels nor predictions, so left out of the means: '
+                f'{", ".join(absent)}',
+                logger,
+            )
+        if self._is_stated:
+            return
+        self._is_stated = True
+        print_log(f'mIoU: the mean over all {len(classes)} classes', logger)
+        for name, chosen in self.class_sets.items():
+            print_log(
+                f'{name}: the mean over {len(chosen)} of them, without '
+                f'{", ".join(sorted({*classes} - {*chosen})) or "none"}; the '
+                f'network predicts all {len(classes)}',
+                logger,
+            )
+        print_log(f'Evaluated at {_list_sizes(self._sizes)}', logger)
+
+
+def _list_sizes(sizes: set[tuple[int, int]], at_most: int = 5) -> str:
+    shown = [f'{w}x{h}' for h, w in sorted(sizes)[:at_most]]
+    more = f' and {len(sizes) - at_most} more' if len(sizes) > at_most else ''
+    return f'{", ".join(shown)}{more} (width x height), the size of the labels'

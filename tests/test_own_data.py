@@ -1,0 +1,146 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A user's own pair of domains, by the recipe of docs/own_data.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_cag.datasets.minitown import draw_minitown
+from tests import own_data, tiny
+
+ROOT = Path(__file__).parents[1]
+SIZE = (64, 128)
+# What a user would change in the copy, for data that are this small.
+CHANGES = {
+    '_base_/data.py': [
+        ('(1280, 720)', str(SIZE[::-1])),
+        ('(512, 512)', str(SIZE)),
+    ],
+    '_base_/supervised.py': [('= 20000', '= 2'), ('// 10', '// 2')],
+    '_base_/stages.py': [
+        ('= 5000', '= 2'),
+        ('= 3\n', '= 2\n'),
+        ('// 5', '// 2'),
+    ],
+    'source_only.py': [('// 10', '// 2')],
+    'cag.py': [
+        ('custom/source_only/iter_20000', 'mine/source_only/iter_2'),
+        ('// 5', '// 2'),
+    ],
+}
+NO_WORKERS = [
+    f'{loader}_dataloader.{key}'
+    for loader in ('train', 'val', 'test')
+    for key in ('num_workers=0', 'persistent_workers=False')
+]
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with own data under data/ and configs/mine."""
+    root = tmp_path_factory.mktemp('project')
+    draw_minitown(root, size=SIZE, source=4, target=3, val=2, synthia=1)
+    own_data.write_own(root, root / 'data')
+    shutil.copytree(ROOT / 'configs', root / 'configs')
+    mine = root / 'configs/mine'
+    shutil.copytree(mine.with_name('custom'), mine)
+    for name, changes in CHANGES.items():
+        path = mine / name
+        for old, new in changes:
+            assert path.read_text().count(old) == 1
+            path.write_text(path.read_text().replace(old, new))
+    return root
+
+
+@pytest.fixture
+def call(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Run a tool of the project as its command line does."""
+
+    def run(tool: str, *arguments: object) -> None:
+        script = str(ROOT / 'tools' / tool)
+        options = ['--cfg-options', *NO_WORKERS]
+        line = [script, *map(str, arguments), *options]
+        monkeypatch.setattr(sys, 'argv', line)
+        monkeypatch.setattr(Config, 'pretty_text', property(repr))
+        runpy.run_path(script, run_name='__main__')
+
+    monkeypatch.chdir(project)
+    return run
+
+
+def load(project: Path, monkeypatch, part: str) -> list[tuple]:
+    monkeypatch.chdir(project)
+    cfg = Config.fromfile('configs/mine/source_only.py')
+    parts = dict(source=cfg.source_plain, target=cfg.val_dataloader.dataset)
+    dataset = DATASETS.build(parts[part])
+    assert list(dataset.metainfo['classes']) == own_data.CLASSES
+    samples = [sample['data_samples'] for sample in dataset]
+    return [(s.seg_map_path, s.gt_sem_seg.data[0].numpy()) for s in samples]
+
+
+def test_source_labels_are_those_that_were_drawn(project, monkeypatch):
+    samples = load(project, monkeypatch, 'source')
+    assert len(samples) == 4
+    for path, labels in samples:
+        ids = own_data.read(project / 'gta/labels' / Path(path).name)
+        truth = own_data.translate(ids, own_data.SIM_TRUTH, 255)
+        assert np.array_equal(labels, truth)
+
+
+def test_target_labels_are_those_that_were_drawn(project, monkeypatch):
+    samples = load(project, monkeypatch, 'target')
+    assert len(samples) == 2
+    for path, labels in samples:
+        stem = Path(path).name.replace('_leftImg8bit', '_gtFine_labelIds')
+        [source] = (project / 'cityscapes').rglob(stem)
+        ids = own_data.read(source)
+        truth = own_data.translate(ids, own_data.REAL_TRUTH, 255)
+        assert np.array_equal(labels, truth)
+
+
+def test_it_trains_adapts_and_is_evaluated(project, call, capfd):
+    call('train.py', 'configs/mine/source_only.py')
+    call('train.py', 'configs/mine/cag.py')
+    trained = capfd.readouterr().out
+    assert 'sky = id 5; vehicle = id 6, 7; ignored = id 0' in trained
+    assert 'vehicle = id 1000; ignored = id 6000, 65535' in trained
+    assert re.search(r'Last: mIoU [\d.]+ at .* 2 \(iter_2.pth\)', trained)
+    work_dir = project / 'work_dirs/mine/cag'
+    noted = json.loads((work_dir / 'validation.json').read_text())
+    assert list(noted) == ['1', '2', '3', '4']
+    call('test.py', 'configs/mine/cag.py', work_dir / 'iter_4.pth')
+    tested = capfd.readouterr().out
+    assert re.search(r'\|\s+vehicle +\|', tested)
+    assert f'Evaluated at {SIZE[1]}x{SIZE[0]}' in tested
+    [report] = [p for p in work_dir.glob('*/*.json')]
+    report = json.loads(report.read_text())
+    for name in ('mIoU', *(f'IoU.{name}' for name in own_data.CLASSES)):
+        assert report[name] == pytest.approx(noted['4'][name], abs=0.01)
+
+
+def test_an_undeclared_id_ends_the_run_with_one_line(project, call, tmp_path):
+    label = project / 'data/sim/labels/00001.png'
+    kept = label.read_bytes()
+    ids = own_data.read(label).copy()
+    ids[0, 0] = 99
+    tiny.save_image(label, ids)
+    with pytest.raises(SystemExit) as caught:
+        call(
+            *('train.py', 'configs/mine/source_only.py'),
+            *('--work-dir', tmp_path),
+        )
+    label.write_bytes(kept)
+    message = str(caught.value)
+    assert re.match(r'error: \S+00001\.png: found id 99, expected', message)
+    assert '\n' not in message
