@@ -9,6 +9,15 @@ class UserError(ValueError):
     expected; the tools print it without a traceback.
     """
 
+    def __str__(self) -> str:
+        """Give the message alone.
+
+        A data loader's worker hands its error over with the traceback before
+        it, of which the last line is ours.
+        """
+        name = f'{type(self).__module__}.{type(self).__qualname__}: '
+        return super().__str__().rpartition(name)[2].strip()
+
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that a setting names and that does not exist."""

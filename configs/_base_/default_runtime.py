@@ -34,8 +34,9 @@ visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 randomness = dict(seed=0)
-# The config of a run that is trained first, for the weights of its end; a
-# checkpoint as load_from is taken instead.
+# The config of a run that is trained first, for the weights of its end, and
+# settings in which it differs; a checkpoint as load_from is taken instead.
 start_from = None
+start_options = dict()
 load_from = None
 resume = False

@@ -5,8 +5,8 @@ _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
     '../_base_/default_runtime.py',
 ]
-# The last checkpoint of source_only.py.
-load_from = 'work_dirs/custom/source_only/iter_20000.pth'
+# Trained first, unless its result is there.
+start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
     type='CAGSegmentor',
     decode_head=dict(num_classes=len(_base_.classes)),

@@ -75,7 +75,8 @@ def load_chain(cfg: Config) -> list[Config]:
             circle = ' -> '.join([*paths, path])
             raise UserError(f'start_from: goes in a circle, {circle}')
         paths.append(path)
-        chain.insert(0, load_start(path, cfg.launcher))
+        options = chain[0].get('start_options') or {}
+        chain.insert(0, load_start(path, options, cfg.launcher))
     chain[0].begun_from = chain[0].get('load_from')
     for earlier, later in pairwise(chain):
         later.begun_from = recipe_of(earlier)
@@ -83,11 +84,12 @@ def load_chain(cfg: Config) -> list[Config]:
     return chain
 
 
-def load_start(path: str, launcher: str) -> Config:
+def load_start(path: str, options: dict, launcher: str) -> Config:
     """Load the config of a run to start from.
 
     Args:
         path: The config file.
+        options: Settings in which the run is to differ from it.
         launcher: As of the run that starts from it.
 
     Raises:
@@ -96,6 +98,7 @@ def load_start(path: str, launcher: str) -> Config:
     if not Path(path).is_file():
         raise MissingFileError(f'start_from={path}: config file not found')
     cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options)
     cfg.launcher = launcher
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(path)
     # mmengine tells runs of one process apart by it.

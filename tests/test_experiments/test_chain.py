@@ -140,6 +140,15 @@ def test_a_changed_warm_up_is_not_reused():
     assert run.load_from == FIRST
 
 
+def test_the_warm_up_can_be_given_options():
+    cfg = write_configs()
+    cfg.merge_from_dict({'start_options.train_dataloader.batch_size': 7})
+    [first, last] = chain.load_chain(cfg)
+    assert first.train_dataloader.batch_size == 7
+    assert last.train_dataloader.batch_size == 2
+    assert last.begun_from['train_dataloader']['batch_size'] == 7
+
+
 def test_a_change_of_the_first_is_seen_by_the_third():
     def third(**changes) -> Config:
         second = write_configs(**changes)
