@@ -114,10 +114,6 @@ def test_anchors_of_another_network_are_refused(root, tmp_path):
             },
             "init_from=any and margin='auto'",
         ),
-        (
-            {LABELER: dict(_delete_=True, type='StepSeedHook')},
-            'has no LabelerHook',
-        ),
     ],
 )
 def test_what_cannot_be(root, tmp_path, changes, message):
