@@ -61,7 +61,7 @@ class IdMap:
         table = self._table
         if label_map is not None:
             table = self._choice(label_map)[table]
-        if ids.max(initial=0) >= len(table):
+        if ids.max() >= len(table):
             self._refuse(ids, path)
         labels = cv2.LUT(ids.astype(np.uint8, copy=False), table)
         if (labels == self._unknown).any():
