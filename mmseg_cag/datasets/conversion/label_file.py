@@ -50,8 +50,10 @@ def convert_file(
         return _as_counts(record['pixels']), False
     ids = loader.read_ids(str(source))
     labels = loader.map_ids(ids, str(source))
-    values, counts = np.unique(labels, return_counts=True)
-    pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    counts = np.bincount(labels.ravel()).tolist()
+    pixels = {
+        train_id: count for train_id, count in enumerate(counts) if count
+    }
     _write(target, labels, {'origin': origin, 'pixels': pixels})
     return pixels, True
 

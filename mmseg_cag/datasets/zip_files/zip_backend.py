@@ -59,11 +59,11 @@ class ZipBackend(BaseStorageBackend):
             UserError: It is damaged.
         """
         index, name = self._locator.file(filepath)
-        if name not in index.archives:
+        if name not in index.files:
             raise MissingFileError(f'{filepath}: no such file in a zip file')
-        archive = index.archive_of(name)
+        archive, member = index.find(name)
         with _naming(filepath, archive, RuntimeError, *DAMAGE):
-            stream = self._handles[archive].open(name)
+            stream = self._handles[archive].open(member)
         with stream, _naming(filepath, archive, *DAMAGE):
             yield stream
 
@@ -85,7 +85,7 @@ class ZipBackend(BaseStorageBackend):
             index, name = self._locator.file(filepath)
         except MissingFileError:
             return False
-        return name in index.archives
+        return name in index.files
 
     def isdir(self, filepath: str | Path) -> bool:
         """Check whether there is such a folder in any of the archives."""

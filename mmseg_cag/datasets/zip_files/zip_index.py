@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from zipfile import ZipInfo
 
 from mmseg_cag.errors import UserError
@@ -12,45 +12,40 @@ class ZipIndex:
     """The members of the zip files that form one data set.
 
     Args:
-        members: The members of each archive, by the archive's path.
+        archives: The members of each archive, by the archive's path.
+
+    Attributes:
+        files: Name of each file to its archive and its name there.
+        folders: Names of the folders; the empty one holds all.
 
     Raises:
         UserError: A member's name leads out of its archive.
     """
 
-    def __init__(self, members: dict[str, Iterable[ZipInfo]]) -> None:
-        self.archives: dict[str, str] = {}
+    def __init__(self, archives: dict[str, Iterable[ZipInfo]]) -> None:
+        self.files: dict[str, tuple[str, str]] = {}
         self.folders = {''}
-        self._clashes: dict[str, tuple[str, str]] = {}
-        contents: dict[str, tuple[int, int]] = {}
-        for archive, infos in members.items():
-            for info in infos:
-                name = _checked_name(info, archive)
-                parents = PurePosixPath(name).parents
-                self.folders.update(str(p) for p in list(parents)[:-1])
-                if info.is_dir():
-                    self.folders.add(name)
-                    continue
-                content = (info.CRC, info.file_size)
-                if contents.setdefault(name, content) != content:
-                    self._clashes[name] = (self.archives[name], archive)
-                self.archives.setdefault(name, archive)
+        self._contents: dict[str, tuple[int, int]] = {}
+        self._clashes: dict[str, str] = {}
+        for archive, members in archives.items():
+            for member in members:
+                self._add(archive, member)
 
-    def archive_of(self, name: str) -> str:
-        """Find the archive that holds a member.
+    def find(self, name: str) -> tuple[str, str]:
+        """Find the archive that holds a file, and the file's name there.
 
         Args:
-            name: One of `archives`.
+            name: One of `files`.
 
         Raises:
             UserError: Two archives do, with different contents.
         """
         if name in self._clashes:
-            first, second = self._clashes[name]
             raise UserError(
-                f'{first} and {second} hold different files {name}'
+                f'{self.files[name][0]} and {self._clashes[name]} hold '
+                f'different files {name}'
             )
-        return self.archives[name]
+        return self.files[name]
 
     def folders_in(self, folder: str) -> list[str]:
         """Name the folders below a folder, relative to it."""
@@ -58,8 +53,21 @@ class ZipIndex:
 
     def files_in(self, folder: str) -> list[str]:
         """Name the files below a folder, relative to it, but hidden ones."""
-        names = _below(folder, self.archives)
-        return [n for n in names if not PurePosixPath(n).name.startswith('.')]
+        names = _below(folder, self.files)
+        return [n for n in names if not posixpath.basename(n).startswith('.')]
+
+    def _add(self, archive: str, member: ZipInfo) -> None:
+        name = _checked_name(archive, member)
+        folder = name if member.is_dir() else posixpath.dirname(name)
+        while folder not in self.folders:
+            self.folders.add(folder)
+            folder = posixpath.dirname(folder)
+        if member.is_dir():
+            return
+        content = (member.CRC, member.file_size)
+        if self._contents.setdefault(name, content) != content:
+            self._clashes[name] = archive
+        self.files.setdefault(name, (archive, member.filename))
 
 
 def _below(folder: str, names: Iterable[str]) -> list[str]:
@@ -69,12 +77,12 @@ def _below(folder: str, names: Iterable[str]) -> list[str]:
     )
 
 
-def _checked_name(info: ZipInfo, archive: str) -> str:
-    """Name a member without a trailing slash."""
-    path = PurePosixPath(info.filename.replace('\\', '/'))
-    if path.is_absolute() or '..' in path.parts:
+def _checked_name(archive: str, member: ZipInfo) -> str:
+    """Name a member without dots, double or trailing slashes."""
+    name = member.filename.replace('\\', '/')
+    if name.startswith('/') or '..' in name.split('/'):
         raise UserError(
-            f'{archive}: its member {info.filename!r} leads out of the '
+            f'{archive}: its member {member.filename!r} leads out of the '
             'archive, expected one as its publisher made it'
         )
-    return str(path)
+    return posixpath.normpath(name)

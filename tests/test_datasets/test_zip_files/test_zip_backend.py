@@ -114,6 +114,18 @@ def test_what_is_not_there_is_named(town):
         list(fileio.list_dir_or_file(zips, suffix='.png'))
 
 
+@pytest.mark.parametrize('name', ['./a/1.png', 'a//1.png', 'a\\1.png'])
+def test_names_as_other_programs_write_them(tmp_path, name):
+    with ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        archive.writestr('./', b'')
+        archive.writestr('./a/', b'')
+        archive.writestr(name, b'one')
+    place = f'zip://{tmp_path}'
+    names = ZipBackend().list_dir_or_file(place, recursive=True)
+    assert 'a/1.png' in list(names)
+    assert ZipBackend().get(f'{place}/a/1.png') == b'one'
+
+
 @pytest.mark.parametrize('name', ['../out', 'a/../../b', '/etc/x', 'a\\..\\b'])
 def test_a_member_that_leads_out_is_refused(tmp_path, name):
     with ZipFile(tmp_path / 'bad.zip', 'w') as archive:
