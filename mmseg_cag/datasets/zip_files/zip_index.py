@@ -85,4 +85,4 @@ def _checked_name(archive: str, member: ZipInfo) -> str:
             f'{archive}: its member {member.filename!r} leads out of the '
             'archive, expected one as its publisher made it'
         )
-    return posixpath.normpath(name)
+    return posixpath.normpath(f'/{name}')[1:]
