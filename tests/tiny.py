@@ -8,6 +8,7 @@ classes; the number of classes is still 19.
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import cv2
 import numpy as np
@@ -108,6 +109,15 @@ def save_red16(path: Path, ids: np.ndarray, instances: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     red, green = ids.astype(np.uint16), instances.astype(np.uint16)
     cv2.imwrite(str(path), np.dstack([np.zeros_like(red), green, red]))
+
+
+def zip_parts(root: Path, out: Path, parts: dict[str, str]) -> None:
+    """Pack files of a folder into zip files, by patterns of their paths."""
+    out.mkdir(parents=True)
+    for name, pattern in parts.items():
+        with ZipFile(out / name, 'w', ZIP_DEFLATED) as archive:
+            for path in sorted(root.glob(pattern)):
+                archive.write(path, path.relative_to(root))
 
 
 def write_gta(root: Path, count: int = 7, seed: int = 0) -> list[np.ndarray]:

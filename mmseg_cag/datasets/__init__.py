@@ -5,6 +5,7 @@ from .load_labels_by_name import LoadLabelsByName
 from .synthia import SYNTHIADataset
 from .uda_dataset import UDADataset
 from .uda_sampler import UDASampler
+from .zip_files import ZipBackend
 
 __all__ = [
     'GTADataset',
@@ -13,4 +14,5 @@ __all__ = [
     'SYNTHIADataset',
     'UDADataset',
     'UDASampler',
+    'ZipBackend',
 ]

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Raw label ids of the data sets, each mapped to its Cityscapes trainId.
+"""Raw label ids of the data sets: what each is trained as, or that it is void.
 
-Ids that are not listed are void and become the ignore index.
+An id in neither table of its data set is unknown and never trained on.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ CITYSCAPES_IDS: dict[int, int] = {
     33: 18,  # bicycle
 }
 
+CITYSCAPES_VOID = frozenset(
+    (
+        *range(7),  # unlabelled, ego vehicle, border, dynamic, ground
+        *(9, 10),  # parking, rail track
+        *(14, 15, 16),  # guard rail, bridge, tunnel
+        18,  # pole group
+        *(29, 30),  # caravan, trailer
+        34,  # licence plate in GTA5; Cityscapes does not draw its -1
+    )
+)
+
 # SYNTHIA-RAND-CITYSCAPES, the first channel of `GT/LABELS`.
 SYNTHIA_IDS: dict[int, int] = {
     3: 0,  # road
@@ -51,3 +62,10 @@ SYNTHIA_IDS: dict[int, int] = {
     12: 17,  # motorcycle
     11: 18,  # bicycle
 }
+
+# Void, parking slot, road work, lane marking.
+SYNTHIA_VOID = frozenset((0, 13, 14, 22))
+
+# Files that hold train ids already, such as Cityscapes `labelTrainIds`.
+TRAIN_IDS: dict[int, int] = {train: train for train in CITYSCAPES_IDS.values()}
+TRAIN_VOID = frozenset((255,))

@@ -1,8 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from pathlib import Path
-
+from mmengine import fileio
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
@@ -46,8 +45,8 @@ def _require_images_of_one(cfg: dict, name: str) -> None:
             f'{name}.data_prefix.img_path is missing, expected the folder of '
             'the images'
         )
-    folder = Path(dataset.data_prefix['img_path'])
-    if not folder.is_dir():
+    folder = dataset.data_prefix['img_path']
+    if not fileio.isdir(folder, backend_args=dataset.backend_args):
         raise MissingFileError(f'{name}: no folder {folder}')
     if not dataset.load_data_list():
         raise UserError(

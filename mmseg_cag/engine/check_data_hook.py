@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from mmseg_cag.datasets import UDADataset
+from mmseg_cag.datasets.zip_files import open_file
 from mmseg_cag.errors import MissingFileError, UserError
 
 from .stage_hook import bare_model
@@ -127,10 +128,10 @@ def check_sample(sample: dict, labelled: bool) -> None:
 
 def image_size(path: str, role: str) -> tuple[int, int]:
     """Read (width, height) from a file's header."""
-    if not Path(path).is_file():
+    if not fileio.isfile(path):
         raise MissingFileError(f'{path}: {role} not found')
     try:
-        with Image.open(path) as image:
+        with open_file(path) as file, Image.open(file) as image:
             return image.size
     except OSError as error:
         raise UserError(f'{path}: {role} is no readable image') from error

@@ -14,7 +14,7 @@ augmentation = [
 # As adaptation sees it: no step of the pipeline opens a label.
 target_train = dict(
     type='CityscapesDataset',
-    data_root='data/cityscapes',
+    data_root='{{$CITYSCAPES_ROOT:data/cityscapes}}',
     data_prefix=dict(img_path='leftImg8bit/train'),
     pipeline=[
         dict(type='LoadImageFromFile'),
@@ -29,7 +29,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesDataset',
-        data_root='data/cityscapes',
+        data_root='{{$CITYSCAPES_ROOT:data/cityscapes}}',
         data_prefix=dict(
             img_path='leftImg8bit/val', seg_map_path='gtFine/val'
         ),

@@ -2,7 +2,7 @@
 _base_ = './cityscapes_target.py'
 source = dict(
     type='GTADataset',
-    data_root='data/gta',
+    data_root='{{$GTA_ROOT:data/gta}}',
     data_prefix=dict(img_path='images', seg_map_path='labels'),
 )
 source_labels = [

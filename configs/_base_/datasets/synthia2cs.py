@@ -2,7 +2,7 @@
 _base_ = './cityscapes_target.py'
 source = dict(
     type='SYNTHIADataset',
-    data_root='data/synthia',
+    data_root='{{$SYNTHIA_ROOT:data/synthia}}',
     data_prefix=dict(img_path='RGB', seg_map_path='GT/LABELS'),
 )
 source_labels = [

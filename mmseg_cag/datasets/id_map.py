@@ -1,0 +1,97 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from mmseg_cag.errors import UserError
+
+# legend: H W image
+
+# What mmseg's label maps say of a class that is not chosen.
+MMSEG_IGNORED = 255
+
+
+class IdMap:
+    """Raw label ids to train ids, with no id outside the tables let through.
+
+    Args:
+        train_ids: Raw id to train id.
+        void_ids: Raw ids that are known and become the ignore index.
+        ignore_index: Train id of everything that is not trained on.
+    """
+
+    def __init__(
+        self,
+        train_ids: dict[int, int],
+        void_ids: Iterable[int],
+        ignore_index: int = 255,
+    ) -> None:
+        self.ignore_index = ignore_index
+        self.known = sorted({*train_ids, *void_ids})
+        # A value that no label has marks the unknown, so that looking for it
+        # is all that the check costs.
+        used = {ignore_index, *train_ids.values()}
+        self._unknown = max(set(range(2**8)) - used)
+        self._table = np.full(2**8, self._unknown, np.uint8)
+        self._table[list(void_ids)] = ignore_index
+        self._table[list(train_ids)] = list(train_ids.values())
+
+    def __call__(
+        self,
+        ids: np.ndarray,
+        path: str,
+        label_map: dict[int, int] | None = None,
+    ) -> np.ndarray:
+        """Map the ids of one file.
+
+        Args:
+            ids: Raw ids, uint8 or uint16 (H, W).
+            path: The file, for the error.
+            label_map: mmseg's choice of classes, train id to new train id.
+
+        Returns:
+            Train ids, uint8 (H, W).
+
+        Raises:
+            UserError: An id is in neither table.
+        """
+        table = self._table
+        if label_map is not None:
+            table = self._choice(label_map)[table]
+        if ids.max() >= len(table):
+            self._refuse(ids, path)
+        labels = cv2.LUT(ids.astype(np.uint8, copy=False), table)
+        if (labels == self._unknown).any():
+            self._refuse(ids, path)
+        return labels
+
+    def _choice(self, label_map: dict[int, int]) -> np.ndarray:
+        """Look-up table (256,) from train ids to those of a choice."""
+        chosen = np.full(2**8, self.ignore_index, np.uint8)
+        chosen[self._unknown] = self._unknown
+        for old, new in label_map.items():
+            if new != MMSEG_IGNORED:
+                chosen[old] = new
+        return chosen
+
+    def _refuse(self, ids: np.ndarray, path: str) -> None:
+        unknown = np.setdiff1d(ids, self.known).tolist()
+        shown = ', '.join(map(str, unknown[:8]))
+        more = f' and {len(unknown) - 8} more' if len(unknown) > 8 else ''
+        raise UserError(
+            f'{path}: holds the unknown label id(s) {shown}{more}, expected '
+            f'only {ranges(self.known)}'
+        )
+
+
+def ranges(ids: list[int]) -> str:
+    """Write sorted ids briefly, such as ``0-18, 255``."""
+    starts = [i for i in ids if i - 1 not in ids]
+    ends = [i for i in ids if i + 1 not in ids]
+    return ', '.join(
+        str(a) if a == b else f'{a}-{b}'
+        for a, b in zip(starts, ends, strict=True)
+    )

@@ -1,0 +1,14 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Write the labels of Cityscapes as files of trainIds.
+
+python tools/dataset_converters/cityscapes.py data/cityscapes
+"""
+
+from __future__ import annotations
+
+from mmseg_cag.datasets.conversion import convert_command
+
+if __name__ == '__main__':
+    convert_command(
+        __doc__, ids='cityscapes', gt_dir='gtFine', suffix='_labelIds.png'
+    )

@@ -1,0 +1,12 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Write the labels of GTA5 as files of Cityscapes trainIds.
+
+python tools/dataset_converters/gta.py data/gta
+"""
+
+from __future__ import annotations
+
+from mmseg_cag.datasets.conversion import convert_command
+
+if __name__ == '__main__':
+    convert_command(__doc__, ids='gta', gt_dir='labels', suffix='.png')
