@@ -2,6 +2,8 @@
 from .gta import GTADataset
 from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
+from .load_pseudo_labels import LoadPseudoLabels
+from .pack_pseudo_labels import PackPseudoSegInputs
 from .synthia import SYNTHIADataset
 from .uda_dataset import UDADataset
 from .uda_sampler import UDASampler
@@ -11,6 +13,8 @@ __all__ = [
     'GTADataset',
     'LoadLabelIds',
     'LoadLabelsByName',
+    'LoadPseudoLabels',
+    'PackPseudoSegInputs',
     'SYNTHIADataset',
     'UDADataset',
     'UDASampler',

@@ -12,7 +12,7 @@ from mmseg.registry import HOOKS
 from PIL import Image
 from torch import nn
 
-from mmseg_cag.datasets import UDADataset
+from mmseg_cag.datasets import LoadPseudoLabels, UDADataset
 from mmseg_cag.datasets.zip_files import open_file
 from mmseg_cag.errors import MissingFileError, UserError
 
@@ -24,7 +24,8 @@ class CheckDataHook(Hook):
     """Open every file's header before a run starts, not hours into it.
 
     Checks the data sets of training and validation: each image can be opened
-    and, where labels are read, has a label of its size.
+    and, where labels are read, has a label of its size. Pseudo labels of the
+    target are there and have its classes.
 
     Args:
         workers: Threads that open files.
@@ -41,6 +42,8 @@ class CheckDataHook(Hook):
         if isinstance(dataset, UDADataset):
             self._check(runner, dataset.source, labelled=True)
             self._check(runner, dataset.target, labelled=False)
+            if is_main_process():
+                check_pseudo_labels(dataset.target)
         else:
             self._check(runner, dataset, labelled=True)
         if runner.val_loop is not None:
@@ -94,6 +97,22 @@ def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(lambda s: check_sample(s, labelled), samples):
             pass
+
+
+def check_pseudo_labels(dataset: BaseDataset) -> None:
+    """Check the pseudo labels of a target, if its pipeline reads any.
+
+    Args:
+        dataset: The target.
+
+    Raises:
+        MissingFileError: An image has none.
+        UserError: They are of other classes, or no pseudo labels.
+    """
+    pipeline = getattr(dataset, 'pipeline', None)
+    for step in getattr(pipeline, 'transforms', ()):
+        if isinstance(step, LoadPseudoLabels):
+            step.check(dataset)
 
 
 def check_sample(sample: dict, labelled: bool) -> None:

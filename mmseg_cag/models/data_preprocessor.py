@@ -1,8 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -11,7 +15,8 @@ class UDADataPreprocessor(BaseDataPreprocessor):
 
     A training batch is ``{'inputs': {'source': [...], 'target': [...]},
     'data_samples': {same}}``; each domain becomes (N, 3, H, W) float32. A
-    plain batch, as in validation, is taken for the target's.
+    plain batch, as in validation, is taken for the target's. Pseudo labels of
+    a target sample, ``pseudo_sem_seg``, are padded as its image is.
 
     Args:
         source: Config of the source's preprocessor.
@@ -43,7 +48,25 @@ class UDADataPreprocessor(BaseDataPreprocessor):
             )
             for domain, images in data['inputs'].items()
         }
+        if 'target' in domains:
+            self._pad_pseudo_labels(**domains['target'])
         return {
             key: {domain: batch[key] for domain, batch in domains.items()}
             for key in ('inputs', 'data_samples')
         }
+
+    def _pad_pseudo_labels(
+        self, inputs: Tensor, data_samples: list[SegDataSample]
+    ) -> None:
+        for sample in data_samples:
+            if 'pseudo_sem_seg' not in sample:
+                continue
+            labels = sample.pseudo_sem_seg.data
+            bottom, right = (
+                inputs.size(axis) - labels.size(axis) for axis in (-2, -1)
+            )
+            padded = F.pad(
+                labels, (0, right, 0, bottom), value=self.target.seg_pad_val
+            )
+            # mmengine refuses a map of another size on the same object.
+            sample.pseudo_sem_seg = PixelData(data=padded)

@@ -15,7 +15,7 @@ from torch import nn
 from mmseg_cag.errors import MissingFileError, UserError
 
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
-LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds')
+LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
 
 
 def student_config(cfg: Config) -> Config:

@@ -1,0 +1,57 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The note in a folder of pseudo labels: who made them, and by what rule."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from mmseg_cag.errors import UserError
+
+NOTE = 'pseudo_labels.json'
+
+
+def write_note(folder: Path, note: dict) -> None:
+    """Write the note, in full or not at all."""
+    draft = folder / f'{NOTE}.part'
+    draft.write_text(json.dumps(note, indent=1) + '\n')
+    os.replace(draft, folder / NOTE)
+
+
+def read_note(folder: Path) -> dict:
+    """Read the note of a folder.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    path = folder / NOTE
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path}: not readable as JSON ({error})') from error
+
+
+@lru_cache
+def note_above(folder: Path) -> dict:
+    """Read the note of a folder or of one that it is in.
+
+    A folder of true labels has none: that is how the two are told apart.
+
+    Args:
+        folder: Where a label lies.
+
+    Raises:
+        UserError: There is none, or it is of unfinished labels.
+    """
+    for place in (folder, *folder.parents):
+        if (place / NOTE).is_file():
+            note = read_note(place)
+            if 'classes' not in note:
+                raise UserError(f'{place}: unfinished pseudo labels')
+            return note
+    raise UserError(
+        f'{folder}: no {NOTE} there or above, so these are no pseudo labels; '
+        'expected a folder of tools/make_pseudo_labels.py'
+    )

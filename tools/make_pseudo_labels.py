@@ -1,0 +1,103 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Label the target's training images by a network, where it is sure.
+
+python tools/make_pseudo_labels.py CONFIG CHECKPOINT OUT
+
+writes a label map of train ids for each image, and what made them into
+OUT/pseudo_labels.json. Distributed: tools/dist_make_pseudo_labels.sh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('checkpoint', help='checkpoint of the run')
+    parser.add_argument('out', help='folder for the labels')
+    parser.add_argument(
+        '--portion',
+        type=float,
+        default=0.5,
+        help='which of the ascending confidences of a class is its '
+        'threshold; 0.5, as published, is the median',
+    )
+    parser.add_argument(
+        '--cap',
+        type=float,
+        default=0.9,
+        help='the highest threshold, as published 0.9',
+    )
+    parser.add_argument('--work-dir', help='where the log goes')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key.of.config=value ...',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    args = parser.parse_args()
+    for name in ('portion', 'cap'):
+        if not 0 <= getattr(args, name) <= 1:
+            raise SystemExit(f'error: --{name}: expected a number in 0..1')
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Merge the config file with the command line."""
+    if not Path(args.config).is_file():
+        raise SystemExit(f'error: {args.config}: config file not found')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    path = Path(args.config)
+    cfg.work_dir = args.work_dir or cfg.get(
+        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
+    )
+    return cfg
+
+
+def main() -> None:
+    """Make the labels and state the thresholds."""
+    args = parse_args()
+    cfg = load_config(args)
+    # After the config, which may choose what is imported.
+    from mmengine.dist import is_main_process
+    from mmengine.registry import init_default_scope
+
+    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.errors import UserError
+    from mmseg_cag.pseudo_labels.keep_sure import Rule
+    from mmseg_cag.pseudo_labels.make import make_pseudo_labels
+
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    rule = Rule(args.portion, args.cap)
+    try:
+        use_gloo_without_gpu(cfg)
+        note = make_pseudo_labels(cfg, args.checkpoint, args.out, rule)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    if is_main_process():
+        for name, found in note['classes'].items():
+            share = found['kept'] / max(found['predicted'], 1)
+            print(
+                f'{name:15} threshold {found["threshold"]:.4f}, '
+                f'{share:6.1%} of {found["predicted"]} pixels kept'
+            )
+
+
+if __name__ == '__main__':
+    main()
