@@ -104,6 +104,8 @@ def _load(cfg: Config, checkpoint: str | Path, out: Path) -> Runner:
     cfg = cfg.copy()
     cfg.load_from = str(checkpoint)
     cfg.resume = False
+    # The run's own folder keeps the config that it was trained by.
+    cfg.work_dir = str(Path(cfg.work_dir, 'pseudo_labels'))
     # mmengine tells runs of one process apart by it.
     cfg.experiment_name = '_'.join(['pseudo_labels', *out.parts[-2:]])
     runner = Runner.from_cfg(cfg)

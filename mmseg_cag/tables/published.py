@@ -1,0 +1,79 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Figures as others have published them, none of them measured here.
+
+Percent; IoU in the order of Cityscapes' train ids. Where the IoU of classes
+is not given, only the mean stands here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SOURCES = {
+    'poster': 'poster of CAG-UDA, NeurIPS 2019',
+    'README': "README of AdaptSegNet's release",
+}
+
+
+class Published(NamedTuple):
+    """A row as it was published.
+
+    Attributes:
+        method: Its name.
+        source: Where it is from, of `SOURCES`.
+        means: By the name of the mean.
+        iou: Of all classes, or none.
+        note: What the figures alone do not say.
+    """
+
+    method: str
+    source: str
+    means: dict[str, float]
+    iou: tuple[float, ...] = ()
+    note: str = ''
+
+
+# fmt: off
+GTA5 = (
+    Published(
+        'Source only', 'poster', {'mIoU': 36.6},
+        (75.8, 16.8, 77.2, 12.5, 21.0, 25.5, 30.1, 20.1, 81.3, 24.6,
+         70.3, 53.8, 26.4, 49.9, 17.2, 25.9, 6.5, 25.3, 36.0),
+    ),
+    Published(
+        'AdaptSegNet', 'poster', {'mIoU': 41.4},
+        (86.5, 25.9, 79.8, 22.1, 20.0, 23.6, 33.1, 21.8, 81.8, 25.9,
+         75.9, 57.3, 26.2, 76.3, 29.8, 32.1, 7.2, 29.5, 32.5),
+    ),
+    Published('AdaptSegNet, multi level', 'README', {'mIoU': 42.4}),
+    Published('AdaptSegNet, least squares', 'README', {'mIoU': 44.1}),
+    Published(
+        'CLAN', 'poster', {'mIoU': 43.2},
+        (87.0, 27.1, 79.6, 27.3, 23.3, 28.3, 35.5, 24.2, 83.6, 27.4,
+         74.2, 58.6, 28.0, 76.2, 33.1, 36.7, 6.7, 31.9, 31.4),
+    ),
+    Published(
+        'BDL', 'poster', {'mIoU': 48.5},
+        (91.0, 44.7, 84.2, 34.6, 27.6, 30.2, 36.0, 36.0, 85.0, 43.6,
+         83.0, 58.6, 31.6, 83.3, 35.3, 49.7, 3.3, 28.8, 35.6),
+        'printed as BLF',
+    ),
+    Published(
+        'CAG', 'poster', {'mIoU': 50.2},
+        (90.4, 51.6, 83.8, 34.2, 27.8, 38.4, 25.3, 48.4, 85.4, 38.2,
+         78.1, 58.6, 34.6, 84.7, 21.9, 42.7, 41.1, 29.3, 37.2),
+        'the mean is the printed one, the classes average 50.1',
+    ),
+)
+# fmt: on
+SYNTHIA = (
+    Published('AdaptSegNet', 'poster', {'mIoU13': 45.9}),
+    Published('CLAN', 'poster', {'mIoU13': 47.8}),
+    Published('BDL', 'poster', {'mIoU13': 51.4}, note='printed as BLF'),
+    Published(
+        'CAG',
+        'poster',
+        {'mIoU13': 52.6},
+        note='by its authors, of a network with 13 outputs, not 13 rows of 19',
+    ),
+)

@@ -1,0 +1,67 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Put the last results of finished runs into tables beside published ones.
+
+    python tools/analysis/make_table.py work_dirs/cag/deeplabv2_gta2cs ...
+    python tools/analysis/make_table.py CAG=work_dirs/a CAG=work_dirs/b
+
+writes Markdown and LaTeX. Runs of one name, or without a name those that
+differ in the seed alone, are one row: their mean and standard deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmseg.utils import register_all_modules
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.tables.finished_run import FinishedRun, read_run
+from mmseg_cag.tables.render import to_latex, to_markdown
+from mmseg_cag.tables.result_table import make_tables
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        metavar='[NAME=]WORK_DIR',
+        help='work dir of a finished run, and the name of its method',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default='work_dirs/table',
+        help='the tables go to OUT.md and OUT.tex',
+    )
+    return parser.parse_args()
+
+
+def read_named(argument: str) -> tuple[str | None, FinishedRun]:
+    """Read a run as the command line names it; a folder goes before a name."""
+    name, mark, folder = argument.partition('=')
+    if not mark or Path(argument).is_dir():
+        return None, read_run(Path(argument))
+    return name, read_run(Path(folder))
+
+
+def main() -> None:
+    """Write the tables and show them."""
+    args = parse_args()
+    register_all_modules()
+    try:
+        tables = make_tables(map(read_named, args.runs))
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, render in (('.md', to_markdown), ('.tex', to_latex)):
+        path = args.out.with_name(f'{args.out.name}{suffix}')
+        path.write_text('\n'.join(map(render, tables)))
+    print('\n'.join(map(to_markdown, tables)))
+    print(f'{args.out}.md and {args.out}.tex written')
+
+
+if __name__ == '__main__':
+    main()
