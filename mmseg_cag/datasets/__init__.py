@@ -2,6 +2,7 @@
 from .gta import GTADataset
 from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
+from .skip_bad_files import SkipBadFiles
 from .synthia import SYNTHIADataset
 from .uda_dataset import UDADataset
 from .uda_sampler import UDASampler
@@ -12,6 +13,7 @@ __all__ = [
     'LoadLabelIds',
     'LoadLabelsByName',
     'SYNTHIADataset',
+    'SkipBadFiles',
     'UDADataset',
     'UDASampler',
     'ZipBackend',

@@ -32,6 +32,7 @@ class LoadLabelIds(BaseTransform):
     Attributes:
         train_ids: Raw id to train id.
         void_ids: Raw ids that are known and not trained on.
+        bit_depth: Bits of an id on disk.
         map_ids: Turns the raw ids of a file into train ids.
 
     Raises:
@@ -54,6 +55,7 @@ class LoadLabelIds(BaseTransform):
         form = PUBLISHED_LABELS[ids]
         self.train_ids = dict(form.train_ids)
         self.void_ids = set(form.void_ids)
+        self.bit_depth = form.bit_depth
         self.map_ids = IdMap(self.train_ids, self.void_ids, ignore_index)
 
     def read_ids(self, path: str) -> np.ndarray:

@@ -33,6 +33,9 @@ def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
     """
     raw = fileio.get(path, backend_args=backend_args)
     with Image.open(BytesIO(raw)) as image:
+        # Decoding alone leaves the checksums of a PNG unread.
+        image.verify()
+    with Image.open(BytesIO(raw)) as image:
         if image.mode not in ('L', 'P'):
             raise UserError(
                 f'{path}: expected one id a pixel, an 8-bit grey or palette '
