@@ -89,15 +89,16 @@ class SkipBadFiles(Dataset):
                 sample = self._load_checked(candidate)
             except BAD_FILE as error:
                 path = self.dataset.get_data_info(candidate)['img_path']
-                skipped.append((path, one_line(error)))
+                reason = one_line(error).removeprefix(f'{path}: ')
+                skipped.append((path, reason))
                 continue
             if skipped:
                 found = {'skipped_files': skipped}
                 sample['data_samples'].set_metainfo(found)
             return sample
         raise UserError(
-            f'SkipBadFiles: {len(skipped)} bad samples in a row, the last '
-            f'one: {skipped[-1][1]}'
+            f'SkipBadFiles: {len(skipped)} bad samples in a row, such as '
+            f'{": ".join(skipped[-1])}'
         )
 
     def _candidates(self, index: int, key: Sequence[int]) -> Iterator[int]:

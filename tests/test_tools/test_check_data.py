@@ -24,9 +24,9 @@ def town(tmp_path: Path) -> Path:
     draw_minitown(
         tmp_path / 'town',
         size=(32, 64),
-        source=2,
-        target=2,
-        val=2,
+        source=4,
+        target=4,
+        val=4,
         synthia=0,
         workers=1,
     )
@@ -62,7 +62,7 @@ def test_a_good_one(town, tool, tmp_path):
     assert 'road' in text and 'closed' in text
     report = json.loads((tmp_path / 'out.json').read_text())
     assert report['exit_code'] == 0
-    assert [part['images'] for part in report['data']] == [2, 2, 2]
+    assert [part['images'] for part in report['data']] == [4, 4, 4]
 
 
 def test_warnings(town, tool):
@@ -91,7 +91,7 @@ def test_many_of_a_kind_are_one_row(town, tool, tmp_path):
     assert code == 2 and text.count('missing label') == 1
     assert 'and 1 more, listed by --json' in text
     listed = json.loads(out.read_text())['data'][0]['findings']
-    assert [f['name'] for f in listed].count('missing label') == 2
+    assert [f['name'] for f in listed].count('missing label') == 4
 
 
 def test_settings_can_be_overridden(town, tool):
@@ -106,7 +106,7 @@ def test_how_much_is_decoded(town, tool, tmp_path, arguments):
     out = tmp_path / 'out.json'
     tool(gta_config(town), *arguments, '--json', str(out))
     decoded = {p['decoded'] for p in json.loads(out.read_text())['data']}
-    assert decoded == {1 if '--sample' in arguments else 2}
+    assert decoded == {1 if '--sample' in arguments else 4}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from .label_reader import show_ids
 from .report import Part, Report, class_rows
 
 COLOURS = {Level.NOTE: 'cyan', Level.WARNING: 'yellow', Level.ERROR: 'red'}
+SHOWN = 3  # places that a fault is shown at
 VERDICTS = ('good', 'warnings', 'errors')
 
 
@@ -81,7 +82,7 @@ def _class_table(parts: list[Part]) -> Table:
 
 
 def _finding_table(findings: list[Finding]) -> Table:
-    """One row for each kind of fault: its first place and how many more."""
+    """One row for each kind of fault: its first places and how many more."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.name, []).append(finding)
@@ -97,9 +98,9 @@ def _finding_table(findings: list[Finding]) -> Table:
 
 
 def _explain(group: list[Finding]) -> Group:
-    first, more = group[0], len(group) - 1
-    lines = [Text(f'{first.where}: {first.problem}')]
-    if more:
+    lines = [Text(f'{f.where}: {f.problem}') for f in group[:SHOWN]]
+    more = len(group) - SHOWN
+    if more > 0:
         lines.append(Text(f'and {more} more, listed by --json'))
-    lines.append(Text(first.kind.remedy, style='bold'))
+    lines.append(Text(group[0].kind.remedy, style='bold'))
     return Group(*lines)

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -75,6 +76,50 @@ def test_another_kind_of_data_set_is_noted(town):
     report = check(cfg)
     assert report.exit_code == 0
     assert 'not checked' in {f.name for f in report.all_findings}
+
+
+def test_data_in_zip_files(tmp_path):
+    tiny.write_gta(tmp_path / 'plain/gta', 3)
+    parts = {'images.zip': 'images/*', 'labels.zip': 'labels/*'}
+    tiny.zip_parts(tmp_path / 'plain/gta', tmp_path / 'gta', parts)
+    dataset = tiny.gta(tmp_path)
+    dataset['data_root'] = f'zip://{tmp_path}/gta'
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    report = check(cfg)
+    assert report.parts[0].decoded == 3
+    assert {f.name for f in report.all_findings} == {
+        'unexpected count',
+        'class never seen',
+    }
+    cfg.train_dataloader.dataset.data_root = f'zip://{tmp_path}/none'
+    found = {f.name for f in check(cfg).all_findings}
+    assert found == {'missing folder'}
+
+
+def test_colours_that_stand_for_classes(tmp_path):
+    ids = {'road': (90, 80, 90), 'sky': (120, 170, 220)}
+    labels = dict(type='LoadLabelsByName', classes=[*ids], ids=ids)
+    colours = np.full((*tiny.SIZE, 3), ids['road'], np.uint8)
+    for folder in ('images', 'labels'):
+        tiny.save_image(tmp_path / folder / '1.png', colours)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=[*ids]),
+        pipeline=[dict(type='LoadImageFromFile'), labels],
+    )
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    [finding] = check(cfg).all_findings
+    assert finding.name == 'class never seen' and 'sky' in finding.problem
+    colours[:2] = 7
+    tiny.save_image(tmp_path / 'labels/1.png', colours)
+    found = {f.name: f.problem for f in check(cfg).all_findings}
+    assert '(7, 7, 7)' in found['unknown ids']
+    cfg.train_dataloader.dataset.metainfo = dict(classes=['sky', 'road'])
+    found = {f.name for f in check(cfg).all_findings}
+    assert 'class names differ' in found
 
 
 def test_published_counts_hold_where_nothing_else_is_known(town):
