@@ -4,14 +4,17 @@ from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
 from .skip_bad_files import SkipBadFiles
 from .synthia import SYNTHIADataset
+from .transforms import LoadImageOnDemand, RandomResizeCrop
 from .uda_dataset import UDADataset
 from .uda_sampler import UDASampler
 from .zip_files import ZipBackend
 
 __all__ = [
     'GTADataset',
+    'LoadImageOnDemand',
     'LoadLabelIds',
     'LoadLabelsByName',
+    'RandomResizeCrop',
     'SYNTHIADataset',
     'SkipBadFiles',
     'UDADataset',
