@@ -99,7 +99,7 @@ class LazyPng:
             DamagedPngError: The pixels cannot be decoded.
         """
         try:
-            lines = self._inflate(rows.stop)
+            lines = self._inflate(rows.stop, columns.stop)
             first = _independent(lines[: rows.start + 1, 0])
             part = self._unfilter(lines[first:])
         except (zlib.error, OSError, ValueError) as error:
@@ -110,20 +110,25 @@ class LazyPng:
             (columns.start, rows.start - first, columns.stop, part.height)
         )
 
-    def _inflate(self, stop: int) -> np.ndarray:
-        """Rows from the top, as stored: the filter's number, then bytes."""
+    def _inflate(self, bottom: int, right: int) -> np.ndarray:
+        """Rows as stored, the filter's number before the bytes, (h, 1 + wc).
+
+        No filter looks further right or down than its pixel.
+        """
         _, width, channels = self.shape
         length = 1 + width * channels
-        lines = zlib.decompressobj().decompress(self._data, stop * length)
-        return np.frombuffer(lines, np.uint8).reshape(stop, length)
+        lines = zlib.decompressobj().decompress(self._data, bottom * length)
+        stored = np.frombuffer(lines, np.uint8).reshape(bottom, length)
+        return stored[:, : 1 + right * channels]
 
     def _unfilter(self, lines: np.ndarray) -> Image.Image:
         """Turn stored rows, the first of them independent, into pixels."""
-        mode, order = MODES[self.shape[2]]
-        size = (self.shape[1], len(lines))
+        channels = self.shape[2]
+        mode, order = MODES[channels]
+        size = ((lines.shape[1] - 1) // channels, len(lines))
         if lines[:, 0].any():
             # Pillow undoes filters while it inflates: nothing is packed here.
-            data, decoder = zlib.compress(lines, 0), 'zip'
+            data, decoder = zlib.compress(lines.tobytes(), 0), 'zip'
         else:
             data, decoder = lines[:, 1:].tobytes(), 'raw'
         return Image.frombytes(mode, size, data, decoder, order)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 # Pixels that a window may be extended by to find an edge that float32 holds.
-SLACK = 64
+SLACK = 16
 
 
 class Span(NamedTuple):

@@ -67,7 +67,8 @@ def draw(transform, seed: int, **kwargs) -> dict:
 def assert_alike(given: dict, expected: dict) -> None:
     assert given['img'].shape == expected['img'].shape
     difference = np.abs(given['img'].astype(int) - expected['img'])
-    assert difference.max() <= 1 and np.mean(difference > 0) < 0.005
+    # A row of pixels that lie half between two may be rounded otherwise.
+    assert difference.max() <= 1 and np.mean(difference > 0) < 1 / CROP[0]
     if 'gt_seg_map' in expected:
         assert np.array_equal(given['gt_seg_map'], expected['gt_seg_map'])
     for key in ('img_shape', 'scale', 'scale_factor', 'keep_ratio'):
