@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import io
+import runpy
 import struct
+import sys
 import zlib
 
 import cv2
@@ -114,6 +116,15 @@ def oriented() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     return with_pillow(picture(), exif=exif)
+
+
+def test_without_the_faster_module_pixels_are_the_same(monkeypatch):
+    expected = LazyPng.open(FILES['Pillow'], 'x.png').decode()
+    monkeypatch.setitem(sys.modules, 'zlib_ng', None)
+    inflate = runpy.run_path(lazy_png.__file__.replace('lazy_png', 'inflate'))
+    assert inflate['zlib'] is zlib
+    monkeypatch.setattr(lazy_png, 'zlib', zlib)
+    assert LazyPng.open(FILES['Pillow'], 'x.png').decode() == expected
 
 
 def test_other_images_are_left_to_others():
