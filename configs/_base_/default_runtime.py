@@ -27,6 +27,7 @@ custom_hooks = [
     dict(type='LastAndBestHook'),
     dict(type='NonFiniteHook'),
     dict(type='RecipeHook'),
+    dict(type='SkippedFilesHook'),
     dict(type='StepSeedHook'),
 ]
 vis_backends = [dict(type='LocalVisBackend')]

@@ -4,18 +4,23 @@ from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels
 from .pack_pseudo_labels import PackPseudoSegInputs
+from .skip_bad_files import SkipBadFiles
 from .synthia import SYNTHIADataset
+from .transforms import LoadImageOnDemand, RandomResizeCrop
 from .uda_dataset import UDADataset
 from .uda_sampler import UDASampler
 from .zip_files import ZipBackend
 
 __all__ = [
     'GTADataset',
+    'LoadImageOnDemand',
     'LoadLabelIds',
     'LoadLabelsByName',
     'LoadPseudoLabels',
     'PackPseudoSegInputs',
+    'RandomResizeCrop',
     'SYNTHIADataset',
+    'SkipBadFiles',
     'UDADataset',
     'UDASampler',
     'ZipBackend',

@@ -9,6 +9,7 @@ from mmseg_cag.errors import UserError
 
 from .id_map import IdMap
 from .published_labels import PUBLISHED_LABELS
+from .transforms.array_cache import open_cache
 
 # legend: H W image
 
@@ -27,11 +28,14 @@ class LoadLabelIds(BaseTransform):
             class in the red channel) or ``trainids`` (labelTrainIds, and
             what ``tools/dataset_converters`` write).
         ignore_index: Train id of everything that is not evaluated.
+        cache_dir: Folder that keeps the train ids of each file. ``off``
+            or None: none.
         backend_args: Arguments of mmengine's file backend.
 
     Attributes:
         train_ids: Raw id to train id.
         void_ids: Raw ids that are known and not trained on.
+        bit_depth: Bits of an id on disk.
         map_ids: Turns the raw ids of a file into train ids.
 
     Raises:
@@ -42,6 +46,7 @@ class LoadLabelIds(BaseTransform):
         self,
         ids: str,
         ignore_index: int = 255,
+        cache_dir: str | None = None,
         backend_args: dict | None = None,
     ) -> None:
         if ids not in PUBLISHED_LABELS:
@@ -51,9 +56,12 @@ class LoadLabelIds(BaseTransform):
             )
         self.ids = ids
         self.backend_args = backend_args
+        self.ignore_index = ignore_index
+        self.cache = open_cache(cache_dir)
         form = PUBLISHED_LABELS[ids]
         self.train_ids = dict(form.train_ids)
         self.void_ids = set(form.void_ids)
+        self.bit_depth = form.bit_depth
         self.map_ids = IdMap(self.train_ids, self.void_ids, ignore_index)
 
     def read_ids(self, path: str) -> np.ndarray:
@@ -84,9 +92,16 @@ class LoadLabelIds(BaseTransform):
         Raises:
             UserError: The file cannot be read or holds an unknown id.
         """
-        path = results['seg_map_path']
-        results['gt_seg_map'] = self.map_ids(
-            self.read_ids(path), path, results.get('label_map')
-        )
+        path, choice = results['seg_map_path'], results.get('label_map')
+        if self.cache:
+            labels = self.cache.get(
+                path,
+                f'{self.ids} {self.train_ids} {self.void_ids} '
+                f'{self.ignore_index} {choice}',
+                lambda: self.map_ids(self.read_ids(path), path, choice),
+            )
+        else:
+            labels = self.map_ids(self.read_ids(path), path, choice)
+        results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results

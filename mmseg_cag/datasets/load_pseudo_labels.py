@@ -30,8 +30,8 @@ class LoadPseudoLabels(BaseTransform):
         """Add ``pseudo_seg_map`` to the sample.
 
         Args:
-            results: The sample; ``seg_map_path`` names the label, and ``img``
-                has the size at which it was predicted.
+            results: The sample; ``seg_map_path`` names the label, and
+                ``img_shape`` is the size at which it was predicted.
 
         Raises:
             UserError: The file is no pseudo label, or not of this image.
@@ -42,7 +42,7 @@ class LoadPseudoLabels(BaseTransform):
             labels = read_index(path)
         except (OSError, SyntaxError) as error:
             raise UserError(f'{path}: no readable image ({error})') from error
-        size, expected = labels.shape, results['img'].shape[:2]
+        size, expected = labels.shape, results['img_shape'][:2]
         if size != expected:
             raise UserError(
                 f'{path}: is {size[1]}x{size[0]}, the image {expected[1]}x'

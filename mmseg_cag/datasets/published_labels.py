@@ -27,16 +27,18 @@ class PublishedLabels:
         train_ids: Raw id to train id.
         void_ids: Raw ids that are known and not trained on.
         read: (path, backend_args) to the raw ids of a file.
+        bit_depth: Bits of an id on disk.
     """
 
     train_ids: dict[int, int]
     void_ids: frozenset[int]
     read: Callable[[str, dict | None], np.ndarray]
+    bit_depth: int = 8
 
 
 PUBLISHED_LABELS = {
     'cityscapes': PublishedLabels(CITYSCAPES_IDS, CITYSCAPES_VOID, read_index),
     'gta': PublishedLabels(CITYSCAPES_IDS, CITYSCAPES_VOID, read_index),
-    'synthia': PublishedLabels(SYNTHIA_IDS, SYNTHIA_VOID, read_red16),
+    'synthia': PublishedLabels(SYNTHIA_IDS, SYNTHIA_VOID, read_red16, 16),
     'trainids': PublishedLabels(TRAIN_IDS, TRAIN_VOID, read_index),
 }

@@ -7,6 +7,8 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError, UserError
 
+from .leaves import leaves
+
 
 def require_images(cfg: dict | None, name: str) -> None:
     """Check that a data set, or each part of a combined one, has images.
@@ -22,20 +24,12 @@ def require_images(cfg: dict | None, name: str) -> None:
         UserError: The config is missing or its folder holds no image.
         MissingFileError: There is no such folder.
     """
-    if not cfg:
-        raise UserError(
-            f'{name} is missing, expected the config of a data set'
-        )
-    if cfg['type'] == 'UDADataset':
-        for domain in ('source', 'target'):
-            require_images(cfg.get(domain), f'{name}.{domain}')
-    elif 'dataset' in cfg:
-        require_images(cfg['dataset'], f'{name}.dataset')
-    elif 'datasets' in cfg:
-        for index, part in enumerate(cfg['datasets']):
-            require_images(part, f'{name}.datasets.{index}')
-    else:
-        _require_images_of_one(cfg, name)
+    for key, _, part in leaves(cfg, name):
+        if part is None:
+            raise UserError(
+                f'{key} is missing, expected the config of a data set'
+            )
+        _require_images_of_one(part, key)
 
 
 def _require_images_of_one(cfg: dict, name: str) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mmseg_cag.errors import UserError
 
 from .require_images import require_images
+from .skip_bad_files import SkipBadFiles, load_or_stop
 
 
 @DATASETS.register_module()
@@ -26,18 +27,26 @@ class UDADataset(Dataset):
     Args:
         source: Config of the labelled data set, of any mmseg class.
         target: Config of the unlabelled data set, of any mmseg class.
+        skip_bad_files: Whether another sample, drawn by the key, stands in
+            for one that cannot be read; else such a file ends the run.
 
     Raises:
         UserError: A domain is missing or empty, or the classes differ.
     """
 
     def __init__(
-        self, source: dict | None = None, target: dict | None = None
+        self,
+        source: dict | None = None,
+        target: dict | None = None,
+        skip_bad_files: bool = False,
     ) -> None:
         require_images(source, 'UDADataset: source')
         require_images(target, 'UDADataset: target')
         self.source = DATASETS.build(source)
         self.target = DATASETS.build(target)
+        if skip_bad_files:
+            self.source = SkipBadFiles(self.source)
+            self.target = SkipBadFiles(self.target)
         classes = [d.metainfo['classes'] for d in (self.source, self.target)]
         if list(classes[0]) != list(classes[1]):
             raise UserError(
@@ -62,12 +71,12 @@ class UDADataset(Dataset):
                 it; random transforms are a function of the key alone.
 
         Raises:
-            UserError: The target's pipeline loads labels.
+            UserError: A file is bad, or the target's pipeline loads labels.
         """
         key, source_index, target_index = item
         with seeded_transforms(key):
-            source = self.source[source_index]
-            target = self.target[target_index]
+            source = load_or_stop(self.source, source_index, key)
+            target = load_or_stop(self.target, target_index, key)
         if 'gt_sem_seg' in target['data_samples']:
             raise UserError(
                 'UDADataset: the pipeline of the target loads labels, '

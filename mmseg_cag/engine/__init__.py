@@ -9,6 +9,7 @@ from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
 from .non_finite_hook import NonFiniteHook
 from .recipe_hook import RecipeHook
+from .skipped_files_hook import SkippedFilesHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
@@ -24,6 +25,7 @@ __all__ = [
     'LastAndBestHook',
     'NonFiniteHook',
     'RecipeHook',
+    'SkippedFilesHook',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',

@@ -8,6 +8,7 @@ from mmseg.registry import DATASETS, HOOKS
 from rich.progress import track
 from torch import Tensor
 
+from mmseg_cag.datasets import SkipBadFiles
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
@@ -15,6 +16,7 @@ from mmseg_cag.models.segmentors import CAGSegmentor
 
 from .check_data_hook import check_files
 from .labeler_hook import LabelerHook
+from .skipped_files_hook import count_skipped
 from .stage_hook import StageHook, bare_model
 
 
@@ -70,8 +72,16 @@ class AnchorHook(StageHook):
             )
         if self.init_from:
             self._read_anchors(bare_model(runner))
+        training = runner.train_dataloader.dataset
+        if isinstance(getattr(training, 'source', None), SkipBadFiles):
+            self.dataloader = {
+                **self.dataloader,
+                'dataset': dict(
+                    type='SkipBadFiles', dataset=self.dataloader['dataset']
+                ),
+            }
         dataset = DATASETS.build(self.dataloader['dataset'])
-        classes = runner.train_dataloader.dataset.metainfo['classes']
+        classes = training.metainfo['classes']
         if list(dataset.metainfo['classes']) != list(classes):
             raise UserError(
                 'AnchorHook: dataloader.dataset has the classes '
@@ -131,6 +141,7 @@ class AnchorHook(StageHook):
             disable=not is_main_process(),
         )
         for batch in batches:
+            count_skipped(runner, batch['data_samples'])
             images, samples = _preprocess_source(model, batch)
             model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)

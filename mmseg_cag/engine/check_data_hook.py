@@ -1,31 +1,37 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets import LoadPseudoLabels, UDADataset
-from mmseg_cag.datasets.zip_files import open_file
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.datasets import LoadPseudoLabels
+from mmseg_cag.datasets.doctor import (
+    Finding,
+    Level,
+    Reading,
+    check_class_names,
+    check_overlap,
+    quick_checks,
+    readings_of,
+)
+from mmseg_cag.errors import UserError
 
 from .stage_hook import bare_model
 
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
-    """Open every file's header before a run starts, not hours into it.
+    """Check the data before a run starts, not hours into it.
 
-    Checks the data sets of training and validation: each image can be opened
-    and, where labels are read, has a label of its size. Pseudo labels of the
-    target are there and have its classes.
+    All that the doctor finds without decoding, in the data sets of training
+    and validation: folders, pairs, and the header and end of every file.
+    Files that training skips do not stop the run. Pseudo labels of a target
+    are there and have its classes.
 
     Args:
         workers: Threads that open files.
@@ -38,29 +44,29 @@ class CheckDataHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check what training and validation will read."""
-        dataset = runner.train_dataloader.dataset
-        if isinstance(dataset, UDADataset):
-            self._check(runner, dataset.source, labelled=True)
-            self._check(runner, dataset.target, labelled=False)
-            if is_main_process():
-                check_pseudo_labels(dataset.target)
-        else:
-            self._check(runner, dataset, labelled=True)
+        loaders = {'train': runner.train_dataloader}
         if runner.val_loop is not None:
-            dataset = runner.val_loop.dataloader.dataset
-            self._check(runner, dataset, labelled=True)
+            loaders['val'] = runner.val_loop.dataloader
+        self._check(runner, loaders)
 
     def before_test(self, runner: Runner) -> None:
         """Check what the test will read."""
-        dataset = runner.test_loop.dataloader.dataset
-        self._check(runner, dataset, labelled=True)
+        self._check(runner, {'test': runner.test_loop.dataloader})
 
-    def _check(
-        self, runner: Runner, dataset: BaseDataset, labelled: bool
-    ) -> None:
-        check_classes(dataset, bare_model(runner).decode_head)
+    def _check(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
+        for loader in loaders.values():
+            check_classes(loader.dataset, bare_model(runner).decode_head)
         if is_main_process():
-            check_files(dataset, labelled, self.workers)
+            readings = [
+                reading
+                for role, loader in loaders.items()
+                for reading in readings_of(
+                    loader.dataset, f'{role}_dataloader.dataset', role, True
+                )
+            ]
+            stop_at_faults(readings, self.workers)
+            for reading in readings:
+                check_pseudo_labels(reading.dataset)
 
 
 def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
@@ -82,75 +88,57 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
 
 
 def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
-    """Open the header of every file of a data set.
+    """Stop at the first fault of a data set, as `stop_at_faults` does.
 
     Args:
-        dataset: The data set.
+        dataset: The data set, with or without wrappers.
         labelled: Whether its labels will be read.
         workers: Threads that open files.
 
     Raises:
         MissingFileError: An image or a label does not exist.
-        UserError: One is no image, or their sizes differ.
+        UserError: One is no image, their sizes differ, or the like.
     """
-    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda s: check_sample(s, labelled), samples):
-            pass
+    readings = readings_of(dataset, 'dataset', 'train', labelled)
+    stop_at_faults(readings, workers)
 
 
 def check_pseudo_labels(dataset: BaseDataset) -> None:
-    """Check the pseudo labels of a target, if its pipeline reads any.
+    """Check the pseudo labels of a data set, if its pipeline reads any.
 
     Args:
-        dataset: The target.
+        dataset: The data set, without wrappers.
 
     Raises:
         MissingFileError: An image has none.
         UserError: They are of other classes, or no pseudo labels.
     """
-    pipeline = getattr(dataset, 'pipeline', None)
-    for step in getattr(pipeline, 'transforms', ()):
+    for step in dataset.pipeline.transforms:
         if isinstance(step, LoadPseudoLabels):
             step.check(dataset)
 
 
-def check_sample(sample: dict, labelled: bool) -> None:
-    """Check one image and, where labels are read, its label.
+def stop_at_faults(readings: list[Reading], workers: int) -> None:
+    """Stop at the first error that the doctor finds without decoding.
+
+    What single files lack is left to training where it skips them.
 
     Args:
-        sample: ``img_path`` and ``seg_map_path``.
-        labelled: Whether the label will be read; else it is not touched.
+        readings: The data sets of a run.
+        workers: Threads that open files.
 
     Raises:
-        MissingFileError: The image or its label does not exist.
-        UserError: One is no image, their sizes differ, or no folder of
-            labels is set.
+        MissingFileError: An image or a label does not exist.
+        UserError: Anything else is wrong.
     """
-    image = sample['img_path']
-    size = image_size(image, 'image')
-    if not labelled:
-        return
-    label = sample.get('seg_map_path')
-    if label is None:
-        raise UserError(
-            f'{image}: its label is to be read, but data_prefix.seg_map_path '
-            'is not set'
-        )
-    label_size = image_size(label, f'label of {image}')
-    if label_size != size:
-        raise UserError(
-            f'{label}: expected the size of its image, {size[0]}x{size[1]}, '
-            f'found {label_size[0]}x{label_size[1]}'
-        )
+    for reading in readings:
+        for finding in quick_checks(reading, workers):
+            if not (reading.skips and finding.kind.of_file):
+                _stop_at(finding)
+    for finding in (*check_class_names(readings), *check_overlap(readings)):
+        _stop_at(finding)
 
 
-def image_size(path: str, role: str) -> tuple[int, int]:
-    """Read (width, height) from a file's header."""
-    if not fileio.isfile(path):
-        raise MissingFileError(f'{path}: {role} not found')
-    try:
-        with open_file(path) as file, Image.open(file) as image:
-            return image.size
-    except OSError as error:
-        raise UserError(f'{path}: {role} is no readable image') from error
+def _stop_at(finding: Finding) -> None:
+    if finding.kind.level is Level.ERROR:
+        raise finding.as_error()

@@ -22,6 +22,7 @@ PARTS = (
 )
 # How the same data is fetched, and when it is validated.
 MEANS = (
+    'cache_dir',
     'num_workers',
     'persistent_workers',
     'prefetch_factor',

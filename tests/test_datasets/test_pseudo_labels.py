@@ -71,9 +71,23 @@ def test_the_target_has_pseudo_labels_and_no_true_ones(towns):
     assert 'pseudo_sem_seg' not in item['data_samples']['source']
 
 
-def test_they_move_with_the_image(towns):
-    steps = [*STEPS[:2], *tiny.AUGMENTATION[:-1], STEPS[2]]
-    dataset = DATASETS.build(target(towns, steps))
+WINDOW = dict(
+    type='RandomResizeCrop',
+    scale=tiny.SIZE[::-1],
+    ratio_range=(1.0, 1.0),  # labels are not interpolated as images are
+    crop_size=(16, 24),
+)
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [
+        [*STEPS[:2], *tiny.AUGMENTATION[:-1]],
+        [dict(type='LoadImageOnDemand'), STEPS[1], WINDOW],
+    ],
+)
+def test_they_move_with_the_image(towns, steps):
+    dataset = DATASETS.build(target(towns, [*steps, STEPS[2]]))
     # The label is the image, so whatever moves one has to move the other.
     for index in range(len(dataset)):
         path = dataset.get_data_info(index)

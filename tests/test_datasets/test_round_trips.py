@@ -129,7 +129,7 @@ def test_the_checks_before_a_run_name_what_is_not_zipped(towns):
         require_images(cfg, 'source')
     cfg = config('gta', f'zip://{towns}/zip')
     cfg['seg_map_suffix'] = '_no.png'
-    with pytest.raises(FileNotFoundError, match=r'zip://.*_no\.png: label'):
+    with pytest.raises(FileNotFoundError, match=r'zip://.*_no\.png'):
         check_files(DATASETS.build(cfg), labelled=True, workers=4)
 
 

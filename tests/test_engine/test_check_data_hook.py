@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, HOOKS
 from torch import nn
 
+from mmseg_cag.datasets.doctor.headers import check_headers
 from mmseg_cag.datasets.require_images import require_images_of
-from mmseg_cag.engine.check_data_hook import check_sample
 from tests import tiny
 
 
@@ -25,6 +25,11 @@ def sample(tmp_path):
         img_path=str(tmp_path / 'image.png'),
         seg_map_path=str(tmp_path / 'label.png'),
     )
+
+
+def check_sample(sample, labelled):
+    for fault in check_headers(sample, None, labelled):
+        raise fault.as_error()
 
 
 def fails(sample, error, message, labelled=True):
@@ -105,7 +110,7 @@ def test_target_labels_are_never_looked_for(towns):
     shutil.rmtree(towns / 'cityscapes/gtFine/train')
     labelled = tiny.cityscapes(towns, 'train')
     check({**tiny.uda(towns), 'target': labelled})
-    with pytest.raises(FileNotFoundError, match='_gtFine_labelIds.png'):
+    with pytest.raises(FileNotFoundError, match='gtFine/train: no such'):
         check(labelled)  # as a data set of ordinary training
 
 

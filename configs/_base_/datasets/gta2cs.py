@@ -5,23 +5,30 @@ source = dict(
     data_root='{{$GTA_ROOT:data/gta}}',
     data_prefix=dict(img_path='images', seg_map_path='labels'),
 )
-source_labels = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadLabelIds', ids='gta'),
-]
 # Some frames of GTA5 differ in size.
-source_size = dict(type='Resize', scale=(1914, 1052), keep_ratio=False)
+frame_size = (1914, 1052)
 source_train = dict(
     **source,
     pipeline=[
-        *source_labels,
-        source_size,
-        *_base_.augmentation,
+        dict(type='LoadImageOnDemand', cache_dir=_base_.cache_dir),
+        dict(type='LoadLabelIds', ids='gta', cache_dir=_base_.cache_dir),
+        dict(**_base_.resize_crop, frame_size=frame_size),
+        _base_.flip,
         dict(type='PackSegInputs'),
     ],
 )
 # As the anchors see it: no augmentation.
 source_plain = dict(
     **source,
-    pipeline=[*source_labels, source_size, dict(type='PackSegInputs')],
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadLabelIds', ids='gta'),
+        dict(
+            type='Resize',
+            scale=frame_size,
+            keep_ratio=False,
+            backend='pillow',
+        ),
+        dict(type='PackSegInputs'),
+    ],
 )

@@ -5,22 +5,24 @@ source = dict(
     data_root='{{$SYNTHIA_ROOT:data/synthia}}',
     data_prefix=dict(img_path='RGB', seg_map_path='GT/LABELS'),
 )
-source_labels = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadLabelIds', ids='synthia'),
-]
 source_train = dict(
     **source,
     pipeline=[
-        *source_labels,
-        *_base_.augmentation,
+        dict(type='LoadImageOnDemand', cache_dir=_base_.cache_dir),
+        dict(type='LoadLabelIds', ids='synthia', cache_dir=_base_.cache_dir),
+        _base_.resize_crop,
+        _base_.flip,
         dict(type='PackSegInputs'),
     ],
 )
 # As the anchors see it: no augmentation.
 source_plain = dict(
     **source,
-    pipeline=[*source_labels, dict(type='PackSegInputs')],
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadLabelIds', ids='synthia'),
+        dict(type='PackSegInputs'),
+    ],
 )
 # What is reported of SYNTHIA beside the mean over all 19 classes: it has no
 # terrain, truck and train; 13 leave out wall, fence and pole as well.

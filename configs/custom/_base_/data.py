@@ -46,12 +46,11 @@ crop_size = (512, 512)
 fit = dict(type='Resize', scale=image_size, keep_ratio=True)
 augmentation = [
     dict(
-        type='RandomResize',
+        type='RandomResizeCrop',
         scale=image_size,
         ratio_range=(0.75, 1.5),
-        keep_ratio=True,
+        crop_size=crop_size,
     ),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=1.0),
     dict(type='RandomFlip', prob=0.5),
 ]
 source = dict(
@@ -65,7 +64,7 @@ source = dict(
 source_train = dict(
     **source,
     pipeline=[
-        dict(type='LoadImageFromFile'),
+        dict(type='LoadImageOnDemand'),
         source_labels,
         *augmentation,
         dict(type='PackSegInputs'),
@@ -89,7 +88,7 @@ target_train = dict(
     img_suffix='.png',
     metainfo=dict(classes=classes),
     pipeline=[
-        dict(type='LoadImageFromFile'),
+        dict(type='LoadImageOnDemand'),
         *augmentation,
         dict(type='PackSegInputs'),
     ],

@@ -1,0 +1,41 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmseg_cag.errors import MissingFileError, UserError
+
+from .kinds import KINDS, Kind
+
+NOT_FOUND = (
+    'missing folder',
+    'missing image',
+    'missing label',
+    'broken link',
+    'wrong suffix',
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault that was found.
+
+    Args:
+        name: Which of `KINDS` it is.
+        where: The file, folder or key.
+        problem: What was expected and what was found, in one line.
+    """
+
+    name: str
+    where: str
+    problem: str
+
+    @property
+    def kind(self) -> Kind:
+        """How bad it is and what to do."""
+        return KINDS[self.name]
+
+    def as_error(self) -> UserError:
+        """The exception by which a run stops at this fault."""
+        kind = MissingFileError if self.name in NOT_FOUND else UserError
+        return kind(f'{self.where}: {self.problem}')

@@ -1,0 +1,101 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Everything that can be said of an image and its label without decoding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine import fileio
+
+from .finding import Finding
+from .image_header import Header, read_header
+from .label_reader import LabelReader
+
+
+def check_headers(
+    sample: dict,
+    labels: LabelReader | None,
+    labelled: bool,
+    backend_args: dict | None = None,
+) -> Iterator[Finding]:
+    """Check one image and, where labels are read, its label.
+
+    Args:
+        sample: ``img_path`` and ``seg_map_path``.
+        labels: The step that reads labels, for their form; None if unknown.
+        labelled: Whether the label will be read; else it is not touched.
+        backend_args: Arguments of mmengine's file backend.
+    """
+    path = sample['img_path']
+    image = yield from _check_file(path, 'image', backend_args)
+    if not labelled:
+        return
+    label_path = sample.get('seg_map_path')
+    if label_path is None:
+        yield Finding(
+            'no label folder',
+            path,
+            'its label is to be read, but data_prefix.seg_map_path is not set',
+        )
+        return
+    label = yield from _check_file(
+        label_path, f'label of {path}', backend_args
+    )
+    if image and label and label.size != image.size:
+        yield Finding(
+            'size mismatch',
+            label_path,
+            'expected the size of its image, '
+            f'{"x".join(map(str, image.size))}, '
+            f'found {"x".join(map(str, label.size))}',
+        )
+    if label and labels:
+        yield from _check_form(label_path, label, labels)
+
+
+def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
+    """Yield what is wrong with a file; returns its header if readable."""
+    if not fileio.isfile(path, backend_args=backend_args):
+        what = role.split()[0]
+        if Path(path).is_symlink():
+            target = os.readlink(path)
+            yield Finding(
+                'broken link', path, f'{role} is a link to nowhere: {target}'
+            )
+        else:
+            yield Finding(f'missing {what}', path, f'{role} not found')
+        return None
+    try:
+        header = read_header(path, backend_args)
+    except (OSError, SyntaxError) as error:
+        # Pillow's message repeats the path.
+        reason = str(error).split(path)[0].strip(" '")
+        yield Finding(
+            'unreadable file', path, f'{role} is no readable image ({reason})'
+        )
+        return None
+    if not header.whole:
+        yield Finding(
+            'truncated file', path, f'{role} has no end: it is truncated'
+        )
+        return None
+    return header
+
+
+def _check_form(
+    path: str, label: Header, labels: LabelReader
+) -> Iterator[Finding]:
+    """Check bits and channels of a label against what its step reads."""
+    wide = getattr(labels, 'bit_depth', None)
+    if wide is None:
+        return
+    found = f'found {label.bands} channel(s) of {label.bits} bits'
+    picture = label.bands > 1 if wide <= 8 else 'COLOR' in Path(path).parts
+    if picture:
+        yield Finding('colours as labels', path, f'expected ids, {found}')
+    elif wide > 8 >= label.bits:
+        yield Finding(
+            'wrong bit depth', path, f'expected ids of {wide} bits, {found}'
+        )

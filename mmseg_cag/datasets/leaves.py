@@ -1,0 +1,27 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def leaves(
+    cfg: dict | None, key: str, role: str = ''
+) -> Iterator[tuple[str, str, dict | None]]:
+    """Key, role and config of each data set within wrappers.
+
+    Args:
+        cfg: Config of a data set, of a wrapper or of `UDADataset`.
+        key: Its place in the whole config.
+        role: Its role in the run; the domains of `UDADataset` have theirs.
+    """
+    cfg = cfg or {}
+    if cfg.get('type') == 'UDADataset':
+        for domain in ('source', 'target'):
+            yield from leaves(cfg.get(domain), f'{key}.{domain}', domain)
+    elif 'dataset' in cfg:
+        yield from leaves(cfg['dataset'], f'{key}.dataset', role)
+    elif 'datasets' in cfg:
+        for index, part in enumerate(cfg['datasets']):
+            yield from leaves(part, f'{key}.datasets.{index}', role)
+    else:
+        yield key, role, cfg or None

@@ -1,0 +1,147 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.errors import UserError
+
+from .resize_window import nearest_window, resize_window
+from .span import Span
+
+# As often as mmseg's RandomCrop looks for a window of more than one class.
+ATTEMPTS = 10
+
+
+@TRANSFORMS.register_module()
+class RandomResizeCrop(BaseTransform):
+    """mmseg's RandomResize and RandomCrop in one, computing the window alone.
+
+    Draws the same random numbers in the same order as
+    ``RandomResize(scale, ratio_range, keep_ratio=True)`` and
+    ``RandomCrop(crop_size, cat_max_ratio)``, and resizes as these do with
+    ``backend='pillow'``: the image bilinear, smoothed as it shrinks, labels
+    by the nearest pixel centre. As there, an axis that is shorter than the
+    crop after resizing is kept whole. Reads ``img`` and the ``seg_fields``,
+    if any; only the window's part of them is touched.
+
+    Args:
+        scale: Width and height into which the frame is fitted at ratio 1.
+        ratio_range: Least and greatest factor of ``scale``.
+        crop_size: Height and width of the window.
+        cat_max_ratio: Draw another window, ten times at most, while one class
+            takes this share of the labels or more. Without labels the first
+            window is taken.
+        ignore_index: Label that is no class.
+        frame_size: Width and height that every frame is taken to have. It
+            stands for a ``Resize`` to that size before: a frame of another
+            size is resized once instead of twice, to the same final size.
+
+    Raises:
+        UserError: The ratios or the crop size are not positive or in order.
+    """
+
+    def __init__(
+        self,
+        scale: tuple[int, int],
+        ratio_range: tuple[float, float],
+        crop_size: tuple[int, int],
+        cat_max_ratio: float = 1.0,
+        ignore_index: int = 255,
+        frame_size: tuple[int, int] | None = None,
+    ) -> None:
+        if not 0 < ratio_range[0] <= ratio_range[1]:
+            raise UserError(
+                f'RandomResizeCrop: ratio_range={ratio_range}, expected two '
+                'positive factors, the lesser first'
+            )
+        if min(crop_size) < 1:
+            raise UserError(
+                f'RandomResizeCrop: crop_size={crop_size}, expected a '
+                'positive height and width'
+            )
+        self.scale = scale
+        self.ratio_range = ratio_range
+        self.crop_size = crop_size
+        self.cat_max_ratio = cat_max_ratio
+        self.ignore_index = ignore_index
+        self.frame_size = frame_size
+
+    def transform(self, results: dict) -> dict:
+        """Replace image and labels by the same random window of both.
+
+        Args:
+            results: The sample.
+
+        Raises:
+            UserError: A label map is of another size than the image.
+        """
+        self._check_sizes(results)
+        scale, rows, columns = self.draw(results)
+        results['img'] = resize_window(results['img'], rows, columns)
+        for key in results.get('seg_fields', []):
+            results[key] = nearest_window(results[key], rows, columns)
+        results['img_shape'] = results['img'].shape[:2]
+        results['scale'] = scale
+        results['scale_factor'] = (
+            columns.resized / columns.size,
+            rows.resized / rows.size,
+        )
+        results['keep_ratio'] = True
+        return results
+
+    def draw(self, results: dict) -> tuple[tuple[int, int], Span, Span]:
+        """Draw a window.
+
+        Args:
+            results: The sample.
+
+        Returns:
+            Width and height that the frame is fitted into, the window's rows
+            and its columns.
+        """
+        height, width = size = results['img'].shape[:2]
+        low, high = self.ratio_range
+        ratio = np.random.random_sample() * (high - low) + low
+        scale = tuple(int(side * ratio) for side in self.scale)
+        frame = self.frame_size or (width, height)
+        resized = mmcv.rescale_size(frame, scale)[::-1]
+        window = self._draw_spans(size, resized)
+        if self.cat_max_ratio < 1 and 'gt_seg_map' in results:
+            for _ in range(ATTEMPTS):
+                if self._is_varied(
+                    nearest_window(results['gt_seg_map'], *window)
+                ):
+                    break
+                window = self._draw_spans(size, resized)
+        return scale, *window
+
+    @staticmethod
+    def _check_sizes(results: dict) -> None:
+        size = results['img'].shape[:2]
+        for key in results.get('seg_fields', []):
+            if results[key].shape != size:
+                raise UserError(
+                    f'{results.get("seg_map_path")}: expected the size of its '
+                    f'image, {size}, found {results[key].shape}'
+                )
+
+    def _draw_spans(
+        self, size: tuple[int, int], resized: tuple[int, int]
+    ) -> list[Span]:
+        spans = []
+        for old, new, crop in zip(size, resized, self.crop_size, strict=True):
+            start = np.random.randint(0, max(new - crop, 0) + 1)
+            spans.append(Span(old, new, start, min(start + crop, new)))
+        return spans
+
+    def _is_varied(self, labels: np.ndarray) -> bool:
+        """Whether no class takes too large a share."""
+        classes, counts = np.unique(labels, return_counts=True)
+        counts = counts[classes != self.ignore_index]
+        return (
+            len(counts) > 1
+            and counts.max() / counts.sum() < self.cat_max_ratio
+        )

@@ -1,0 +1,72 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from mmseg.registry import HOOKS
+
+SKIPPED = 'skipped_files'  # in a sample's metainfo and in the message hub
+
+
+@HOOKS.register_module()
+class SkippedFilesHook(Hook):
+    """List, as training ends, the bad files that it skipped.
+
+    Worker processes note them in their samples' metainfo; the counts are of
+    this start of the run, over all ranks.
+    """
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Count what the batch's samples stand in for."""
+        count_skipped(runner, data_batch['data_samples'])
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the list to the log, from the first rank."""
+        own = runner.message_hub.get_info(SKIPPED, Counter())
+        total = sum(all_gather_object(own), Counter())
+        if not total:
+            return
+        lines = [
+            f'{path}: {times} times, {reason}'
+            for (path, reason), times in sorted(total.items())
+        ]
+        runner.logger.warning(
+            f'{len(lines)} bad files were skipped, {total.total()} times:\n'
+            + '\n'.join(lines)
+        )
+
+
+def count_skipped(
+    runner: Runner, samples: dict[str, list] | Iterable[BaseDataElement]
+) -> None:
+    """Add what samples stand in for to the run's counts.
+
+    Args:
+        runner: The run.
+        samples: The samples of a batch, or lists of them by domain.
+    """
+    found = Counter(_skipped(samples))
+    if found:
+        counts = runner.message_hub.get_info(SKIPPED, Counter())
+        # Of this start alone: a checkpoint would hold the first rank's.
+        runner.message_hub.update_info(SKIPPED, counts + found, resumed=False)
+
+
+def _skipped(samples: dict | Iterable) -> Iterator[tuple[str, str]]:
+    if isinstance(samples, dict):
+        for part in samples.values():
+            yield from _skipped(part)
+        return
+    for sample in samples:
+        yield from sample.metainfo.get(SKIPPED, ())

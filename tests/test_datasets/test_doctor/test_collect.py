@@ -1,0 +1,152 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmseg_cag.datasets.doctor.collect import collect
+from tests import tiny
+from tests.doctor import check, gta_config
+
+WRAPPERS = {
+    'repeat': lambda cfg: dict(type='RepeatDataset', dataset=cfg, times=2),
+    'concat': lambda cfg: dict(type='ConcatDataset', datasets=[cfg]),
+    'skip': lambda cfg: dict(type='SkipBadFiles', dataset=cfg),
+}
+
+
+def test_all_that_a_run_reads(town):
+    readings, findings = collect(gta_config(town))
+    assert findings == []
+    assert [(r.role, r.labelled) for r in readings] == [
+        ('source', True),
+        ('target', False),
+        ('val', True),
+    ]
+    assert readings[0].key == 'train_dataloader.dataset.source'
+    assert readings[0].again == ['custom_hooks.4.dataloader.dataset']
+    assert readings[2].again == ['test_dataloader.dataset']
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS)
+def test_wrappers_are_looked_into(town, wrap):
+    cfg = gta_config(town)
+    source = cfg.train_dataloader.dataset.source
+    cfg.train_dataloader.dataset.source = WRAPPERS[wrap](source)
+    (town / 'gta/labels/00001.png').unlink()
+    report = check(cfg)
+    assert report.exit_code == 2
+    [name] = {f.name for f in report.all_findings if f.kind.level == 2}
+    assert name == 'missing label'
+
+
+def test_an_ordinary_run(town):
+    loader = dict(dataset=tiny.cityscapes(town, 'train'))
+    readings, _ = collect(Config(dict(train_dataloader=loader)))
+    assert [(r.role, r.labelled) for r in readings] == [('train', True)]
+
+
+def test_mmsegs_own_train_id_files(tmp_path):
+    truth = tiny.write_cityscapes(tmp_path, 'val', 2)
+    paths = sorted((tmp_path / 'gtFine/val').rglob('*_labelIds.png'))
+    for path, labels in zip(paths, truth, strict=True):
+        name = path.name.replace('labelIds', 'labelTrainIds')
+        tiny.save_image(path.with_name(name), labels)
+    dataset = tiny.cityscapes(tmp_path.parent, 'val')
+    dataset['data_root'] = str(tmp_path)
+    dataset['seg_map_suffix'] = '_gtFine_labelTrainIds.png'
+    dataset['pipeline'][1] = dict(type='LoadAnnotations')
+    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    assert {f.name for f in report.all_findings} == {
+        'class never seen',
+        'unexpected count',  # two images are not the 500 that were published
+    }
+    shares = {r['class']: r for r in report.as_dict()['data'][0]['classes']}
+    assert shares['road']['images'] == 2 and shares['road']['ids'] == [0]
+    assert shares['train']['share'] == 0
+
+
+def test_another_kind_of_data_set_is_noted(town):
+    cfg = gta_config(town)
+    cfg.val_dataloader.dataset = dict(
+        type='BaseCDDataset', data_prefix=dict(img_path='a', img_path2='b')
+    )
+    cfg.pop('test_dataloader')
+    report = check(cfg)
+    assert report.exit_code == 0
+    assert 'not checked' in {f.name for f in report.all_findings}
+
+
+def test_data_in_zip_files(tmp_path):
+    tiny.write_gta(tmp_path / 'plain/gta', 3)
+    parts = {'images.zip': 'images/*', 'labels.zip': 'labels/*'}
+    tiny.zip_parts(tmp_path / 'plain/gta', tmp_path / 'gta', parts)
+    dataset = tiny.gta(tmp_path)
+    dataset['data_root'] = f'zip://{tmp_path}/gta'
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    report = check(cfg)
+    assert report.parts[0].decoded == 3
+    assert {f.name for f in report.all_findings} == {
+        'unexpected count',
+        'class never seen',
+    }
+    cfg.train_dataloader.dataset.data_root = f'zip://{tmp_path}/none'
+    found = {f.name for f in check(cfg).all_findings}
+    assert found == {'missing folder'}
+
+
+def test_colours_that_stand_for_classes(tmp_path):
+    ids = {'road': (90, 80, 90), 'sky': (120, 170, 220)}
+    labels = dict(type='LoadLabelsByName', classes=[*ids], ids=ids)
+    colours = np.full((*tiny.SIZE, 3), ids['road'], np.uint8)
+    for folder in ('images', 'labels'):
+        tiny.save_image(tmp_path / folder / '1.png', colours)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=[*ids]),
+        pipeline=[dict(type='LoadImageFromFile'), labels],
+    )
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    [finding] = check(cfg).all_findings
+    assert finding.name == 'class never seen' and 'sky' in finding.problem
+    colours[:2] = 7
+    tiny.save_image(tmp_path / 'labels/1.png', colours)
+    found = {f.name: f.problem for f in check(cfg).all_findings}
+    assert '(7, 7, 7)' in found['unknown ids']
+    cfg.train_dataloader.dataset.metainfo = dict(classes=['sky', 'road'])
+    found = {f.name for f in check(cfg).all_findings}
+    assert 'class names differ' in found
+
+
+def test_published_counts_hold_where_nothing_else_is_known(town):
+    (town / 'minitown.json').unlink()
+    cfg = gta_config(town)
+    problems = [
+        f.problem
+        for f in check(cfg).all_findings
+        if f.name == 'unexpected count'
+    ]
+    assert problems == [
+        'GTA5 has 24966 images, found 4',
+        'Cityscapes has 2975 images, found 4',
+        'Cityscapes has 500 images, found 3',
+    ]
+
+
+def test_a_deliberate_subset_is_not_counted(town):
+    (town / 'minitown.json').unlink()
+    cfg = gta_config(town)
+    for part in (
+        cfg.train_dataloader.dataset.source,
+        cfg.train_dataloader.dataset.target,
+        cfg.val_dataloader.dataset,
+        cfg.custom_hooks[-1].dataloader.dataset,
+    ):
+        part.indices = 2
+    found = {f.name for f in check(cfg).all_findings}
+    assert 'unexpected count' not in found
+    assert 'label without image' not in found

@@ -1,0 +1,99 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Each fault, planted in a good minitown, is found by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import faults
+from tests.doctor import check, gta_config, names_of, synthia_config
+
+GTA_ERRORS = (
+    faults.truncated_image,
+    faults.truncated_label,
+    faults.changed_inside,
+    faults.changed_inside_a_label,
+    faults.no_image_at_all,
+    faults.empty_file,
+    faults.label_of_another_size,
+    faults.missing_label,
+    faults.extra_image,
+    faults.unknown_ids,
+    faults.train_ids_taken_for_label_ids,
+    faults.label_ids_taken_for_train_ids,
+    faults.void_alone,
+    faults.colours_for_ids,
+    faults.empty_split,
+    faults.no_folder,
+    faults.no_label_folder,
+    faults.wrong_suffix,
+    faults.wrong_label_suffix,
+    faults.image_link_to_nowhere,
+    faults.label_link_to_nowhere,
+    faults.swapped_roots,
+    faults.swapped_folders,
+    faults.game_as_target,
+    faults.one_domain_twice,
+    faults.target_with_labels,
+    faults.other_class_names,
+    faults.classes_in_another_order,
+    faults.other_class_count,
+    faults.unknown_setting,
+    faults.missing_domain,
+    faults.no_list_of_names,
+    faults.name_without_image,
+)
+GTA_WARNINGS = (
+    faults.extra_label,
+    faults.class_that_vanished,
+    faults.images_of_two_suffixes,
+    faults.evaluation_on_training_images,
+    faults.images_lost,
+    faults.drawing_interrupted,
+)
+SYNTHIA_ERRORS = (
+    faults.synthia_of_8_bits,
+    faults.synthia_of_one_8_bit_channel,
+    faults.synthia_colours,
+    faults.synthia_sequence,
+)
+CASES = [
+    *((fault, gta_config, 2) for fault in GTA_ERRORS),
+    *((fault, gta_config, 1) for fault in GTA_WARNINGS),
+    *((fault, synthia_config, 2) for fault in SYNTHIA_ERRORS),
+]
+
+
+@pytest.mark.parametrize('config', [gta_config, synthia_config])
+def test_a_good_one_is_silent(town, config):
+    report = check(config(town))
+    assert report.exit_code == 0
+    assert names_of(report) == {}
+    assert [part.decoded for part in report.parts][1:] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ('fault', 'config', 'code'), CASES, ids=lambda c: getattr(c, '__name__', c)
+)
+def test_a_planted_fault_is_found_by_name(town, fault, config, code):
+    cfg = config(town)
+    name, where = fault(town, cfg)
+    report = check(cfg)
+    found = names_of(report)
+    assert any(where in place for place in found.get(name, ())), found
+    assert report.exit_code == code
+
+
+def test_one_fault_is_one_finding(town):
+    cfg = gta_config(town)
+    for fault in (
+        faults.unknown_ids,
+        faults.changed_inside,
+        faults.images_of_two_suffixes,
+    ):
+        fault(town, cfg)
+    assert {name: len(at) for name, at in names_of(check(cfg)).items()} == {
+        'unknown ids': 1,
+        'unreadable file': 1,
+        'image not read': 1,
+    }

@@ -1,0 +1,96 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Check the data of a config: ``python tools/check_data.py CONFIG``.
+
+Exits with 0 if all is good, 1 with warnings and 2 with errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.progress import track
+
+ERROR = 2
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Check everything that a config is going to read'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key.of.config=value ...',
+    )
+    parser.add_argument(
+        '--full', action='store_true', help='decode every file'
+    )
+    parser.add_argument(
+        '--sample',
+        type=int,
+        default=200,
+        help='samples to decode of each data set, unless --full',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help='processes that decode; one for each core',
+    )
+    parser.add_argument('--json', type=Path, help='write all findings here')
+    return parser.parse_args()
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and register what it imports."""
+    if not Path(args.config).is_file():
+        raise ValueError(f'{args.config}: config file not found')
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    return cfg
+
+
+def progress(
+    console: Console, items: Iterable, total: int, text: str
+) -> Iterable:
+    """Show how many are done."""
+    return track(items, text, total, console=console, transient=True)
+
+
+def main() -> int:
+    """Check and report; returns the exit code."""
+    args = parse_args()
+    notes = Console(stderr=True)
+    try:
+        cfg = load_config(args)
+    except Exception as error:  # a config is code: it can fail in any way
+        line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        notes.print(f'error: {line}', markup=False, soft_wrap=True)
+        return ERROR
+    # After the config, which may choose what is imported.
+    from mmseg_cag.datasets.doctor import examine, show
+
+    sample = None if args.full else args.sample
+    report = examine(cfg, sample, args.workers, partial(progress, notes))
+    show(report, Console())
+    if args.json:
+        args.json.write_text(json.dumps(report.as_dict(), indent=2) + '\n')
+    return report.exit_code
+
+
+if __name__ == '__main__':
+    sys.exit(main())
