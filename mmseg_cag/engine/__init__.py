@@ -4,6 +4,8 @@ from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
+from .joint_optim_constructor import JointOptimWrapperConstructor
+from .joint_optim_wrapper import JointOptimWrapper
 from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
@@ -19,6 +21,8 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'JointOptimWrapper',
+    'JointOptimWrapperConstructor',
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',
