@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .adversarial_loss import AdversarialLoss
 from .anchor_distance_loss import AnchorDistanceLoss
 
-__all__ = ['AnchorDistanceLoss']
+__all__ = ['AdversarialLoss', 'AnchorDistanceLoss']

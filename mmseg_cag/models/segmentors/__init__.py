@@ -1,5 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .adversarial import AdversarialSegmentor
 from .cag import CAGSegmentor
+from .direct import DirectEncoderDecoder
 from .uda import UDASegmentor
 
-__all__ = ['CAGSegmentor', 'UDASegmentor']
+__all__ = [
+    'AdversarialSegmentor',
+    'CAGSegmentor',
+    'DirectEncoderDecoder',
+    'UDASegmentor',
+]
