@@ -326,6 +326,20 @@ def adversarial(
     return model
 
 
+def clan(total_iters: int = 10, preheat_iters: int = 2) -> ConfigDict:
+    """`CLANSegmentor` with a second classifier of its own."""
+    model = adversarial()
+    model.update(
+        type='CLANSegmentor',
+        discriminator_weight=1.0,
+        weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.1),
+        total_iters=total_iters,
+        preheat_iters=preheat_iters,
+    )
+    model.decode_head.loss_decode = dict(type='SoftmaxFocalLoss')
+    return model
+
+
 def joint_optim() -> dict:
     """SGD of the student, ten times as fast in the heads, and Adam."""
     heads = {name: dict(lr_mult=10.0) for name in ('head', 'classifier')}

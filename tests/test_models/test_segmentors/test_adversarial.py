@@ -153,9 +153,11 @@ def test_weights_that_do_not_fit_the_levels(weights):
         MODELS.build(config)
 
 
-def test_a_resumed_run_is_the_one_never_stopped(tmp_path, unformatted):
+@pytest.mark.parametrize(
+    'model', [tiny.adversarial((0.1, 0.02)), tiny.clan()], ids=lambda m: m.type
+)
+def test_a_resumed_run_is_the_one_never_stopped(model, tmp_path, unformatted):
     tiny.write_towns(tmp_path)
-    model = tiny.adversarial((0.1, 0.02))
 
     def run(name: str, **changes) -> dict:
         cfg = tiny.adversarial_run(
