@@ -11,6 +11,7 @@ from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
 from .non_finite_hook import NonFiniteHook
 from .recipe_hook import RecipeHook
+from .repeated_sgd import RepeatedSGD
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
@@ -28,6 +29,7 @@ __all__ = [
     'LastAndBestHook',
     'NonFiniteHook',
     'RecipeHook',
+    'RepeatedSGD',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',
