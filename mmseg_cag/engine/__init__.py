@@ -4,6 +4,7 @@ from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
+from .discriminator_hook import DiscriminatorHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
 from .joint_optim_wrapper import JointOptimWrapper
 from .label_map_hook import LabelMapHook
@@ -22,6 +23,7 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'DiscriminatorHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
     'LabelMapHook',
