@@ -45,10 +45,12 @@ def shrink(cfg: Config, towns: Path) -> Config:
         if 'data_root' in part:
             folder = Path(part['data_root']).name
             part['data_root'] = str(towns / folder)
-        if part.get('type') in ('RandomResize', 'Resize'):
+        if part.get('type') in ('RandomResize', 'Resize', 'ResizeLabel'):
             part['scale'] = (SIZE[1], SIZE[1])
         if part.get('type') == 'RandomCrop':
             part['crop_size'] = SIZE
+        if 'target_size' in part:
+            part['target_size'] = SIZE
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.model.backbone.pop('init_cfg', None)
