@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.experiments.minitown import set_stages, walk
@@ -28,6 +29,15 @@ def unformatted() -> Iterator[None]:
     """Spare the runner the formatting of its config, which takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+@pytest.fixture(autouse=True, scope='module')
+def shallow() -> Iterator[None]:
+    """Give ResNet-50 few blocks: only the depth shrinks, no kind or width."""
+    bottleneck, _ = ResNet.arch_settings[50]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ResNet.arch_settings, 50, (bottleneck, (1, 1, 1, 2)))
         yield
 
 
