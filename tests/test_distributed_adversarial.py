@@ -14,7 +14,7 @@ from tests.test_distributed import train_two
 ITERS = 3
 MODELS = {
     'adaptsegnet': lambda: tiny.adversarial((0.1, 0.02)),
-    'clan': lambda: tiny.clan(preheat_iters=0),
+    'clan': lambda: tiny.clan(preheat=0.0),
 }
 
 

@@ -326,7 +326,7 @@ def adversarial(
     return model
 
 
-def clan(total_iters: int = 10, preheat_iters: int = 2) -> ConfigDict:
+def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
     """`CLANSegmentor` with a second classifier of its own."""
     model = adversarial()
     model.update(
@@ -334,7 +334,7 @@ def clan(total_iters: int = 10, preheat_iters: int = 2) -> ConfigDict:
         discriminator_weight=1.0,
         weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.1),
         total_iters=total_iters,
-        preheat_iters=preheat_iters,
+        preheat=preheat,
     )
     model.decode_head.loss_decode = dict(type='SoftmaxFocalLoss')
     return model

@@ -21,8 +21,7 @@ clan = dict(
     adversarial_loss=dict(type='AdversarialLoss', pixel_weights=(0.4, 40.0)),
     discriminator_weight=1.0,
     weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.01),
-    total_iters=_base_.stage_iters,
-    preheat_iters=_base_.stage_iters // 20,
+    preheat=0.05,
 )
 train_dataloader = dict(
     batch_size=4,

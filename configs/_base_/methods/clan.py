@@ -16,8 +16,7 @@ clan = dict(
     adversarial_weights=[0.001],
     discriminator_weight=1.0,
     weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.01),
-    total_iters=_base_.max_iters,
-    preheat_iters=_base_.preheat_iters,
+    preheat=0.05,
     # The size of target images before they are scaled.
     target_size=(512, 1024),
     test_cfg=dict(mode='whole', single_resize=True),

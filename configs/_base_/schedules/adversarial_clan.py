@@ -1,12 +1,11 @@
 # CLAN: 100,000 iterations to the end of the decay, with a linear warm-up.
 _base_ = './adversarial.py'
 max_iters = 100000
-preheat_iters = max_iters // 20
 param_scheduler = [
     dict(
         type='StagewisePolyLR',
         stage_iters=max_iters,
-        warmup_iters=preheat_iters,
+        warmup_iters=max_iters // 20,
         power=0.9,
     )
 ]

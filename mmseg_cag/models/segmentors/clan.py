@@ -45,10 +45,9 @@ class CLANSegmentor(AdversarialSegmentor):
 
     Args:
         weight_loss: Config of the weights' loss.
-        total_iters: Iterations T; at iteration i the adversarial losses of
-            the student and that of the weights count 1 - i / T.
-        preheat_iters: Iterations without weights of the pixels; as released
-            T / 20.
+        preheat: Share of the T iterations in which pixels have no weights.
+        total_iters: Iterations T, by default the run's; at iteration i the
+            student's adversarial loss and that of the weights count 1 - i/T.
         discriminator_weight: The discriminator's weight, per domain.
         **kwargs: Those of `AdversarialSegmentor`, of one level.
 
@@ -59,8 +58,8 @@ class CLANSegmentor(AdversarialSegmentor):
     def __init__(
         self,
         weight_loss: dict,
-        total_iters: int,
-        preheat_iters: int,
+        preheat: float = 0.05,
+        total_iters: int | None = None,
         discriminator_weight: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -72,8 +71,8 @@ class CLANSegmentor(AdversarialSegmentor):
             )
         self.co_classifier = make_co_classifier(self.decode_head)
         self.weight_loss = MODELS.build(weight_loss)
+        self.preheat = preheat
         self.total_iters = total_iters
-        self.preheat_iters = preheat_iters
 
     def forward_view(self, images: Tensor) -> list[Tensor]:
         """Compute the scores (N, K, h, w) of both classifiers."""
@@ -100,14 +99,14 @@ class CLANSegmentor(AdversarialSegmentor):
         images: Tensor,
     ) -> dict[str, Tensor]:
         """Compute both players' losses at this iteration."""
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        damping = 1 - iteration / self.total_iters
+        progress = self.progress()
+        damping = 1 - progress
         [judge], [weight] = self.discriminators, self.adversarial_weights
         source = self.resize(sum(source).detach(), labels.shape[-2:])
         size = self.target_size or images.shape[-2:]
         target = [self.resize(scores, size) for scores in target]
         weights = None
-        if iteration > self.preheat_iters:
+        if progress > self.preheat:
             weights = disagreement(*target)
         probabilities = sum(target).softmax(1)
         fooled = self.student_loss(judge, probabilities, weights)
@@ -150,6 +149,12 @@ class CLANSegmentor(AdversarialSegmentor):
             loss = self.adversarial_loss(judged, domain, counts)
             losses[name] = self.discriminator_weight * loss
         return losses
+
+    def progress(self) -> float:
+        """Share of the iterations that are done, as the runner tells it."""
+        hub = MessageHub.get_current_instance()
+        total = self.total_iters or hub.get_info('max_iters', 1)
+        return hub.get_info('iter', 0) / total
 
     def classifiers(self) -> list[nn.Module]:
         """The two classifiers, for their weights."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
+from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
@@ -25,7 +26,7 @@ TOTAL, PREHEAT = 10, 2
 
 def co_training() -> ConfigDict:
     """CLAN with two DeepLab-V2 heads."""
-    model = tiny.clan(TOTAL, PREHEAT)
+    model = tiny.clan(TOTAL, PREHEAT / TOTAL)
     model.decode_head = dict(
         type='CoTrainingHead',
         in_channels=8,
@@ -108,7 +109,7 @@ def losses_at(model, iteration: int, batch: tuple) -> dict:
 
 
 def test_preheat_and_damping():
-    model = make(tiny.clan(TOTAL, PREHEAT))
+    model = make(tiny.clan(TOTAL, PREHEAT / TOTAL))
     model.norm_eval = True
     model.train()
     batch = draw()
@@ -132,7 +133,7 @@ def test_preheat_and_damping():
 
 
 def test_the_weights_of_pixels_have_a_gradient_for_the_student_alone():
-    model = make(tiny.clan(TOTAL, PREHEAT))
+    model = make(tiny.clan(TOTAL, PREHEAT / TOTAL))
     losses = losses_at(model, PREHEAT + 1, draw())
     judge, student = (
         {
@@ -173,6 +174,30 @@ def test_it_starts_from_a_network_of_one_classifier():
     }
     # Not a copy: equal weights would never be pushed apart.
     assert model.co_classifier.weight.std() < 0.02
+
+
+def test_a_run_from_that_network_counts_by_its_own_length(
+    tmp_path, unformatted
+):
+    tiny.write_towns(tmp_path)
+    stock = MODELS.build(tiny.segmentor())
+    path = tmp_path / 'stock.pth'
+    torch.save({'state_dict': stock.state_dict()}, path)
+    cfg = tiny.adversarial_run(tmp_path, tmp_path / 'run', tiny.clan())
+    cfg.model.total_iters = None
+    cfg.custom_hooks.append(dict(type='CheckCheckpointHook'))
+    cfg.load_from = str(path)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.model.progress() == 5 / 6  # in the last of six iterations
+
+
+def test_the_anchors_method_starts_from_an_adversarial_network():
+    model = MODELS.build(tiny.adversarial())
+    cag = MODELS.build(tiny.cag())
+    missing, unexpected = cag.load_state_dict(model.state_dict(), strict=False)
+    assert not missing
+    assert {key.split('.')[0] for key in unexpected} == {'discriminators'}
 
 
 def test_networks_that_cannot_be_used():
