@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.export_student import student_weights
 from mmseg_cag.models.segmentors.uda import forward_view
 from tests import tiny
 from tests.alternating import (
@@ -159,6 +160,15 @@ def test_prediction_sums_both_classifiers(config):
     first, second = model.forward_view(images)
     assert not torch.allclose(first, second)
     torch.testing.assert_close(result.seg_logits.data, up(first + second)[0])
+
+
+@torch.no_grad()
+def test_exported_it_is_a_stock_segmentor_of_one_classifier():
+    model = MODELS.build(tiny.clan()).eval()
+    stock = MODELS.build(tiny.segmentor()).eval()
+    stock.load_state_dict(student_weights(model.state_dict()))
+    images = torch.randn(1, 3, *tiny.SIZE)
+    torch.testing.assert_close(stock._forward(images), model._forward(images))
 
 
 def test_it_starts_from_a_network_of_one_classifier():
