@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.utils import register_all_modules
 
 import mmseg_cag  # noqa: F401
@@ -18,3 +19,9 @@ def registered() -> None:
 def seeded() -> None:
     """Give every test the same random numbers."""
     torch.manual_seed(0)
+
+
+@pytest.fixture()
+def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the runner the formatting of its config, which takes seconds."""
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))

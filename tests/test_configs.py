@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.experiments.minitown import set_stages, walk
@@ -21,6 +22,7 @@ CONFIGS = sorted(
     if '_base_' not in path.parts
 )
 SIZE = (64, 128)
+RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize', 'ResizeLabel')
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -28,6 +30,15 @@ def unformatted() -> Iterator[None]:
     """Spare the runner the formatting of its config, which takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+@pytest.fixture(autouse=True, scope='module')
+def shallow() -> Iterator[None]:
+    """Give ResNet-50 few blocks: only the depth shrinks, no kind or width."""
+    bottleneck, _ = ResNet.arch_settings[50]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ResNet.arch_settings, 50, (bottleneck, (1, 1, 1, 2)))
         yield
 
 
@@ -45,11 +56,13 @@ def shrink(cfg: Config, towns: Path) -> Config:
         if 'data_root' in part:
             folder = Path(part['data_root']).name
             part['data_root'] = str(towns / folder)
-        if part.get('type') in ('RandomResize', 'RandomResizeCrop', 'Resize'):
+        if part.get('type') in RESIZES:
             part['scale'] = (SIZE[1], SIZE[1])
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
+        if 'target_size' in part:
+            part['target_size'] = SIZE
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.model.backbone.pop('init_cfg', None)

@@ -36,8 +36,7 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def train_two(root: Path) -> None:
-    cfg = config(root, root / 'two')
+def train_two(root: Path, cfg: Config) -> None:
     cfg.dump(root / 'two.py')
     environment = {
         **os.environ,
@@ -65,7 +64,7 @@ def root(tmp_path_factory) -> Path:
     torch.manual_seed(8)
     stock = MODELS.build(tiny.segmentor())
     torch.save({'state_dict': stock.state_dict()}, root / 'warm.pth')
-    train_two(root)
+    train_two(root, config(root, root / 'two'))
     Runner.from_cfg(config(root, root / 'one')).train()
     return root
 

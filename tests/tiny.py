@@ -313,6 +313,73 @@ def cag(
     )
 
 
+def adversarial(
+    weights: tuple[float, ...] = (0.1,), least_squares: bool = False, **kwargs
+) -> ConfigDict:
+    """`AdversarialSegmentor` of as many levels as weights.
+
+    ``kwargs`` are those of `segmentor`. The weights are larger than any
+    published, so that what is adversarial shows.
+    """
+    model = segmentor(**kwargs)
+    model.update(
+        type='AdversarialSegmentor',
+        discriminator=dict(type='FCDiscriminator', channels=4),
+        adversarial_loss=dict(
+            type='AdversarialLoss', least_squares=least_squares
+        ),
+        adversarial_weights=weights,
+    )
+    if len(weights) > 1:
+        loss = dict(model.decode_head.loss_decode, loss_weight=0.4)
+        model.auxiliary_head = dict(model.decode_head, loss_decode=loss)
+    return model
+
+
+def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
+    """`CLANSegmentor` with a second classifier of its own."""
+    model = adversarial()
+    model.update(
+        type='CLANSegmentor',
+        discriminator_weight=1.0,
+        weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.1),
+        total_iters=total_iters,
+        preheat=preheat,
+    )
+    model.decode_head.loss_decode = dict(type='SoftmaxFocalLoss')
+    return model
+
+
+def joint_optim() -> dict:
+    """SGD of the student, ten times as fast in the heads, and Adam."""
+    heads = {name: dict(lr_mult=10.0) for name in ('head', 'classifier')}
+    return dict(
+        constructor='JointOptimWrapperConstructor',
+        type='OptimWrapper',
+        members=dict(
+            student=dict(
+                optimizer=dict(
+                    type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4
+                ),
+                paramwise_cfg=dict(custom_keys=heads),
+            ),
+            discriminators=dict(
+                optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99))
+            ),
+        ),
+    )
+
+
+def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
+    """Six iterations of an adversarial method, without stages."""
+    cfg = run_config(root, work_dir, stage_iters=6)
+    cfg.custom_hooks = [dict(type='StepSeedHook')]
+    cfg.model = model
+    cfg.optim_wrapper = joint_optim()
+    cfg.train_cfg.max_iters = 6
+    return cfg
+
+
 def run_config(
     root: Path, work_dir: Path, stage_iters: int = 3, workers: int = 0
 ) -> Config:

@@ -4,6 +4,7 @@ from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels
 from .pack_pseudo_labels import PackPseudoSegInputs
+from .resize_label import ResizeLabel
 from .skip_bad_files import SkipBadFiles
 from .synthia import SYNTHIADataset
 from .transforms import LoadImageOnDemand, RandomResizeCrop
@@ -19,6 +20,7 @@ __all__ = [
     'LoadPseudoLabels',
     'PackPseudoSegInputs',
     'RandomResizeCrop',
+    'ResizeLabel',
     'SYNTHIADataset',
     'SkipBadFiles',
     'UDADataset',

@@ -4,11 +4,15 @@ from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
+from .discriminator_hook import DiscriminatorHook
+from .joint_optim_constructor import JointOptimWrapperConstructor
+from .joint_optim_wrapper import JointOptimWrapper
 from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
 from .non_finite_hook import NonFiniteHook
 from .recipe_hook import RecipeHook
+from .repeated_sgd import RepeatedSGD
 from .skipped_files_hook import SkippedFilesHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
@@ -20,12 +24,16 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'DiscriminatorHook',
+    'JointOptimWrapper',
+    'JointOptimWrapperConstructor',
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',
     'NonFiniteHook',
     'RecipeHook',
     'SkippedFilesHook',
+    'RepeatedSGD',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',

@@ -10,7 +10,8 @@ from mmseg.registry import PARAM_SCHEDULERS
 class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay of the learning rate that starts afresh each stage.
 
-    At iteration i the factor is (1 - (i mod S) / T) ** power.
+    At iteration i the factor is (1 - (i mod S) / T) ** power, but for the
+    first W of a stage, where it is (i mod S) / W.
 
     Args:
         optimizer: The (wrapped) optimizer.
@@ -18,6 +19,8 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         decay_iters: Iterations T after which the rate would be zero; by
             default those of a stage. The release stops its stages earlier.
         power: Exponent of the decay.
+        warmup_iters: Iterations W of a linear rise from zero; the decay goes
+            on as if it had not been, so there is a small step (CLAN).
         last_step: As in mmengine's schedulers.
         verbose: As in mmengine's schedulers.
         end: Left out: mmengine fills it in as if the unit were an epoch, and
@@ -30,6 +33,7 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         stage_iters: int,
         decay_iters: int | None = None,
         power: float = 0.9,
+        warmup_iters: int = 0,
         last_step: int = -1,
         verbose: bool = False,
         end: int | None = None,
@@ -37,11 +41,15 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.stage_iters = stage_iters
         self.decay_iters = decay_iters or stage_iters
         self.power = power
+        self.warmup_iters = warmup_iters
         super().__init__(
             optimizer, last_step=last_step, by_epoch=False, verbose=verbose
         )
 
     def _get_value(self) -> list[float]:
-        progress = (self.last_step % self.stage_iters) / self.decay_iters
-        factor = (1 - progress) ** self.power
+        step = self.last_step % self.stage_iters
+        if step < self.warmup_iters:
+            factor = step / self.warmup_iters
+        else:
+            factor = (1 - step / self.decay_iters) ** self.power
         return [base * factor for base in self.base_values]

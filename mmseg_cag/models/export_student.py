@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
-from torch import nn
+from torch import Tensor, nn
 
 from mmseg_cag.errors import MissingFileError, UserError
 
@@ -91,16 +91,27 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
     checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu')
-    weights = {
-        key: value
-        for key, value in checkpoint.get('state_dict', {}).items()
-        if key.split('.')[0] in PARTS
-    }
+    weights = student_weights(checkpoint.get('state_dict', {}))
     check_weights(MODELS.build(student_model(cfg.model)), weights, path)
     meta = checkpoint.get('meta', {}).get('dataset_meta')
     meta = meta or DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
     dataset_meta = {key: meta[key] for key in ('classes', 'palette')}
     return dict(meta=dict(dataset_meta=dataset_meta), state_dict=weights)
+
+
+def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Choose the student's weights.
+
+    CLAN's second classifier is added to the first: both are linear, and their
+    sum is what it predicts by.
+    """
+    weights = {k: v for k, v in state.items() if k.split('.')[0] in PARTS}
+    for key, value in state.items():
+        part, _, name = key.partition('.')
+        if part == 'co_classifier':
+            own = f'decode_head.conv_seg.{name}'
+            weights[own] = weights[own] + value
+    return weights
 
 
 def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:

@@ -72,3 +72,14 @@ def test_a_decay_that_is_longer_than_a_stage():
     for iteration, found in enumerate(used):
         factor = 1 - (iteration % STAGE) / 10
         assert found == pytest.approx([lr * factor for lr in RATES])
+
+
+def test_a_warm_up():
+    used = train(*build(warmup_iters=3), 0, 2 * STAGE)
+    for iteration, found in enumerate(used):
+        step = iteration % STAGE
+        expected = closed_form(step)
+        if step < 3:
+            expected = [lr * step / 3 for lr in RATES]
+        assert found == pytest.approx(expected)
+    assert used[0] == [0, 0]

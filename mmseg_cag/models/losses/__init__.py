@@ -1,4 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .adversarial_loss import AdversarialLoss
 from .anchor_distance_loss import AnchorDistanceLoss
+from .softmax_focal_loss import SoftmaxFocalLoss
+from .weight_discrepancy_loss import WeightDiscrepancyLoss
 
-__all__ = ['AnchorDistanceLoss']
+__all__ = [
+    'AdversarialLoss',
+    'AnchorDistanceLoss',
+    'SoftmaxFocalLoss',
+    'WeightDiscrepancyLoss',
+]

@@ -1,5 +1,14 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .adversarial import AdversarialSegmentor
 from .cag import CAGSegmentor
+from .clan import CLANSegmentor
+from .direct import DirectEncoderDecoder
 from .uda import UDASegmentor
 
-__all__ = ['CAGSegmentor', 'UDASegmentor']
+__all__ = [
+    'AdversarialSegmentor',
+    'CAGSegmentor',
+    'CLANSegmentor',
+    'DirectEncoderDecoder',
+    'UDASegmentor',
+]

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from .direct import DirectEncoderDecoder
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
@@ -30,7 +31,7 @@ class View(NamedTuple):
     pyramid: Sequence[Tensor]
 
 
-class UDASegmentor(EncoderDecoder):
+class UDASegmentor(DirectEncoderDecoder):
     """A stock segmentor that also learns from unlabelled target images.
 
     The student *is* the segmentor, so keys of checkpoints are those of mmseg
@@ -48,7 +49,7 @@ class UDASegmentor(EncoderDecoder):
             for both domains.
         norm_eval: Whether the student's batch norms keep their running
             statistics while training ("freeze BN"), in both domains alike.
-        **kwargs: Those of mmseg's `EncoderDecoder`.
+        **kwargs: Those of `DirectEncoderDecoder`.
     """
 
     def __init__(

@@ -1,0 +1,12 @@
+# GTA5 -> Cityscapes at the sizes of the DeepLab-V2 family.
+_base_ = ['./gta2cs.py', './dlv2_pipelines.py']
+source_train = dict(
+    pipeline=[
+        *_base_.source_labels,
+        dict(**_base_.dlv2_resize, scale=(1280, 720)),
+        dict(type='PackSegInputs'),
+    ]
+)
+target_train = dict(pipeline=_base_.dlv2_target_pipeline)
+val_dataloader = dict(dataset=dict(pipeline=_base_.dlv2_val_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,40 @@
+# Adversarial methods on minitown, from the source-only network.
+_base_ = [
+    '../datasets/minitown.py',
+    '../schedules/adversarial_minitown.py',
+    '../default_runtime.py',
+]
+adaptsegnet = dict(
+    type='AdversarialSegmentor',
+    # Source-only's statistics in both domains, as in CAG.
+    norm_eval=True,
+    discriminator=dict(type='FCDiscriminator'),
+    adversarial_loss=dict(type='AdversarialLoss'),
+    adversarial_weights=[0.001],
+    discriminator_weight=0.5,
+)
+clan = dict(
+    adaptsegnet,
+    type='CLANSegmentor',
+    # Its classifier gets a second one, drawn anew.
+    decode_head=dict(loss_decode=dict(_delete_=True, type='SoftmaxFocalLoss')),
+    adversarial_loss=dict(type='AdversarialLoss', pixel_weights=(0.4, 40.0)),
+    discriminator_weight=1.0,
+    weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.01),
+    preheat=0.05,
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='UDASampler'),
+    dataset=dict(
+        type='UDADataset',
+        source=_base_.source_train,
+        target=_base_.target_train,
+    ),
+)
+custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
+default_hooks = dict(
+    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1)
+)

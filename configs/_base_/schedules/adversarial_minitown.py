@@ -1,0 +1,23 @@
+# Adversarial adaptation as long as CAG's three stages on minitown.
+stage_iters = 450
+stages = 1
+optim_wrapper = dict(
+    constructor='JointOptimWrapperConstructor',
+    type='OptimWrapper',
+    members=dict(
+        student=dict(optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01)),
+        discriminators=dict(
+            optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.99))
+        ),
+    ),
+)
+param_scheduler = [
+    dict(type='StagewisePolyLR', stage_iters=stage_iters, power=0.9)
+]
+train_cfg = dict(
+    type='IterBasedTrainLoop',
+    max_iters=stages * stage_iters,
+    val_interval=stage_iters,
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

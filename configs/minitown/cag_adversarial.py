@@ -1,0 +1,3 @@
+# CAG-UDA from AdaptSegNet's network.
+_base_ = './cag.py'
+start_from = 'configs/minitown/adaptsegnet.py'

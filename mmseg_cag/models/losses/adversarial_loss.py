@@ -1,0 +1,53 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+SOURCE, TARGET = 0, 1
+
+
+@MODELS.register_module()
+class AdversarialLoss(nn.Module):
+    """Distance of a discriminator's judgement from a domain.
+
+    Domains are 0 (source) and 1 (target).
+
+    Args:
+        least_squares: Square of the difference; else the binary cross entropy
+            of judgements taken as logits.
+        pixel_weights: Weights (a, b) of a pixel when a map w is given: its
+            term counts a + b w. CLAN has 0.4 and 40 (GTA5) or 10 (SYNTHIA).
+
+    Source: AdaptSegNet, Sec. 4.1, and its option ``--gan``; CLAN, Sec. 3.3.
+    """
+
+    def __init__(
+        self,
+        least_squares: bool = False,
+        pixel_weights: tuple[float, float] = (0.4, 40.0),
+    ) -> None:
+        super().__init__()
+        self.least_squares = least_squares
+        self.pixel_weights = pixel_weights
+
+    def forward(
+        self, judged: Tensor, domain: int, weight_map: Tensor | None = None
+    ) -> Tensor:
+        """Average over the map.
+
+        Args:
+            judged: The discriminator's output (N, 1, h, w).
+            domain: What it should have said, `SOURCE` or `TARGET`.
+            weight_map: Weights w (N, 1, h, w) of the pixels.
+        """
+        if self.least_squares:
+            losses = (judged - domain).square()
+        else:
+            # Binary cross entropy against a constant.
+            losses = F.softplus((1 - 2 * domain) * judged)
+        if weight_map is not None:
+            base, slope = self.pixel_weights
+            losses = losses * (base + slope * weight_map)
+        return losses.mean()

@@ -1,0 +1,204 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.logging import MessageHub
+from mmengine.model import normal_init
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
+from torch import Tensor, nn
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.heads import CoTrainingHead
+from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
+
+from .adversarial import AdversarialSegmentor, judge_fixed
+from .uda import UDASegmentor
+
+# legend: N images, K classes, H W image, h w feature map
+
+
+@MODELS.register_module()
+class CLANSegmentor(AdversarialSegmentor):
+    """Category-level adversarial network (CLAN, CVPR 2019).
+
+    Two classifiers on the same features agree where the domains are already
+    aligned. A target pixel counts in the adversarial loss by how much they
+    disagree; the weights of the two are pushed apart so that they can.
+
+    .. code:: text
+
+       source_loss()             focal loss of each classifier
+       adapt_loss()              after the preheat with, before it without
+         disagreement()          a weight of each target pixel
+         student_loss()          judge of fixed weights: "source"
+         weight_loss             the classifiers' weights pushed apart
+         discriminator_loss()    the judge on detached inputs: the truth
+
+    The classifiers are those of a `CoTrainingHead`, or ``conv_seg`` of any
+    other head of mmseg and a second one like it: a checkpoint of one
+    classifier can be started from. Prediction sums their scores.
+
+    Args:
+        weight_loss: Config of the weights' loss.
+        preheat: Share of the T iterations in which pixels have no weights.
+        total_iters: Iterations T, by default the run's; at iteration i the
+            student's adversarial loss and that of the weights count 1 - i/T.
+        discriminator_weight: The discriminator's weight, per domain.
+        **kwargs: Those of `AdversarialSegmentor`, of one level.
+
+    Raises:
+        UserError: There are auxiliary heads, or not two classifiers.
+    """
+
+    def __init__(
+        self,
+        weight_loss: dict,
+        preheat: float = 0.05,
+        total_iters: int | None = None,
+        discriminator_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(discriminator_weight=discriminator_weight, **kwargs)
+        if self.with_auxiliary_head:
+            raise UserError(
+                'CLANSegmentor: model.auxiliary_head is set, expected none: '
+                'both classifiers are of the decode head'
+            )
+        self.co_classifier = make_co_classifier(self.decode_head)
+        self.weight_loss = MODELS.build(weight_loss)
+        self.preheat = preheat
+        self.total_iters = total_iters
+
+    def forward_view(self, images: Tensor) -> list[Tensor]:
+        """Compute the scores (N, K, h, w) of both classifiers."""
+        if self.co_classifier is None:
+            return self.decode_head.forward_each(self.extract_feat(images))
+        view = UDASegmentor.forward_view(self, images)
+        return [view.logits, self.co_classifier(view.feat)]
+
+    def source_loss(
+        self, source: list[Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute the decode head's loss of each classifier."""
+        losses = {}
+        for number, scores in enumerate(source, start=1):
+            own = self.decode_head.loss_by_feat(scores, data_samples)
+            losses.update(add_prefix(own, f'source.{number}'))
+        return losses
+
+    def adapt_loss(
+        self,
+        source: list[Tensor],
+        labels: Tensor,
+        target: list[Tensor],
+        images: Tensor,
+    ) -> dict[str, Tensor]:
+        """Compute both players' losses at this iteration."""
+        progress = self.progress()
+        damping = 1 - progress
+        [judge], [weight] = self.discriminators, self.adversarial_weights
+        source = self.resize(sum(source).detach(), labels.shape[-2:])
+        size = self.target_size or images.shape[-2:]
+        target = [self.resize(scores, size) for scores in target]
+        weights = None
+        if progress > self.preheat:
+            weights = disagreement(*target)
+        probabilities = sum(target).softmax(1)
+        fooled = self.student_loss(judge, probabilities, weights)
+        apart = self.weight_loss(*self.classifiers())
+        own = self.discriminator_loss(
+            judge, source.softmax(1), probabilities, weights
+        )
+        return {
+            'target.loss_adv': weight * damping * fooled,
+            f'target.{self.weight_loss.loss_name}': damping * apart,
+            **{f'{key}.loss_dis': loss for key, loss in own.items()},
+        }
+
+    def student_loss(
+        self, judge: nn.Module, target: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        """Compute how far the judge is from taking the target for source.
+
+        As released, there is a gradient through the pixels' weights, too.
+        """
+        judged = self.resize(judge_fixed(judge, target), target.shape[-2:])
+        return self.adversarial_loss(judged, SOURCE, weights)
+
+    def discriminator_loss(
+        self,
+        judge: nn.Module,
+        source: Tensor,
+        target: Tensor,
+        weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Compute how far the judge is from the truth, by domain."""
+        if weights is not None:
+            weights = weights.detach()
+        losses = {}
+        for name, domain, maps, counts in (
+            ('source', SOURCE, source, None),
+            ('target', TARGET, target, weights),
+        ):
+            judged = self.resize(judge(maps.detach()), maps.shape[-2:])
+            loss = self.adversarial_loss(judged, domain, counts)
+            losses[name] = self.discriminator_weight * loss
+        return losses
+
+    def progress(self) -> float:
+        """Share of the iterations that are done, as the runner tells it."""
+        hub = MessageHub.get_current_instance()
+        total = self.total_iters or hub.get_info('max_iters', 1)
+        return hub.get_info('iter', 0) / total
+
+    def classifiers(self) -> list[nn.Module]:
+        """The two classifiers, for their weights."""
+        if self.co_classifier is None:
+            return list(self.decode_head.heads)
+        return [self.decode_head.conv_seg, self.co_classifier]
+
+    def _forward(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> Tensor:
+        """Sum the scores (N, K, h, w) of both classifiers."""
+        return sum(self.forward_view(inputs))
+
+
+def make_co_classifier(head: nn.Module) -> nn.Module | None:
+    """Make a second classifier like a head's own, drawn anew.
+
+    Returns:
+        The classifier, or None for a head that has two.
+
+    Raises:
+        UserError: The head has neither two classifiers nor ``conv_seg``.
+    """
+    if isinstance(head, CoTrainingHead) and len(head.heads) == 2:
+        return None
+    if not hasattr(head, 'conv_seg'):
+        raise UserError(
+            f'CLANSegmentor: decode_head {type(head).__name__} has neither '
+            'two heads (CoTrainingHead) nor a classifier conv_seg'
+        )
+    twin = copy.deepcopy(head.conv_seg)
+    normal_init(twin, std=0.01)  # as mmseg draws a classifier
+    return twin
+
+
+def disagreement(first: Tensor, second: Tensor) -> Tensor:
+    """Compute 1 - cosine of two classifiers' probabilities.
+
+    Args:
+        first: Scores (N, K, H, W) of one.
+        second: Scores (N, K, H, W) of the other.
+
+    Returns:
+        (N, 1, H, W), 0 where they agree.
+    """
+    cosine = F.cosine_similarity(first.softmax(1), second.softmax(1), dim=1)
+    return 1 - cosine.unsqueeze(1)

@@ -1,0 +1,73 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_cag.errors import UserError
+
+# legend: N images, K classes, H W image, h w feature map
+
+
+@MODELS.register_module()
+class DirectEncoderDecoder(EncoderDecoder):
+    """A stock segmentor that can predict as the DeepLab-V2 family does.
+
+    Two switches of ``test_cfg``, both off by default:
+
+    - ``single_resize``: the scores go straight from the size of the feature
+      map to that of the original image. mmseg resizes twice, by way of the
+      network's input. Needs ``mode='whole'`` and images without padding.
+    - ``softmax_first``: probabilities are resized, not logits (BDL).
+
+    Args:
+        **kwargs: Those of mmseg's `EncoderDecoder`.
+
+    Raises:
+        UserError: ``single_resize`` with another mode than ``whole``.
+
+    Source: the evaluation of AdaptSegNet, CLAN and BDL as released.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        test_cfg = self.test_cfg or {}
+        self.single_resize = test_cfg.get('single_resize', False)
+        self.softmax_first = test_cfg.get('softmax_first', False)
+        if self.single_resize and test_cfg.get('mode') != 'whole':
+            raise UserError(
+                'model.test_cfg: single_resize with '
+                f"mode={test_cfg.get('mode')!r}, expected mode='whole'"
+            )
+
+    def encode_decode(
+        self, inputs: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        """Compute the scores that mmseg resizes to the original size.
+
+        Args:
+            inputs: Images (N, 3, H, W).
+            batch_img_metas: What is known of each image.
+
+        Returns:
+            Scores (N, K, H, W), or (N, K, h, w) with ``single_resize``.
+
+        Raises:
+            UserError: ``single_resize`` and an image is padded.
+        """
+        scores = self._forward(inputs)
+        if self.softmax_first:
+            scores = scores.softmax(1)
+        if not self.single_resize:
+            return self.decode_head.predict_by_feat(scores, batch_img_metas)
+        for meta in batch_img_metas:
+            if any(meta.get('padding_size', ())):
+                raise UserError(
+                    f'{meta.get("img_path")}: padded by '
+                    f'{meta["padding_size"]}, but model.test_cfg.'
+                    'single_resize needs images without padding'
+                )
+        return scores
