@@ -5,6 +5,11 @@ source = dict(
     data_root='{{$GTA_ROOT:data/gta}}',
     data_prefix=dict(img_path='images', seg_map_path='labels'),
 )
+# Whole frames, for steps other than RandomResizeCrop.
+source_labels = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadLabelIds', ids='gta'),
+]
 # Some frames of GTA5 differ in size.
 frame_size = (1914, 1052)
 source_train = dict(
@@ -21,8 +26,7 @@ source_train = dict(
 source_plain = dict(
     **source,
     pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadLabelIds', ids='gta'),
+        *source_labels,
         dict(
             type='Resize',
             scale=frame_size,

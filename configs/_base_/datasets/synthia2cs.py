@@ -5,6 +5,11 @@ source = dict(
     data_root='{{$SYNTHIA_ROOT:data/synthia}}',
     data_prefix=dict(img_path='RGB', seg_map_path='GT/LABELS'),
 )
+# Whole frames, for steps other than RandomResizeCrop.
+source_labels = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadLabelIds', ids='synthia'),
+]
 source_train = dict(
     **source,
     pipeline=[
@@ -19,8 +24,7 @@ source_train = dict(
 source_plain = dict(
     **source,
     pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadLabelIds', ids='synthia'),
+        *source_labels,
         dict(type='PackSegInputs'),
     ],
 )
