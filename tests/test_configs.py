@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.experiments.minitown import set_stages, walk
+from mmseg_cag.experiments.stages import set_stages, walk
 from tests.own_data import write_own
 
 ROOT = Path(__file__).parents[1]

@@ -31,6 +31,12 @@ def parse_args() -> argparse.Namespace:
         help='train this stage alone, from the end of the one before',
     )
     parser.add_argument(
+        '--stage-iters',
+        type=int,
+        metavar='N',
+        help='give each stage N iterations; it is evaluated at its end',
+    )
+    parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision'
     )
     parser.add_argument(
@@ -73,10 +79,12 @@ def main() -> None:
     # After the config, which may choose what is imported.
     from mmseg_cag.errors import UserError
     from mmseg_cag.experiments.chain import default_work_dir, train_chain
-    from mmseg_cag.experiments.single_stage import select_stage
+    from mmseg_cag.experiments.stages import select_stage, shorten_stages
 
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     try:
+        if args.stage_iters is not None:
+            shorten_stages(cfg, args.stage_iters)
         if args.stage is not None:
             select_stage(cfg, args.stage)
         train_chain(cfg, args.resume)

@@ -46,5 +46,7 @@ custom_hooks = [
     ),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 5, max_keep_ckpts=-1)
+    checkpoint=dict(
+        interval=max(1, _base_.stage_iters // 5), max_keep_ckpts=-1
+    )
 )

@@ -14,5 +14,5 @@ train_dataloader = dict(
     dataset=_base_.source_train,
 )
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.max_iters // 10, max_keep_ckpts=-1)
+    checkpoint=dict(interval=max(1, _base_.max_iters // 10), max_keep_ckpts=-1)
 )

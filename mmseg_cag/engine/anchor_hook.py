@@ -150,16 +150,17 @@ class AnchorHook(StageHook):
         self, runner: Runner, model: CAGSegmentor, origin: str
     ) -> None:
         counts = model.anchor_bank.counts
-        margins = model.pseudo_label_head.margin.tolist()
+        margins = sorted({*model.pseudo_label_head.margin.tolist()})
         classes = runner.train_dataloader.dataset.metainfo['classes']
         absent = [
             name
             for name, n in zip(classes, counts.tolist(), strict=True)
             if not n
         ]
+        ends = margins if len(margins) == 1 else (margins[0], margins[-1])
         runner.logger.info(
             f'Anchors of {len(classes) - len(absent)} classes {origin}, '
-            f'margin {min(margins):.3g} to {max(margins):.3g}'
+            f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
         )
         if absent:
             runner.logger.warning(

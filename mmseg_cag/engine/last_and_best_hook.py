@@ -74,9 +74,10 @@ class LastAndBestHook(Hook):
             "target's, that is no unsupervised choice, so report the last"
         )
 
-    def _rank(self, iteration: int) -> float:
+    def _rank(self, iteration: int) -> tuple[float, int]:
         value = self._results[iteration][self.metric]
-        return -math.inf if math.isnan(value) else value
+        # Of equal ones the later, so that the last is not called second.
+        return -math.inf if math.isnan(value) else value, iteration
 
     def _describe(self, runner: Runner, iteration: int) -> str:
         means = [

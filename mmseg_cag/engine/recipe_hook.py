@@ -32,6 +32,12 @@ class RecipeHook(Hook):
                 'expected load_from, the checkpoint of that run'
             )
 
+    def before_train(self, runner: Runner) -> None:
+        """Tell which run of a chain this is, and where it begins."""
+        chain = runner.cfg.get('chain', 'run 1 of 1')
+        start = runner.cfg.get('load_from') or 'no checkpoint'
+        runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the recipe to a checkpoint."""
         checkpoint['meta']['recipe'] = recipe_of(runner.cfg)

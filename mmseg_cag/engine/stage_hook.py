@@ -34,21 +34,13 @@ class StageHook(Hook):
             UserError: The iterations are no multiple of a stage, or another
                 hook or the schedule has stages of another length.
         """
-        max_iters = runner.train_loop.max_iters
-        if max_iters % self.stage_iters:
-            raise UserError(
-                f'{type(self).__name__}: train_cfg.max_iters={max_iters} is '
-                f'no multiple of stage_iters={self.stage_iters}'
-            )
-        schedulers = runner.param_schedulers
-        for part in [*runner.hooks, *(schedulers or [])]:
-            if not isinstance(part, StageHook | StagewisePolyLR):
-                continue
-            if part.stage_iters != self.stage_iters:
-                raise UserError(
-                    f'{type(self).__name__}: stage_iters={self.stage_iters}, '
-                    f'but {type(part).__name__} has {part.stage_iters}'
-                )
+        parts = [*runner.hooks, *(runner.param_schedulers or [])]
+        lengths = {
+            type(part).__name__: part.stage_iters
+            for part in parts
+            if isinstance(part, StageHook | StagewisePolyLR)
+        }
+        check_stage_lengths(lengths, runner.train_loop.max_iters)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -60,6 +52,27 @@ class StageHook(Hook):
     @abstractmethod
     def begin_stage(self, runner: Runner) -> None:
         """Do what this hook is for as a stage begins."""
+
+
+def check_stage_lengths(lengths: dict[str, int], max_iters: int) -> None:
+    """Check that all parts of a run agree on the stages' length.
+
+    Args:
+        lengths: Iterations of a stage, by the part that knows them.
+        max_iters: Iterations of the run.
+
+    Raises:
+        UserError: They differ, or the run is no multiple of a stage.
+    """
+    found = ', '.join(f'{name} {value}' for name, value in lengths.items())
+    if len({*lengths.values()}) > 1:
+        raise UserError(f'stage_iters differ: {found}; expected one length')
+    length = next(iter(lengths.values()))
+    if max_iters % length:
+        raise UserError(
+            f'train_cfg.max_iters={max_iters} is no multiple of '
+            f'stage_iters={length} ({found})'
+        )
 
 
 def bare_model(runner: Runner) -> nn.Module:

@@ -21,6 +21,8 @@ from mmseg_cag.engine.require_weights import (
 )
 from mmseg_cag.errors import MissingFileError, UserError
 
+from .stages import require_equal_stages
+
 
 def train_chain(cfg: Config, resume: bool = False) -> None:
     """Train by a config; first by that of its ``start_from``, if need be.
@@ -37,7 +39,9 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
             folder of an earlier run holds the result of other settings.
     """
     runs = pending_runs(load_chain(cfg), resume)
-    for run in runs:
+    for position, run in enumerate(runs, start=1):
+        run.chain = f'run {position} of {len(runs)}'
+        require_equal_stages(run)
         require_weights(run)
         require_images_of(run, 'train_dataloader', 'val_dataloader')
     for run in runs:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from rich.progress import Progress
 
 import mmseg_cag
@@ -18,6 +18,7 @@ from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.datasets.minitown.manifest import MANIFEST, VERSION
 
 from .evaluation import evaluate
+from .stages import set_stages, walk
 from .step import Step
 
 ROOT = Path(__file__).parents[2]
@@ -170,23 +171,3 @@ class MinitownRuns:
             recipe['after'] = self._training(start).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)
-
-
-def walk(node: object) -> Iterator[ConfigDict]:
-    """Visit all dicts of a nested config."""
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from walk(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from walk(value)
-
-
-def set_stages(cfg: Config, iters: int, stages: int) -> None:
-    """Give a config stages of another length."""
-    cfg.train_cfg.update(max_iters=iters * stages, val_interval=iters)
-    cfg.default_hooks.checkpoint.interval = iters
-    for part in walk(cfg._cfg_dict):
-        if 'stage_iters' in part and 'type' in part:
-            part['stage_iters'] = iters

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.experiments import chain
-from mmseg_cag.experiments.single_stage import select_stage
+from mmseg_cag.experiments.stages import select_stage, shorten_stages
 from tests import tiny
 
 WARM_UP, STAGE = 4, 2
@@ -194,6 +194,29 @@ def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
     assert not folders
 
 
+def test_stages_that_differ_are_found_before_the_warm_up(monkeypatch):
+    folders = trained(monkeypatch)
+    cfg = write_configs()
+    cfg.train_cfg.max_iters = STAGE + 1
+    with pytest.raises(UserError, match='max_iters=3 is no multiple of'):
+        chain.train_chain(cfg)
+    assert not folders
+
+
+def test_stages_of_another_length():
+    cfg = write_configs()
+    shorten_stages(cfg, 1)
+    assert cfg.train_cfg.max_iters == 2
+    assert cfg.param_scheduler[0]['stage_iters'] == 1
+    shorten_stages(cfg, 7)
+    assert cfg.train_cfg.max_iters == 14
+    with pytest.raises(UserError, match='--stage-iters 0'):
+        shorten_stages(cfg, 0)
+    first = Config.fromfile('configs/first/net.py')
+    with pytest.raises(UserError, match='net.py'):
+        shorten_stages(first, 1)
+
+
 def test_another_launcher_is_told_to_set_the_checkpoint():
     from mmengine.runner import Runner
 
@@ -208,6 +231,12 @@ def test_a_single_stage():
     assert cfg.work_dir == 'work_dirs/second/net/stage_2'
     assert cfg.train_cfg.max_iters == STAGE
     assert cfg.randomness.seed != write_configs().randomness.seed
+    alone = Path('work_dirs/second/net/stage_1/iter_2.pth')
+    alone.parent.mkdir(parents=True)
+    alone.touch()
+    cfg = write_configs()
+    select_stage(cfg, 2)
+    assert cfg.load_from == str(alone)
     cfg = write_configs()
     select_stage(cfg, 1)
     assert len(chain.load_chain(cfg)) == 2

@@ -1,5 +1,5 @@
 # The embedded pair of towns: source in GTA5's form, target in Cityscapes'.
-data_root = 'data/minitown/'
+data_root = '{{$MINITOWN_ROOT:data/minitown}}/'
 crop_size = (128, 256)
 
 augmentation = [

@@ -11,7 +11,7 @@ param_scheduler = [
 train_cfg = dict(
     type='IterBasedTrainLoop',
     max_iters=stages * stage_iters,
-    val_interval=stage_iters // 5,
+    val_interval=max(1, stage_iters // 5),
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

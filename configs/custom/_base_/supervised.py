@@ -10,7 +10,7 @@ param_scheduler = [
 train_cfg = dict(
     type='IterBasedTrainLoop',
     max_iters=max_iters,
-    val_interval=max_iters // 10,
+    val_interval=max(1, max_iters // 10),
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
