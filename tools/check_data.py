@@ -83,9 +83,14 @@ def main() -> int:
         return ERROR
     # After the config, which may choose what is imported.
     from mmseg_cag.datasets.doctor import examine, show
+    from mmseg_cag.errors import UserError
 
     sample = None if args.full else args.sample
-    report = examine(cfg, sample, args.workers, partial(progress, notes))
+    try:
+        report = examine(cfg, sample, args.workers, partial(progress, notes))
+    except UserError as error:
+        notes.print(f'error: {error}', markup=False, soft_wrap=True)
+        return ERROR
     show(report, Console())
     if args.json:
         args.json.write_text(json.dumps(report.as_dict(), indent=2) + '\n')

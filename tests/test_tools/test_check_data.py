@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmseg_cag.datasets.doctor import KINDS
 from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.errors import UserError
 from tests import faults
 from tests.doctor import gta_config
 
@@ -126,6 +127,24 @@ def test_a_bad_config_is_one_line(tool, tmp_path, content, expectation):
     assert code == 2
     [line] = [x for x in text.splitlines() if x.startswith('error: ')]
     assert expectation in line
+
+
+def test_a_cut_zip_file(town, tool):
+    cfg = gta_config(town)
+    (town / 'gta/labels.zip').write_bytes(b'PK')
+    root = f'zip://{town}/gta'
+    cfg.train_dataloader.dataset.source.data_root = root
+    code, text = tool(cfg)
+    assert code == 2 and 'cannot be read as a zip file' in text
+
+
+def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
+    def examine(*_: object) -> None:
+        raise UserError('a.zip: is no zip file')
+
+    monkeypatch.setattr('mmseg_cag.datasets.doctor.examine', examine)
+    code, text = tool(gta_config(town))
+    assert code == 2 and 'error: a.zip: is no zip file' in text
 
 
 def test_a_config_that_reads_nothing(tool, tmp_path):

@@ -102,8 +102,9 @@ def decode(
     """
     path = sample['img_path']
     findings = []
-    if not _decodes(path, backend_args):
-        findings.append(Finding('unreadable file', path, 'cannot be decoded'))
+    fault = _image_fault(path, backend_args)
+    if fault:
+        findings.append(Finding('unreadable file', path, fault))
     if labels is None:
         return Content(path, tuple(findings))
     path = sample['seg_map_path']
@@ -121,12 +122,17 @@ def decode(
     return Content(path, tuple(findings), ids)
 
 
-def _decodes(path: str, backend_args: dict | None) -> bool:
+def _image_fault(path: str, backend_args: dict | None) -> str | None:
+    """Why an image cannot be decoded; None if it can."""
     try:
         raw = fileio.get(path, backend_args=backend_args)
-        return mmcv.imfrombytes(raw) is not None
+        if mmcv.imfrombytes(raw) is not None:
+            return None
+    except UserError as error:
+        return str(error).removeprefix(f'{path}: ')
     except (OSError, SyntaxError, cv2.error):
-        return False
+        pass
+    return 'cannot be decoded'
 
 
 def _count(ids: np.ndarray) -> dict[int, int]:

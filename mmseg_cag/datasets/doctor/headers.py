@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmengine import fileio
 
+from mmseg_cag.errors import UserError
+
 from .finding import Finding
 from .image_header import Header, read_header
 from .label_reader import LabelReader
@@ -69,6 +71,10 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
         return None
     try:
         header = read_header(path, backend_args)
+    except UserError as error:
+        reason = str(error).removeprefix(f'{path}: ')
+        yield Finding('unreadable file', path, reason)
+        return None
     except (OSError, SyntaxError) as error:
         # Pillow's message repeats the path.
         reason = str(error).split(path)[0].strip(" '")
