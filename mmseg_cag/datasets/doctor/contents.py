@@ -17,7 +17,7 @@ from mmengine import fileio
 from mmseg_cag.errors import UserError
 
 from .finding import Finding
-from .label_reader import LabelReader, show_ids
+from .label_reader import LabelReader, advise_on_unknown_ids, show_ids
 
 CHUNK = 4  # samples that a process takes at a time
 
@@ -118,7 +118,8 @@ def decode(
     if unknown:
         names = show_ids(labels, unknown)
         problem = f'neither a class nor a known void: {names}'
-        findings.append(Finding('unknown ids', path, problem))
+        advice = advise_on_unknown_ids(labels)
+        findings.append(Finding('unknown ids', path, problem, advice))
     return Content(path, tuple(findings), ids)
 
 
