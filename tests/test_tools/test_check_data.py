@@ -129,6 +129,14 @@ def test_a_bad_config_is_one_line(tool, tmp_path, content, expectation):
     assert expectation in line
 
 
+def test_advice_on_unknown_ids_is_that_of_the_step(town, tool):
+    cfg = gta_config(town)
+    faults.unknown_ids(town, cfg)
+    code, text = tool(cfg)
+    assert code == 2 and "not of the format ids='gta'" in text
+    assert KINDS['unknown ids'].remedy not in text
+
+
 def test_a_cut_zip_file(town, tool):
     cfg = gta_config(town)
     (town / 'gta/labels.zip').write_bytes(b'PK')
@@ -145,6 +153,22 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
     monkeypatch.setattr('mmseg_cag.datasets.doctor.examine', examine)
     code, text = tool(gta_config(town))
     assert code == 2 and 'error: a.zip: is no zip file' in text
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expectation'),
+    [
+        (('--sample', '0'), '--sample: expected a whole number from 1'),
+        (('--sample', '-3'), '--sample: expected a whole number from 1'),
+        (('--workers', '0'), '--workers: expected a whole number from 1'),
+        (('--cfg-options', 'foo'), '--cfg-options: expected key=value'),
+    ],
+)
+def test_a_bad_option_is_one_line(tool, tmp_path, arguments, expectation):
+    code, text = tool(tmp_path / 'config.py', *arguments)
+    assert code == 2 and 'Traceback' not in text
+    [line] = [x for x in text.splitlines() if 'error: ' in x]
+    assert expectation in line
 
 
 def test_a_config_that_reads_nothing(tool, tmp_path):
