@@ -71,6 +71,7 @@ def test_warnings(town, tool):
     faults.extra_label(town, cfg)
     code, text = tool(cfg)
     assert code == 1
+    assert '\n0 errors, 1 warning, 1 note\n' in text
     assert 'label without image' in text
     assert KINDS['label without image'].remedy in text
 
@@ -80,6 +81,7 @@ def test_errors_say_where_and_what_to_do(town, tool):
     _, where = faults.truncated_image(town, cfg)
     code, text = tool(cfg)
     assert code == 2
+    assert '\n1 error, 1 warning, 1 note\n' in text
     assert where in text and KINDS['truncated file'].remedy in text
 
 

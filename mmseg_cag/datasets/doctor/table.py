@@ -16,7 +16,6 @@ from .report import Part, Report, class_rows
 
 COLOURS = {Level.NOTE: 'cyan', Level.WARNING: 'yellow', Level.ERROR: 'red'}
 SHOWN = 3  # places that a fault is shown at
-VERDICTS = ('good', 'warnings', 'errors')
 
 
 def show(report: Report, console: Console) -> None:
@@ -36,10 +35,12 @@ def show(report: Report, console: Console) -> None:
     counts = {
         level: sum(f.kind.level is level for f in findings) for level in Level
     }
-    console.print(
-        f'{VERDICTS[report.exit_code]}: {counts[Level.ERROR]} errors, '
-        f'{counts[Level.WARNING]} warnings, {counts[Level.NOTE]} notes'
+    verdict = '' if report.exit_code else 'good: '
+    numbers = ', '.join(
+        f'{counts[level]} {level.name.lower()}{"s" * (counts[level] != 1)}'
+        for level in reversed(Level)
     )
+    console.print(verdict + numbers)
 
 
 def _data_table(parts: Iterable[Part]) -> Table:
