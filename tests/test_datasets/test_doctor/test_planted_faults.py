@@ -97,3 +97,14 @@ def test_one_fault_is_one_finding(town):
         'unreadable file': 1,
         'image not read': 1,
     }
+
+
+def test_swapped_domains_name_their_data_sets(town):
+    cfg = gta_config(town)
+    faults.swapped_roots(town, cfg)
+    problems = [
+        f.problem
+        for f in check(cfg).all_findings
+        if f.name == 'swapped domains'
+    ]
+    assert any('dataset.source (GTADataset)' in p for p in problems)

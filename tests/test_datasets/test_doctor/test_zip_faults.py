@@ -46,3 +46,21 @@ def test_a_damaged_member_is_a_finding(packed, part, place):
     assert report.exit_code == 2
     [path] = names_of(report)['unreadable file']
     assert path == f'zip://{packed}/{part}/00001.png'
+
+
+def test_paths_are_shown_as_given(packed):
+    cfg = config(packed)
+    cfg.val_dataloader = cfg.train_dataloader
+    found = names_of(check(cfg))
+    root = f'zip://{packed}'
+    assert found['unexpected count'] == [f'{root}/images'] * 2
+    assert found['training images evaluated'] == [f'{root}/images/00001.png']
+    cfg.val_dataloader.dataset.data_prefix.img_path = 'picture'
+    assert names_of(check(cfg))['missing folder'] == [f'{root}/picture'] * 2
+
+
+def test_swapped_domains_are_seen(packed):
+    cfg = config(packed)
+    target = {**tiny.cityscapes(packed, 'val'), 'data_root': f'zip://{packed}'}
+    cfg.val_dataloader = dict(dataset=target)
+    assert names_of(check(cfg))['swapped domains'] == [f'zip://{packed}']
