@@ -22,6 +22,15 @@ from rich.progress import track
 ERROR = 2
 
 
+def positive(text: str) -> int:
+    """Read a number of things, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'expected a whole number from 1, found {text!r}'
+        )
+    return int(text)
+
+
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -39,18 +48,21 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--sample',
-        type=int,
+        type=positive,
         default=200,
         help='samples to decode of each data set, unless --full',
     )
     parser.add_argument(
         '--workers',
-        type=int,
+        type=positive,
         default=len(os.sched_getaffinity(0)),
         help='processes that decode; one for each core',
     )
     parser.add_argument('--json', type=Path, help='write all findings here')
-    return parser.parse_args()
+    try:
+        return parser.parse_args()
+    except ValueError:  # by DictAction, in a way that names nothing
+        parser.error('--cfg-options: expected key=value ...')
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -83,9 +95,14 @@ def main() -> int:
         return ERROR
     # After the config, which may choose what is imported.
     from mmseg_cag.datasets.doctor import examine, show
+    from mmseg_cag.errors import UserError
 
     sample = None if args.full else args.sample
-    report = examine(cfg, sample, args.workers, partial(progress, notes))
+    try:
+        report = examine(cfg, sample, args.workers, partial(progress, notes))
+    except UserError as error:
+        notes.print(f'error: {error}', markup=False, soft_wrap=True)
+        return ERROR
     show(report, Console())
     if args.json:
         args.json.write_text(json.dumps(report.as_dict(), indent=2) + '\n')

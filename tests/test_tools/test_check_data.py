@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmseg_cag.datasets.doctor import KINDS
 from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.errors import UserError
 from tests import faults
 from tests.doctor import gta_config
 
@@ -70,6 +71,7 @@ def test_warnings(town, tool):
     faults.extra_label(town, cfg)
     code, text = tool(cfg)
     assert code == 1
+    assert '\n0 errors, 1 warning, 1 note\n' in text
     assert 'label without image' in text
     assert KINDS['label without image'].remedy in text
 
@@ -79,6 +81,7 @@ def test_errors_say_where_and_what_to_do(town, tool):
     _, where = faults.truncated_image(town, cfg)
     code, text = tool(cfg)
     assert code == 2
+    assert '\n1 error, 1 warning, 1 note\n' in text
     assert where in text and KINDS['truncated file'].remedy in text
 
 
@@ -125,6 +128,48 @@ def test_a_bad_config_is_one_line(tool, tmp_path, content, expectation):
     code, text = tool(path)
     assert code == 2
     [line] = [x for x in text.splitlines() if x.startswith('error: ')]
+    assert expectation in line
+
+
+def test_advice_on_unknown_ids_is_that_of_the_step(town, tool):
+    cfg = gta_config(town)
+    faults.unknown_ids(town, cfg)
+    code, text = tool(cfg)
+    assert code == 2 and "not of the format ids='gta'" in text
+    assert KINDS['unknown ids'].remedy not in text
+
+
+def test_a_cut_zip_file(town, tool):
+    cfg = gta_config(town)
+    (town / 'gta/labels.zip').write_bytes(b'PK')
+    root = f'zip://{town}/gta'
+    cfg.train_dataloader.dataset.source.data_root = root
+    code, text = tool(cfg)
+    assert code == 2 and 'cannot be read as a zip file' in text
+
+
+def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
+    def examine(*_: object) -> None:
+        raise UserError('a.zip: is no zip file')
+
+    monkeypatch.setattr('mmseg_cag.datasets.doctor.examine', examine)
+    code, text = tool(gta_config(town))
+    assert code == 2 and 'error: a.zip: is no zip file' in text
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expectation'),
+    [
+        (('--sample', '0'), '--sample: expected a whole number from 1'),
+        (('--sample', '-3'), '--sample: expected a whole number from 1'),
+        (('--workers', '0'), '--workers: expected a whole number from 1'),
+        (('--cfg-options', 'foo'), '--cfg-options: expected key=value'),
+    ],
+)
+def test_a_bad_option_is_one_line(tool, tmp_path, arguments, expectation):
+    code, text = tool(tmp_path / 'config.py', *arguments)
+    assert code == 2 and 'Traceback' not in text
+    [line] = [x for x in text.splitlines() if 'error: ' in x]
     assert expectation in line
 
 

@@ -17,7 +17,7 @@ from mmengine import fileio
 from mmseg_cag.errors import UserError
 
 from .finding import Finding
-from .label_reader import LabelReader, show_ids
+from .label_reader import LabelReader, advise_on_unknown_ids, show_ids
 
 CHUNK = 4  # samples that a process takes at a time
 
@@ -102,8 +102,9 @@ def decode(
     """
     path = sample['img_path']
     findings = []
-    if not _decodes(path, backend_args):
-        findings.append(Finding('unreadable file', path, 'cannot be decoded'))
+    fault = _image_fault(path, backend_args)
+    if fault:
+        findings.append(Finding('unreadable file', path, fault))
     if labels is None:
         return Content(path, tuple(findings))
     path = sample['seg_map_path']
@@ -117,16 +118,22 @@ def decode(
     if unknown:
         names = show_ids(labels, unknown)
         problem = f'neither a class nor a known void: {names}'
-        findings.append(Finding('unknown ids', path, problem))
+        advice = advise_on_unknown_ids(labels)
+        findings.append(Finding('unknown ids', path, problem, advice))
     return Content(path, tuple(findings), ids)
 
 
-def _decodes(path: str, backend_args: dict | None) -> bool:
+def _image_fault(path: str, backend_args: dict | None) -> str | None:
+    """Why an image cannot be decoded; None if it can."""
     try:
         raw = fileio.get(path, backend_args=backend_args)
-        return mmcv.imfrombytes(raw) is not None
+        if mmcv.imfrombytes(raw) is not None:
+            return None
+    except UserError as error:
+        return str(error).removeprefix(f'{path}: ')
     except (OSError, SyntaxError, cv2.error):
-        return False
+        pass
+    return 'cannot be decoded'
 
 
 def _count(ids: np.ndarray) -> dict[int, int]:

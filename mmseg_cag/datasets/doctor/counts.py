@@ -26,10 +26,11 @@ def check_count(reading: Reading) -> Iterator[Finding]:
     """
     if reading.is_subset:
         return
-    folder = Path(reading.folder('img_path'))
+    where = reading.folder('img_path')
+    folder = Path(where)
     if any((parent / CLAIM).is_file() for parent in folder.parents):
         yield Finding(
-            'unfinished minitown', str(folder), 'its drawing was interrupted'
+            'unfinished minitown', where, 'its drawing was interrupted'
         )
         return
     name, expected = _drawn(folder) or _published(reading, folder)
@@ -37,7 +38,7 @@ def check_count(reading: Reading) -> Iterator[Finding]:
     if expected not in (None, found):
         yield Finding(
             'unexpected count',
-            str(folder),
+            where,
             f'{name} has {expected} images, found {found}',
         )
 

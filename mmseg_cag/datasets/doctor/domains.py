@@ -24,8 +24,8 @@ def check_names(reading: Reading) -> Iterator[Finding]:
             yield Finding(
                 'swapped domains',
                 reading.folder('img_path'),
-                f'{reading.kind} reads files named as in {other.name}, such '
-                f'as {names[0]}',
+                f'{reading.key} ({reading.kind}) reads files named as in '
+                f'{other.name}, such as {names[0]}',
             )
 
 
@@ -72,6 +72,7 @@ def _images(reading: Reading) -> set[str]:
     for sample in reading.samples:
         folder, name = os.path.split(sample['img_path'])
         if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
+            local = '://' not in folder
+            folders[folder] = os.path.realpath(folder) if local else folder
         paths.add(os.path.join(folders[folder], name))
     return paths

@@ -24,15 +24,22 @@ class Finding:
         name: Which of `KINDS` it is.
         where: The file, folder or key.
         problem: What was expected and what was found, in one line.
+        advice: What the user can do, if it is not what its kind says.
     """
 
     name: str
     where: str
     problem: str
+    advice: str = ''
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do."""
+        return self.advice or self.kind.remedy
 
     @property
     def kind(self) -> Kind:
-        """How bad it is and what to do."""
+        """How bad it is and what mends most of its kind."""
         return KINDS[self.name]
 
     def as_error(self) -> UserError:

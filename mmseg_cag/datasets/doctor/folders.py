@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,23 +30,29 @@ def check_folders(reading: Reading) -> Iterator[Finding]:
         elif not fileio.isdir(
             folder, backend_args=reading.dataset.backend_args
         ):
-            yield _missing(reading, Path(folder))
+            yield _missing(reading, folder)
     yield from _check_sequence(reading)
 
 
-def _missing(reading: Reading, folder: Path) -> Finding:
+def _missing(reading: Reading, folder: str) -> Finding:
     own = publisher_of(reading.dataset)
-    root = Path(reading.dataset.data_root or folder.parent)
+    root = reading.dataset.data_root or os.path.dirname(folder)
     for other in PUBLISHERS:
-        held = all((root / name).is_dir() for name in other.folders)
+        held = all(
+            fileio.isdir(
+                os.path.join(root, name),
+                backend_args=reading.dataset.backend_args,
+            )
+            for name in other.folders
+        )
         if own not in (None, other) and held:
             return Finding(
                 'swapped domains',
-                str(root),
-                f'{reading.kind} expects {own.name}, found the folders of '
-                f'{other.name}: {" and ".join(other.folders)}',
+                root,
+                f'{reading.key} ({reading.kind}) expects {own.name}, found '
+                f'the folders of {other.name}: {" and ".join(other.folders)}',
             )
-    return Finding('missing folder', str(folder), _nearest(folder))
+    return Finding('missing folder', folder, _nearest(Path(folder)))
 
 
 def _nearest(folder: Path) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmengine import fileio
 
+from mmseg_cag.errors import UserError
+
 from .finding import Finding
 from .image_header import Header, read_header
 from .label_reader import LabelReader
@@ -57,8 +59,8 @@ def check_headers(
 
 def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
     """Yield what is wrong with a file; returns its header if readable."""
+    what = role.split()[0]
     if not fileio.isfile(path, backend_args=backend_args):
-        what = role.split()[0]
         if Path(path).is_symlink():
             target = os.readlink(path)
             yield Finding(
@@ -69,16 +71,25 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
         return None
     try:
         header = read_header(path, backend_args)
+    except UserError as error:
+        reason = str(error).removeprefix(f'{path}: ')
+        yield Finding('unreadable file', path, reason)
+        return None
     except (OSError, SyntaxError) as error:
-        # Pillow's message repeats the path.
-        reason = str(error).split(path)[0].strip(" '")
+        # Pillow's message repeats the path, or shows the open file.
+        reason = str(error).split(path)[0].split(' <')[0].rstrip(" ':")
         yield Finding(
-            'unreadable file', path, f'{role} is no readable image ({reason})'
+            'unreadable file',
+            path,
+            f'the {what} file itself is truncated or damaged: it is no '
+            f'readable image ({reason})',
         )
         return None
     if not header.whole:
         yield Finding(
-            'truncated file', path, f'{role} has no end: it is truncated'
+            'truncated file',
+            path,
+            f'the {what} file itself is truncated: its end is missing',
         )
         return None
     return header

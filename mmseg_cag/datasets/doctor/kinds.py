@@ -44,6 +44,11 @@ _ERRORS = (
         'Correct data_root or data_prefix, or put the data there.',
     ),
     Kind(
+        'unreadable folder',
+        Level.ERROR,
+        'Download or unpack it again, or make it readable.',
+    ),
+    Kind(
         'swapped domains',
         Level.ERROR,
         'Give each data set class the folder of its own data.',

@@ -21,6 +21,8 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.errors import UserError
 
+from ..load_label_ids import LoadLabelIds
+
 # What mmseg's label files have where nothing is labelled.
 MMSEG_IGNORED = 255
 
@@ -93,3 +95,18 @@ def show_ids(labels: LabelReader, ids: Sequence[int]) -> str:
     if hasattr(labels, 'show_ids'):
         return labels.show_ids(ids)
     return ' '.join(map(str, ids))
+
+
+def advise_on_unknown_ids(labels: LabelReader) -> str:
+    """What to do about ids unknown to a step; empty if nothing special."""
+    name = type(labels).__name__
+    if isinstance(labels, LoadLabelIds):
+        return (
+            f'The file is not of the format ids={labels.ids!r} of {name}: set '
+            'ids to its format, or replace it if it is damaged or foreign.'
+        )
+    if hasattr(labels, 'classes'):
+        return (
+            f'Add each id to ids of {name} if it is a class, else to void_ids.'
+        )
+    return ''

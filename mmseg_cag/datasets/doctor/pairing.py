@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine import fileio
 
+from ..conversion.label_set import WRITTEN_SUFFIX
 from .finding import Finding
 from .reading import Reading
 
@@ -74,8 +75,15 @@ def check_labels(reading: Reading) -> Iterator[Finding]:
     if reading.is_subset or folder == reading.folder('img_path'):
         return
     for path in sorted(listed - wanted):
-        if path.endswith(suffix):
+        if path.endswith(suffix) and not _is_converted(path, suffix):
             yield Finding('label without image', path, 'has no image')
+
+
+def _is_converted(path: str, suffix: str) -> bool:
+    """Whether the converters wrote a label beside those that are read."""
+    return path.endswith(WRITTEN_SUFFIX) and not suffix.endswith(
+        WRITTEN_SUFFIX
+    )
 
 
 def _another_suffix(reading: Reading, listed: list[str]) -> Iterator[Finding]:

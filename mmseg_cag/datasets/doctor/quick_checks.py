@@ -9,6 +9,8 @@ from functools import partial
 
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.errors import UserError
+
 from .domains import check_names
 from .finding import Finding
 from .folders import check_folders
@@ -46,6 +48,13 @@ def quick_checks(
 def _check_listing(reading: Reading) -> Iterator[Finding]:
     if not isinstance(reading.dataset, BaseSegDataset):
         return
+    try:
+        yield from _check_folders(reading)
+    except (UserError, OSError) as error:  # such as a damaged zip file
+        yield Finding('unreadable folder', reading.key, str(error))
+
+
+def _check_folders(reading: Reading) -> Iterator[Finding]:
     for finding in check_folders(reading):
         yield finding
         if finding.kind.level is Level.ERROR:

@@ -94,7 +94,7 @@ def finding_as_dict(finding: Finding) -> dict[str, str]:
         'name': finding.name,
         'where': finding.where,
         'problem': finding.problem,
-        'remedy': finding.kind.remedy,
+        'remedy': finding.remedy,
     }
 
 

@@ -16,7 +16,6 @@ from .report import Part, Report, class_rows
 
 COLOURS = {Level.NOTE: 'cyan', Level.WARNING: 'yellow', Level.ERROR: 'red'}
 SHOWN = 3  # places that a fault is shown at
-VERDICTS = ('good', 'warnings', 'errors')
 
 
 def show(report: Report, console: Console) -> None:
@@ -36,10 +35,12 @@ def show(report: Report, console: Console) -> None:
     counts = {
         level: sum(f.kind.level is level for f in findings) for level in Level
     }
-    console.print(
-        f'{VERDICTS[report.exit_code]}: {counts[Level.ERROR]} errors, '
-        f'{counts[Level.WARNING]} warnings, {counts[Level.NOTE]} notes'
+    verdict = '' if report.exit_code else 'good: '
+    numbers = ', '.join(
+        f'{counts[level]} {level.name.lower()}{"s" * (counts[level] != 1)}'
+        for level in reversed(Level)
     )
+    console.print(verdict + numbers)
 
 
 def _data_table(parts: Iterable[Part]) -> Table:
@@ -83,13 +84,14 @@ def _class_table(parts: list[Part]) -> Table:
 
 def _finding_table(findings: list[Finding]) -> Table:
     """One row for each kind of fault: its first places and how many more."""
-    groups: dict[str, list[Finding]] = {}
+    groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault(finding.name, []).append(finding)
+        alike = (finding.name, finding.remedy)
+        groups.setdefault(alike, []).append(finding)
     table = Table(title='Findings', title_justify='left', show_lines=True)
     table.add_column('finding')
     table.add_column('where, what, and what to do', overflow='fold')
-    for name, group in groups.items():
+    for (name, _), group in groups.items():
         kind = group[0].kind
         level = kind.level.name.lower()
         head = Text(f'{level}\n{name}', style=COLOURS[kind.level])
@@ -102,5 +104,5 @@ def _explain(group: list[Finding]) -> Group:
     more = len(group) - SHOWN
     if more > 0:
         lines.append(Text(f'and {more} more, listed by --json'))
-    lines.append(Text(group[0].kind.remedy, style='bold'))
+    lines.append(Text(group[0].remedy, style='bold'))
     return Group(*lines)

@@ -115,8 +115,9 @@ def test_colours_that_stand_for_classes(tmp_path):
     assert finding.name == 'class never seen' and 'sky' in finding.problem
     colours[:2] = 7
     tiny.save_image(tmp_path / 'labels/1.png', colours)
-    found = {f.name: f.problem for f in check(cfg).all_findings}
-    assert '(7, 7, 7)' in found['unknown ids']
+    found = {f.name: f for f in check(cfg).all_findings}
+    assert '(7, 7, 7)' in found['unknown ids'].problem
+    assert 'void_ids' in found['unknown ids'].remedy
     cfg.train_dataloader.dataset.metainfo = dict(classes=['sky', 'road'])
     found = {f.name for f in check(cfg).all_findings}
     assert 'class names differ' in found

@@ -97,3 +97,26 @@ def test_one_fault_is_one_finding(town):
         'unreadable file': 1,
         'image not read': 1,
     }
+
+
+def test_swapped_domains_name_their_data_sets(town):
+    cfg = gta_config(town)
+    faults.swapped_roots(town, cfg)
+    problems = [
+        f.problem
+        for f in check(cfg).all_findings
+        if f.name == 'swapped domains'
+    ]
+    assert any('dataset.source (GTADataset)' in p for p in problems)
+
+
+@pytest.mark.parametrize('share', [0.2, 0.99])  # in the header, beyond it
+def test_a_cut_label_is_named_itself(town, share):
+    path = town / 'gta/labels/00002.png'
+    faults.cut(path, share)
+    [finding] = [
+        f for f in check(gta_config(town)).all_findings if f.kind.level == 2
+    ]
+    assert finding.where == str(path)
+    assert 'the label file itself is truncated' in finding.problem
+    assert 'images/' not in finding.problem
