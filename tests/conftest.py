@@ -1,6 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,7 +20,9 @@ def registered() -> None:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Give every test the same random numbers."""
+    """Let every test draw the same random numbers, whichever ran before."""
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 
