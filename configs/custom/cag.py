@@ -38,7 +38,7 @@ custom_hooks = [
         type='AnchorHook',
         stage_iters=_base_.stage_iters,
         dataloader=dict(
-            batch_size=4,
+            batch_size=1,  # images may differ in their proportions
             num_workers=4,
             sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
             dataset=_base_.source_plain,

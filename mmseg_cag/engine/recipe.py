@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 # What a runner trains by. Other keys of a config only name or describe.
@@ -23,6 +25,7 @@ PARTS = (
 # How the same data is fetched, and when it is validated.
 MEANS = (
     'cache_dir',
+    'workers',
     'num_workers',
     'persistent_workers',
     'prefetch_factor',
@@ -47,13 +50,31 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
     """Name each key in which two recipes differ, with both values."""
     changes = []
     for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
         path = f'{key}.{name}' if key else name
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes += list_changes(before, after, path)
-        elif before != after:
-            changes.append(f'{path} was {_short(before)}, is {_short(after)}')
+        changes += _compare(old.get(name), new.get(name), path)
     return changes
+
+
+def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
+    """Read what the weights of a checkpoint depend on, if it says so."""
+    content = torch.load(checkpoint, 'cpu', mmap=True, weights_only=False)
+    return content.get('meta', {}).get('recipe')
+
+
+def _compare(before: Any, after: Any, path: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return list_changes(before, after, path)
+    both = isinstance(before, list) and isinstance(after, list)
+    if both and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [
+            change
+            for index, (one, other) in pairs
+            for change in _compare(one, other, f'{path}.{index}')
+        ]
+    if before == after:
+        return []
+    return [f'{path} was {_short(before)}, is {_short(after)}']
 
 
 def _plain(node: Any) -> Any:

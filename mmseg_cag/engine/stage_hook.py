@@ -35,11 +35,11 @@ class StageHook(Hook):
                 hook or the schedule has stages of another length.
         """
         parts = [*runner.hooks, *(runner.param_schedulers or [])]
-        lengths = {
-            type(part).__name__: part.stage_iters
+        lengths = [
+            (type(part).__name__, part.stage_iters)
             for part in parts
             if isinstance(part, StageHook | StagewisePolyLR)
-        }
+        ]
         check_stage_lengths(lengths, runner.train_loop.max_iters)
 
     def before_train_iter(
@@ -54,20 +54,22 @@ class StageHook(Hook):
         """Do what this hook is for as a stage begins."""
 
 
-def check_stage_lengths(lengths: dict[str, int], max_iters: int) -> None:
+def check_stage_lengths(
+    lengths: list[tuple[str, int]], max_iters: int
+) -> None:
     """Check that all parts of a run agree on the stages' length.
 
     Args:
-        lengths: Iterations of a stage, by the part that knows them.
+        lengths: Each part that knows the iterations of a stage, with them.
         max_iters: Iterations of the run.
 
     Raises:
         UserError: They differ, or the run is no multiple of a stage.
     """
-    found = ', '.join(f'{name} {value}' for name, value in lengths.items())
-    if len({*lengths.values()}) > 1:
+    found = ', '.join(f'{name} {value}' for name, value in lengths)
+    if len({value for _, value in lengths}) > 1:
         raise UserError(f'stage_iters differ: {found}; expected one length')
-    length = next(iter(lengths.values()))
+    _, length = lengths[0]
     if max_iters % length:
         raise UserError(
             f'train_cfg.max_iters={max_iters} is no multiple of '

@@ -51,5 +51,6 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         if step < self.warmup_iters:
             factor = step / self.warmup_iters
         else:
-            factor = (1 - step / self.decay_iters) ** self.power
+            # A stage may be longer than the decay: the rate stays zero.
+            factor = max(0.0, 1 - step / self.decay_iters) ** self.power
         return [base * factor for base in self.base_values]

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mmseg_cag.datasets.require_images import require_images_of
 from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
-from mmseg_cag.engine.recipe import list_changes, recipe_of
+from mmseg_cag.engine.recipe import list_changes, read_recipe, recipe_of
 from mmseg_cag.engine.require_weights import (
     require_checkpoint,
     require_weights,
@@ -38,6 +38,10 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         UserError: A config, file or folder that is needed is wrong; the
             folder of an earlier run holds the result of other settings.
     """
+    if not cfg.get('load_from'):
+        # mmengine would resume from the start's checkpoint, of another run.
+        resume = resume or cfg.get('resume', False)
+        cfg.resume = False
     runs = pending_runs(load_chain(cfg), resume)
     for position, run in enumerate(runs, start=1):
         run.chain = f'run {position} of {len(runs)}'
@@ -81,6 +85,7 @@ def load_chain(cfg: Config) -> list[Config]:
         paths.append(path)
         options = chain[0].get('start_options') or {}
         chain.insert(0, load_start(path, options, cfg.launcher))
+        _require_own_folder(chain)
     chain[0].begun_from = chain[0].get('load_from')
     for earlier, later in pairwise(chain):
         later.begun_from = recipe_of(earlier)
@@ -104,10 +109,26 @@ def load_start(path: str, options: dict, launcher: str) -> Config:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options)
     cfg.launcher = launcher
+    cfg.resume = False
+    if 'max_iters' not in cfg.train_cfg:
+        raise UserError(
+            f'start_from={path}: has no train_cfg.max_iters, expected '
+            'IterBasedTrainLoop'
+        )
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(path)
     # mmengine tells runs of one process apart by it.
     cfg.experiment_name = '_'.join(Path(cfg.work_dir).parts[-2:])
     return cfg
+
+
+def _require_own_folder(chain: list[Config]) -> None:
+    folders = [Path(cfg.work_dir).resolve() for cfg in chain]
+    if folders[0] in folders[1:]:
+        raise UserError(
+            f'start_from={chain[1].start_from}: has the work_dir '
+            f'{chain[0].work_dir}, as the run that starts from it, expected '
+            'one of its own'
+        )
 
 
 def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
@@ -150,14 +171,14 @@ def check_recipe(cfg: Config, checkpoint: Path) -> None:
     Raises:
         UserError: It was not, or does not tell.
     """
-    meta = torch.load(checkpoint, 'cpu', mmap=True, weights_only=False)['meta']
+    recipe = read_recipe(checkpoint)
     advice = (
         f'move {cfg.work_dir} away to train it anew, or set load_from to a '
         'checkpoint in it to start from that all the same'
     )
-    if 'recipe' not in meta:
+    if recipe is None:
         raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
-    if changes := list_changes(meta['recipe'], recipe_of(cfg)):
+    if changes := list_changes(recipe, recipe_of(cfg)):
         more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
         raise UserError(
             f'{checkpoint}: is of other settings than its config now has, '

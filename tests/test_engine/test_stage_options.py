@@ -121,6 +121,13 @@ def test_what_cannot_be(root, tmp_path, changes, message):
         run(root, tmp_path, **changes)
 
 
+def test_a_stage_longer_than_its_decay_ends_at_rate_zero(root, tmp_path):
+    run(root, tmp_path, **{'param_scheduler.0.decay_iters': 1})
+    last = torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+    groups = last['param_schedulers'][0]
+    assert all(isinstance(rate, float) for rate in groups['_last_value'])
+
+
 def test_anchors_need_a_labeler(root, tmp_path):
     cfg = tiny.run_config(root, tmp_path, STAGE)
     cfg.custom_hooks = [

@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmseg_cag.engine.recipe import list_changes, recipe_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.experiments import chain
 from mmseg_cag.experiments.stages import select_stage, shorten_stages
@@ -149,6 +150,15 @@ def test_the_warm_up_can_be_given_options():
     assert last.begun_from['train_dataloader']['batch_size'] == 7
 
 
+def test_a_change_within_a_list_is_named():
+    cfg = write_configs()
+    old = recipe_of(cfg)
+    cfg.custom_hooks[-2]['dataloader']['batch_size'] = 9
+    [change] = list_changes(old, recipe_of(cfg))
+    assert change.startswith('custom_hooks.')
+    assert change.endswith('.dataloader.batch_size was 2, is 9')
+
+
 def test_a_change_of_the_first_is_seen_by_the_third():
     def third(**changes) -> Config:
         second = write_configs(**changes)
@@ -183,6 +193,31 @@ def test_what_cannot_be():
     torch.save(dict(meta={}), folder / 'iter_4.pth')
     with pytest.raises(UserError, match='does not tell its settings'):
         chain.train_chain(write_configs())
+
+
+def test_two_runs_of_a_chain_need_two_folders():
+    cfg = write_configs(work_dir='work_dirs/second/net')
+    with pytest.raises(UserError, match='has the work_dir work_dirs/second'):
+        chain.load_chain(cfg)
+
+
+def test_runs_are_counted_in_iterations():
+    cfg = write_configs(train_cfg=dict(_delete_=True, max_epochs=2))
+    with pytest.raises(UserError, match='expected IterBasedTrainLoop'):
+        chain.load_chain(cfg)
+
+
+def test_resume_in_the_config_is_not_of_the_warm_up(monkeypatch):
+    seen = []
+    monkeypatch.setattr(chain, 'train', lambda cfg: seen.append(cfg))
+    monkeypatch.setattr(chain, 'require_checkpoint', lambda cfg: None)
+    cfg = write_configs()
+    cfg.resume = True
+    chain.train_chain(cfg)
+    assert [(run.load_from, run.resume) for run in seen] == [
+        (None, False),
+        (FIRST, False),
+    ]
 
 
 def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
@@ -233,10 +268,19 @@ def test_a_single_stage():
     assert cfg.randomness.seed != write_configs().randomness.seed
     alone = Path('work_dirs/second/net/stage_1/iter_2.pth')
     alone.parent.mkdir(parents=True)
-    alone.touch()
+    torch.save(dict(meta={}), alone)
     cfg = write_configs()
     select_stage(cfg, 2)
     assert cfg.load_from == str(alone)
+    whole = Path('work_dirs/second/net/iter_2.pth')
+    torch.save(dict(meta={}), whole)
+    with pytest.raises(UserError, match='both .* are there'):
+        select_stage(write_configs(), 2)
+    alone.unlink()
+    schedule = [dict(type='LabelerHook', stage_iters=9)]
+    torch.save(dict(meta=dict(recipe=dict(custom_hooks=schedule))), whole)
+    with pytest.raises(UserError, match='of stages of 9 iterations'):
+        select_stage(write_configs(), 2)
     cfg = write_configs()
     select_stage(cfg, 1)
     assert len(chain.load_chain(cfg)) == 2

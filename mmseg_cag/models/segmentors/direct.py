@@ -64,10 +64,12 @@ class DirectEncoderDecoder(EncoderDecoder):
         if not self.single_resize:
             return self.decode_head.predict_by_feat(scores, batch_img_metas)
         for meta in batch_img_metas:
-            if any(meta.get('padding_size', ())):
+            # mmseg's name of it in a test, and in training.
+            padding = meta.get('img_padding_size', meta.get('padding_size'))
+            if any(padding or ()):
                 raise UserError(
                     f'{meta.get("img_path")}: padded by '
-                    f'{meta["padding_size"]}, but model.test_cfg.'
+                    f'{padding}, but model.test_cfg.'
                     'single_resize needs images without padding'
                 )
         return scores

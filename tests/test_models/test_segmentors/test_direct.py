@@ -27,7 +27,7 @@ def predict(model, images, padding=(0, 0, 0, 0)) -> torch.Tensor:
     meta = dict(
         ori_shape=ORIGINAL,
         img_shape=tiny.SIZE,
-        padding_size=padding,
+        img_padding_size=padding,
         img_path='a.png',
     )
     samples = [SegDataSample(metainfo=meta) for _ in images]
