@@ -40,7 +40,8 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
 
     Args:
         cfg: The run's config; ``begun_from`` is the checkpoint that it began
-            from, which ``load_from`` no longer is once it was resumed.
+            from, or the recipe of the run that made it, which ``load_from``
+            no longer tells once the run was resumed.
     """
     chosen = {key: cfg.get(key) for key in PARTS}
     return json.loads(json.dumps(_plain(chosen), default=str))
