@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mmcv.transforms import Resize
 from mmseg.datasets import BaseSegDataset
 
+from ..load_translated_image import LoadTranslatedImage
 from .label_reader import LabelReader, label_reader
 
 
@@ -38,6 +40,14 @@ class Reading:
     def labels(self) -> LabelReader | None:
         """The pipeline's step that reads labels."""
         return label_reader(self.dataset)
+
+    @cached_property
+    def scaled(self) -> bool:
+        """Whether images may be scaled: translated, then of a fixed size."""
+        steps = self.dataset.pipeline.transforms
+        return any(isinstance(s, LoadTranslatedImage) for s in steps) and any(
+            isinstance(s, Resize) and not s.keep_ratio for s in steps
+        )
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
