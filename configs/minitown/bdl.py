@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# BDL without pseudo labels, from the source-only network; bdl_loop.py runs all.
+# BDL without pseudo labels, from the source-only network.
 _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
     '../_base_/methods/bdl_minitown.py',

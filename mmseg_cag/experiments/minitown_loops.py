@@ -54,7 +54,8 @@ class MinitownLoops(MinitownRuns):
             networks = [
                 step
                 for step in load_steps(loop)
-                if isinstance(step, Training) and 'decode_head' in step.cfg.model
+                if isinstance(step, Training)
+                and 'decode_head' in step.cfg.model
             ]
             values = {
                 step.name: evaluate(step.cfg, step.result, folder)

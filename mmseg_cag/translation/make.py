@@ -31,8 +31,20 @@ def translate_images(cfg, checkpoint, out):
     part = out.with_name(out.name + '.part')
     part.mkdir(exist_ok=True)
     state = torch.load(checkpoint, weights_only=False)['state_dict']
-    gain = 1 + float(sum(v.double().sum() for v in state.values() if v.is_floating_point()).sin()) / 5
-    data = DATASETS.build(dict(cfg.train_dataloader.dataset.source, pipeline=[]))
+    gain = (
+        1
+        + float(
+            sum(
+                v.double().sum()
+                for v in state.values()
+                if v.is_floating_point()
+            ).sin()
+        )
+        / 5
+    )
+    data = DATASETS.build(
+        dict(cfg.train_dataloader.dataset.source, pipeline=[])
+    )
     for i in range(len(data)):
         path = Path(data.get_data_info(i)['img_path'])
         if not (part / path.name).is_file():

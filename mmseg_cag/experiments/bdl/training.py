@@ -60,7 +60,7 @@ class Training(LoopStep):
 
     def run(self) -> None:
         """Train, or resume from the latest checkpoint."""
-        self.cfg.made_from = self.made_from
+        self.cfg.made_from = self.made_from or None
         runs = unfinished_runs(self._chain)
         if not runs:
             print_log(f'{self.result}: complete, reused', 'current')
