@@ -51,15 +51,11 @@ class MinitownLoops(MinitownRuns):
         def work() -> None:
             loop = Config.fromfile(self._write_loop(name))
             loop.update(work_dir=str(self.folder / name), launcher='none')
-            networks = [
-                step
+            values = {
+                step.name: evaluate(step.cfg, step.result, folder)
                 for step in load_steps(loop)
                 if isinstance(step, Training)
                 and 'decode_head' in step.cfg.model
-            ]
-            values = {
-                step.name: evaluate(step.cfg, step.result, folder)
-                for step in networks
             }
             results.write_text(json.dumps(values))
 

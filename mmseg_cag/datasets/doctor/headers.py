@@ -108,10 +108,8 @@ def _check_size(
             f'expected the size of its image, {found[1]}, found {found[0]}',
         )
         return
-    width, height = (
-        i / n for i, n in zip(image.size, label.size, strict=True)
-    )
-    if abs(width / height - 1) > SHAPE_TOLERANCE:
+    shapes = [width / height for width, height in (image.size, label.size)]
+    if abs(shapes[0] / shapes[1] - 1) > SHAPE_TOLERANCE:
         yield Finding(
             'size mismatch',
             path,

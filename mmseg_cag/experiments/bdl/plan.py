@@ -77,6 +77,16 @@ def _training(
     cfg = load_run(spec.train, shared, loop.launcher, f'{key}.train')
     cfg.merge_from_dict(spec.get('options') or {})
     if 'iters' in spec:
-        set_stages(cfg, spec.iters, cfg.get('stages', 1))
+        _set_iters(cfg, spec, key)
     needs = put_in_inputs(cfg, spec, key, steps)
     return Training(spec.name, Path(loop.work_dir, spec.name), needs, cfg)
+
+
+def _set_iters(cfg: Config, spec: ConfigDict, key: str) -> None:
+    schedulers = cfg.get('param_scheduler') or []
+    if not schedulers or not all('stage_iters' in s for s in schedulers):
+        raise UserError(
+            f'{key}.iters={spec.iters}: {spec.train} has another schedule '
+            f'than StagewisePolyLR, expected {key}.options to shorten it'
+        )
+    set_stages(cfg, spec.iters, cfg.get('stages', 1))
