@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing
 import os
 import signal
@@ -58,7 +59,10 @@ def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
     write_configs()
+    # What the tests' process holds is gone through after each training.
+    gc.freeze()
     yield
+    gc.unfreeze()
 
 
 def base() -> Config:

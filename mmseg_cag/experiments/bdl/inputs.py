@@ -94,8 +94,8 @@ def put_in_folder(cfg: Config, role: str, folder: Path, key: str) -> None:
 def put_in_network(cfg: Config, by: Training) -> None:
     """Give a translator the perceptual loss of a trained network."""
     cfg.model.perceptual = dict(
+        cfg.model.get('perceptual') or {},
         type='PerceptualLoss',
-        **(cfg.model.get('perceptual') or {}),
         segmentor=by.cfg.model,
         checkpoint=str(by.result),
     )
