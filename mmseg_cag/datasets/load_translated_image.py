@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import LoadImageFromFile, Resize
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
@@ -46,6 +46,17 @@ class LoadTranslatedImage(LoadImageFromFile):
                 f'labels in {dataset.data_prefix["seg_map_path"]}, '
                 f'{len(missing)} have none'
             )
+
+
+def may_be_scaled(dataset: BaseSegDataset) -> bool:
+    """Tell whether images may differ in size from their labels.
+
+    Translated ones may where a `Resize` to a fixed size makes them equal.
+    """
+    steps = dataset.pipeline.transforms
+    return any(isinstance(s, LoadTranslatedImage) for s in steps) and any(
+        isinstance(s, Resize) and not s.keep_ratio for s in steps
+    )
 
 
 def _labels(dataset: BaseSegDataset) -> list[str]:

@@ -102,6 +102,9 @@ def test_sizes(towns):
     # A scaled copy of the frame, which a resize brings to its label's size.
     put(width // 2, height // 2)
     check(source(towns, RESIZE))
+    skipping = dict(type='SkipBadFiles', dataset=source(towns, RESIZE))
+    sample = DATASETS.build(skipping)[3]['data_samples']
+    assert sample.img_path == str(path)
     label = towns / 'gta/labels/00004.png'
     assert complaint(source(towns)) == (
         f'{label}: expected the size of its image, 32x16, found 64x32'

@@ -24,8 +24,8 @@ def check_headers(
     sample: dict,
     labels: LabelReader | None,
     labelled: bool,
-    scaled: bool = False,
     backend_args: dict | None = None,
+    scaled: bool = False,
 ) -> Iterator[Finding]:
     """Check one image and, where labels are read, its label.
 
@@ -33,8 +33,8 @@ def check_headers(
         sample: ``img_path`` and ``seg_map_path``.
         labels: The step that reads labels, for their form; None if unknown.
         labelled: Whether the label will be read; else it is not touched.
-        scaled: Whether the image may be a scaled copy of its frame.
         backend_args: Arguments of mmengine's file backend.
+        scaled: Whether the image may be a scaled copy of its frame.
     """
     path = sample['img_path']
     image = yield from _check_file(path, 'image', backend_args)

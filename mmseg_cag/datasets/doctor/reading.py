@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mmcv.transforms import Resize
 from mmseg.datasets import BaseSegDataset
 
-from ..load_translated_image import LoadTranslatedImage
+from ..load_translated_image import may_be_scaled
 from .label_reader import LabelReader, label_reader
 
 
@@ -43,11 +42,8 @@ class Reading:
 
     @cached_property
     def scaled(self) -> bool:
-        """Whether images may be scaled: translated, then of a fixed size."""
-        steps = self.dataset.pipeline.transforms
-        return any(isinstance(s, LoadTranslatedImage) for s in steps) and any(
-            isinstance(s, Resize) and not s.keep_ratio for s in steps
-        )
+        """Whether images may be scaled copies of what is labelled."""
+        return may_be_scaled(self.dataset)
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
