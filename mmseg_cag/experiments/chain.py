@@ -62,9 +62,24 @@ def train_runs(runs: list[Config]) -> None:
 def train(cfg: Config) -> None:
     """Train one run and free what it held."""
     use_gloo_without_gpu(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    stop_workers(runner)
+    del runner
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def stop_workers(runner: Runner) -> None:
+    """Stop the processes that load data.
+
+    A worker whose queue is collected together with the runner, in a cycle,
+    only looks up after 5 seconds.
+    """
+    runner.train_loop.dataloader_iterator = None
+    for part in (runner.train_loop, runner.val_loop):
+        if part is not None:
+            part.dataloader._iterator = None
 
 
 def load_chain(cfg: Config) -> list[Config]:
