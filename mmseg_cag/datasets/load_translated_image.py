@@ -1,16 +1,21 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 from mmcv.transforms import LoadImageFromFile, Resize
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.errors import MissingFileError
+from mmseg_cag.errors import MissingFileError, UserError
 
 from .conversion.label_set import WRITTEN_SUFFIX
+
+# In a folder that a translator has made: who made it, and how many images.
+NOTE = 'translated_images.json'
 
 
 @TRANSFORMS.register_module()
@@ -31,6 +36,7 @@ class LoadTranslatedImage(LoadImageFromFile):
 
         Raises:
             MissingFileError: A label has no image.
+            UserError: They are others than the note in their folder tells of.
         """
         if dataset.ann_file or dataset._indices is not None:
             return  # a subset, whose images are listed by name
@@ -46,6 +52,21 @@ class LoadTranslatedImage(LoadImageFromFile):
                 f'labels in {dataset.data_prefix["seg_map_path"]}, '
                 f'{len(missing)} have none'
             )
+        _check_note(Path(dataset.data_prefix['img_path'], NOTE), len(images))
+
+
+def _check_note(path: Path, found: int) -> None:
+    if not path.is_file():
+        return  # images from elsewhere
+    try:
+        note = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path}: not readable as JSON ({error})') from error
+    if note.get('images') != found:
+        raise UserError(
+            f'{path}: tells of {note.get("images", "unfinished")} images, '
+            f'found {found}'
+        )
 
 
 def may_be_scaled(dataset: BaseSegDataset) -> bool:

@@ -72,6 +72,18 @@ def test_missing_images_are_counted(towns):
     )
 
 
+def test_the_note_of_a_folder_is_minded(towns):
+    note = towns / 'translated/translated_images.json'
+    note.write_text('{"images": 7}')
+    check(source(towns))
+    note.write_text('{"images": 9}')
+    assert complaint(source(towns)) == f'{note}: tells of 9 images, found 7'
+    note.write_text('{}')
+    assert 'tells of unfinished images' in complaint(source(towns))
+    note.write_text('{')
+    assert f'{note}: not readable as JSON' in complaint(source(towns))
+
+
 def test_a_subset_is_one(towns):
     (towns / 'translated/00002.png').unlink()
     listed = towns / 'train.txt'

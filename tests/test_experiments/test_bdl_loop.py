@@ -8,32 +8,22 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.registry import MODELS
 
 from mmseg_cag.engine import StepSeedHook
 from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.bdl import loop
 from mmseg_cag.experiments.bdl.plan import load_steps
-from mmseg_cag.models.segmentors import AdversarialSegmentor
 from mmseg_cag.pseudo_labels import make
-from mmseg_cag.translation import make as translation
-from tests import tiny
+from tests import stand_in_translation, tiny
 
 ITERS = 3
-
-
-@MODELS.register_module()
-class StandIn(AdversarialSegmentor):
-    def __init__(self, perceptual=None, **kwargs):
-        super().__init__(**kwargs)
-
-
 STEPS = [
     dict(name='translator_1', train='configs/translator.py'),
     dict(name='translated_1', translate='translator_1'),
@@ -57,6 +47,10 @@ STEPS = [
 def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Config, 'pretty_text', property(repr))
+    package = 'mmseg_cag.translated_images'
+    monkeypatch.setitem(sys.modules, package, stand_in_translation)
+    real = f'{package}.translate'
+    monkeypatch.setitem(sys.modules, real, stand_in_translation)
     tiny.write_towns(tmp_path)
     write_configs()
     # What the tests' process holds is gone through after each training.
@@ -167,7 +161,7 @@ def test_killed_and_restarted_it_ends_with_the_same_numbers():
     assert train('whole') == 0
     iteration = (StepSeedHook, 'before_train_iter')
     for killed_at, half_done in (
-        ((translation, 'one', 3), 'translated_1.part/00002.png'),
+        ((stand_in_translation, 'write', 3), 'translated_1.part/00002.png'),
         ((*iteration, 3), 'plain_1/iter_2.pth'),
         ((make, 'predict', 3), 'labels_1.part/predictions'),
         ((*iteration, ITERS + 2), 'translator_2/iter_1.pth'),
