@@ -336,6 +336,11 @@ def adversarial(
     return model
 
 
+def bdl(**kwargs) -> ConfigDict:
+    """`BDLSegmentor`; ``kwargs`` are those of `adversarial`."""
+    return ConfigDict(adversarial(**kwargs), type='BDLSegmentor')
+
+
 def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
     """`CLANSegmentor` with a second classifier of its own."""
     model = adversarial()

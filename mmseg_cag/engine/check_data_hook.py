@@ -9,7 +9,7 @@ from mmseg.registry import HOOKS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets import LoadPseudoLabels
+from mmseg_cag.datasets import LoadPseudoLabels, LoadTranslatedImage
 from mmseg_cag.datasets.doctor import (
     Finding,
     Level,
@@ -31,7 +31,8 @@ class CheckDataHook(Hook):
     All that the doctor finds without decoding, in the data sets of training
     and validation: folders, pairs, and the header and end of every file.
     Files that training skips do not stop the run. Pseudo labels of a target
-    are there and have its classes.
+    are there and have its classes; every label of a translated source has its
+    image.
 
     Args:
         workers: Threads that open files.
@@ -66,7 +67,7 @@ class CheckDataHook(Hook):
             ]
             stop_at_faults(readings, self.workers)
             for reading in readings:
-                check_pseudo_labels(reading.dataset)
+                check_made_files(reading.dataset)
 
 
 def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
@@ -103,18 +104,18 @@ def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
     stop_at_faults(readings, workers)
 
 
-def check_pseudo_labels(dataset: BaseDataset) -> None:
-    """Check the pseudo labels of a data set, if its pipeline reads any.
+def check_made_files(dataset: BaseDataset) -> None:
+    """Check what networks have made of a data set, where it reads such files.
 
     Args:
         dataset: The data set, without wrappers.
 
     Raises:
-        MissingFileError: An image has none.
-        UserError: They are of other classes, or no pseudo labels.
+        MissingFileError: A pseudo label or a translated image is missing.
+        UserError: One is something else.
     """
     for step in dataset.pipeline.transforms:
-        if isinstance(step, LoadPseudoLabels):
+        if isinstance(step, LoadPseudoLabels | LoadTranslatedImage):
             step.check(dataset)
 
 

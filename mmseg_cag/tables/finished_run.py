@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -137,4 +138,17 @@ def _without_seed(recipe: dict) -> dict:
         # Folders of seeds differ above the run's own.
         start = Path(start).parts[-2:]
     randomness = {**(recipe.get('randomness') or {}), 'seed': None}
-    return {**recipe, 'randomness': randomness, 'begun_from': start}
+    made = list(recipe.get('made_from') or ())
+    plain = _without_folders(recipe, made)
+    own = {'randomness': randomness, 'begun_from': start, 'made_from': made}
+    return {**plain, **own}
+
+
+def _without_folders(node: Any, names: list[str]) -> Any:
+    """Shorten each path of a folder of these names to the name."""
+    if isinstance(node, dict):
+        return {k: _without_folders(v, names) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_without_folders(value, names) for value in node]
+    is_path = isinstance(node, str) and Path(node).name in names
+    return Path(node).name if is_path else node

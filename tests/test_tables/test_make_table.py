@@ -196,6 +196,23 @@ def test_other_methods_are_rows_of_their_own(tmp_path, other):
     ]
 
 
+def test_what_a_loop_made_is_of_each_seed(tmp_path):
+    folders = [
+        write_run(
+            tmp_path / str(seed),
+            results(),
+            seed=seed,
+            made_from={'images_1': f'hash {seed}'},
+            model=dict(
+                type='A', images=f'/runs/{seed}/images_{1 + seed // 2}'
+            ),
+        )
+        for seed in range(3)
+    ]
+    seeds = [r.origin[9:20] for r in measured(tables(*folders)[0])]
+    assert seeds == ['(seed 0, 1;', '(seed 2; it']
+
+
 def test_names_join_and_part(tmp_path):
     folders = [
         write_run(tmp_path / 'a', results(), model=dict(labels='of seed 0')),

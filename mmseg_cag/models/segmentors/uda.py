@@ -41,7 +41,7 @@ class UDASegmentor(DirectEncoderDecoder):
 
        loss()
          forward_view(source) -> source_loss()   CE, as mmseg's head has it
-         forward_view(target)
+         forward_view(target) -> labelled_target_loss()   nothing (BDL: CE)
          adapt_loss()                            what the method is about
 
     Args:
@@ -82,7 +82,8 @@ class UDASegmentor(DirectEncoderDecoder):
 
         Args:
             inputs: Images (N, 3, H, W) float32 of ``source`` and ``target``.
-            data_samples: N samples of each domain; the source's have labels.
+            data_samples: N samples of each domain; the source's have labels,
+                the target's at most pseudo labels.
 
         Raises:
             ValueError: The batch lacks a domain.
@@ -95,6 +96,9 @@ class UDASegmentor(DirectEncoderDecoder):
         source = self.forward_view(inputs['source'])
         losses = self.source_loss(source, data_samples['source'])
         target = self.forward_view(inputs['target'])
+        losses.update(
+            self.labelled_target_loss(target, data_samples['target'])
+        )
         labels = gt_labels(data_samples['source'])
         losses.update(
             self.adapt_loss(source, labels, target, inputs['target'])
@@ -118,6 +122,15 @@ class UDASegmentor(DirectEncoderDecoder):
                 )
             )
         return add_prefix(losses, 'source')
+
+    def labelled_target_loss(
+        self, target: View, data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute losses of labels that come with the target: none.
+
+        A method that has pseudo labels on disk overrides this.
+        """
+        return {}
 
     @abstractmethod
     def adapt_loss(
