@@ -8,6 +8,7 @@ checkpoint, of which nothing is executed; the weights are read alike.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -52,6 +53,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    # What is wrong with a video is said once, in our words.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     from mmseg_cag.errors import UserError
 
     try:

@@ -48,8 +48,14 @@ def _assignment(line: ast.stmt) -> tuple[str, Any]:
 
 def _value(node: ast.expr) -> Any:
     match node:
-        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words):
+        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words) if (
+            all(word.arg for word in words)
+        ):
             return {word.arg: _value(word.value) for word in words}
+        case ast.Call(
+            func=ast.Name(id='dict'), args=[ast.Dict() as items], keywords=[]
+        ):
+            return _value(items)
         case ast.Dict(keys=keys, values=values) if None not in keys:
             pairs = zip(keys, values, strict=True)
             return {_value(key): _value(value) for key, value in pairs}

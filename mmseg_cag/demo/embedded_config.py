@@ -44,7 +44,9 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
         dataset = cfg.test_dataloader.dataset
         used = [cfg.model, dataset.pipeline, dataset.get('type', '')]
     except (AttributeError, TypeError) as error:
-        raise UserError(f'{path}: its config is of no run ({error})') from error
+        raise UserError(
+            f'{path}: its config is of no run ({error})'
+        ) from error
     foreign = sorted(set(imports) - OWN_IMPORTS)
     if foreign:
         raise UserError(f'{path}: its config imports {foreign[0]}; {ADVICE}')

@@ -10,7 +10,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 
 from .images import IMAGE_ENDINGS, find_images, show_images
 from .outputs import open_folder
-from .video import VIDEO_ENDINGS, show_video
+from .video import VIDEO_ENDINGS, open_video, show_video
 
 Way = Callable[[Path, Path, Callable[[np.ndarray], np.ndarray]], list[Path]]
 
@@ -20,7 +20,7 @@ def find_way(source: Path) -> Way:
 
     Raises:
         MissingFileError: It does not exist.
-        UserError: It is none of image, folder of images and video.
+        UserError: It is none of image, folder of images and readable video.
     """
     if not source.exists():
         raise MissingFileError(f'{source}: no such image, folder or video')
@@ -31,6 +31,7 @@ def find_way(source: Path) -> Way:
     if suffix in IMAGE_ENDINGS:
         return show_images
     if suffix in VIDEO_ENDINGS:
+        open_video(source)
         return show_video
     raise UserError(
         f'{source}: ends in {suffix or "nothing"!r}, expected a folder or '

@@ -35,11 +35,10 @@ def show_video(
     Raises:
         UserError: The video cannot be read, or none can be written.
     """
-    video = mmcv.VideoReader(str(source))
-    if video.read() is None:
-        raise UserError(f'{source}: not readable as a video')
-    out = folder / f'{source.name}.mp4'
-    draft = folder / f'{source.name}.part.mp4'
+    video = open_video(source)
+    ending = '' if source.suffix == '.mp4' else '.mp4'
+    out = folder / f'{source.name}{ending}'
+    draft = out.with_suffix('.part.mp4')
     expected = max(video.frame_cnt, 0)
     views = map(view, track(video, 'frames', expected or None))
     count = write_video(draft, views, video.fps or FRAMES_PER_SECOND)
@@ -51,6 +50,14 @@ def show_video(
         )
     os.replace(draft, out)
     return [out]
+
+
+def open_video(source: Path) -> mmcv.VideoReader:
+    """Open a video, of which at least one frame can be read."""
+    video = mmcv.VideoReader(str(source))
+    if video.read() is None:
+        raise UserError(f'{source}: not readable as a video')
+    return video
 
 
 def write_video(path: Path, frames: map, rate: float) -> int:
