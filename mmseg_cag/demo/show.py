@@ -34,8 +34,8 @@ def find_way(source: Path) -> Way:
         open_video(source)
         return show_video
     raise UserError(
-        f'{source}: ends in {suffix or "nothing"!r}, expected a folder or '
-        f'one of {" ".join(IMAGE_ENDINGS + VIDEO_ENDINGS)}'
+        f'{source}: expected a folder or a file '
+        f'{" ".join(IMAGE_ENDINGS + VIDEO_ENDINGS)}'
     )
 
 
