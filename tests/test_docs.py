@@ -36,6 +36,7 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_demo/test_command.py': ['tools/demo.py'],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
@@ -50,7 +51,6 @@ RUN_BY = {
         'tools/dataset_converters/gta.py',
         'tools/dataset_converters/synthia.py',
     ],
-    'test_tools/test_demo.py': ['tools/demo.py'],
     'test_tools/test_draw_minitown.py': ['tools/draw_minitown.py'],
     'test_tools/test_export_onnx.py': [
         'tools/model_converters/export_onnx.py'

@@ -30,8 +30,8 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
     }
     if folder.exists() and not folder.is_dir():
         raise UserError(f'{folder}: exists and is no folder')
-    if folder.resolve() == source.resolve():
-        raise UserError(f'{folder}: is the input, name another --out')
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise UserError(f'{folder}: is in the input, name another --out')
     if folder.is_dir() and any(folder.iterdir()):
         held = read_note(folder)
         if held != origin:

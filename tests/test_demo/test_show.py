@@ -92,8 +92,9 @@ def test_results_of_something_else_are_left_alone(images, video, tmp_path):
         show_input(video, out, checkpoint, np.copy)
     with pytest.raises(UserError, match=r'out: holds results of another che'):
         show_input(images, out, tmp_path / 'y.pth', np.copy)
-    with pytest.raises(UserError, match='is the input'):
-        show_input(images, images, checkpoint, np.copy)
+    for inside in (images, images / 'shown'):
+        with pytest.raises(UserError, match='is in the input'):
+            show_input(images, inside, checkpoint, np.copy)
     other = tmp_path / 'other'
     other.mkdir()
     (other / 'thesis.tex').touch()

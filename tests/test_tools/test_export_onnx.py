@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 
 from mmseg_cag.demo.network import load_network
@@ -22,18 +23,30 @@ TOOL = ROOT / 'tools/model_converters/export_onnx.py'
 
 @pytest.fixture
 def export(monkeypatch, tmp_path):
-    """Write a config's network of random weights as ONNX."""
+    """Write a config's network of random weights as ONNX.
+
+    Only the depth shrinks, no kind or width of layer: docs/deploy.md has the
+    figures of the networks themselves.
+    """
 
     def run(config: str, *options: object) -> tuple[Path, Path, Path]:
-        path = ROOT / 'configs' / config
-        checkpoint, dst = tmp_path / 'run.pth', tmp_path / 'student.onnx'
-        network = MODELS.build(Config.fromfile(path).model)
+        path, checkpoint, dst = (
+            tmp_path / name for name in ('run.py', 'run.pth', 'student.onnx')
+        )
+        cfg = Config.fromfile(ROOT / 'configs' / config).to_dict()
+        if 'num_layers' in cfg['model']['backbone']:
+            cfg['model']['backbone']['num_layers'] = [1, 1, 1, 1]
+        Config(cfg, format_python_code=False).dump(path)
+        network = MODELS.build(cfg['model'])
         torch.save({'state_dict': network.state_dict()}, checkpoint)
         arguments = [TOOL, path, checkpoint, dst, *options]
         monkeypatch.setattr('sys.argv', list(map(str, arguments)))
         runpy.run_path(str(TOOL), run_name='__main__')
         return path, checkpoint, dst
 
+    bottleneck, _ = ResNet.arch_settings[50]
+    shallow = (bottleneck, (1, 1, 1, 2))
+    monkeypatch.setitem(ResNet.arch_settings, 50, shallow)
     return run
 
 

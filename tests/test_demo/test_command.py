@@ -11,9 +11,6 @@ import cv2
 import pytest
 import torch
 
-from tests.test_demo.conftest import checkpoint, images, make_checkpoint
-
-__all__ = ['checkpoint', 'images', 'make_checkpoint']
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/demo.py'
 
