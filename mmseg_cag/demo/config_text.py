@@ -11,7 +11,11 @@ from mmengine.config import Config
 from mmseg_cag.errors import UserError
 
 # Nesting beyond what the parser can hold ends it by the last two.
-FAULTS = (SyntaxError, ValueError, TypeError, KeyError) + (
+FAULTS = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
     MemoryError,
     RecursionError,
 )

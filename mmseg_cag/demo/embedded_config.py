@@ -34,12 +34,13 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
         UserError: There is none, or it asks for more than the classes of
             mmseg and the plugin.
     """
-    text = (checkpoint.get('meta') or {}).get('cfg')
+    meta = checkpoint.get('meta')
+    text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
         raise UserError(f'{path}: holds no config, name it by --config')
     cfg = parse_config(text, str(path))
     try:
-        imports = cfg.get('custom_imports', {}).get('imports', [])
+        imports = set(cfg.get('custom_imports', {}).get('imports', []))
         cfg.model = without_training(cfg.model)
         dataset = cfg.test_dataloader.dataset
         used = [cfg.model, dataset.pipeline, dataset.get('type', '')]
@@ -47,7 +48,7 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
         raise UserError(
             f'{path}: its config is of no run ({error})'
         ) from error
-    foreign = sorted(set(imports) - OWN_IMPORTS)
+    foreign = sorted(map(str, imports - OWN_IMPORTS))
     if foreign:
         raise UserError(f'{path}: its config imports {foreign[0]}; {ADVICE}')
     for word in words(used):

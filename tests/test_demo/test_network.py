@@ -54,6 +54,7 @@ def test_clans_two_classifiers_become_one(make_checkpoint, tmp_path):
     [
         ("\nx = __import__('os').system('touch ran')", 'not plain data'),
         ("\ncustom_imports = dict(imports=['antigravity'])", 'antigravity'),
+        ('\ncustom_imports = dict(imports=[{}])', 'of no run'),
         ("\nmodel = dict(type='os.system')", "'os.system'"),
         (
             "\nmodel['backbone'] = dict(type='subprocess.Popen')",
@@ -64,7 +65,7 @@ def test_clans_two_classifiers_become_one(make_checkpoint, tmp_path):
             "\nmodel = dict(decode_head=dict(w='http://x/weights.pkl'))",
             "'http://x/weights.pkl'",
         ),
-        ('\nmodel = 1', "'EncoderDecoder'|cannot be built|of no run"),
+        ('\nmodel = 1', 'cannot be built'),
         ('\ntest_dataloader = dict()', 'of no run'),
         ("\nmodel = dict(type='NoSuchClass')", 'cannot be built'),
     ],
@@ -106,6 +107,7 @@ def test_where_weights_came_from_is_no_longer_asked(checkpoint, tmp_path):
     ('content', 'message'),
     [
         ({'state_dict': {}}, 'holds no config, name it by --config'),
+        ({'state_dict': {}, 'meta': [1]}, 'holds no config'),
         ({'state_dict': {}, 'meta': None}, 'holds no config'),
         ({'x': 1}, 'holds no state_dict'),
         ([1], 'holds no state_dict'),
