@@ -8,11 +8,36 @@ under the same import name, and neither may replace the other.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+
+
+class BuildWithConfigs(build_py):
+    """Put configs, tools and the model index into a wheel.
+
+    They go where OpenMMLab's mim looks for them: `<package>/.mim`.
+    """
+
+    def run(self) -> None:
+        """Build; an editable installation finds them in the checkout."""
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, 'mmseg_cag', '.mim')
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        shutil.copy(ROOT / 'model-index.yml', target)
+        for name in ('configs', 'tools'):
+            shutil.copytree(
+                ROOT / name,
+                target / name,
+                ignore=shutil.ignore_patterns('__pycache__'),
+            )
 
 
 def read_requirements(path: str) -> list[str]:
@@ -40,6 +65,7 @@ setup(
     install_requires=read_requirements('requirements.txt'),
     extras_require={
         name: read_requirements(f'requirements/{name}.txt')
-        for name in ('openmmlab', 'minitown', 'tests')
+        for name in ('openmmlab', 'minitown', 'tests', 'onnx', 'demo')
     },
+    cmdclass={'build_py': BuildWithConfigs},
 )
