@@ -3,6 +3,7 @@ from .anchor_hook import AnchorHook
 from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
+from .checkpoint_loaders import register_safe_loaders
 from .cpu_distributed import CPUDistributedDataParallel
 from .discriminator_hook import DiscriminatorHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
@@ -17,6 +18,8 @@ from .skipped_files_hook import SkippedFilesHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
+
+register_safe_loaders()
 
 __all__ = [
     'AnchorHook',
