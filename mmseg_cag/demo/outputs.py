@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.json_note import read_json
 
 NOTE = 'demo.json'
 
@@ -53,8 +54,8 @@ def read_note(folder: Path) -> dict:
         UserError: The folder has no such note.
     """
     try:
-        return dict(json.loads((folder / NOTE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return read_json(folder / NOTE)
+    except UserError as error:
         raise UserError(
             f'{folder}: exists from something else, no {NOTE} of this '
             'command is in it; name another --out'

@@ -11,6 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_cag.errors import UserError
+from mmseg_cag.json_note import read_json
+
 NOTES = 'validation.json'
 
 
@@ -39,9 +42,10 @@ class LastAndBestHook(Hook):
         self._results = {}
         path = Path(runner.work_dir, NOTES)
         if runner.iter and path.is_file():
-            notes = json.loads(path.read_text())
             self._results = {
-                int(i): r for i, r in notes.items() if int(i) <= runner.iter
+                iteration: results
+                for iteration, results in read_results(path).items()
+                if iteration <= runner.iter
             }
         else:
             path.unlink(missing_ok=True)
@@ -88,3 +92,25 @@ class LastAndBestHook(Hook):
         files = sorted(Path(runner.work_dir).glob(f'*iter_{iteration}.pth'))
         kept = files[-1].name if files else 'no checkpoint kept'
         return f'{", ".join(means)} at iteration {iteration} ({kept})'
+
+
+def read_results(path: Path) -> dict[int, dict[str, float]]:
+    """Read the results of every validation, by its iteration.
+
+    Args:
+        path: The notes of a run.
+
+    Raises:
+        UserError: They are damaged.
+    """
+    try:
+        return {
+            int(iteration): {k: float(v) for k, v in results.items()}
+            for iteration, results in read_json(path).items()
+        }
+    except UserError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f'{path}: no results by iteration ({error})'
+        ) from error

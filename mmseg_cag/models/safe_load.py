@@ -89,11 +89,18 @@ def read_checkpoint(
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
     content = safe_load(path, map_location, mmap)
-    if not isinstance(content, dict) or not isinstance(
-        content.get('state_dict'), dict
-    ):
+    weights = content.get('state_dict') if isinstance(content, dict) else None
+    if not is_state_dict(weights):
         raise UserError(f'{path}: holds no state_dict, so is no checkpoint')
     return content
+
+
+def is_state_dict(weights: object) -> bool:
+    """Tell whether something is what networks save: tensors by name."""
+    return isinstance(weights, dict) and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor)
+        for key, value in weights.items()
+    )
 
 
 @contextmanager

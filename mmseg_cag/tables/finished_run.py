@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_cag.datasets.minitown.manifest import MANIFEST
-from mmseg_cag.engine.last_and_best_hook import NOTES
+from mmseg_cag.demo.config_text import parse_config
+from mmseg_cag.engine.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
 
@@ -105,12 +106,7 @@ def read_run(folder: Path) -> FinishedRun:
             f'{folder}: no {NOTES}, expected the work dir of a run with '
             'LastAndBestHook'
         )
-    try:
-        results = {int(i): r for i, r in json.loads(notes.read_text()).items()}
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f'{notes}: no results by iteration ({error})'
-        ) from error
+    results = read_results(notes)
     cfg = _read_config(folder)
     end = cfg.train_cfg.get('max_iters')
     last = max(results, default=0)
@@ -127,7 +123,8 @@ def _read_config(folder: Path) -> Config:
     paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
-    return Config.fromfile(paths[-1])
+    # As data: the folder may be a stranger's.
+    return parse_config(paths[-1].read_text(), str(paths[-1]))
 
 
 def _without_seed(recipe: dict) -> dict:
