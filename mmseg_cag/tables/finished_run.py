@@ -124,7 +124,11 @@ def _read_config(folder: Path) -> Config:
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
     # As data: the folder may be a stranger's.
-    return parse_config(paths[-1].read_text(), str(paths[-1]))
+    try:
+        text = paths[-1].read_text(encoding='utf-8')
+    except (OSError, UnicodeError) as error:
+        raise UserError(f'{paths[-1]}: no config ({error})') from error
+    return parse_config(text, str(paths[-1]))
 
 
 def _without_seed(recipe: dict) -> dict:

@@ -55,7 +55,8 @@ def main() -> int:
         )
     for outcome in sorted(outcomes, key=lambda outcome: outcome.number):
         if outcome.kind in FAULTS:
-            console.print(outcome, markup=False, highlight=False)
+            line = f'{outcome.number} {outcome.kind}: {outcome.message}'
+            console.print(line, markup=False, soft_wrap=True)
     for line in table(outcomes, readers):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     seconds = round(time.monotonic() - start)

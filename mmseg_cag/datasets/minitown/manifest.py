@@ -16,7 +16,7 @@ from .plan import STREAMS, Plan
 VERSION = 2  # rises whenever the same arguments give other pixels
 MANIFEST = 'minitown.json'
 CLAIM = 'minitown.unfinished.json'  # stands while the drawing is under way
-# Of the arguments, those that are numbers: images of each town.
+# Of the arguments: images of each town, and the seed.
 NUMBERS = ('source', 'target', 'val', 'synthia', 'seed')
 FOLDERS = ('gta', 'cityscapes', 'synthia')
 
@@ -77,9 +77,8 @@ def read_manifest(path: Path) -> dict:
     """
     record = read_claim(path)
     shares = record.get('pixel_shares')
-    towns = shares.values() if isinstance(shares, dict) else [None]
-    if not {*NUMBERS} - {'seed'} <= (shares or {}).keys() or not all(
-        isinstance(town, dict) for town in towns
+    if not isinstance(shares, dict) or not all(
+        isinstance(shares.get(town), dict) for town in NUMBERS[:-1]
     ):
         raise UserError(f'{path}: expected pixel_shares of each town')
     return record

@@ -17,7 +17,7 @@ from tests import tiny
 from . import pictures
 from .reader import Reader
 
-FILE = 'label.png'
+FILE, OUT = 'label.png', 'out.png'
 CLASSES = ['road', 'car']
 
 
@@ -36,12 +36,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
         seeds = [*seeds, grey, pictures.encoded(image)]
         read = loading(LoadLabelIds(name))
         yield Reader('labels', f'LoadLabelIds {name}', FILE, seeds, read)
-    yield Reader(
-        'labels', 'converters', FILE, [grey], convert, {'out.png': grey}
-    )
-    yield Reader(
-        'labels', 'converted', 'out.png', [grey], convert, {FILE: grey}
-    )
+    yield from converters(scratch, grey)
     seeds = [grey, coded, pictures.wide(ids), pictures.encoded(image)]
     for name, values in {
         'ids': {'road': 1, 'car': 2},
@@ -51,6 +46,20 @@ def readers(scratch: Path) -> Iterator[Reader]:
         read = loading(step)
         yield Reader('labels', f'LoadLabelsByName {name}', FILE, seeds, read)
     yield from pseudo_labels(labels)
+
+
+def converters(scratch: Path, label: bytes) -> Iterator[Reader]:
+    """The two files that a converter reads: a label, and what it wrote."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / FILE).write_bytes(label)
+    convert(scratch)
+    written = (scratch / OUT).read_bytes()
+    yield Reader(
+        'labels', 'converters', FILE, [label], convert, {OUT: written}
+    )
+    yield Reader(
+        'labels', 'converted', OUT, [written, label], convert, {FILE: label}
+    )
 
 
 def loading(step: object) -> Callable[[Path], None]:
@@ -64,7 +73,7 @@ def load(step: object, folder: Path) -> None:
 
 
 def convert(folder: Path) -> None:
-    convert_file(LoadLabelIds('cityscapes'), folder / FILE, folder / 'out.png')
+    convert_file(LoadLabelIds('cityscapes'), folder / FILE, folder / OUT)
 
 
 def pseudo_labels(labels: np.ndarray) -> Iterator[Reader]:
