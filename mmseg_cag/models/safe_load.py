@@ -11,6 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
+
+
+class Inert:
+    """What a file may ask for and does not get."""
+
+    def __new__(cls, *_: Any) -> Inert:
+        """Take anything and do nothing with it."""
+        return super().__new__(cls)
+
+
 # The functions that rebuild NumPy's arrays and scalars from a pickle.
 REBUILDERS = (np.zeros(1).__reduce__()[0], np.float64().__reduce__()[0])
 # What a pickle may call besides what PyTorch allows. NumPy 1 wrote another
@@ -25,6 +35,10 @@ ALLOWED = [
     np.dtype,
     *(type(np.dtype(code)) for code in ('f4', 'f8', 'i4', 'i8')),
     codecs.encode,
+    # The log in a checkpoint of mmengine: it is let be, and nothing of it
+    # called.
+    (Inert, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (Inert, 'builtins.getattr'),
 ]
 
 
