@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from mmseg.models.backbones import ResNet
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.experiments.bdl.plan import load_steps
 from mmseg_cag.experiments.stages import set_stages, walk
-from mmseg_cag.pseudo_labels.label_note import write_note
+from mmseg_cag.pseudo_labels.label_note import NOTE
 from tests import tiny
 from tests.own_data import write_own
 
@@ -71,7 +72,8 @@ def write_made(root: Path) -> None:
         ids = np.random.default_rng(0).integers(0, 19, SIZE, np.uint8)
         tiny.save_image(labels / path.relative_to(images), ids)
     classes = CityscapesDataset.METAINFO['classes']
-    write_note(labels, dict(classes=dict.fromkeys(classes), ignore_index=255))
+    note = dict(classes=dict.fromkeys(classes), ignore_index=255)
+    (labels / NOTE).write_text(json.dumps(note))
 
 
 def shrink(cfg: Config, towns: Path) -> Config:
