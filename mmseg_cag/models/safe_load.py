@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 
-
 class Inert:
     """What a file may ask for and does not get."""
 

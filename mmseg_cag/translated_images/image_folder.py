@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -11,11 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmseg_cag.datasets.load_translated_image import NOTE
 from mmseg_cag.engine.origin_folder import OriginFolder
 
 # legend: H W image
-
-NOTE = 'translated_images.json'
 
 
 class ImageFolder(OriginFolder):
@@ -43,19 +41,10 @@ class ImageFolder(OriginFolder):
         os.replace(part, path)
 
     def describe(self, names: Iterable[str]) -> dict:
-        """Count the images of the draft by size and note their names."""
-        names = list(names)
-        return {
-            'images': len(names),
-            'names_sha256': names_hash(names),
-            'sizes': dict(Counter(self._size(name) for name in names)),
-        }
+        """Count the images of the draft, by size, too."""
+        sizes = Counter(self._size(name) for name in names)
+        return {'images': sizes.total(), 'sizes': dict(sizes)}
 
     def _size(self, name: str) -> str:
         with Image.open(self.draft / name) as image:
             return f'{image.width}x{image.height}'
-
-
-def names_hash(names: Iterable[str]) -> str:
-    """Compute the SHA-256 of the names of files, in alphabetical order."""
-    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()

@@ -1,9 +1,6 @@
-# What image translators share.
+# What image translators share; beside data, a network and a schedule.
 _base_ = '../default_runtime.py'
-# In the log and beside it: neither labels nor predictions are there.
-default_hooks = dict(
-    checkpoint=dict(interval=5000)
-)
+default_hooks = dict(checkpoint=dict(interval=5000))
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
@@ -12,5 +9,5 @@ train_dataloader = dict(
     dataset=dict(type='UDADataset'),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
-# The images that tools/translate.py translates, at the size they get there.
+# What tools/translate.py translates: source images, at the size they get.
 translate_dataloader = dict(batch_size=1, num_workers=4)

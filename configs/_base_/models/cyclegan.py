@@ -12,9 +12,7 @@ model = dict(
         size_divisor=1,
     ),
     generator=dict(type='ResNetGenerator', channels=64, num_blocks=9),
-    discriminator=dict(
-        type='PatchDiscriminator', channels=64, num_layers=3
-    ),
+    discriminator=dict(type='PatchDiscriminator', channels=64, num_layers=3),
     pool_size=50,
     cycle_weight=10.0,
     identity_weight=5.0,
