@@ -1,0 +1,12 @@
+# CLAN on minitown.
+_base_ = './adversarial_minitown.py'
+clan = dict(
+    _base_.adaptsegnet,
+    type='CLANSegmentor',
+    # Its classifier gets a second one, drawn anew.
+    decode_head=dict(loss_decode=dict(_delete_=True, type='SoftmaxFocalLoss')),
+    adversarial_loss=dict(type='AdversarialLoss', pixel_weights=(0.4, 40.0)),
+    discriminator_weight=1.0,
+    weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.01),
+    preheat=0.05,
+)
