@@ -13,8 +13,14 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
+<<<<<<< HEAD
 from mmseg_cag.engine.check_data_hook import check_made_files
 from mmseg_cag.pseudo_labels.label_note import write_note
+=======
+from mmseg_cag.engine.check_data_hook import check_pseudo_labels
+from mmseg_cag.note import write_note
+from mmseg_cag.pseudo_labels.label_note import NOTE
+>>>>>>> b3bef39 (An image translator: networks, losses, translated folders (begun))
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +43,7 @@ def towns(tmp_path: Path) -> Path:
         tiny.save_image(folder / path.relative_to(images), labels)
     classes = DATASETS.get('CityscapesDataset').METAINFO['classes']
     note = {'classes': dict.fromkeys(classes, {}), 'ignore_index': 255}
-    write_note(folder, note)
+    write_note(folder / NOTE, note)
     return tmp_path
 
 
