@@ -28,8 +28,9 @@ class JointOptimWrapperConstructor:
        )
 
     A member is named after the model's child that it optimises; ``student``
-    is all the others, if they have anything to train. Each takes what an ``optim_wrapper`` takes, also a
-    ``constructor``; what stands beside ``members`` holds for all.
+    is all the others, if they have anything to train. Each takes what an
+    ``optim_wrapper`` takes, also a ``constructor``; what stands beside
+    ``members`` holds for all.
 
     Args:
         optim_wrapper_cfg: The config, without ``constructor``.

@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmseg_cag.datasets.load_translated_image import NOTE
 from mmseg_cag.engine.origin_folder import OriginFolder
 
 # legend: H W image
-
-NOTE = 'translated_images.json'
 
 
 class ImageFolder(OriginFolder):

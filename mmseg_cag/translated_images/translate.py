@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from mmseg_cag.datasets.load_translated_image import NOTE
 from mmseg_cag.datasets.require_images import require_images
 from mmseg_cag.engine.checkpoint_hash import checkpoint_hash
 from mmseg_cag.engine.recipe import recipe_of
@@ -23,7 +24,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.translation import ImageTranslator
 from mmseg_cag.note import read_note
 
-from .image_folder import NOTE, ImageFolder
+from .image_folder import ImageFolder
 from .load_generator import load_generator
 
 LOADER = 'translate_dataloader'
@@ -136,9 +137,7 @@ def _translate_all(
     if pending:
         loader = _loader(runner, dataset.get_subset(pending), batch_size)
         model = bare_model(runner).eval()
-        for batch in track(
-            loader, 'Translate', disable=not is_main_process()
-        ):
+        for batch in track(loader, 'Translate', disable=not is_main_process()):
             for path, image in translate_batch(model, batch):
                 folder.write(names[path], image)
     barrier()

@@ -13,14 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
-<<<<<<< HEAD
 from mmseg_cag.engine.check_data_hook import check_made_files
-from mmseg_cag.pseudo_labels.label_note import write_note
-=======
-from mmseg_cag.engine.check_data_hook import check_pseudo_labels
 from mmseg_cag.note import write_note
 from mmseg_cag.pseudo_labels.label_note import NOTE
->>>>>>> b3bef39 (An image translator: networks, losses, translated folders (begun))
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

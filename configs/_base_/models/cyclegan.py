@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # CycleGAN as BDL trains it.
 model = dict(
     type='ImageTranslator',
@@ -12,9 +13,7 @@ model = dict(
         size_divisor=1,
     ),
     generator=dict(type='ResNetGenerator', channels=64, num_blocks=9),
-    discriminator=dict(
-        type='PatchDiscriminator', channels=64, num_layers=3
-    ),
+    discriminator=dict(type='PatchDiscriminator', channels=64, num_layers=3),
     pool_size=50,
     cycle_weight=10.0,
     identity_weight=5.0,

@@ -2,8 +2,8 @@
 from .image_pool import ImagePool
 from .image_translator import ImageTranslator
 from .patch_discriminator import PatchDiscriminator
-from .resnet_generator import ResNetGenerator
 from .perceptual_loss import PerceptualLoss
+from .resnet_generator import ResNetGenerator
 
 __all__ = [
     'ImagePool',

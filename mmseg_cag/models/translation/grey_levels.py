@@ -25,12 +25,12 @@ class GreyLevels:
         p = self.preprocessor
         if p._enable_normalize:
             images = images * p.std.to(images) + p.mean.to(images)
-        return images.flip(1) if p.channel_conversion else images
+        return images.flip(1) if p._channel_conversion else images
 
     def normalise(self, grey: Tensor) -> Tensor:
         """Compute normalised images from BGR (N, 3, H, W) in 0..255."""
         p = self.preprocessor
-        images = grey.flip(1) if p.channel_conversion else grey
+        images = grey.flip(1) if p._channel_conversion else grey
         if p._enable_normalize:
             images = (images - p.mean.to(images)) / p.std.to(images)
         return images
