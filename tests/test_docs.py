@@ -32,6 +32,7 @@ SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
+    'tools/dist_translate.sh': ('tools/translate.py', 3),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
 }
 # The test that runs a program.
@@ -61,6 +62,10 @@ RUN_BY = {
     'test_tools/test_make_pseudo_labels.py': [
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
+    ],
+    'test_tools/test_translate.py': [
+        'tools/dist_translate.sh',
+        'tools/translate.py',
     ],
     'test_tools/test_model_converters.py': [
         'tools/model_converters/import_anchors.py',
