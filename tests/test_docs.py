@@ -30,6 +30,7 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
     'tools/dist_translate.sh': ('tools/translate.py', 3),
@@ -62,6 +63,10 @@ RUN_BY = {
     'test_tools/test_make_pseudo_labels.py': [
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
+    ],
+    'test_tools/test_train_bdl.py': [
+        'tools/dist_train_bdl.sh',
+        'tools/train_bdl.py',
     ],
     'test_tools/test_translate.py': [
         'tools/dist_translate.sh',
