@@ -68,7 +68,7 @@ RUN_BY = {
         'tools/dist_train_bdl.sh',
         'tools/train_bdl.py',
     ],
-    'test_tools/test_translate.py': [
+    'test_tools/test_translate_command.py': [
         'tools/dist_translate.sh',
         'tools/translate.py',
     ],
