@@ -36,8 +36,8 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def train_two(root: Path, cfg: Config) -> None:
-    cfg.dump(root / 'two.py')
+def launch_two(script: str, folder: Path, *arguments: object) -> str:
+    """Run a launcher of tools/ with two processes; returns what they say."""
     environment = {
         **os.environ,
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
@@ -46,14 +46,20 @@ def train_two(root: Path, cfg: Config) -> None:
         'OMP_NUM_THREADS': '1',
     }
     done = subprocess.run(
-        [ROOT / 'tools' / 'dist_train.sh', root / 'two.py', '2'],
+        [ROOT / 'tools' / script, *map(str, arguments), '2'],
         env=environment,
-        cwd=root,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def train_two(root: Path, cfg: Config) -> None:
+    cfg.dump(root / 'two.py')
+    launch_two('dist_train.sh', root, root / 'two.py')
 
 
 @pytest.fixture(scope='module')

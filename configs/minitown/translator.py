@@ -1,42 +1,31 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# A small CycleGAN between the towns.
+# A small CycleGAN between the towns: minutes on two CPU cores.
 _base_ = [
-    '../_base_/datasets/minitown.py',
     '../_base_/models/cyclegan.py',
-    '../_base_/schedules/translator_minitown.py',
-    '../_base_/methods/translator.py',
+    '../_base_/schedules/translator.py',
+    '../_base_/methods/translator_minitown.py',
 ]
 model = dict(
+    # Near to the identity from the first step on: there are few.
     generator=dict(channels=16, num_blocks=3, residual=True),
-    discriminator=dict(channels=16, num_layers=2),
+    discriminator=dict(channels=32, num_layers=2),
 )
-source_images = dict(_base_.source_plain, data_prefix=dict(img_path='images'))
-crops = [
-    dict(type='LoadImageFromFile'),
-    dict(type='RandomCrop', crop_size=(64, 128)),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
+max_iters = 600
+optim_wrapper = dict(
+    members=dict(
+        generators=dict(optimizer=dict(lr=1e-3)),
+        discriminators=dict(optimizer=dict(lr=5e-4)),
+    )
+)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1.0,
+        end_factor=0.0,
+        begin=max_iters // 2,
+        end=max_iters,
+        by_epoch=False,
+    )
 ]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    dataset=dict(
-        source=dict(source_images, pipeline=crops),
-        target=dict(_base_.target_train, pipeline=crops),
-    ),
-)
-translate_dataloader = dict(
-    batch_size=10,
-    num_workers=1,
-    dataset=dict(
-        source_images,
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='PackSegInputs'),
-        ],
-    ),
-)
-default_hooks = dict(checkpoint=dict(interval=_base_.max_iters))
-# There is nothing to validate by.
-val_dataloader = val_evaluator = None
-test_dataloader = test_evaluator = None
+train_cfg = dict(max_iters=max_iters)
+default_hooks = dict(checkpoint=dict(interval=max_iters // 2))

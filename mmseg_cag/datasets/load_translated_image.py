@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.note import read_note
 
 from .conversion.label_set import WRITTEN_SUFFIX
 
@@ -58,7 +58,10 @@ class LoadTranslatedImage(LoadImageFromFile):
 def _check_note(path: Path, found: int) -> None:
     if not path.is_file():
         return  # images from elsewhere
-    note = read_note(path)
+    try:
+        note = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path}: not readable as JSON ({error})') from error
     if note.get('images') != found:
         raise UserError(
             f'{path}: tells of {note.get("images", "unfinished")} images, '

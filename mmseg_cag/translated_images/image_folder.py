@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -41,10 +42,19 @@ class ImageFolder(OriginFolder):
         os.replace(part, path)
 
     def describe(self, names: Iterable[str]) -> dict:
-        """Count the images of the draft, by size, too."""
-        sizes = Counter(self._size(name) for name in names)
-        return {'images': sizes.total(), 'sizes': dict(sizes)}
+        """Count the images of the draft by size and note their names."""
+        names = list(names)
+        return {
+            'images': len(names),
+            'names_sha256': names_hash(names),
+            'sizes': dict(Counter(self._size(name) for name in names)),
+        }
 
     def _size(self, name: str) -> str:
         with Image.open(self.draft / name) as image:
             return f'{image.width}x{image.height}'
+
+
+def names_hash(names: Iterable[str]) -> str:
+    """Compute the SHA-256 of the names of files, in alphabetical order."""
+    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()

@@ -3,9 +3,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmseg_cag.errors import UserError
 from mmseg_cag.models.export_student import check_weights
-from mmseg_cag.models.safe_load import safe_load
+from mmseg_cag.models.safe_load import read_checkpoint
 from mmseg_cag.models.translation import ImageTranslator
 
 PREFIX = 'generators.target.'
@@ -19,15 +18,13 @@ def load_generator(model: ImageTranslator, checkpoint: str | Path) -> None:
         checkpoint: Checkpoint of a translator's run.
 
     Raises:
+        MissingFileError: There is no such file.
         UserError: It is damaged, or of another network.
     """
-    try:
-        content = safe_load(checkpoint)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    state = read_checkpoint(checkpoint)['state_dict']
     weights = {
         key.removeprefix(PREFIX): value
-        for key, value in content.get('state_dict', {}).items()
+        for key, value in state.items()
         if key.startswith(PREFIX)
     }
     generator = model.generators['target']

@@ -1,4 +1,6 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # Images as BDL's translator has them: 1024 pixels wide, crops of 452 x 452.
+# No step opens a label, of neither domain.
 translator_resize = dict(
     type='Resize',
     scale=(1024, 1024),  # the longer side binds: the width
@@ -6,14 +8,15 @@ translator_resize = dict(
     interpolation='bicubic',
     backend='pillow',
 )
-translator_crops = [
+translator_train = [
     dict(type='LoadImageFromFile'),
     translator_resize,
     dict(type='RandomCrop', crop_size=(452, 452)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
-translator_frames = [
+# Whole images.
+translator_test = [
     dict(type='LoadImageFromFile'),
     translator_resize,
     dict(type='PackSegInputs'),

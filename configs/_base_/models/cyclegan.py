@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # CycleGAN as BDL trains it.
 model = dict(
     type='ImageTranslator',

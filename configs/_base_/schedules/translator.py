@@ -1,11 +1,12 @@
-# BDL's translator: Adam at a constant rate for 10 passes over GTA5's 24,966
-# images in batches of 4, then down to zero in 10 more.
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# CycleGAN's two players: a constant rate for half of the run, then down to 0.
+# 20 epochs of GTA5's 24,966 images, four at a time.
 max_iters = 124840
-optimizer = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
+adam = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
 optim_wrapper = dict(
     constructor='JointOptimWrapperConstructor',
     type='OptimWrapper',
-    members=dict(generators=optimizer, discriminators=optimizer),
+    members=dict(generators=adam, discriminators=adam),
 )
 param_scheduler = [
     dict(

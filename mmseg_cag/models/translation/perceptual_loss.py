@@ -10,13 +10,13 @@ from mmseg.models import BaseSegmentor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import MissingFileError
 from mmseg_cag.models.export_student import (
     check_weights,
     student_model,
     student_weights,
 )
-from mmseg_cag.models.safe_load import safe_load
+from mmseg_cag.models.safe_load import read_checkpoint
 
 from .grey_levels import GreyLevels
 
@@ -116,13 +116,8 @@ def load_segmentor(segmentor: str | dict, checkpoint: str) -> BaseSegmentor:
             raise MissingFileError(f'{segmentor}: config file not found')
         segmentor = Config.fromfile(segmentor).model
     model = MODELS.build(student_model(ConfigDict(segmentor)))
-    try:
-        content = safe_load(checkpoint)
-    except FileNotFoundError as error:
-        raise MissingFileError(str(error)) from None
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    weights = student_weights(content.get('state_dict', content))
+    state = read_checkpoint(checkpoint)['state_dict']
+    weights = student_weights(state)
     check_weights(model, weights, checkpoint)
     model.load_state_dict(weights)
     return model.requires_grad_(False).eval()
