@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .instance_norm import InstanceNorm
 from .resnet_generator import INIT
 
 # legend: N images, H W image
@@ -14,8 +15,7 @@ from .resnet_generator import INIT
 class PatchDiscriminator(BaseModule):
     """Judge of the patches of an image: is it real or translated?
 
-    With three layers a value sees 70x70 pixels, with two 34x34. Instance norm
-    is that of `ResNetGenerator`.
+    With three layers a value sees 70x70 pixels, with two 34x34.
 
     Args:
         channels: Channels of the first layer; each next doubles them, up to
@@ -39,7 +39,7 @@ class PatchDiscriminator(BaseModule):
             stride = 2 if i < num_layers - 1 else 1
             layers += [
                 nn.Conv2d(widths[i], widths[i + 1], 4, stride, 1),
-                nn.InstanceNorm2d(widths[i + 1]),
+                InstanceNorm(widths[i + 1]),
                 nn.LeakyReLU(0.2, True),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))

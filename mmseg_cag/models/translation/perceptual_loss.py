@@ -19,6 +19,7 @@ from mmseg_cag.models.export_student import (
 from mmseg_cag.models.safe_load import read_checkpoint
 
 from .grey_levels import GreyLevels
+from .instance_norm import InstanceNorm
 
 # legend: N images, K classes, H W image, h w feature map
 
@@ -97,7 +98,8 @@ class PerceptualLoss(nn.Module):
         images = torch.cat(grey)
         images = GreyLevels(network.data_preprocessor).normalise(images)
         scores = network.decode_head(network.extract_feat(images))
-        return F.instance_norm(scores).split([len(part) for part in grey])
+        normalised = InstanceNorm(scores.size(1))(scores)
+        return normalised.split([len(part) for part in grey])
 
 
 def load_segmentor(segmentor: str | dict, checkpoint: str) -> BaseSegmentor:

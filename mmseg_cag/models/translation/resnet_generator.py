@@ -7,6 +7,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .instance_norm import InstanceNorm
+
 # legend: N images, C channels, H W image
 
 STRIDE = 4  # of the blocks
@@ -17,9 +19,6 @@ INIT = dict(type='Normal', layer=['Conv2d', 'ConvTranspose2d'], std=0.02)
 @MODELS.register_module()
 class ResNetGenerator(BaseModule):
     """CycleGAN's translator of images: residual blocks at a quarter's size.
-
-    Instance norm has no scale and shift of its own and no running statistics:
-    an image is normalised by its own, in training and at test alike.
 
     Args:
         channels: Channels of the first layer, which double as the size is
@@ -84,7 +83,7 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(
             *_norm_relu(_conv(channels, channels, 3), channels),
             _conv(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,4 +103,4 @@ def _enlarge(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 def _norm_relu(conv: nn.Module, channels: int) -> tuple[nn.Module, ...]:
-    return conv, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)
+    return conv, InstanceNorm(channels), nn.ReLU(inplace=True)

@@ -1,11 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from mmseg_cag.models.translation.instance_norm import InstanceNorm
 
 
 def generator(**kwargs) -> nn.Module:
@@ -59,6 +63,17 @@ def test_the_generator_is_the_published_one():
     torch.testing.assert_close(model.eval()(x[:1]), expected[:1])
 
 
+@pytest.mark.parametrize('count', [1, 2])
+def test_gradients_do_not_depend_on_the_order_in_memory(count):
+    model, x = generator(), images(24, 32, count)
+    twin = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    weights = torch.randn_like(x)
+    for net in (model, twin):
+        (net(x) * weights).sum().backward()
+    for one, two in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad)
+
+
 def test_a_size_that_the_stride_does_not_divide():
     model, x = generator(), images(23, 30)
     padded = F.pad(x, (0, 2, 0, 1), mode='reflect')
@@ -91,7 +106,7 @@ def test_a_judgement_sees_so_many_pixels(layers, seen):
     config = dict(type='PatchDiscriminator', channels=2, num_layers=layers)
     model = MODELS.build(config).double()
     for module in model.modules():
-        if isinstance(module, nn.InstanceNorm2d):
+        if isinstance(module, InstanceNorm):
             module.forward = lambda x: x  # it sees all of the image
     x = images(128, 128, 1).requires_grad_()
     judged = model(x)
