@@ -18,6 +18,8 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    monitor=dict(type='MonitorHook', interval=100),
+    anchor_record=dict(type='AnchorRecordHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),

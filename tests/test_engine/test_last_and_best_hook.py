@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -32,7 +33,13 @@ def run(work_dir: Path, values: dict, start: int = 0) -> list[str]:
     lines = Lines()
     logger = logging.Logger('run', logging.INFO)
     logger.addHandler(lines)
-    runner = SimpleNamespace(work_dir=str(work_dir), iter=start, logger=logger)
+    runner = SimpleNamespace(
+        work_dir=str(work_dir),
+        iter=start,
+        logger=logger,
+        model=None,
+        message_hub=MessageHub('of no run'),
+    )
     hook = HOOKS.build(dict(type='LastAndBestHook'))
     hook.before_train(runner)
     for iteration, metrics in values.items():

@@ -1,0 +1,5 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .anchor_record_hook import AnchorRecordHook
+from .monitor_hook import MonitorHook
+
+__all__ = ['AnchorRecordHook', 'MonitorHook']
