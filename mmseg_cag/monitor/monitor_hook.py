@@ -11,6 +11,14 @@ from torch import Tensor
 
 from mmseg_cag.engine.stage_hook import bare_model, current_stage
 
+from .alarms import (
+    AlarmWatch,
+    CoverageCollapse,
+    Disagreement,
+    VanishedClass,
+    write_alarm,
+)
+from .alarms.alarm import ALARMS
 from .gap_bins import anchor_distances, gap_edges
 from .record_file import RecordFile
 from .target_counts import count_target, sum_over_ranks
@@ -26,22 +34,43 @@ class MonitorHook(WatchHook):
 
     Each look is a line of ``monitor.jsonl`` in the work dir and goes to the
     visualizer; see docs/monitor.md for what it holds. It is of the batch of
-    one iteration, over all ranks.
+    one iteration, over all ranks. What the lines show to go wrong is an
+    alarm, in the log and in ``alarms.jsonl``.
 
     Args:
         interval: Iterations from one look to the next; 0 for none.
         bins: Bins of the histogram of gaps, which the margin cuts.
+        vanished_class: Settings of `VanishedClass`.
+        coverage: Settings of `CoverageCollapse`.
+        disagreement: Settings of `Disagreement`.
     """
 
-    def __init__(self, interval: int = 100, bins: int = 20) -> None:
+    def __init__(
+        self,
+        interval: int = 100,
+        bins: int = 20,
+        vanished_class: dict | None = None,
+        coverage: dict | None = None,
+        disagreement: dict | None = None,
+    ) -> None:
         super().__init__(interval)
         self.bins = bins
+        self.alarms = AlarmWatch(
+            [
+                VanishedClass(**(vanished_class or {})),
+                CoverageCollapse(**(coverage or {})),
+                Disagreement(**(disagreement or {})),
+            ]
+        )
 
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Drop what is of later iterations than the run goes on from."""
-        self.file = RecordFile(Path(runner.work_dir, RECORDS))
-        self.file.keep(lambda record: record['iter'] <= runner.iter)
+        folder = Path(runner.work_dir)
+        self.file = RecordFile(folder / RECORDS)
+        for record in self.file.keep(lambda r: r['iter'] <= runner.iter):
+            self.alarms.look(record)
+        RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
 
     @torch.no_grad()
     def look(self, runner: Runner, maps: dict[str, Tensor]) -> None:
@@ -75,7 +104,7 @@ class MonitorHook(WatchHook):
 
     @master_only
     def write(self, runner: Runner, record: dict) -> None:
-        """Write a record to the file and to the visualizer."""
+        """Write a record to the file and the visualizer; raise alarms."""
         self.file.append(record)
         scalars = dict(_scalars(record))
         runner.visualizer.add_scalars(scalars, step=record['iter'])
@@ -83,11 +112,13 @@ class MonitorHook(WatchHook):
             if name in record:
                 key = f'train/monitor.{name}'
                 runner.message_hub.update_scalar(key, record[name])
+        for alarm in self.alarms.look(record):
+            write_alarm(runner, alarm, record.get('stage'))
 
 
 def _scalars(record: dict) -> list[tuple[str, float]]:
     """Name a record's numbers for a visualizer, those of a class by it."""
-    single = ('active', 'agreement', 'followed')
+    single = ('active', 'agreement', 'kappa', 'followed')
     found = [(f'monitor/{k}', record[k]) for k in single if k in record]
     for key in ('predicted', 'coverage', 'pseudo'):
         found += [

@@ -27,8 +27,8 @@ def count_target(
 
     Returns:
         Counts int64 by name: ``predicted`` (K,) by the student; with a
-        labeler ``agree`` (), pixels where both predict the same; of the
-        pseudo labels, those by anchors before those by probability,
+        labeler ``labeler`` (K,), what that predicts, and ``agree`` (), pixels
+        where both predict the same; of the pseudo labels, those by anchors before those by probability,
         ``candidates`` (K,), the class that a pixel may get, ``active`` (K,),
         the one that it gets, and ``followed`` (), active pixels where the
         student predicts it; with edges ``gaps`` (K, B).
@@ -38,6 +38,7 @@ def count_target(
     if 'labeler' not in maps:
         return counts
     candidates = maps['labeler'].argmax(1)
+    counts['labeler'] = _by_class(candidates, num_classes)
     counts['agree'] = (student == candidates).sum()
     if 'distances' in maps:
         candidates, gap = nearest_anchor(maps['distances'])

@@ -22,6 +22,7 @@ def target_record(
     Returns:
         ``predicted``: share of pixels that the student predicts, by class.
         With a labeler ``agreement``, ``active`` (both of all pixels),
+        ``kappa`` (Cohen's: how much of the agreement beyond chance there is),
         ``followed`` (of active pixels), ``pseudo`` (of active pixels, by
         class), and ``coverage``, by class the share of the pixels that may
         get it which do. A share of no pixels is left out.
@@ -33,6 +34,8 @@ def target_record(
     active = counts['active'].sum()
     record['active'] = _share(active, pixels)
     record['agreement'] = _share(counts['agree'], pixels)
+    if (kappa := cohens_kappa(counts)) is not None:
+        record['kappa'] = kappa
     if active:
         record['followed'] = _share(counts['followed'], active)
     record['coverage'] = {
@@ -44,6 +47,32 @@ def target_record(
     }
     record['pseudo'] = _shares(counts['active'], active, classes)
     return record
+
+
+def cohens_kappa(counts: dict[str, Tensor]) -> float | None:
+    """Compute how far student and labeler agree beyond chance.
+
+    1 where they always agree and 0 where no more than two who draw classes
+    by their own shares at random, such as a student that predicts one class.
+
+    Args:
+        counts: ``predicted`` and ``labeler`` (K,), ``agree`` ().
+
+    Returns:
+        (p - e) / (1 - e) of the share p of pixels that agree and the share e
+        that would by chance; None where both know the same single class.
+
+    Source: Cohen, A coefficient of agreement for nominal scales, 1960.
+    """
+    shares = [
+        counts[name].double() / counts[name].sum()
+        for name in ('predicted', 'labeler')
+    ]
+    chance = (shares[0] * shares[1]).sum().item()
+    agreement = (counts['agree'] / counts['predicted'].sum()).item()
+    if chance == 1:
+        return None
+    return round((agreement - chance) / (1 - chance), DIGITS)
 
 
 def gap_record(
