@@ -113,7 +113,7 @@ class MonitorHook(WatchHook):
                 key = f'train/monitor.{name}'
                 runner.message_hub.update_scalar(key, record[name])
         for alarm in self.alarms.look(record):
-            write_alarm(runner, alarm, record.get('stage'))
+            write_alarm(runner, alarm)
 
 
 def _scalars(record: dict) -> list[tuple[str, float]]:

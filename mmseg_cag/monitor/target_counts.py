@@ -26,12 +26,13 @@ def count_target(
         edges: Edges of the bins (B + 1,) of the gaps.
 
     Returns:
-        Counts int64 by name: ``predicted`` (K,) by the student; with a
-        labeler ``labeler`` (K,), what that predicts, and ``agree`` (), pixels
-        where both predict the same; of the pseudo labels, those by anchors before those by probability,
-        ``candidates`` (K,), the class that a pixel may get, ``active`` (K,),
-        the one that it gets, and ``followed`` (), active pixels where the
-        student predicts it; with edges ``gaps`` (K, B).
+        Counts int64 by name. ``predicted`` (K,): by the student. With a
+        labeler ``labeler`` (K,), what that predicts, ``agree`` (), pixels
+        where both predict the same, and of the pseudo labels (those by
+        anchors, if there are, else those by probability) ``candidates`` (K,),
+        the class that a pixel may get, ``active`` (K,), the one that it gets,
+        and ``followed`` (), active pixels where the student predicts it. With
+        edges ``gaps`` (K, B).
     """
     student = maps['student'].argmax(1)
     counts = {'predicted': _by_class(student, num_classes)}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from mmseg_cag.engine.stage_hook import current_stage
 from mmseg_cag.monitor.record_file import RecordFile
 
 ALARMS = 'alarms.jsonl'
@@ -27,7 +28,7 @@ class Alarm(NamedTuple):
 
 
 @master_only
-def write_alarm(runner: Runner, alarm: Alarm, stage: int | None) -> None:
+def write_alarm(runner: Runner, alarm: Alarm) -> None:
     """Name an alarm in the log and in ``alarms.jsonl`` of the work dir."""
     iteration = runner.iter + 1
     about = f' of {alarm.name}' if alarm.name else ''
@@ -37,7 +38,7 @@ def write_alarm(runner: Runner, alarm: Alarm, stage: int | None) -> None:
     RecordFile(Path(runner.work_dir, ALARMS)).append(
         {
             'iter': iteration,
-            'stage': stage,
+            'stage': current_stage(runner),
             'alarm': alarm.kind,
             'class': alarm.name,
             'message': alarm.message,

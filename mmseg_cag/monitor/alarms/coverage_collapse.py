@@ -74,9 +74,9 @@ class CoverageCollapse:
     def _tell(self, active: float) -> str:
         return (
             f'{active:.2%} of the target pixels have a pseudo label, '
-            f"{self._start:.2%} in the stage's first looks: the student learns "
-            'next to nothing of the target; lower margin (or probability) of '
-            "model.pseudo_label_head, or take margin='auto'"
+            f"{self._start:.2%} in the stage's first looks: the student "
+            'learns next to nothing of the target; lower margin (or '
+            "probability) of model.pseudo_label_head, or take margin='auto'"
         )
 
 
