@@ -72,7 +72,7 @@ class KeepRankHook(Hook):
 class KeepPredictionHook(WatchHook):
     """Save what the student of each rank predicts on the target."""
 
-    def look(self, runner: Runner, maps: dict[str, torch.Tensor]) -> None:
+    def look(self, runner: Runner, maps: dict, data_batch: dict) -> None:
         name = f'seen{get_rank()}_{runner.iter + 1}.npy'
         np.save(Path(runner.work_dir, name), maps['student'].argmax(1))
 

@@ -73,7 +73,9 @@ class MonitorHook(WatchHook):
         RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
 
     @torch.no_grad()
-    def look(self, runner: Runner, maps: dict[str, Tensor]) -> None:
+    def look(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> None:
         """Count, add up over ranks, and record."""
         record = self.make_record(runner, maps)
         self.write(runner, record)

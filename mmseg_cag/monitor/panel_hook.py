@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmseg_cag.engine.stage_hook import bare_model
 from mmseg_cag.experiments.picture import paint
 
 from .watch_hook import WatchHook
@@ -22,7 +21,8 @@ class PanelHook(WatchHook):
     """Show target images as a step has them, by the visualizer.
 
     Side by side: the input, the student's prediction and, of a method with a
-    labeler, the pseudo labels, black where a pixel has none.
+    labeler, the pseudo labels, black where a pixel has none. The images are
+    those of the loader, in BGR as mmcv loads them.
 
     Args:
         interval: Iterations from one look to the next; 0 for none.
@@ -34,41 +34,39 @@ class PanelHook(WatchHook):
         self.images = images
 
     @master_only
-    def look(self, runner: Runner, maps: dict[str, Tensor]) -> None:
+    def look(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> None:
         """Draw the step's target and hand it to the visualizer."""
-        dataset_meta = runner.train_dataloader.dataset.metainfo
-        preprocessor = bare_model(runner).data_preprocessor.target
+        palette = runner.train_dataloader.dataset.metainfo['palette']
+        images = data_batch['inputs']['target'][: self.images]
+        shown = [maps['student'].argmax(1)]
+        shown += [maps[k] for k in ('anchor', 'probability') if k in maps][:1]
         size = maps['images'].shape[-2:]
-        columns = [to_rgb(maps['images'][: self.images], preprocessor)]
-        labels = maps.get('anchor', maps.get('probability'))
-        for shown in (maps['student'].argmax(1), labels):
-            if shown is not None:
-                shown = _enlarge(shown[: self.images], size)
-                columns.append(paint(shown, dataset_meta['palette']))
-        rows = np.concatenate(columns, axis=2)
+        shown = [enlarge(labels, size) for labels in shown]
+        rows = []
+        for index, image in enumerate(images):
+            image = image.flip(0).movedim(0, -1).cpu().numpy()
+            height, width = image.shape[:2]  # without padding
+            drawn = [paint(x[index, :height, :width], palette) for x in shown]
+            rows.append(np.hstack([image, *drawn]))
         runner.visualizer.add_image(
-            'target', np.concatenate(rows), step=runner.iter + 1
+            'target', _stack(rows), step=runner.iter + 1
         )
 
 
-def to_rgb(images: Tensor, preprocessor: nn.Module) -> np.ndarray:
-    """Undo the normalisation of images.
-
-    Args:
-        images: Images (N, 3, H, W) float32 as the network gets them.
-        preprocessor: What has normalised them.
-
-    Returns:
-        (N, H, W, 3) uint8, RGB.
-    """
-    images = images * preprocessor.std + preprocessor.mean
-    if not preprocessor.channel_conversion:
-        images = images.flip(1)
-    images = images.round().clamp(0, 255).to(torch.uint8)
-    return images.movedim(1, -1).cpu().numpy()
-
-
-def _enlarge(labels: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Enlarge labels (N, h, w) to the size (H, W) of the images."""
+def enlarge(labels: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge labels (N, h, w) to (N, H, W), uint8."""
     labels = labels.unsqueeze(1).to(torch.uint8)
     return F.interpolate(labels, size, mode='nearest')[:, 0].cpu().numpy()
+
+
+def _stack(rows: list[np.ndarray]) -> np.ndarray:
+    """Put images below each other that may differ in width."""
+    width = max(row.shape[1] for row in rows)
+    return np.vstack(
+        [
+            np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)))
+            for row in rows
+        ]
+    )

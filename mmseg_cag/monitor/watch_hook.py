@@ -48,7 +48,7 @@ class WatchHook(Hook):
         if not self.maps:
             return
         bare_model(runner).watchers.remove(self.maps.update)
-        self.look(runner, self.maps)
+        self.look(runner, self.maps, data_batch)
         self.maps.clear()
 
     def is_due(self, runner: Runner) -> bool:
@@ -59,5 +59,7 @@ class WatchHook(Hook):
         return begins or (runner.iter + 1) % self.interval == 0
 
     @abstractmethod
-    def look(self, runner: Runner, maps: dict[str, Tensor]) -> None:
-        """Do what this hook is for with the maps of a step, on each rank."""
+    def look(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> None:
+        """Do what this hook is for with a step, on each rank."""

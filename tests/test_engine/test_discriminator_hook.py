@@ -114,4 +114,4 @@ def test_in_a_run(tmp_path, unformatted):
     [alarm] = (tmp_path / 'run/alarms.jsonl').read_text().splitlines()
     alarm = json.loads(alarm)
     assert alarm['alarm'] == 'discriminator' and alarm['class'] is None
-    assert alarm['iter'] == 6 and alarm['message'] in found[0]
+    assert alarm['iter'] == 4 and alarm['message'] in found[0]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_cag.evaluation.pseudo_label_quality import confusion, quality_of
@@ -60,6 +59,8 @@ def run(tmp_path: Path) -> Path:
     model.anchor_bank.anchors.copy_(torch.rand(19, 8))
     model.anchor_bank.counts.fill_(1)
     torch.save({'state_dict': model.state_dict()}, tmp_path / 'net.pth')
+    cfg.model = tiny.segmentor()
+    cfg.dump(tmp_path / 'stock.py')
     return tmp_path
 
 
@@ -68,8 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     runpy.run_path(str(TOOL), run_name='__main__')
 
 
-@pytest.mark.usefixtures('unformatted')
-def test_the_tool_tells_and_writes(run, monkeypatch, capsys):
+def test_the_tool_tells_and_writes(run, unformatted, monkeypatch, capsys):
     folder = ('--out', run / 'figures.json', '--work-dir', run / 'log')
     call(monkeypatch, run / 'config.py', run / 'net.pth', *folder)
     shown = capsys.readouterr().out
@@ -88,13 +88,12 @@ def test_the_tool_tells_and_writes(run, monkeypatch, capsys):
         assert of_kind['sky']['pixels'] and not of_kind['train']['pixels']
 
 
-@pytest.mark.usefixtures('unformatted')
-def test_a_method_without_pseudo_labels_is_refused(run, monkeypatch):
-    cfg = Config.fromfile(run / 'config.py')
-    cfg.model = tiny.segmentor()
-    cfg.dump(run / 'config.py')
+def test_a_method_without_pseudo_labels_is_refused(
+    run, unformatted, monkeypatch
+):
+    folder = ('--work-dir', run / 'log')
     with pytest.raises(SystemExit, match='error: .*expected CAGSegmentor'):
-        call(monkeypatch, run / 'config.py', run / 'net.pth')
+        call(monkeypatch, run / 'stock.py', run / 'net.pth', *folder)
 
 
 def test_a_missing_file_is_named(run, monkeypatch):

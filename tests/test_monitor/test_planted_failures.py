@@ -44,9 +44,8 @@ def root(tmp_path_factory) -> Path:
     cfg = tiny.run_config(root, root / 'warm')
     cfg.model = tiny.segmentor(dropout=0)
     cfg.custom_hooks = []
-    cfg.train_dataloader.update(
-        dataset=tiny.gta(root), sampler=dict(type='InfiniteSampler')
-    )
+    cfg.train_dataloader.dataset = tiny.gta(root)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     cfg.optim_wrapper.optimizer.lr = 3e-2
     cfg.param_scheduler = []
     cfg.train_cfg.update(max_iters=60, val_interval=100)
