@@ -48,6 +48,7 @@ def root(tmp_path_factory) -> Path:
     """The data and a network to start from."""
     root = tmp_path_factory.mktemp('monitor')
     tiny.write_towns(root)
+    torch.manual_seed(8)
     stock = MODELS.build(tiny.segmentor())
     torch.save({'state_dict': stock.state_dict()}, root / 'warm.pth')
     return root
