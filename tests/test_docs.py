@@ -39,6 +39,9 @@ SCRIPTS = {
 # The test that runs a program.
 RUN_BY = {
     'test_demo/test_command.py': ['tools/demo.py'],
+    'test_evaluation/test_pseudo_label_quality.py': [
+        'tools/analysis/evaluate_pseudo_labels.py'
+    ],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],

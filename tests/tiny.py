@@ -22,6 +22,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from PIL import Image
 
+from mmseg_cag.monitor.watch_hook import WatchHook
+
 SIZE = (32, 64)  # height and width, pixels
 VOID = 255
 ROAD, BUILDING, SKY, CAR = 0, 2, 10, 13
@@ -64,6 +66,15 @@ class KeepRankHook(Hook):
         path = Path(runner.work_dir, f'rank{get_rank()}_{batch_idx + 1}.pth')
         kind = type(runner.model).__name__
         torch.save({'state_dict': model.state_dict(), 'kind': kind}, path)
+
+
+@HOOKS.register_module()
+class KeepPredictionHook(WatchHook):
+    """Save what the student of each rank predicts on the target."""
+
+    def look(self, runner: Runner, maps: dict, data_batch: dict) -> None:
+        name = f'seen{get_rank()}_{runner.iter + 1}.npy'
+        np.save(Path(runner.work_dir, name), maps['student'].argmax(1))
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,16 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
+
+from .stage_hook import current_stage
 
 NOTES = 'validation.json'
 
@@ -19,8 +24,10 @@ class LastAndBestHook(Hook):
     """Tell the last result and the best as training ends, never one alone.
 
     Every validation is noted by its iteration in ``validation.json`` of the
-    work dir. A checkpoint cannot hold it, being written before it; so a run
-    that is resumed in its work dir reads the notes up to where it goes on.
+    work dir, with its stage and, where `UDAIoUMetric` counts one, the
+    confusion matrix (rows are the truth, columns what is predicted). A
+    checkpoint cannot hold it, being written before it; so a run that is
+    resumed in its work dir reads the notes up to where it goes on.
 
     Args:
         metric: Name of the result that says which one is best.
@@ -31,7 +38,7 @@ class LastAndBestHook(Hook):
     def __init__(self, metric: str = 'mIoU') -> None:
         self.metric = metric
         # None outside training: a mere validation leaves the notes alone.
-        self._results: dict[int, dict[str, float]] | None = None
+        self._results: dict[int, dict[str, Any]] | None = None
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -53,9 +60,22 @@ class LastAndBestHook(Hook):
         """Note the results of this iteration's weights."""
         if self._results is None or self.metric not in (metrics or {}):
             return
-        self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
-        draft = Path(runner.work_dir, f'{NOTES}.part')
-        draft.write_text(json.dumps(self._results, indent=1))
+        result = {k: float(v) for k, v in metrics.items()}
+        if (stage := current_stage(runner)) is not None:
+            result['stage'] = stage
+        if confusion := runner.message_hub.pop_info(CONFUSION):
+            result['classes'] = list(
+                runner.val_dataloader.dataset.metainfo['classes']
+            )
+            result[CONFUSION] = confusion
+        self._results[runner.iter] = result
+        self._write(Path(runner.work_dir))
+
+    def _write(self, work_dir: Path) -> None:
+        draft = Path(work_dir, f'{NOTES}.part')
+        # A line each: the matrices would be thousands.
+        lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
+        draft.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
         os.replace(draft, draft.with_suffix(''))
 
     @master_only

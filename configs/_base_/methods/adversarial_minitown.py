@@ -26,5 +26,6 @@ train_dataloader = dict(
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1)
+    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
+    monitor=dict(interval=10),
 )
