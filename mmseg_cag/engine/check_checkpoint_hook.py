@@ -1,12 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from pathlib import Path
-
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 
@@ -30,32 +27,16 @@ class CheckCheckpointHook(Hook):
             UserError: One is missing or has another shape.
         """
         found = checkpoint.get('state_dict', checkpoint)
-        require_same_network(bare_model(runner), found, runner._load_from)
-
-
-def require_same_network(
-    model: nn.Module, found: dict[str, Tensor], path: str | Path
-) -> None:
-    """Compare a checkpoint with the parts of a network that predict.
-
-    Args:
-        model: The network.
-        found: Weights of the checkpoint by key.
-        path: Its file, for the error.
-
-    Raises:
-        UserError: One is missing or has another shape.
-    """
-    for key, value in model.state_dict().items():
-        if not key.startswith(PREDICTING) or 'num_batches' in key:
-            continue
-        if key not in found:
-            problem = 'is not in it'
-        elif found[key].shape != value.shape:
-            problem = f'has shape {tuple(found[key].shape)} in it'
-        else:
-            continue
-        raise UserError(
-            f'{path}: a checkpoint of another network, {key} '
-            f'{problem}, expected shape {tuple(value.shape)}'
-        )
+        for key, value in bare_model(runner).state_dict().items():
+            if not key.startswith(PREDICTING) or 'num_batches' in key:
+                continue
+            if key not in found:
+                problem = 'is not in it'
+            elif found[key].shape != value.shape:
+                problem = f'has shape {tuple(found[key].shape)} in it'
+            else:
+                continue
+            raise UserError(
+                f'{runner._load_from}: a checkpoint of another network, {key} '
+                f'{problem}, expected shape {tuple(value.shape)}'
+            )

@@ -1,16 +1,20 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-import torch
 from mmengine.config import Config
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
-from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.finished_runs.network import (
+    State,
+    build_network,
+    build_preprocessor,
+    view,
+)
 from mmseg_cag.finished_runs.samples import (
     preprocess,
     read_samples,
@@ -20,93 +24,89 @@ from mmseg_cag.finished_runs.samples import (
 from mmseg_cag.models.anchors import AnchorBank
 from mmseg_cag.models.heads import PseudoLabelHead
 from mmseg_cag.models.pixel_sample import PixelSample
-from mmseg_cag.models.segmentors import CAGSegmentor
-from mmseg_cag.models.segmentors.uda import View, forward_view, resize_labels
+from mmseg_cag.models.segmentors.uda import resize_labels
 
 
-@dataclass(frozen=True)
-class Labeler:
-    """A network that labels target pixels, with its anchors.
+class Labeler(NamedTuple):
+    """A network with anchors, and what labels by them.
 
     Attributes:
-        parts: Its ``backbone``, ``decode_head`` and, if any, ``neck``.
+        model: The network.
         bank: The anchors.
-        head: What makes labels of distances and of scores.
+        head: Makes labels of distances and of scores.
     """
 
-    parts: Mapping[str, nn.Module]
+    model: EncoderDecoder
     bank: AnchorBank
     head: PseudoLabelHead
 
-    @torch.no_grad()
-    def view(self, images: Tensor) -> View:
-        """Compute features and scores of images (N, 3, H, W)."""
-        parts = self.parts
-        neck = parts['neck'] if 'neck' in parts else None
-        return forward_view(
-            parts['backbone'], neck, parts['decode_head'], images
-        )
 
-
-def find_labeler(
-    model: EncoderDecoder, cfg: Config, images: int, frozen: bool
+def build_labeler(
+    cfg: Config, state: State, origin: Path, images: int
 ) -> Labeler:
-    """Take the labeler of a CAG checkpoint, or make one of any network.
+    """Give a network the anchors of its checkpoint, or make some.
 
     A network that was trained without anchors gets those of its own features,
     with the margin that ``auto`` would choose.
 
     Args:
-        model: The network.
         cfg: The run's config.
-        images: Source images that anchors are made from where there are none.
-        frozen: Whether to look through CAG's frozen labeler, which the
-            anchors are of, or through the student.
+        state: Weights of a checkpoint; the network is its student.
+        origin: Where they are from, for errors.
+        images: Source images that anchors are made of where there are none.
 
     Raises:
-        UserError: The network has no classifier ``conv_seg``, or there is no
-            source.
+        UserError: The network has no classifier ``conv_seg``, the weights are
+            of another one, or anchors are wanted and there is no source.
     """
-    is_cag = isinstance(model, CAGSegmentor)
-    parts = model.labeler if is_cag and frozen else student_parts(model)
-    if is_cag and model.anchor_bank.counts.any():
-        return Labeler(parts, model.anchor_bank, model.pseudo_label_head)
+    model = build_network(cfg, state, origin)
     classifier = getattr(model.decode_head, 'conv_seg', None)
     if classifier is None:
         raise UserError(
             f'{type(model.decode_head).__name__} has no conv_seg, whose input '
             'the anchors live in'
         )
-    sizes = classifier.out_channels, classifier.in_channels
-    labeler = Labeler(
-        parts,
-        AnchorBank(*sizes).to(classifier.weight.device),
-        PseudoLabelHead(sizes[0], margin='auto').to(classifier.weight.device),
+    settings = cfg.model.get('pseudo_label_head') or dict(
+        type='PseudoLabelHead', margin='auto'
     )
-    _compute_anchors(labeler, model, cfg, images)
+    classes = classifier.out_channels
+    bank = AnchorBank(classes, classifier.in_channels)
+    head = MODELS.build({**settings, 'num_classes': classes})
+    labeler = Labeler(
+        model,
+        bank.to(classifier.weight.device),
+        head.to(classifier.weight.device),
+    )
+    if not _load_anchors(labeler, state):
+        _make_anchors(labeler, cfg, images)
     return labeler
 
 
-def student_parts(model: EncoderDecoder) -> dict[str, nn.Module]:
-    """The modules that make a prediction, by name."""
-    names = ['backbone', 'decode_head'] + ['neck'] * model.with_neck
-    return {name: getattr(model, name) for name in names}
+def _load_anchors(labeler: Labeler, state: State) -> bool:
+    counts = state.get('anchor_bank.counts')
+    if counts is None or not counts.any():
+        return False
+    labeler.bank.counts.copy_(counts)
+    labeler.bank.anchors.copy_(state['anchor_bank.anchors'])
+    if labeler.head.is_auto:
+        labeler.head.margin.copy_(state['pseudo_label_head.margin'])
+    return True
 
 
-def _compute_anchors(
-    labeler: Labeler, model: EncoderDecoder, cfg: Config, images: int
-) -> None:
+def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:
     dataset = source_dataset(cfg)
     indices = spread(dataset, images)
+    preprocessor = build_preprocessor(cfg, 'source')
     centroids = labeler.bank.new_centroids()
     pixels = PixelSample(100_000, len(indices), labeler.bank.anchors)
     for sample in read_samples(dataset, indices):
-        view = labeler.view(preprocess(model, sample, 'source'))
-        labels = sample.truth.unsqueeze(0).to(view.feat.device)
-        labels = resize_labels(labels, view.feat)
-        labeler.bank.accumulate(centroids, view.feat, view.logits, labels)
-        pixels.add(view.feat, labels)
+        seen = view(labeler.model, preprocess(preprocessor, sample))
+        labels = sample.truth.unsqueeze(0).to(seen.feat.device)
+        labels = resize_labels(labels, seen.feat)
+        labeler.bank.accumulate(centroids, seen.feat, seen.logits, labels)
+        pixels.add(seen.feat, labels)
     labeler.bank.store(centroids)
-    feat, labels = pixels.gather()
-    distances = labeler.bank.distances(feat[:, :, None, None])
-    labeler.head.calibrate(distances[:, :, 0, 0], labels)
+    if labeler.head.is_auto:
+        feat, labels = pixels.gather()
+        distances = labeler.bank.distances(feat[:, :, None, None])
+        labeler.head.calibrate(distances[:, :, 0, 0], labels)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmseg.models.segmentors import EncoderDecoder
+from torch import nn
 
+from mmseg_cag.finished_runs.network import view
 from mmseg_cag.finished_runs.samples import Sample, preprocess
 from mmseg_cag.models.heads.pseudo_label_head import nearest_anchor
 from mmseg_cag.models.segmentors.uda import resize_labels
@@ -50,29 +51,29 @@ class Maps(NamedTuple):
 
 @torch.no_grad()
 def label_image(
-    labeler: Labeler, model: EncoderDecoder, sample: Sample
+    labeler: Labeler, preprocessor: nn.Module, sample: Sample
 ) -> Maps:
     """Label a target image in both ways.
 
     Args:
         labeler: What labels.
-        model: The network that it is of, for its preprocessing.
+        preprocessor: Normalises target images.
         sample: The image with its truth, for display only.
     """
-    view = labeler.view(preprocess(model, sample))
+    seen = view(labeler.model, preprocess(preprocessor, sample))
     head = labeler.head
-    distances = labeler.bank.distances(view.feat)
+    distances = labeler.bank.distances(seen.feat)
     label, gap = nearest_anchor(distances)
     by_anchor = Assigned(
         label, gap, head.by_anchor(distances) != head.ignore_index
     )
-    confidence, label = view.logits.float().softmax(1).max(1)
+    confidence, label = seen.logits.float().softmax(1).max(1)
     by_probability = Assigned(
         label,
         confidence,
-        head.by_probability(view.logits) != head.ignore_index,
+        head.by_probability(seen.logits) != head.ignore_index,
     )
-    truth = resize_labels(sample.truth.unsqueeze(0), view.feat)[0].numpy()
+    truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
     kinds = {
         kind: Assigned(*(part[0].cpu().numpy() for part in found))
         for kind, found in zip(KINDS, (by_anchor, by_probability), strict=True)

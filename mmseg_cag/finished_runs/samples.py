@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
-from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_cag.datasets.require_images import require_images
 from mmseg_cag.errors import UserError
@@ -90,22 +89,15 @@ def read_samples(
         yield Sample(sample['inputs'], sample['data_samples'])
 
 
-def preprocess(
-    model: EncoderDecoder, sample: Sample, domain: str = 'target'
-) -> Tensor:
-    """Normalise an image for a network.
+def preprocess(preprocessor: nn.Module, sample: Sample) -> Tensor:
+    """Normalise an image.
 
     Args:
-        model: The network.
+        preprocessor: That of its domain.
         sample: The image.
-        domain: ``source`` or ``target``, which may be normalised in two
-            ways.
 
     Returns:
-        The batch (1, 3, H, W) float32 on the network's device.
+        The batch (1, 3, H, W) float32 on the preprocessor's device.
     """
-    preprocessor = getattr(
-        model.data_preprocessor, domain, model.data_preprocessor
-    )
     batch = dict(inputs=[sample.image], data_samples=[sample.data])
     return preprocessor(batch)['inputs']
