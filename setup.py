@@ -65,7 +65,14 @@ setup(
     install_requires=read_requirements('requirements.txt'),
     extras_require={
         name: read_requirements(f'requirements/{name}.txt')
-        for name in ('openmmlab', 'minitown', 'tests', 'onnx', 'demo')
+        for name in (
+            'openmmlab',
+            'minitown',
+            'tests',
+            'onnx',
+            'demo',
+            'figures',
+        )
     },
     cmdclass={'build_py': BuildWithConfigs},
 )

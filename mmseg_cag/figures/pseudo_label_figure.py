@@ -32,6 +32,7 @@ from .style import (
 )
 
 TITLES = {'anchor': 'By anchors', 'probability': 'By probability'}
+SHOWN = 0.01
 MARKS = {
     'anchor': dict(color=BLUE, marker='o'),
     'probability': dict(color=VERMILLION, marker='D'),
@@ -89,7 +90,7 @@ def _draw_charts(
 ) -> None:
     axes = bottom.subplots(1, 3, width_ratios=(1, 1, 1.25))
     by_class = (coverage_by_class, precision_by_class)
-    titles = ('Labelled pixels of each class', 'Precision of each label')
+    titles = ('Coverage of each class', 'Precision of each label')
     for axis, compute, title in zip(axes, by_class, titles, strict=False):
         shares = {
             kind: compute(pixels.truth, pixels.kinds[kind], len(classes))
@@ -108,34 +109,41 @@ def _draw_dumbbells(
     ends = np.stack(list(shares.values()))
     axis.hlines(rows, *ends, color='#bbbbbb', linewidth=1.6, zorder=1)
     for kind, values in shares.items():
-        axis.plot(
-            values, rows, linestyle='', markersize=3.6, **MARKS[kind]
-        )
+        axis.plot(values, rows, linestyle='', markersize=3.6, **MARKS[kind])
     axis.set(xlim=(-0.03, 1.03), ylim=(len(classes) - 0.4, -0.6))
     axis.set_yticks(rows, classes)
     axis.tick_params(axis='y', length=0)
-    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.set_xticks((0, 0.25, 0.5, 0.75, 1))
+    axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=''))
+    axis.set_xlabel('%', labelpad=1)
 
 
 def _draw_curves(axis: Axes, pixels: Maps) -> None:
     for kind, found in pixels.kinds.items():
         right = found.label == pixels.truth
+        line = '-' if kind == 'anchor' else '--'
+        coverage, precision = precision_coverage(found.score, right)
+        # Of fewer pixels the precision says little.
+        shown = coverage >= SHOWN
         axis.plot(
-            *precision_coverage(found.score, right),
+            coverage[shown],
+            precision[shown],
             color=MARKS[kind]['color'],
-            linestyle='-' if kind == 'anchor' else '--',
+            linestyle=line,
         )
+        covered, precise = found.active.mean(), right[found.active].mean()
         axis.plot(
-            found.active.mean(),
-            right[found.active].mean(),
-            label=TITLES[kind],
+            covered,
+            precise,
+            label=f'{kind}: {covered:.0%} labelled, {precise:.0%} right',
             markersize=6,
             markeredgecolor='white',
-            linestyle='-' if kind == 'anchor' else '--',
+            linestyle=line,
             **MARKS[kind],
         )
-    axis.set(xlim=(0, 1.02), xlabel='Labelled pixels', ylabel='Precision')
-    axis.set_title('Precision and coverage (mark: as trained)')
-    axis.xaxis.set_major_formatter(PercentFormatter(1))
-    axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.legend(loc='lower left')
+    axis.set(xlim=(0, 1.02), xlabel='labelled pixels', ylabel='precision')
+    axis.margins(y=0.12)
+    axis.set_title('At any threshold (mark: the one in force)')
+    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.legend(loc='lower right', handlelength=2.8)

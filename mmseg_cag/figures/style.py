@@ -52,7 +52,9 @@ def figure(height: float, width: float = WIDTH) -> Iterator[Figure]:
     with matplotlib.rc_context(STYLE):
         drawn = Figure(figsize=(width, height), layout='constrained')
         FigureCanvasAgg(drawn)
-        drawn.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01)
+        drawn.get_layout_engine().set(
+            w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01
+        )
         yield drawn
 
 

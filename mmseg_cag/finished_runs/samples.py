@@ -30,7 +30,16 @@ class Sample(NamedTuple):
 
     @property
     def truth(self) -> Tensor:
-        """The label (H, W) int64."""
+        """The label (H, W) int64.
+
+        Raises:
+            UserError: The pipeline reads none.
+        """
+        if 'gt_sem_seg' not in self.data:
+            raise UserError(
+                f'{self.data.img_path}: its data set reads no label, expected '
+                'a pipeline with a step that does'
+            )
         return self.data.gt_sem_seg.data.squeeze(0).long()
 
 
@@ -80,11 +89,14 @@ def read_samples(
     for index in indices:
         try:
             sample = dataset[index]
-        except (OSError, AttributeError, SyntaxError) as error:
+        except UserError:
+            raise
+        # Files that are no images make their readers fail in several ways.
+        except (OSError, AttributeError, SyntaxError, KeyError) as error:
             path = dataset.get_data_info(index)['img_path']
             raise UserError(
                 f'{path}: the image or its label cannot be read '
-                f'({str(error).splitlines()[0]})'
+                f'({type(error).__name__})'
             ) from error
         yield Sample(sample['inputs'], sample['data_samples'])
 

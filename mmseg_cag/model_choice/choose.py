@@ -64,6 +64,8 @@ def _correlate(
         if row['mIoU'] is not None
     ]
     # Of two, or of equal ones, there is no order to speak of.
-    if len(pairs) < 3 or any(len(set(c)) < 2 for c in zip(*pairs, strict=True)):
+    if len(pairs) < 3 or any(
+        len(set(c)) < 2 for c in zip(*pairs, strict=True)
+    ):
         return None
     return round(float(spearmanr(*zip(*pairs, strict=True)).statistic), 3)

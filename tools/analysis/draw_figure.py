@@ -17,7 +17,8 @@ from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.figures.make import FIGURES, Choices
+from mmseg_cag.figures.make import FIGURES
+from mmseg_cag.figures.target import Choices
 from mmseg_cag.finished_runs.run_folder import open_run
 
 
@@ -58,7 +59,10 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='override settings of the run: key.of.config=value ...',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.images < 1:
+        parser.error('--images: expected at least 1')
+    return args
 
 
 def main() -> None:
