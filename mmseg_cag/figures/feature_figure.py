@@ -17,6 +17,12 @@ from .style import GREY, WIDTH, figure, save
 # legend: P pixels, K classes
 
 
+# How far a name is from its anchor, and how near it suffers others, in units
+# of the embedding, which is within 1 of 0.
+NAME_SHIFT = np.array((0.13, 0.06))
+NAME_SIZE = np.array((0.2, 0.055))
+
+
 class Panel(NamedTuple):
     """What one network makes of the pixels.
 
@@ -106,25 +112,32 @@ def _draw_anchors(
         linewidths=0.6,
         zorder=4,
     )
+    taken = [*places[known]]
     for k in np.flatnonzero(known):
-        is_below = _is_crowded(places[k], places[known])
+        right, up = _free_side(places[k], taken)
+        taken.append(places[k] + NAME_SHIFT * (right, up))
         axis.annotate(
             classes[k],
             places[k],
-            (0, -6 if is_below else 6),
+            (6 * right, 6 * up),
             textcoords='offset points',
-            ha='center',
-            va='top' if is_below else 'bottom',
+            ha=('center', 'left', 'right')[right],
+            va=('center', 'bottom', 'top')[up],
             fontsize=7,
             path_effects=[withStroke(linewidth=1.8, foreground='white')],
             zorder=5,
         )
 
 
-def _is_crowded(place: np.ndarray, others: np.ndarray) -> bool:
-    """Tell whether a name above a place would run into another anchor."""
-    right, up = (others - place).T
-    return bool(((np.abs(right) < 0.17) & (up > 0) & (up < 0.13)).any())
+def _free_side(
+    place: np.ndarray, taken: Sequence[np.ndarray]
+) -> tuple[int, int]:
+    """Choose the side of an anchor on which its name meets nothing."""
+    for side in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        apart = np.abs(np.stack(taken) - (place + NAME_SHIFT * side))
+        if not (apart < NAME_SIZE).all(1).any():
+            return side
+    return 0, 1
 
 
 def _handles() -> list[Line2D]:

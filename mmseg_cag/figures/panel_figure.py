@@ -29,7 +29,7 @@ def save_panel_figure(
     """
     height, width = rows[0][0].shape[:2]
     cell = WIDTH / len(titles)
-    with figure((cell * height / width + 0.01) * len(rows) + 0.5) as drawn:
+    with figure((cell * height / width + 0.01) * len(rows) + 0.58) as drawn:
         axes = drawn.subplots(len(rows), len(titles), squeeze=False)
         for row, images in zip(axes, rows, strict=True):
             for axis, image in zip(row, images, strict=True):

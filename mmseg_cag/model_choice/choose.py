@@ -14,18 +14,19 @@ IS_HIGHER_BETTER = {
 }
 
 
-def choose(scores: Sequence[dict]) -> dict[str, dict]:
+def choose(scores: Sequence[dict], is_one_run: bool = True) -> dict[str, dict]:
     """Find which checkpoint each score would have chosen, and at what cost.
 
     Args:
         scores: Of each checkpoint ``checkpoint``, its scores, and ``mIoU`` in
-            percent or None; the last is the run's last.
+            percent or None, in the order of training.
+        is_one_run: Whether they are of one run, which has a last.
 
     Returns:
-        By score, and for ``last``, which is no score: ``checkpoint``; its
-        ``mIoU``; ``cost``, by how much the best is above it; and
-        ``correlation``, Spearman's between the score (the better, the higher)
-        and mIoU. What cannot be told is None.
+        By score, and for the run's ``last``, which is no score:
+        ``checkpoint``; its ``mIoU``; ``cost``, by how much the best is above
+        it; and ``correlation``, Spearman's between the score (the better, the
+        higher) and mIoU. What cannot be told is None.
     """
     chosen = {}
     for name, is_higher in IS_HIGHER_BETTER.items():
@@ -34,7 +35,8 @@ def choose(scores: Sequence[dict]) -> dict[str, dict]:
         # Of equal ones the later.
         best = max(range(len(scores)), key=lambda i, r=ranked: (r[i], i))
         chosen[name] = _result(scores, best, ranked)
-    chosen['last'] = _result(scores, len(scores) - 1, None)
+    if is_one_run:
+        chosen['last'] = _result(scores, len(scores) - 1, None)
     return chosen
 
 

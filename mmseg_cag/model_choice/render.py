@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .choose import IS_HIGHER_BETTER, choose
+from .choose import IS_HIGHER_BETTER
 
 NONE = '–'
 TITLES = {
@@ -15,12 +15,15 @@ TITLES = {
 }
 
 
-def to_markdown(title: str, scores: Sequence[dict]) -> str:
+def to_markdown(
+    title: str, scores: Sequence[dict], choices: Mapping[str, dict]
+) -> str:
     """Write the scores of checkpoints and what they would have chosen.
 
     Args:
         title: Of the tables.
         scores: As `score_run` gives them, of one run or of several.
+        choices: As `choose` makes them of these.
     """
     names = [TITLES[name] for name in IS_HIGHER_BETTER]
     rows = [
@@ -41,7 +44,7 @@ def to_markdown(title: str, scores: Sequence[dict]) -> str:
             _number(choice['cost']),
             _number(choice['correlation'], '+.2f'),
         ]
-        for name, choice in choose(scores).items()
+        for name, choice in choices.items()
     ]
     heads = ['by', 'chosen', 'mIoU', 'below the best', 'rank correlation']
     parts.append(_table(heads, rows))

@@ -17,6 +17,7 @@ from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.finished_runs.run_folder import open_run
+from mmseg_cag.model_choice.choose import choose
 from mmseg_cag.model_choice.render import to_markdown
 from mmseg_cag.model_choice.score_run import SCORES, score_run
 
@@ -71,13 +72,14 @@ def score_runs(args: argparse.Namespace) -> list[str]:
     tables, all_scores = [], []
     for run in runs:
         scores = score_run(run, args.images, args.pixels, args.evaluate)
-        tables.append(to_markdown(str(run.path), scores))
+        tables.append(to_markdown(str(run.path), scores, choose(scores)))
         name = f'{run.path.name}/'
         all_scores += [
             {**row, 'checkpoint': name + row['checkpoint']} for row in scores
         ]
     if len(runs) > 1:
-        tables.append(to_markdown('All of them', all_scores))
+        choices = choose(all_scores, is_one_run=False)
+        tables.append(to_markdown('All of them', all_scores, choices))
     return tables
 
 
