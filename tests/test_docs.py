@@ -38,6 +38,10 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
+    'test_model_choice/test_score_checkpoints.py': [
+        'tools/analysis/score_checkpoints.py'
+    ],
     'test_demo/test_command.py': ['tools/demo.py'],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],

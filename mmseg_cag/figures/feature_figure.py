@@ -112,10 +112,11 @@ def _draw_anchors(
         linewidths=0.6,
         zorder=4,
     )
-    taken = [*places[known]]
+    names = []
     for k in np.flatnonzero(known):
-        right, up = _free_side(places[k], taken)
-        taken.append(places[k] + NAME_SHIFT * (right, up))
+        others = [*places[known & (np.arange(len(places)) != k)], *names]
+        right, up = _free_side(places[k], others)
+        names.append(places[k] + NAME_SHIFT * (right, up))
         axis.annotate(
             classes[k],
             places[k],
@@ -134,8 +135,8 @@ def _free_side(
 ) -> tuple[int, int]:
     """Choose the side of an anchor on which its name meets nothing."""
     for side in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        apart = np.abs(np.stack(taken) - (place + NAME_SHIFT * side))
-        if not (apart < NAME_SIZE).all(1).any():
+        name = place + NAME_SHIFT * side
+        if not any((np.abs(t - name) < NAME_SIZE).all() for t in taken):
             return side
     return 0, 1
 
