@@ -45,7 +45,7 @@ class RunFolder:
         ends = {}
         for iteration, path in self.checkpoints.items():
             stage = self.stage_of(iteration)
-            ends[f'Stage {stage}' if stage else 'Adapted'] = path
+            ends[f'Stage {stage}' if stage else 'Last checkpoint'] = path
         return ends
 
 

@@ -44,7 +44,7 @@ def test_checkpoints_are_by_iteration_and_stage(folder):
     }
     plain = open_run(finished.make_plain(folder))
     assert plain.stage_of(3) is None
-    assert list(plain.stage_ends) == ['Adapted']
+    assert list(plain.stage_ends) == ['Last checkpoint']
 
 
 def test_settings_are_overridden(folder):
