@@ -38,6 +38,10 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
+    'test_model_choice/test_score_checkpoints.py': [
+        'tools/analysis/score_checkpoints.py'
+    ],
     'test_demo/test_command.py': ['tools/demo.py'],
     'test_evaluation/test_pseudo_label_quality.py': [
         'tools/analysis/evaluate_pseudo_labels.py'

@@ -13,6 +13,7 @@ from mmseg_cag.datasets.minitown.manifest import MANIFEST
 from mmseg_cag.engine.last_and_best_hook import NOTES
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.finished_runs.run_folder import read_config
 
 CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
@@ -111,7 +112,7 @@ def read_run(folder: Path) -> FinishedRun:
         raise UserError(
             f'{notes}: no results by iteration ({error})'
         ) from error
-    cfg = _read_config(folder)
+    cfg = read_config(folder)
     end = cfg.train_cfg.get('max_iters')
     last = max(results, default=0)
     if last != end:
@@ -120,14 +121,6 @@ def read_run(folder: Path) -> FinishedRun:
             'expected a finished run'
         )
     return FinishedRun(folder, cfg, last, results[last])
-
-
-def _read_config(folder: Path) -> Config:
-    # The runner writes it there; of several, it has written the newest last.
-    paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
-    if not paths:
-        raise MissingFileError(f'{folder}: no config *.py of the run')
-    return Config.fromfile(paths[-1])
 
 
 def _without_seed(recipe: dict) -> dict:
