@@ -62,10 +62,18 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_cag*']),
+    package_data={'mmseg_cag.report': ['templates/*', 'templates/sections/*']},
     install_requires=read_requirements('requirements.txt'),
     extras_require={
         name: read_requirements(f'requirements/{name}.txt')
-        for name in ('openmmlab', 'minitown', 'tests', 'onnx', 'demo')
+        for name in (
+            'openmmlab',
+            'minitown',
+            'tests',
+            'onnx',
+            'demo',
+            'report',
+        )
     },
     cmdclass={'build_py': BuildWithConfigs},
 )
