@@ -94,17 +94,24 @@ def shrink(cfg: Config, towns: Path) -> Config:
             part['target_size'] = SIZE
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
-    cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.backbone.pop('pretrained', None)
     # Fewer blocks of the same kinds and widths: only the depth shrinks.
-    if 'depth' in cfg.model.backbone:
-        cfg.model.backbone.depth = 50
-    if 'num_layers' in cfg.model.backbone:
-        cfg.model.backbone.num_layers = [1, 1, 1, 1]
+    if 'generator' in cfg.model:
+        cfg.model.generator.num_blocks = 1
+    else:
+        shrink_backbone(cfg.model.backbone)
     set_stages(cfg, 1, min(2, cfg.get('stages', 1)))
     cfg.train_cfg.val_interval = 1 + cfg.train_cfg.max_iters
     cfg.start_from = cfg.load_from = None
     return cfg
+
+
+def shrink_backbone(backbone: dict) -> None:
+    backbone.pop('init_cfg', None)
+    backbone.pop('pretrained', None)
+    if 'depth' in backbone:
+        backbone.depth = 50
+    if 'num_layers' in backbone:
+        backbone.num_layers = [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize('path', CONFIGS)
@@ -119,7 +126,8 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     # Each iteration was a stage, whose labeler is its student's start.
     stage = getattr(runner.model, 'stage', None)
     assert stage is None or stage == cfg.train_cfg.max_iters
-    assert 0 <= runner.val_loop.run()['mIoU'] <= 100
+    if 'translator' not in path:
+        assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 
 @pytest.mark.parametrize('path', CONFIGS)

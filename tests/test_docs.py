@@ -30,8 +30,10 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
+    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 2),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
 }
 # The test that runs a program.
@@ -42,6 +44,7 @@ RUN_BY = {
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
         'tools/dist_test.sh',
+        'tools/dist_train_bdl.sh',
         'tools/test.py',
         'tools/train.py',
     ],
@@ -62,9 +65,14 @@ RUN_BY = {
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
     ],
+    'test_tools/test_train_bdl.py': ['tools/train_bdl.py'],
     'test_tools/test_model_converters.py': [
         'tools/model_converters/import_anchors.py',
         'tools/model_converters/import_checkpoint.py',
+    ],
+    'test_tools/test_train_bdl.py': [
+        'tools/dist_train_bdl.sh',
+        'tools/train_bdl.py',
     ],
 }
 # Run by no test as a whole: the tests themselves, and chains of trainings of

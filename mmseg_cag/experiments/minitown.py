@@ -136,7 +136,7 @@ class MinitownRuns:
             if part.get('type') == 'RandomResize':
                 part['scale'] = tuple(self.budget.size[::-1])
             if part.get('type') == 'RandomCrop':
-                part['crop_size'] = tuple(self.budget.size)
+                part['crop_size'] = self._scale(part['crop_size'], cfg)
         if start := self._start(name):
             # Found under this folder, whatever its config calls its own.
             cfg.start_from = None
@@ -154,6 +154,11 @@ class MinitownRuns:
         length = cfg.param_scheduler[0].stage_iters
         ends = range(length, cfg.train_cfg.max_iters + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
+
+    def _scale(self, crop: tuple[int, int], cfg: Config) -> tuple[int, int]:
+        """Scale a crop as the images are, whose size is ``cfg.crop_size``."""
+        sizes = zip(crop, self.budget.size, cfg.crop_size, strict=True)
+        return tuple(part * now // whole for part, now, whole in sizes)
 
     def _start(self, name: str) -> str | None:
         like, _ = self.variants.get(name, (name, {}))
