@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .measure import Measured
+from .read_json import numbers
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class ClassTable:
         rows: By class, IoU of each network and its difference to the first,
             in percent; None where a class has none.
         mean: The same of the mIoU.
+        overall: As `mean`, but of all validation images where each network's
+            run recorded its mIoU.
+        is_overall_recorded: Whether they did.
         images: On how many images what was not recorded is computed.
         has_gain: Whether the first is what the run started from.
     """
@@ -24,6 +28,8 @@ class ClassTable:
     titles: list[str]
     rows: dict[str, list[tuple[float | None, float | None]]]
     mean: list[tuple[float | None, float | None]]
+    overall: list[tuple[float | None, float | None]]
+    is_overall_recorded: bool
     images: int | None
     has_gain: bool
 
@@ -41,10 +47,15 @@ def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
         if any(name in s.iou for s in scores)
     }
     counted = [s.images for s in scores if s.images is not None]
+    means = [s.mean for s in scores]
+    recorded = [numbers(n.validation).get('mIoU') for n in networks]
+    is_recorded = None not in recorded
     return ClassTable(
         [n.title for n in networks],
         rows,
-        _cells([s.mean for s in scores], has_gain),
+        _cells(means, has_gain),
+        _cells(recorded if is_recorded else means, has_gain),
+        is_recorded,
         max(counted, default=None),
         has_gain,
     )

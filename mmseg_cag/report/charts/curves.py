@@ -20,7 +20,7 @@ def draw_miou(pairs: Sequence[tuple[Run, Measured]]) -> Markup | None:
     """Draw each run's mIoU, from the network that it started from."""
     figure = make_figure('iteration', 'mIoU, %', height=360)
     for index, (run, measured) in enumerate(pairs):
-        points = {**scored_points(run, measured), **run.mean_iou}
+        points = known_points(run, measured)
         figure.add_scatter(
             x=sorted(points),
             y=[points[x] for x in sorted(points)],
@@ -37,8 +37,18 @@ def draw_miou(pairs: Sequence[tuple[Run, Measured]]) -> Markup | None:
     return to_html(figure, 'chart-miou', 'mIoU over the iterations')
 
 
-def scored_points(run: Run, measured: Measured) -> dict[int, float]:
-    """List what was computed, the start of the run at iteration 0."""
+def known_points(run: Run, measured: Measured) -> dict[int, float]:
+    """List mIoU by iteration, the start of the run at 0.
+
+    What was recorded is of all images, what was computed of a few: the two
+    are not put on one line.
+    """
+    recorded = dict(run.mean_iou)
+    start = measured.start
+    if recorded:
+        if start and 'mIoU' in start.validation:
+            recorded[0] = start.validation['mIoU']
+        return recorded
     return {
         0 if network.is_start else network.iteration: score.mean
         for network in measured.networks
