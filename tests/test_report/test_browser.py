@@ -7,6 +7,8 @@ import os
 import shutil
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
 
 from mmseg_cag.report.page import SECTIONS
 from mmseg_cag.report.write import write_report
@@ -14,8 +16,6 @@ from mmseg_cag.report.write import write_report
 
 def open_browser():
     """Start Chromium, a window of which can be as narrow as a phone."""
-    from selenium import webdriver
-
     options = webdriver.ChromeOptions()
     for argument in ('--headless=new', '--no-sandbox', '--disable-gpu'):
         options.add_argument(argument)
@@ -60,9 +60,6 @@ def test_the_page_works(browser, finished):
 
 
 def check_slider(run) -> None:
-    run('document.querySelector(".slider").focus()')
-    from selenium.webdriver.common.keys import Keys
-
     slider = run('return document.querySelector(".slider")')
     slider.send_keys(Keys.HOME)
     clip = (

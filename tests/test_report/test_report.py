@@ -13,8 +13,7 @@ import pytest
 from mmseg_cag.report.page import SECTIONS
 from mmseg_cag.report.write import write_report
 
-from .conftest import SPIKE
-
+SPIKE = '<script>window.spiked = true</script>'  # a class of the run
 TOOL = Path(__file__).parents[2] / 'tools/analysis/report.py'
 
 
