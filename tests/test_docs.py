@@ -30,7 +30,6 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
-    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
     'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 2),
@@ -66,7 +65,6 @@ RUN_BY = {
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
     ],
-    'test_tools/test_train_bdl.py': ['tools/train_bdl.py'],
     'test_tools/test_model_converters.py': [
         'tools/model_converters/import_anchors.py',
         'tools/model_converters/import_checkpoint.py',

@@ -29,13 +29,13 @@ def town(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def finished(town, tmp_path) -> Path:
+def finished(town, tmp_path, monkeypatch) -> Path:
     """A finished run of two stages, of which the source run is kept."""
     folder = tmp_path / 'cag'
     cfg = tiny.run_config(town, folder)
-    dataset = cfg.val_dataloader.dataset
-    classes = list(DATASETS.get(dataset.type).METAINFO['classes'])
-    dataset.metainfo = dict(classes=(SPIKE, *classes[1:]))
+    meta = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO
+    classes = (SPIKE, *meta['classes'][1:])
+    monkeypatch.setitem(meta, 'classes', classes)
     cfg.load_from = str(tmp_path / 'source' / 'iter_9.pth')
     for name in ('source', 'cag'):
         start = tmp_path / name / '20260101_000000' / 'vis_data'
