@@ -62,6 +62,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_cag*']),
+    package_data={'mmseg_cag.report': ['templates/*', 'templates/sections/*']},
     install_requires=read_requirements(ROOT / 'requirements.txt'),
     extras_require={
         path.stem: read_requirements(path)

@@ -47,6 +47,7 @@ RUN_BY = {
         'tools/analysis/evaluate_pseudo_labels.py'
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
+    'test_report/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
@@ -71,6 +72,10 @@ RUN_BY = {
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
     ],
+    'test_tools/test_model_converters.py': [
+        'tools/model_converters/import_anchors.py',
+        'tools/model_converters/import_checkpoint.py',
+    ],
     'test_tools/test_train_bdl.py': [
         'tools/dist_train_bdl.sh',
         'tools/train_bdl.py',
@@ -78,10 +83,6 @@ RUN_BY = {
     'test_tools/test_translate_command.py': [
         'tools/dist_translate.sh',
         'tools/translate.py',
-    ],
-    'test_tools/test_model_converters.py': [
-        'tools/model_converters/import_anchors.py',
-        'tools/model_converters/import_checkpoint.py',
     ],
 }
 # Run by no test as a whole: the tests themselves, and chains of trainings of
