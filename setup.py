@@ -40,9 +40,9 @@ class BuildWithConfigs(build_py):
             )
 
 
-def read_requirements(path: str) -> list[str]:
+def read_requirements(path: Path) -> list[str]:
     """Read requirements, without comments."""
-    lines = (ROOT / path).read_text().splitlines()
+    lines = path.read_text().splitlines()
     return [line for line in lines if line and not line.startswith('#')]
 
 
@@ -62,10 +62,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_cag*']),
-    install_requires=read_requirements('requirements.txt'),
+    package_data={'mmseg_cag.report': ['templates/*', 'templates/sections/*']},
+    install_requires=read_requirements(ROOT / 'requirements.txt'),
     extras_require={
-        name: read_requirements(f'requirements/{name}.txt')
-        for name in ('openmmlab', 'minitown', 'tests', 'onnx', 'demo')
+        path.stem: read_requirements(path)
+        for path in sorted(ROOT.glob('requirements/*.txt'))
     },
     cmdclass={'build_py': BuildWithConfigs},
 )

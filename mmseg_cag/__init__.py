@@ -9,7 +9,20 @@ from mmseg_cag.stack import require_one_stack
 
 require_one_stack()
 
-from mmseg_cag import datasets, engine, evaluation, models  # noqa: E402
+from mmseg_cag import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    monitor,
+)
 
 __version__ = '0.1.0'
-__all__ = ['datasets', 'engine', 'evaluation', 'models', '__version__']
+__all__ = [
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'monitor',
+    '__version__',
+]

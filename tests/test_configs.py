@@ -29,7 +29,8 @@ ALL = sorted(
     if '_base_' not in path.parts
 )
 LOOPS = [path for path in ALL if 'loop' in Path(path).stem]
-CONFIGS = [path for path in ALL if path not in LOOPS]
+TRANSLATORS = [path for path in ALL if 'translator' in Path(path).stem]
+CONFIGS = [path for path in ALL if path not in LOOPS + TRANSLATORS]
 SIZE = (64, 128)
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'ResizeLabel')
 
@@ -76,8 +77,8 @@ def write_made(root: Path) -> None:
     (labels / NOTE).write_text(json.dumps(note))
 
 
-def shrink(cfg: Config, towns: Path) -> Config:
-    """Put in tiny images and one iteration a stage, and no downloads."""
+def put_in(cfg: Config, towns: Path) -> None:
+    """Put in tiny images."""
     for part in walk(cfg._cfg_dict):
         if 'data_root' in part:
             folder = Path(part['data_root']).name
@@ -94,6 +95,11 @@ def shrink(cfg: Config, towns: Path) -> Config:
             part['target_size'] = SIZE
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
+
+
+def shrink(cfg: Config, towns: Path) -> Config:
+    """Put in tiny images and one iteration a stage, and no downloads."""
+    put_in(cfg, towns)
     cfg.model.backbone.pop('init_cfg', None)
     cfg.model.backbone.pop('pretrained', None)
     # Fewer blocks of the same kinds and widths: only the depth shrinks.
@@ -120,6 +126,24 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     stage = getattr(runner.model, 'stage', None)
     assert stage is None or stage == cfg.train_cfg.max_iters
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
+
+
+@pytest.mark.parametrize('path', TRANSLATORS)
+def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
+    cfg = Config.fromfile(ROOT / path)
+    put_in(cfg, towns)
+    cfg.model.generator.num_blocks = 1
+    cfg.train_cfg.max_iters = 1
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = path
+    cfg.default_hooks.checkpoint = None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    dataset = cfg.train_dataloader.dataset
+    for part in (dataset.source, dataset.target, cfg.translate_dataloader):
+        part = part.get('dataset', part)
+        assert set(part.data_prefix) == {'img_path'}
+        assert not any('Label' in step.type for step in part.pipeline)
 
 
 @pytest.mark.parametrize('path', CONFIGS)

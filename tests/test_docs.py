@@ -30,14 +30,24 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
+    'tools/dist_translate.sh': ('tools/translate.py', 3),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
+    'test_model_choice/test_score_checkpoints.py': [
+        'tools/analysis/score_checkpoints.py'
+    ],
     'test_demo/test_command.py': ['tools/demo.py'],
+    'test_evaluation/test_pseudo_label_quality.py': [
+        'tools/analysis/evaluate_pseudo_labels.py'
+    ],
     'test_quickstart.py': ['tools/quickstart.sh'],
+    'test_report/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
@@ -65,6 +75,14 @@ RUN_BY = {
     'test_tools/test_model_converters.py': [
         'tools/model_converters/import_anchors.py',
         'tools/model_converters/import_checkpoint.py',
+    ],
+    'test_tools/test_train_bdl.py': [
+        'tools/dist_train_bdl.sh',
+        'tools/train_bdl.py',
+    ],
+    'test_tools/test_translate_command.py': [
+        'tools/dist_translate.sh',
+        'tools/translate.py',
     ],
 }
 # Run by no test as a whole: the tests themselves, and chains of trainings of

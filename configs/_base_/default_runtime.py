@@ -18,6 +18,10 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    # How adaptation goes on the target: docs/monitor.md.
+    monitor=dict(type='MonitorHook', interval=100),
+    panels=dict(type='PanelHook', interval=0),
+    anchor_record=dict(type='AnchorRecordHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),
@@ -30,7 +34,10 @@ custom_hooks = [
     dict(type='SkippedFilesHook'),
     dict(type='StepSeedHook'),
 ]
-vis_backends = [dict(type='LocalVisBackend')]
+vis_backends = [
+    dict(type='LocalVisBackend'),
+    dict(type='OptionalTensorboardVisBackend'),
+]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

@@ -1,6 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # All of BDL on minitown, two rounds: tools/train_bdl.py. The last network is
-# trained as long as those of the other methods; what only serves it, a third.
+# trained as long as AdaptSegNet's; what only serves it, two thirds of that.
 translator = 'configs/minitown/translator.py'
 plain = 'configs/minitown/bdl.py'
 ssl = 'configs/minitown/bdl_ssl.py'

@@ -10,7 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.json_note import read_json
+from mmseg_cag.note import read_note
 
 from .conversion.label_set import WRITTEN_SUFFIX
 
@@ -58,7 +58,7 @@ class LoadTranslatedImage(LoadImageFromFile):
 def _check_note(path: Path, found: int) -> None:
     if not path.is_file():
         return  # images from elsewhere
-    note = read_json(path)
+    note = read_note(path)
     if note.get('images') != found:
         raise UserError(
             f'{path}: tells of {note.get("images", "unfinished")} images, '

@@ -1,12 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
+from mmseg_cag import note
 from mmseg_cag.errors import UserError
-from mmseg_cag.json_note import read_json
 
 NOTE = 'demo.json'
 
@@ -42,9 +40,7 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
                 f'{held.get(other)}; name another --out'
             )
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f'{NOTE}.part'
-    draft.write_text(json.dumps(origin, indent=1) + '\n')
-    os.replace(draft, folder / NOTE)
+    note.write_note(folder / NOTE, origin)
 
 
 def read_note(folder: Path) -> dict:
@@ -54,7 +50,7 @@ def read_note(folder: Path) -> dict:
         UserError: The folder has no such note.
     """
     try:
-        return read_json(folder / NOTE)
+        return note.read_note(folder / NOTE)
     except UserError as error:
         raise UserError(
             f'{folder}: exists from something else, no {NOTE} of this '

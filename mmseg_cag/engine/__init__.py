@@ -18,6 +18,7 @@ from .skipped_files_hook import SkippedFilesHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
+from .translation_panel_hook import TranslationPanelHook
 
 register_safe_loaders()
 
@@ -40,4 +41,5 @@ __all__ = [
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',
+    'TranslationPanelHook',
 ]

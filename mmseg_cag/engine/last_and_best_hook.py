@@ -4,7 +4,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -12,9 +14,13 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.json_note import read_json
+from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
+from mmseg_cag.note import read_note
+
+from .stage_hook import current_stage
 
 NOTES = 'validation.json'
+NUMBER = re.compile('[0-9]{1,18}')
 
 
 @HOOKS.register_module()
@@ -22,8 +28,10 @@ class LastAndBestHook(Hook):
     """Tell the last result and the best as training ends, never one alone.
 
     Every validation is noted by its iteration in ``validation.json`` of the
-    work dir. A checkpoint cannot hold it, being written before it; so a run
-    that is resumed in its work dir reads the notes up to where it goes on.
+    work dir, with its stage and, where `UDAIoUMetric` counts one, the
+    confusion matrix (rows are the truth, columns what is predicted). A
+    checkpoint cannot hold it, being written before it; so a run that is
+    resumed in its work dir reads the notes up to where it goes on.
 
     Args:
         metric: Name of the result that says which one is best.
@@ -34,7 +42,7 @@ class LastAndBestHook(Hook):
     def __init__(self, metric: str = 'mIoU') -> None:
         self.metric = metric
         # None outside training: a mere validation leaves the notes alone.
-        self._results: dict[int, dict[str, float]] | None = None
+        self._results: dict[int, dict[str, Any]] | None = None
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -45,7 +53,7 @@ class LastAndBestHook(Hook):
             self._results = {
                 iteration: results
                 for iteration, results in read_results(path).items()
-                if iteration <= runner.iter
+                if iteration <= runner.iter and self.metric in results
             }
         else:
             path.unlink(missing_ok=True)
@@ -57,9 +65,22 @@ class LastAndBestHook(Hook):
         """Note the results of this iteration's weights."""
         if self._results is None or self.metric not in (metrics or {}):
             return
-        self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
-        draft = Path(runner.work_dir, f'{NOTES}.part')
-        draft.write_text(json.dumps(self._results, indent=1))
+        result = {k: float(v) for k, v in metrics.items()}
+        if (stage := current_stage(runner)) is not None:
+            result['stage'] = stage
+        if confusion := runner.message_hub.pop_info(CONFUSION):
+            result['classes'] = list(
+                runner.val_dataloader.dataset.metainfo['classes']
+            )
+            result[CONFUSION] = confusion
+        self._results[runner.iter] = result
+        self._write(Path(runner.work_dir))
+
+    def _write(self, work_dir: Path) -> None:
+        draft = Path(work_dir, f'{NOTES}.part')
+        # A line each: the matrices would be thousands.
+        lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
+        draft.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
         os.replace(draft, draft.with_suffix(''))
 
     @master_only
@@ -94,8 +115,8 @@ class LastAndBestHook(Hook):
         return f'{", ".join(means)} at iteration {iteration} ({kept})'
 
 
-def read_results(path: Path) -> dict[int, dict[str, float]]:
-    """Read the results of every validation, by its iteration.
+def read_results(path: Path) -> dict[int, dict[str, Any]]:
+    """Read what every validation noted, by its iteration.
 
     Args:
         path: The notes of a run.
@@ -103,14 +124,18 @@ def read_results(path: Path) -> dict[int, dict[str, float]]:
     Raises:
         UserError: They are damaged.
     """
-    try:
-        return {
-            int(iteration): {k: float(v) for k, v in results.items()}
-            for iteration, results in read_json(path).items()
-        }
-    except UserError:
-        raise
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f'{path}: no results by iteration ({error})'
-        ) from error
+    notes = read_note(path)
+    for iteration, result in notes.items():
+        if not NUMBER.fullmatch(iteration) or not _is_result(result):
+            raise UserError(
+                f'{path}: no results by iteration, {iteration[:20]!r} is none'
+            )
+    return {int(iteration): result for iteration, result in notes.items()}
+
+
+def _is_result(result: object) -> bool:
+    return isinstance(result, dict) and all(
+        isinstance(value, int | float)
+        for key, value in result.items()
+        if key not in ('classes', CONFUSION)
+    )

@@ -3,22 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
+from mmseg_cag import note as notes
 from mmseg_cag.errors import UserError
-from mmseg_cag.json_note import read_json
 
 NOTE = 'pseudo_labels.json'
-
-
-def write_note(folder: Path, note: dict) -> None:
-    """Write the note, in full or not at all."""
-    draft = folder / f'{NOTE}.part'
-    draft.write_text(json.dumps(note, indent=1) + '\n')
-    os.replace(draft, folder / NOTE)
 
 
 def read_note(folder: Path) -> dict:
@@ -28,7 +19,7 @@ def read_note(folder: Path) -> dict:
         UserError: It is damaged, or tells of no pseudo labels.
     """
     path = folder / NOTE
-    note = read_json(path)
+    note = notes.read_note(path)
     if not isinstance(note.get('origin'), dict):
         raise UserError(f'{path}: has no origin, expected an object')
     if 'classes' in note:

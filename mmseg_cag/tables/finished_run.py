@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_cag.datasets.minitown.manifest import MANIFEST
-from mmseg_cag.demo.config_text import parse_config
 from mmseg_cag.engine.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.finished_runs.run_folder import read_config
 
 CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
@@ -107,7 +107,7 @@ def read_run(folder: Path) -> FinishedRun:
             'LastAndBestHook'
         )
     results = read_results(notes)
-    cfg = _read_config(folder)
+    cfg = read_config(folder)
     end = cfg.train_cfg.get('max_iters')
     last = max(results, default=0)
     if last != end:
@@ -116,19 +116,6 @@ def read_run(folder: Path) -> FinishedRun:
             'expected a finished run'
         )
     return FinishedRun(folder, cfg, last, results[last])
-
-
-def _read_config(folder: Path) -> Config:
-    # The runner writes it there; of several, it has written the newest last.
-    paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
-    if not paths:
-        raise MissingFileError(f'{folder}: no config *.py of the run')
-    # As data: the folder may be a stranger's.
-    try:
-        text = paths[-1].read_text(encoding='utf-8')
-    except (OSError, UnicodeError) as error:
-        raise UserError(f'{paths[-1]}: no config ({error})') from error
-    return parse_config(text, str(paths[-1]))
 
 
 def _without_seed(recipe: dict) -> dict:

@@ -14,7 +14,8 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
 from mmseg_cag.engine.check_data_hook import check_made_files
-from mmseg_cag.pseudo_labels.label_note import write_note
+from mmseg_cag.note import write_note
+from mmseg_cag.pseudo_labels.label_note import NOTE
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def towns(tmp_path: Path) -> Path:
         tiny.save_image(folder / path.relative_to(images), labels)
     classes = DATASETS.get('CityscapesDataset').METAINFO['classes']
     note = {'classes': dict.fromkeys(classes, {}), 'ignore_index': 255}
-    write_note(folder, note)
+    write_note(folder / NOTE, note)
     return tmp_path
 
 

@@ -8,7 +8,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.bdl import loop
 from mmseg_cag.experiments.bdl.plan import load_steps
 from mmseg_cag.pseudo_labels import make
-from tests import stand_in_translation, tiny
+from mmseg_cag.translated_images.image_folder import ImageFolder
+from tests import tiny
 
 ITERS = 3
 STEPS = [
@@ -47,10 +47,6 @@ STEPS = [
 def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Config, 'pretty_text', property(repr))
-    package = 'mmseg_cag.translated_images'
-    monkeypatch.setitem(sys.modules, package, stand_in_translation)
-    real = f'{package}.translate'
-    monkeypatch.setitem(sys.modules, real, stand_in_translation)
     tiny.write_towns(tmp_path)
     write_configs()
     # What the tests' process holds is gone through after each training.
@@ -87,8 +83,23 @@ def write_configs(**changes) -> None:
     target.pipeline.insert(1, dict(type='LoadPseudoLabels'))
     target.pipeline[-1] = dict(type='PackPseudoSegInputs')
     translator = base()
-    translator.model = tiny.adversarial()
-    translator.model.type = 'StandIn'
+    translator.model = dict(
+        type='ImageTranslator',
+        data_preprocessor=tiny.preprocessor([127.5] * 3, [127.5] * 3),
+        generator=dict(type='ResNetGenerator', channels=4, num_blocks=1),
+        discriminator=dict(
+            type='PatchDiscriminator', channels=4, num_layers=2
+        ),
+        pool_size=2,
+    )
+    members = translator.optim_wrapper.members
+    members.generators = members.pop('student')
+    translator.val_dataloader = translator.val_cfg = None
+    translator.val_evaluator = None
+    images = dict(tiny.gta(Path.cwd()), pipeline=tiny.pipeline(None))
+    translator.translate_dataloader = dict(
+        batch_size=2, num_workers=0, dataset=images
+    )
     translator.merge_from_dict(changes)
     Path('configs').mkdir(exist_ok=True)
     for name, cfg in (
@@ -161,7 +172,7 @@ def test_killed_and_restarted_it_ends_with_the_same_numbers():
     assert train('whole') == 0
     iteration = (StepSeedHook, 'before_train_iter')
     for killed_at, half_done in (
-        ((stand_in_translation, 'write', 3), 'translated_1.part/00002.png'),
+        ((ImageFolder, 'write', 3), 'translated_1.part/00002.png'),
         ((*iteration, 3), 'plain_1/iter_2.pth'),
         ((make, 'predict', 3), 'labels_1.part/predictions'),
         ((*iteration, ITERS + 2), 'translator_2/iter_1.pth'),

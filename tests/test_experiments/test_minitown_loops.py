@@ -54,7 +54,7 @@ def test_its_runs_are_of_this_seed_and_folder(tmp_path, unformatted):
                 assert Path(data.data_root).parent == tmp_path / 'data'
     # The last is as long as the other methods' runs.
     assert runs['plain_2'].train_cfg.max_iters == 150
-    assert runs['ssl_2'].train_cfg.max_iters == 450
+    assert runs['ssl_2'].train_cfg.max_iters == 225
 
 
 def test_the_budget_is_that_of_every_network(tmp_path, unformatted):

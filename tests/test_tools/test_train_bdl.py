@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,4 +36,17 @@ def test_what_is_wrong_in_one_line(tmp_path, monkeypatch):
     options = ('--cfg-options', 'steps.0.train=b.py', '--work-dir', 'work')
     line = complaint(monkeypatch, config, *options)
     assert line == 'error: steps.0.train=b.py: config file not found'
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_two_processes_are_told_the_same(tmp_path):
+    config = tmp_path / 'loop.py'
+    config.write_text("steps = [dict(name='a', train='a.py')]")
+    command = ['bash', ROOT / 'tools' / 'dist_train_bdl.sh', config, '2']
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    line = 'error: steps.0.train=a.py: config file not found'
+    assert line in done.stderr
     assert list(tmp_path.iterdir()) == [config]

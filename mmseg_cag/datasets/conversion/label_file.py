@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.json_note import parse_json
+from mmseg_cag.note import parse_note
 
 from ..load_label_ids import LoadLabelIds
 from ..open_image import open_image
@@ -93,7 +93,7 @@ def _read_record(target: Path) -> dict | None:
         )
     if not _ends(target):
         return None
-    record = parse_json(text, target)
+    record = parse_note(text, target)
     pixels = record.get('pixels')
     if not isinstance(pixels, dict) or not all(
         train_id.isdecimal() and isinstance(count, int)

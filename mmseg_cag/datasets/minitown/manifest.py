@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.json_note import read_json
+from mmseg_cag.note import read_note
 
 from .plan import STREAMS, Plan
 
@@ -57,7 +57,7 @@ def read_claim(path: Path) -> dict:
     Raises:
         UserError: It does not say.
     """
-    record = read_json(path)
+    record = read_note(path)
     arguments = record.get('arguments')
     known = isinstance(arguments, dict) and all(
         isinstance(arguments.get(name), int) for name in NUMBERS

@@ -9,6 +9,7 @@ from mmseg_cag.datasets.load_translated_image import NOTE as IMAGES
 from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.pseudo_labels.label_note import NOTE as LABELS
 from mmseg_cag.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.translated_images.translate import translate_images
 
 from .step import LoopStep
 
@@ -26,8 +27,6 @@ class Translation(LoopStep):
 
     def run(self) -> None:
         """Translate what is not translated yet."""
-        from mmseg_cag.translated_images.translate import translate_images
-
         by = self.needs['by']
         use_gloo_without_gpu(by.cfg)
         translate_images(by.cfg, by.result, self.folder)

@@ -97,6 +97,10 @@ class AdversarialSegmentor(UDASegmentor):
         pyramid = self.extract_feat(images)
         return [head(pyramid) for head in self.heads().values()]
 
+    def scores_of(self, view: list[Tensor]) -> Tensor:
+        """The scores of the decode head, which predicts."""
+        return view[0]
+
     def source_loss(
         self, source: list[Tensor], data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -44,6 +44,10 @@ class UDASegmentor(DirectEncoderDecoder):
          forward_view(target) -> labelled_target_loss()   nothing (BDL: CE)
          adapt_loss()                            what the method is about
 
+    Who wants to look at a step adds a function to ``watchers``: it is called
+    with maps of the target as they are computed, ``images`` and ``student``
+    (class scores) here and others by a method.
+
     Args:
         data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
             for both domains.
@@ -63,6 +67,7 @@ class UDASegmentor(DirectEncoderDecoder):
             )
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         self.norm_eval = norm_eval
+        self.watchers: list[Callable[..., None]] = []
 
     def train(self, mode: bool = True) -> UDASegmentor:
         """Set the student's mode, but for batch norms that are kept."""
@@ -96,6 +101,9 @@ class UDASegmentor(DirectEncoderDecoder):
         source = self.forward_view(inputs['source'])
         losses = self.source_loss(source, data_samples['source'])
         target = self.forward_view(inputs['target'])
+        if self.watchers:
+            scores = self.scores_of(target).detach()
+            self.show(images=inputs['target'], student=scores)
         losses.update(
             self.labelled_target_loss(target, data_samples['target'])
         )
@@ -109,6 +117,15 @@ class UDASegmentor(DirectEncoderDecoder):
         """Run the student on images (N, 3, H, W)."""
         neck = self.neck if self.with_neck else None
         return forward_view(self.backbone, neck, self.decode_head, images)
+
+    def scores_of(self, view: View) -> Tensor:
+        """The class scores (N, K, h, w) that a prediction is made by."""
+        return view.logits
+
+    def show(self, **maps: Tensor) -> None:
+        """Hand maps of this step to those who watch it."""
+        for watcher in self.watchers:
+            watcher(**maps)
 
     def source_loss(
         self, source: View, data_samples: list[SegDataSample]

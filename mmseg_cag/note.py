@@ -1,14 +1,24 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Notes, objects of JSON: what a folder holds, and who made it."""
+
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from .errors import UserError
+from mmseg_cag.errors import UserError
 
 
-def read_json(path: Path) -> dict:
-    """Read a note, a JSON object in a file.
+def write_note(path: Path, note: dict) -> None:
+    """Write a note, in full or not at all."""
+    draft = path.with_name(f'{path.name}.part')
+    draft.write_text(json.dumps(note, indent=1) + '\n')
+    os.replace(draft, path)
+
+
+def read_note(path: Path) -> dict:
+    """Read a note.
 
     Raises:
         UserError: It cannot be read, or is something else.
@@ -17,14 +27,14 @@ def read_json(path: Path) -> dict:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeError) as error:
         raise UserError(f'{path}: not readable as JSON ({error})') from error
-    return parse_json(text, path)
+    return parse_note(text, path)
 
 
-def parse_json(text: str, path: Path) -> dict:
-    """Read a JSON object that is in a file.
+def parse_note(text: str, path: Path) -> dict:
+    """Read a note that is part of a file.
 
     Args:
-        text: The object.
+        text: The note.
         path: Where it is from, for the error.
 
     Raises:
