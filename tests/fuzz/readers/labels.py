@@ -37,7 +37,13 @@ def readers(scratch: Path) -> Iterator[Reader]:
         read = loading(LoadLabelIds(name))
         yield Reader('labels', f'LoadLabelIds {name}', FILE, seeds, read)
     yield from converters(scratch, grey)
-    seeds = [grey, coded, pictures.wide(ids), pictures.encoded(image)]
+    named = np.where(labels == 0, 1, 2).astype(np.uint8)
+    seeds = [
+        pictures.encoded(named),
+        pictures.palette(named),
+        pictures.wide(named),
+        pictures.encoded(image),
+    ]
     for name, values in {
         'ids': {'road': 1, 'car': 2},
         'colours': {'road': (1, 1, 1), 'car': (2, 2, 2)},
