@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .anchor_hook import AnchorHook
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
@@ -20,6 +21,7 @@ from .step_seed_hook import StepSeedHook
 
 __all__ = [
     'AnchorHook',
+    'AtomicCheckpointHook',
     'CPUDistributedDataParallel',
     'ChannelsLastHook',
     'CheckCheckpointHook',
