@@ -5,12 +5,16 @@ from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
 from .cpu_distributed import CPUDistributedDataParallel
+from .data_fingerprint_hook import DataFingerprintHook
 from .discriminator_hook import DiscriminatorHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
 from .joint_optim_wrapper import JointOptimWrapper
 from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
+from .lenient_vis_backend import LenientVisBackend
+from .loss_log_hook import LossLogHook
+from .missed_validation_hook import MissedValidationHook
 from .non_finite_hook import NonFiniteHook
 from .recipe_hook import RecipeHook
 from .repeated_sgd import RepeatedSGD
@@ -18,6 +22,7 @@ from .skipped_files_hook import SkippedFilesHook
 from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
+from .stop_hook import StopHook
 
 __all__ = [
     'AnchorHook',
@@ -26,17 +31,22 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'DataFingerprintHook',
     'DiscriminatorHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',
+    'LenientVisBackend',
+    'LossLogHook',
+    'MissedValidationHook',
     'NonFiniteHook',
     'RecipeHook',
-    'SkippedFilesHook',
     'RepeatedSGD',
+    'SkippedFilesHook',
     'StageHook',
     'StagewisePolyLR',
     'StepSeedHook',
+    'StopHook',
 ]

@@ -5,7 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import (
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -20,6 +24,7 @@ from mmseg_cag.checkpoints import (
 from mmseg_cag.checkpoints.folder import NOTE
 from mmseg_cag.errors import UserError
 
+from .rank_statistics import KEY, gather_statistics, restore_statistics
 from .stage_hook import bare_model
 
 
@@ -39,6 +44,17 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{'backend_args': {'backend': 'atomic'}, **kwargs})
         self.failure: str | None = None
+        self._statistics: list[dict] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let each rank of a resumed run have its own statistics."""
+        if runner._resume:
+            restore_statistics(checkpoint)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the statistics of all ranks."""
+        if self._statistics:
+            checkpoint[KEY] = self._statistics
 
     def before_train(self, runner: Runner) -> None:
         """Make the folder ready.
@@ -84,6 +100,8 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         path = self._path(step)
         runner.message_hub.update_info('last_ckpt', path)
+        if get_world_size() > 1:
+            self._statistics = gather_statistics(bare_model(runner))
         try:
             runner.save_checkpoint(
                 self.out_dir,
@@ -101,6 +119,8 @@ class AtomicCheckpointHook(CheckpointHook):
         except OSError as error:
             self._fail(runner, path, error)
             return
+        finally:
+            self._statistics = []
         self.failure = None
         self.last_ckpt = path
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from mmseg_cag.checkpoints import write_whole
 
 NOTES = 'validation.json'
 
@@ -54,9 +55,14 @@ class LastAndBestHook(Hook):
         if self._results is None or self.metric not in (metrics or {}):
             return
         self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
-        draft = Path(runner.work_dir, f'{NOTES}.part')
-        draft.write_text(json.dumps(self._results, indent=1))
-        os.replace(draft, draft.with_suffix(''))
+        notes = json.dumps(self._results, indent=1)
+        try:
+            write_whole(Path(runner.work_dir, NOTES), notes.encode())
+        except OSError as error:
+            runner.logger.error(
+                f'{NOTES}: could not be written ({error.strerror}); training '
+                'goes on'
+            )
 
     @master_only
     def after_train(self, runner: Runner) -> None:
