@@ -8,16 +8,41 @@ under the same import name, and neither may replace the other.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
 
-def read_requirements(path: str) -> list[str]:
+class BuildWithConfigs(build_py):
+    """Put configs, tools and the model index into a wheel.
+
+    They go where OpenMMLab's mim looks for them: `<package>/.mim`.
+    """
+
+    def run(self) -> None:
+        """Build; an editable installation finds them in the checkout."""
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, 'mmseg_cag', '.mim')
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        shutil.copy(ROOT / 'model-index.yml', target)
+        for name in ('configs', 'tools'):
+            shutil.copytree(
+                ROOT / name,
+                target / name,
+                ignore=shutil.ignore_patterns('__pycache__'),
+            )
+
+
+def read_requirements(path: Path) -> list[str]:
     """Read requirements, without comments."""
-    lines = (ROOT / path).read_text().splitlines()
+    lines = path.read_text().splitlines()
     return [line for line in lines if line and not line.startswith('#')]
 
 
@@ -37,9 +62,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_cag*']),
-    install_requires=read_requirements('requirements.txt'),
+    package_data={'mmseg_cag.report': ['templates/*', 'templates/sections/*']},
+    install_requires=read_requirements(ROOT / 'requirements.txt'),
     extras_require={
-        name: read_requirements(f'requirements/{name}.txt')
-        for name in ('openmmlab', 'minitown', 'tests')
+        path.stem: read_requirements(path)
+        for path in sorted(ROOT.glob('requirements/*.txt'))
     },
+    cmdclass={'build_py': BuildWithConfigs},
 )

@@ -13,7 +13,20 @@ if find_spec('mmseg') is None:
         'pip install -r requirements/openmmlab.txt'
     )
 
-from mmseg_cag import datasets, engine, evaluation, models  # noqa: E402
+from mmseg_cag import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    monitor,
+)
 
 __version__ = '0.1.0'
-__all__ = ['datasets', 'engine', 'evaluation', 'models', '__version__']
+__all__ = [
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'monitor',
+    '__version__',
+]

@@ -54,14 +54,16 @@ def joint_losses(model: nn.Module, batch: tuple) -> dict[str, Tensor]:
     )
 
 
-def joint_steps(model: nn.Module, batches: list[tuple]) -> None:
+def joint_steps(
+    model: nn.Module, batches: list[tuple], losses_of: Callable
+) -> None:
     """Train as the runner does."""
     wrapper = build_optim_wrapper(model, tiny.joint_optim())
     hub = MessageHub.get_current_instance()
     for iteration, batch in enumerate(batches):
         hub.update_info('iter', iteration)
         with wrapper.optim_context(model):
-            losses = joint_losses(model, batch)
+            losses = losses_of(model, batch)
         wrapper.update_params(model.parse_losses(losses)[0])
 
 
@@ -103,8 +105,19 @@ class Alternating:
         self.model.discriminators.requires_grad_(not frozen)
 
 
-def largest_difference(config: ConfigDict, play: Callable) -> float:
+def largest_difference(
+    config: ConfigDict,
+    play: Callable,
+    draw: Callable = draw,
+    losses_of: Callable = joint_losses,
+) -> float:
     """Train twins jointly and by the written-out loop, and compare them.
+
+    Args:
+        config: Of the model.
+        play: As of `Alternating`.
+        draw: Draws a batch.
+        losses_of: Of (model, batch), the model's losses.
 
     Returns:
         The largest absolute difference of any parameter or statistic.
@@ -113,7 +126,7 @@ def largest_difference(config: ConfigDict, play: Callable) -> float:
     start = copy.deepcopy(model.state_dict())
     twin = copy.deepcopy(model)
     batches = [draw() for _ in range(STEPS)]
-    joint_steps(model, batches)
+    joint_steps(model, batches, losses_of)
     Alternating(twin, play).train(batches)
     found, expected = model.state_dict(), twin.state_dict()
     # Every part has moved, so that equality says something.

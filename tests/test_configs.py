@@ -3,26 +3,36 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.experiments.bdl.plan import load_steps
 from mmseg_cag.experiments.stages import set_stages, walk
+from mmseg_cag.pseudo_labels.label_note import NOTE
+from tests import tiny
 from tests.own_data import write_own
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(
+ALL = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts
 )
+LOOPS = [path for path in ALL if 'loop' in Path(path).stem]
+TRANSLATORS = [path for path in ALL if 'translator' in Path(path).stem]
+CONFIGS = [path for path in ALL if path not in LOOPS + TRANSLATORS]
 SIZE = (64, 128)
-RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize', 'ResizeLabel')
+RESIZES = ('RandomResize', 'RandomResizeCrop', 'ResizeLabel')
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -47,17 +57,37 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('minitown')
     draw_minitown(root, size=SIZE, source=2, target=2, val=2, synthia=2)
     write_own(root, root)
+    write_made(root)
     return root
 
 
-def shrink(cfg: Config, towns: Path) -> Config:
-    """Put in tiny images and one iteration a stage, and no downloads."""
+def write_made(root: Path) -> None:
+    """Write what networks make of the towns: translated images, labels."""
+    shutil.copytree(root / 'gta/images', root / 'gta/translated')
+    shutil.copytree(root / 'synthia/RGB', root / 'synthia/translated')
+    images, labels = (
+        root / 'cityscapes' / name
+        for name in ('leftImg8bit/train', 'pseudo_labels')
+    )
+    for path in images.rglob('*.png'):
+        ids = np.random.default_rng(0).integers(0, 19, SIZE, np.uint8)
+        tiny.save_image(labels / path.relative_to(images), ids)
+    classes = CityscapesDataset.METAINFO['classes']
+    note = dict(classes=dict.fromkeys(classes), ignore_index=255)
+    (labels / NOTE).write_text(json.dumps(note))
+
+
+def put_in(cfg: Config, towns: Path) -> None:
+    """Put in tiny images."""
     for part in walk(cfg._cfg_dict):
         if 'data_root' in part:
             folder = Path(part['data_root']).name
             part['data_root'] = str(towns / folder)
         if part.get('type') in RESIZES:
             part['scale'] = (SIZE[1], SIZE[1])
+        if part.get('type') == 'Resize':
+            # What was predicted at this size was: the images' own.
+            part['scale'] = SIZE[::-1]
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
@@ -65,6 +95,11 @@ def shrink(cfg: Config, towns: Path) -> Config:
             part['target_size'] = SIZE
         if 'batch_size' in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
+
+
+def shrink(cfg: Config, towns: Path) -> Config:
+    """Put in tiny images and one iteration a stage, and no downloads."""
+    put_in(cfg, towns)
     cfg.model.backbone.pop('init_cfg', None)
     cfg.model.backbone.pop('pretrained', None)
     # Fewer blocks of the same kinds and widths: only the depth shrinks.
@@ -93,10 +128,38 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 
+@pytest.mark.parametrize('path', TRANSLATORS)
+def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
+    cfg = Config.fromfile(ROOT / path)
+    put_in(cfg, towns)
+    cfg.model.generator.num_blocks = 1
+    cfg.train_cfg.max_iters = 1
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = path
+    cfg.default_hooks.checkpoint = None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    dataset = cfg.train_dataloader.dataset
+    for part in (dataset.source, dataset.target, cfg.translate_dataloader):
+        part = part.get('dataset', part)
+        assert set(part.data_prefix) == {'img_path'}
+        assert not any('Label' in step.type for step in part.pipeline)
+
+
 @pytest.mark.parametrize('path', CONFIGS)
 def test_no_adaptation_opens_a_target_label(path: str) -> None:
     dataset = Config.fromfile(ROOT / path).train_dataloader.dataset
     if dataset.type == 'UDADataset':
-        steps = [step.type for step in dataset.target.pipeline]
-        assert not any('Label' in s or 'Annotation' in s for s in steps)
-        assert 'seg_map_path' not in dataset.target.data_prefix
+        steps = {step.type for step in dataset.target.pipeline}
+        # These read what a network has labelled, and nothing else.
+        made = {'LoadPseudoLabels'} & steps
+        assert not any('Label' in s or 'Annot' in s for s in steps - made)
+        assert made or 'seg_map_path' not in dataset.target.data_prefix
+
+
+@pytest.mark.parametrize('path', LOOPS)
+def test_a_loop_can_be_planned(path: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    cfg = Config.fromfile(path)
+    cfg.update(work_dir=str(tmp_path), launcher='none')
+    assert [step.name for step in load_steps(cfg)][-1].startswith('ssl')

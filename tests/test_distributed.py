@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -26,6 +28,8 @@ def config(root: Path, work_dir: Path) -> Config:
     cfg.load_from = str(root / 'warm.pth')
     cfg.default_hooks.checkpoint.interval = ITERS
     cfg.custom_hooks.append(dict(type='KeepRankHook'))
+    cfg.custom_hooks.append(dict(type='KeepPredictionHook', interval=1))
+    cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
     cfg.model.pseudo_label_head.update(margin='auto', precision=0.3)
     return cfg
 
@@ -36,8 +40,8 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def train_two(root: Path, cfg: Config) -> None:
-    cfg.dump(root / 'two.py')
+def launch_two(script: str, folder: Path, *arguments: object) -> str:
+    """Run a launcher of tools/ with two processes; returns what they say."""
     environment = {
         **os.environ,
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
@@ -46,14 +50,20 @@ def train_two(root: Path, cfg: Config) -> None:
         'OMP_NUM_THREADS': '1',
     }
     done = subprocess.run(
-        [ROOT / 'tools' / 'dist_train.sh', root / 'two.py', '2'],
+        [ROOT / 'tools' / script, *map(str, arguments), '2'],
         env=environment,
-        cwd=root,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def train_two(root: Path, cfg: Config) -> None:
+    cfg.dump(root / 'two.py')
+    launch_two('dist_train.sh', root, root / 'two.py')
 
 
 @pytest.fixture(scope='module')
@@ -141,3 +151,16 @@ def test_the_checkpoint_is_that_of_the_ranks(root):
     rank = state(root / 'two', 0, ITERS)
     assert saved.keys() == rank.keys()
     assert all(torch.equal(saved[key], rank[key]) for key in saved)
+
+
+def test_the_monitor_adds_up_what_both_ranks_see(root):
+    lines = (root / 'two/monitor.jsonl').read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record['iter'] for record in records] == [1, 2, 3, 4]
+    for record in records:
+        name = f'_{record["iter"]}.npy'
+        ranks = [np.load(root / 'two' / f'seen{r}{name}') for r in (0, 1)]
+        assert (ranks[0] != ranks[1]).any()
+        counts = np.bincount(np.stack(ranks).ravel(), minlength=19)
+        shares = list(record['predicted'].values())
+        assert shares == pytest.approx(counts / counts.sum(), abs=1e-6)

@@ -71,3 +71,18 @@ def test_the_three_kinds_of_repeated_updates_agree():
         rates = near.paramwise_cfg.custom_keys[key]
         # n steps of one gradient, whose decay grows as 1 + 2 + ... + n.
         assert rates == dict(lr_mult=n, decay_mult=(n + 1) / 2)
+
+
+@pytest.mark.parametrize(
+    'path', sorted(p.stem for p in (CONFIGS / 'cag').glob('deeplab*.py'))
+)
+def test_deeplab_starts_from_its_adversarial_warm_up(path):
+    config = load(f'cag/{path}.py')
+    warm_up = load(config.start_from.removeprefix('configs/'))
+    if 'source_only' not in path:
+        assert warm_up.model.type == 'AdversarialSegmentor'
+    for part in ('backbone', 'decode_head'):
+        assert warm_up.model[part].type == config.model[part].type
+    assert warm_up.model.backbone.depth == config.model.backbone.depth
+    classes = config.model.decode_head.num_classes
+    assert warm_up.model.decode_head.num_classes == classes

@@ -22,6 +22,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from PIL import Image
 
+from mmseg_cag.monitor.watch_hook import WatchHook
+
 SIZE = (32, 64)  # height and width, pixels
 VOID = 255
 ROAD, BUILDING, SKY, CAR = 0, 2, 10, 13
@@ -64,6 +66,15 @@ class KeepRankHook(Hook):
         path = Path(runner.work_dir, f'rank{get_rank()}_{batch_idx + 1}.pth')
         kind = type(runner.model).__name__
         torch.save({'state_dict': model.state_dict(), 'kind': kind}, path)
+
+
+@HOOKS.register_module()
+class KeepPredictionHook(WatchHook):
+    """Save what the student of each rank predicts on the target."""
+
+    def look(self, runner: Runner, maps: dict, data_batch: dict) -> None:
+        name = f'seen{get_rank()}_{runner.iter + 1}.npy'
+        np.save(Path(runner.work_dir, name), maps['student'].argmax(1))
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -336,6 +347,11 @@ def adversarial(
     return model
 
 
+def bdl(**kwargs) -> ConfigDict:
+    """`BDLSegmentor`; ``kwargs`` are those of `adversarial`."""
+    return ConfigDict(adversarial(**kwargs), type='BDLSegmentor')
+
+
 def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
     """`CLANSegmentor` with a second classifier of its own."""
     model = adversarial()
@@ -377,6 +393,72 @@ def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
     cfg.model = model
     cfg.optim_wrapper = joint_optim()
     cfg.train_cfg.max_iters = 6
+    return cfg
+
+
+def translator(**kwargs) -> ConfigDict:
+    """`ImageTranslator` of a few channels, on images in [-1, 1]."""
+    return ConfigDict(
+        dict(
+            type='ImageTranslator',
+            data_preprocessor=dict(
+                type='SegDataPreProcessor',
+                mean=[127.5] * 3,
+                std=[127.5] * 3,
+                bgr_to_rgb=True,
+                size_divisor=1,
+            ),
+            generator=dict(type='ResNetGenerator', channels=3, num_blocks=1),
+            discriminator=dict(
+                type='PatchDiscriminator', channels=3, num_layers=2
+            ),
+            pool_size=3,
+            **kwargs,
+        )
+    )
+
+
+def translator_optim() -> dict:
+    """Adam of the generators and of the discriminators."""
+    adam = dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.5, 0.999)))
+    return dict(
+        constructor='JointOptimWrapperConstructor',
+        type='OptimWrapper',
+        members=dict(generators=adam, discriminators=adam),
+    )
+
+
+def translator_run(root: Path, work_dir: Path) -> Config:
+    """Four iterations of a translator, which read no label."""
+    cfg = run_config(root, work_dir)
+    cfg.model = translator()
+    cfg.optim_wrapper = translator_optim()
+    cfg.param_scheduler = [
+        dict(type='LinearLR', end_factor=0.0, end=4, by_epoch=False)
+    ]
+    cfg.custom_hooks = [
+        dict(type='ChannelsLastHook'),
+        dict(type='CheckDataHook'),
+        dict(type='StepSeedHook'),
+    ]
+    dataset = cfg.train_dataloader.dataset
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='RandomCrop', crop_size=(24, 24)),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackSegInputs'),
+    ]
+    for domain in (dataset.source, dataset.target):
+        domain.data_prefix.pop('seg_map_path', None)
+        domain.pipeline = steps
+    cfg.translate_dataloader = dict(
+        batch_size=2,
+        num_workers=0,
+        dataset={**dataset.source, 'pipeline': [steps[0], steps[-1]]},
+    )
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4)
+    cfg.launcher = 'none'
     return cfg
 
 

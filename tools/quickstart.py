@@ -21,6 +21,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.evaluation import build_runner, predict
 from mmseg_cag.experiments.minitown import Budget, MinitownRuns
 from mmseg_cag.experiments.picture import paint, save_comparison
+from mmseg_cag.report.write import write_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -122,7 +123,8 @@ def run(args: argparse.Namespace) -> None:
     path = runs.folder / 'summary.json'
     path.write_text(json.dumps(summary, indent=2))
     show_table(results, seconds)
-    print(f'Summary: {path}\nPicture: {picture}')
+    report = write_report([runs.folder / 'cag'], runs.folder / 'report.html')
+    print(f'Summary: {path}\nPicture: {picture}\nReport: {report}')
 
 
 if __name__ == '__main__':

@@ -20,6 +20,10 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
+    # How adaptation goes on the target: docs/monitor.md.
+    monitor=dict(type='MonitorHook', interval=100),
+    panels=dict(type='PanelHook', interval=0),
+    anchor_record=dict(type='AnchorRecordHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),
@@ -35,7 +39,10 @@ custom_hooks = [
     dict(type='StepSeedHook'),
     dict(type='StopHook'),
 ]
-vis_backends = [dict(type='LenientVisBackend')]
+vis_backends = [
+    dict(type='LenientVisBackend'),
+    dict(type='OptionalTensorboardVisBackend'),
+]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

@@ -3,5 +3,5 @@ _base_ = [
     '../_base_/models/deeplabv2_r101.py',
     '../_base_/methods/cag_gta2cs.py',
 ]
-start_from = 'configs/source_only/deeplabv2_gta2cs.py'
+start_from = 'configs/adaptsegnet/deeplabv2_warmup_gta2cs.py'
 model = _base_.cag

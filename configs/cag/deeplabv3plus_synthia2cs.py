@@ -3,5 +3,5 @@ _base_ = [
     '../_base_/models/deeplabv3plus_r101_cag.py',
     '../_base_/methods/cag_synthia2cs.py',
 ]
-start_from = 'configs/source_only/deeplabv3plus_synthia2cs.py'
+start_from = 'configs/adaptsegnet/deeplabv3plus_warmup_synthia2cs.py'
 model = _base_.cag

@@ -1,4 +1,4 @@
-# AdaptSegNet from the source-only network, as long as CAG's three stages.
+# AdaptSegNet from the source-only network.
 _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
     '../_base_/methods/adversarial_minitown.py',

@@ -1,7 +1,7 @@
-# CLAN from the source-only network, as long as CAG's three stages.
+# CLAN from the source-only network.
 _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
-    '../_base_/methods/adversarial_minitown.py',
+    '../_base_/methods/clan_minitown.py',
 ]
 start_from = 'configs/minitown/source_only.py'
 model = _base_.clan

@@ -3,6 +3,7 @@ from .gta import GTADataset
 from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels
+from .load_translated_image import LoadTranslatedImage
 from .pack_pseudo_labels import PackPseudoSegInputs
 from .resize_label import ResizeLabel
 from .skip_bad_files import SkipBadFiles
@@ -18,6 +19,7 @@ __all__ = [
     'LoadLabelIds',
     'LoadLabelsByName',
     'LoadPseudoLabels',
+    'LoadTranslatedImage',
     'PackPseudoSegInputs',
     'RandomResizeCrop',
     'ResizeLabel',

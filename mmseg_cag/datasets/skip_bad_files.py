@@ -50,6 +50,7 @@ class SkipBadFiles(Dataset):
         parts = readings_of(dataset, 'dataset', 'train')
         self._labelled = any(part.labelled for part in parts)
         self._backend_args = getattr(parts[0].dataset, 'backend_args', None)
+        self._scaled = all(part.scaled for part in parts)
 
     @property
     def metainfo(self) -> dict:
@@ -112,7 +113,7 @@ class SkipBadFiles(Dataset):
         """Load a sample whose files are whole and of one size."""
         info = self.dataset.get_data_info(index)
         for fault in check_headers(
-            info, None, self._labelled, self._backend_args
+            info, None, self._labelled, self._backend_args, self._scaled
         ):
             raise fault.as_error()
         return self.dataset[index]

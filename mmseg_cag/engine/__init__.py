@@ -23,6 +23,7 @@ from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
 from .stop_hook import StopHook
+from .translation_panel_hook import TranslationPanelHook
 
 __all__ = [
     'AnchorHook',
@@ -49,4 +50,5 @@ __all__ = [
     'StagewisePolyLR',
     'StepSeedHook',
     'StopHook',
+    'TranslationPanelHook',
 ]

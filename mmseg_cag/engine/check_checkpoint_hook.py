@@ -9,7 +9,7 @@ from mmseg_cag.errors import UserError
 
 from .stage_hook import bare_model
 
-PREDICTING = ('backbone.', 'neck.', 'decode_head.')
+PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
 
 
 @HOOKS.register_module()

@@ -9,7 +9,7 @@ from mmseg.registry import HOOKS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets import LoadPseudoLabels
+from mmseg_cag.datasets import LoadPseudoLabels, LoadTranslatedImage
 from mmseg_cag.datasets.doctor import (
     Finding,
     Level,
@@ -32,8 +32,9 @@ class CheckDataHook(Hook):
     All that the doctor finds without decoding, in the data sets of training
     and validation: folders, pairs, and the header and end of every file.
     Files that training skips do not stop the run. Pseudo labels of a target
-    are there and have its classes. A run that goes on with files of the same
-    names and sizes (`DataFingerprintHook`) is not checked again.
+    are there and have its classes; every label of a translated source has its
+    image. A run that goes on with files of the same names and sizes
+    (`DataFingerprintHook`) is not checked again.
 
     Args:
         workers: Threads that open files.
@@ -56,8 +57,10 @@ class CheckDataHook(Hook):
         self._check(runner, {'test': runner.test_loop.dataloader})
 
     def _check(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
-        for loader in loaders.values():
-            check_classes(loader.dataset, bare_model(runner).decode_head)
+        head = getattr(bare_model(runner), 'decode_head', None)
+        if head is not None:  # an image translator has none
+            for loader in loaders.values():
+                check_classes(loader.dataset, head)
         # What a run went on with was checked when it began.
         same = runner.message_hub.get_info(SAME, False)
         if is_main_process() and not same:
@@ -70,7 +73,7 @@ class CheckDataHook(Hook):
             ]
             stop_at_faults(readings, self.workers)
             for reading in readings:
-                check_pseudo_labels(reading.dataset)
+                check_made_files(reading.dataset)
 
 
 def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
@@ -107,18 +110,18 @@ def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
     stop_at_faults(readings, workers)
 
 
-def check_pseudo_labels(dataset: BaseDataset) -> None:
-    """Check the pseudo labels of a data set, if its pipeline reads any.
+def check_made_files(dataset: BaseDataset) -> None:
+    """Check what networks have made of a data set, where it reads such files.
 
     Args:
         dataset: The data set, without wrappers.
 
     Raises:
-        MissingFileError: An image has none.
-        UserError: They are of other classes, or no pseudo labels.
+        MissingFileError: A pseudo label or a translated image is missing.
+        UserError: One is something else.
     """
     for step in dataset.pipeline.transforms:
-        if isinstance(step, LoadPseudoLabels):
+        if isinstance(step, LoadPseudoLabels | LoadTranslatedImage):
             step.check(dataset)
 
 

@@ -9,6 +9,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
+
 
 @dataclass
 class Watch:
@@ -102,8 +104,9 @@ class DiscriminatorHook(Hook):
             if longest < self.steps[i] or watch.warned[i]:
                 continue
             watch.warned[i] = True
-            runner.logger.warning(
-                f'DiscriminatorHook: iteration {runner.iter + 1}, source and '
-                f'target {name} was for {longest} steps {what[i]}; lower the '
-                'learning rate of optim_wrapper.members.discriminators'
+            message = (
+                f'source and target {name} was for {longest} steps {what[i]}; '
+                'lower the learning rate of '
+                'optim_wrapper.members.discriminators'
             )
+            write_alarm(runner, Alarm('discriminator', None, message))

@@ -28,15 +28,16 @@ class JointOptimWrapperConstructor:
        )
 
     A member is named after the model's child that it optimises; ``student``
-    is all the others. Each takes what an ``optim_wrapper`` takes, also a
-    ``constructor``; what stands beside ``members`` holds for all.
+    is all the others, if they have anything to train. Each takes what an
+    ``optim_wrapper`` takes, also a ``constructor``; what stands beside
+    ``members`` holds for all.
 
     Args:
         optim_wrapper_cfg: The config, without ``constructor``.
         paramwise_cfg: Refused: each member has its own.
 
     Raises:
-        UserError: There is no student, or settings are misplaced.
+        UserError: There is no member, or settings are misplaced.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class JointOptimWrapperConstructor:
     ) -> None:
         self.shared = dict(optim_wrapper_cfg)
         self.members = self.shared.pop('members', {})
-        if STUDENT not in self.members:
+        if not self.members:
             raise UserError(
-                f'optim_wrapper.members: has {list(self.members)}, expected '
-                f'{STUDENT!r} among them'
+                f'optim_wrapper.members: is empty, expected {STUDENT!r} among '
+                'them'
             )
         if paramwise_cfg or 'optimizer' in self.shared:
             raise UserError(
@@ -59,7 +60,8 @@ class JointOptimWrapperConstructor:
         """Build the members and join them.
 
         Raises:
-            UserError: A member is named after no part of the model.
+            UserError: A member is named after no part of the model, or a part
+                that is to be trained is no member's.
         """
         model = getattr(model, 'module', model)
         parts = dict(model.named_children())
@@ -71,6 +73,8 @@ class JointOptimWrapperConstructor:
                 )
         rest = {k: parts[k] for k in parts if k not in self.members}
         parts[STUDENT] = nn.ModuleDict(rest)
+        if STUDENT not in self.members:
+            _require_frozen(rest, list(self.members))
         return JointOptimWrapper(
             **{
                 name: build_optim_wrapper(
@@ -79,3 +83,12 @@ class JointOptimWrapperConstructor:
                 for name, member in self.members.items()
             }
         )
+
+
+def _require_frozen(parts: dict[str, nn.Module], members: list[str]) -> None:
+    for name, part in parts.items():
+        if any(p.requires_grad for p in part.parameters()):
+            raise UserError(
+                f'optim_wrapper.members: has {members}, expected {STUDENT!r} '
+                f'among them, which trains {name}'
+            )

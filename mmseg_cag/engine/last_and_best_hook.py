@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -11,6 +12,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.checkpoints import write_whole
+from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
+
+from .stage_hook import current_stage
 
 NOTES = 'validation.json'
 
@@ -20,8 +24,10 @@ class LastAndBestHook(Hook):
     """Tell the last result and the best as training ends, never one alone.
 
     Every validation is noted by its iteration in ``validation.json`` of the
-    work dir. A checkpoint cannot hold it, being written before it; so a run
-    that is resumed in its work dir reads the notes up to where it goes on.
+    work dir, with its stage and, where `UDAIoUMetric` counts one, the
+    confusion matrix (rows are the truth, columns what is predicted). A
+    checkpoint cannot hold it, being written before it; so a run that is
+    resumed in its work dir reads the notes up to where it goes on.
 
     Args:
         metric: Name of the result that says which one is best.
@@ -32,7 +38,7 @@ class LastAndBestHook(Hook):
     def __init__(self, metric: str = 'mIoU') -> None:
         self.metric = metric
         # None outside training: a mere validation leaves the notes alone.
-        self._results: dict[int, dict[str, float]] | None = None
+        self._results: dict[int, dict[str, Any]] | None = None
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -54,15 +60,28 @@ class LastAndBestHook(Hook):
         """Note the results of this iteration's weights."""
         if self._results is None or self.metric not in (metrics or {}):
             return
-        self._results[runner.iter] = {k: float(v) for k, v in metrics.items()}
-        notes = json.dumps(self._results, indent=1)
+        result = {k: float(v) for k, v in metrics.items()}
+        if (stage := current_stage(runner)) is not None:
+            result['stage'] = stage
+        if confusion := runner.message_hub.pop_info(CONFUSION):
+            result['classes'] = list(
+                runner.val_dataloader.dataset.metainfo['classes']
+            )
+            result[CONFUSION] = confusion
+        self._results[runner.iter] = result
         try:
-            write_whole(Path(runner.work_dir, NOTES), notes.encode())
+            self._write(Path(runner.work_dir))
         except OSError as error:
             runner.logger.error(
                 f'{NOTES}: could not be written ({error.strerror}); training '
                 'goes on'
             )
+
+    def _write(self, work_dir: Path) -> None:
+        # A line each: the matrices would be thousands.
+        lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
+        text = '{\n' + ',\n'.join(lines) + '\n}\n'
+        write_whole(work_dir / NOTES, text.encode())
 
     @master_only
     def after_train(self, runner: Runner) -> None:

@@ -21,6 +21,7 @@ PARTS = (
     'randomness',
     'sync_bn',
     'begun_from',
+    'made_from',
 )
 # How the same data is fetched, and when it is validated.
 MEANS = (
@@ -55,7 +56,8 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
     Args:
         cfg: The run's config; ``begun_from`` is the checkpoint that it began
             from, or the recipe of the run that made it, which ``load_from``
-            no longer tells once the run was resumed.
+            no longer tells once the run was resumed; ``made_from`` tells
+            what other runs made its data and its fixed networks.
     """
     return _as_json({key: cfg.get(key) for key in PARTS})
 

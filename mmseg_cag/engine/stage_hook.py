@@ -81,3 +81,15 @@ def bare_model(runner: Runner) -> nn.Module:
     """Get the model out of its distributed wrapper."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model
+
+
+def current_stage(runner: Runner) -> int | None:
+    """Get the number of the stage that a run is in, if it has stages."""
+    stage = getattr(bare_model(runner), 'stage', None)
+    return None if stage is None else int(stage)
+
+
+def stage_begins(runner: Runner) -> bool:
+    """Tell whether the coming iteration is the first of a stage."""
+    lengths = (h.stage_iters for h in runner.hooks if isinstance(h, StageHook))
+    return any(runner.iter % length == 0 for length in lengths)

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.logging import MMLogger, print_log
+import torch
+from mmengine.logging import MessageHub, MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
+from torch import Tensor
 
 from mmseg_cag.errors import UserError
 
-# legend: K classes, H W label
+# In the message hub, where no log prints it: the last evaluation's counts.
+CONFUSION = 'confusion_matrix'
+
+# legend: K classes, H W label, P pixels
 
 
 @METRICS.register_module()
@@ -21,7 +26,8 @@ class UDAIoUMetric(IoUMetric):
     A set selects rows of the IoU of all classes: the network predicts all of
     them, and what it says of the others still counts as an error. A class in
     neither the labels nor the predictions has no IoU and is left out of each
-    mean; one that is predicted but in no label has 0.
+    mean; one that is predicted but in no label has 0. The confusion matrix
+    goes to the message hub.
 
     Args:
         class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
@@ -64,25 +70,40 @@ class UDAIoUMetric(IoUMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch, and note at what size (H, W)."""
+        first = len(self.results)
         super().process(data_batch, data_samples)
-        for sample in data_samples:
-            self._sizes.add(tuple(sample['pred_sem_seg']['data'].shape[-2:]))
+        for index, sample in enumerate(data_samples, start=first):
+            prediction = sample['pred_sem_seg']['data']
+            self._sizes.add(tuple(prediction.shape[-2:]))
+            if not self.format_only:
+                label = sample['gt_sem_seg']['data'].to(prediction.device)
+                self.results[index] += (self._confusion(prediction, label),)
+
+    def _confusion(self, prediction: Tensor, label: Tensor) -> Tensor:
+        """Count an image's pixels (K, K) by label and prediction."""
+        size = len(self.dataset_meta['classes'])
+        counts = label != self.ignore_index
+        pairs = size * label[counts].long() + prediction[counts].long()
+        return torch.bincount(pairs, minlength=size**2).view(size, size).cpu()
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics, in percent.
 
         Args:
             results: Areas of intersection, union, prediction and label, each
-                (K,), of each image.
+                (K,), and the confusion matrix (K, K) of each image.
 
         Returns:
             Those of mmseg, the mean over each class set and, as
             ``IoU.<class>``, the IoU of each class that has one.
         """
-        metrics = super().compute_metrics(results)
+        metrics = super().compute_metrics([r[:4] for r in results])
         if self.format_only:
             return metrics
-        areas = (sum(area) for area in zip(*results, strict=True))
+        *areas, confusion = (sum(each) for each in zip(*results, strict=True))
+        MessageHub.get_current_instance().update_info(
+            CONFUSION, confusion.tolist(), resumed=False
+        )
         iou = self.total_area_to_metrics(*areas, ['mIoU'], self.nan_to_num)
         iou = iou['IoU'] * 100
         classes = list(self.dataset_meta['classes'])

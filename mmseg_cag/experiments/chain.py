@@ -51,7 +51,16 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         require_equal_stages(run)
         require_weights(run)
         require_images_of(run, 'train_dataloader', 'val_dataloader')
-    with locked([run.work_dir for run in runs], cfg.launcher):
+    train_runs(runs)
+
+
+def train_runs(runs: list[Config]) -> None:
+    """Train one run after another, by all ranks together.
+
+    Raises:
+        UserError: Another run is in one's folder, or a checkpoint is wrong.
+    """
+    with locked(runs):
         for run in runs:
             require_checkpoint(run)
             train(run)
@@ -61,9 +70,24 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
 def train(cfg: Config) -> None:
     """Train one run and free what it held."""
     use_gloo_without_gpu(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    stop_workers(runner)
+    del runner
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def stop_workers(runner: Runner) -> None:
+    """Stop the processes that load data.
+
+    A worker whose queue is collected together with the runner, in a cycle,
+    only looks up after 5 seconds.
+    """
+    runner.train_loop.dataloader_iterator = None
+    for part in (runner.train_loop, runner.val_loop):
+        if part is not None:
+            part.dataloader._iterator = None
 
 
 def load_chain(cfg: Config) -> list[Config]:
@@ -88,7 +112,7 @@ def load_chain(cfg: Config) -> list[Config]:
             raise UserError(f'start_from: goes in a circle, {circle}')
         paths.append(path)
         options = chain[0].get('start_options') or {}
-        chain.insert(0, load_start(path, options, cfg.launcher))
+        chain.insert(0, load_run(path, options, cfg.launcher))
         _require_own_folder(chain)
     chain[0].begun_from = chain[0].get('load_from')
     for earlier, later in pairwise(chain):
@@ -97,32 +121,41 @@ def load_chain(cfg: Config) -> list[Config]:
     return chain
 
 
-def load_start(path: str, options: dict, launcher: str) -> Config:
-    """Load the config of a run to start from.
+def load_run(
+    path: str, options: dict, launcher: str, key: str = 'start_from'
+) -> Config:
+    """Load the config of a run that another one needs.
 
     Args:
         path: The config file.
         options: Settings in which the run is to differ from it.
-        launcher: As of the run that starts from it.
+        launcher: As of the run that needs it.
+        key: What names the file, for errors.
 
     Raises:
         MissingFileError: There is no such file.
+        UserError: The run is not counted in iterations.
     """
     if not Path(path).is_file():
-        raise MissingFileError(f'start_from={path}: config file not found')
+        raise MissingFileError(f'{key}={path}: config file not found')
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options)
     cfg.launcher = launcher
     cfg.resume = False
     if 'max_iters' not in cfg.train_cfg:
         raise UserError(
-            f'start_from={path}: has no train_cfg.max_iters, expected '
+            f'{key}={path}: has no train_cfg.max_iters, expected '
             'IterBasedTrainLoop'
         )
-    cfg.work_dir = cfg.get('work_dir') or default_work_dir(path)
-    # mmengine tells runs of one process apart by it.
-    cfg.experiment_name = '_'.join(Path(cfg.work_dir).parts[-2:])
+    set_work_dir(cfg, cfg.get('work_dir') or default_work_dir(path))
     return cfg
+
+
+def set_work_dir(cfg: Config, folder: str) -> None:
+    """Name the folder of a run's results."""
+    cfg.work_dir = folder
+    # mmengine tells runs of one process apart by it.
+    cfg.experiment_name = '_'.join(Path(folder).parts[-2:])
 
 
 def _require_own_folder(chain: list[Config]) -> None:
@@ -150,7 +183,20 @@ def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
     if resume and (latest := newest_whole(last.work_dir)):
         check_resumed(last, latest)
         return [go_on(last, latest)]
-    for index, run in reversed(list(enumerate(earlier))):
+    return [*unfinished_runs(earlier), last]
+
+
+def unfinished_runs(chain: list[Config]) -> list[Config]:
+    """List the runs that are to be done for the result of the last one.
+
+    Args:
+        chain: As of `load_chain`; a run that has begun is set to resume.
+
+    Raises:
+        UserError: A folder holds the result of other settings, or no whole
+            checkpoint.
+    """
+    for index, run in reversed(list(enumerate(chain))):
         latest = newest_whole(run.work_dir)
         if latest is None:
             continue

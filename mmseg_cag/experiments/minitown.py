@@ -136,7 +136,16 @@ class MinitownRuns:
             if part.get('type') == 'RandomResize':
                 part['scale'] = tuple(self.budget.size[::-1])
             if part.get('type') == 'RandomCrop':
-                part['crop_size'] = tuple(self.budget.size)
+                # A crop keeps its share of the frame.
+                part['crop_size'] = tuple(
+                    crop * size // whole
+                    for crop, size, whole in zip(
+                        part['crop_size'],
+                        self.budget.size,
+                        cfg.crop_size,
+                        strict=True,
+                    )
+                )
         if start := self._start(name):
             # Found under this folder, whatever its config calls its own.
             cfg.start_from = None

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmseg_cag.errors import UserError
 
 LOCK = '.lock'
@@ -22,22 +24,21 @@ RANKS = {
 
 
 @contextmanager
-def locked(folders: Iterable[str | Path], launcher: str) -> Iterator[None]:
-    """Keep other runs out of folders; the first rank does so for all.
+def locked(runs: Iterable[Config]) -> Iterator[None]:
+    """Keep others out of runs' work dirs; the first rank does so for all.
 
     A lock ends with its process, however that ends.
 
     Args:
-        folders: Those of the runs that are to be done.
-        launcher: As in a config, ``none`` for a single process.
+        runs: Configs of the runs that are to be done.
 
     Raises:
         UserError: Another run is in one, or it cannot be written to.
     """
     with ExitStack() as stack:
-        if is_first_rank(launcher):
-            for folder in folders:
-                stack.enter_context(_locked(Path(folder)))
+        for run in runs:
+            if is_first_rank(run.launcher):
+                stack.enter_context(_locked(Path(run.work_dir)))
         yield
 
 

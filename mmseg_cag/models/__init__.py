@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from mmseg_cag.models import backbones, heads, losses, segmentors
+from mmseg_cag.models import backbones, heads, losses, segmentors, translation
 
 from .anchors import AnchorBank
 from .data_preprocessor import UDADataPreprocessor
@@ -11,4 +11,5 @@ __all__ = [
     'heads',
     'losses',
     'segmentors',
+    'translation',
 ]

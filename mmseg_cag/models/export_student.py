@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import UserError
+
+from .safe_load import read_checkpoint
 
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
@@ -27,11 +28,7 @@ def student_config(cfg: Config) -> Config:
     Args:
         cfg: The config that the student was trained by.
     """
-    pipeline = [
-        step
-        for step in cfg.test_dataloader.dataset.pipeline
-        if step.type not in LABEL_LOADERS
-    ]
+    pipeline = student_pipeline(cfg)
     model = student_model(cfg.model)
     exported = dict(
         default_scope='mmseg',
@@ -50,6 +47,15 @@ def student_config(cfg: Config) -> Config:
     if imports:
         exported['custom_imports'] = dict(imports=imports)
     return Config(exported)
+
+
+def student_pipeline(cfg: Config) -> list[ConfigDict]:
+    """List the steps that load an image as it is tested, without labels."""
+    return [
+        step
+        for step in cfg.test_dataloader.dataset.pipeline
+        if step.type not in LABEL_LOADERS
+    ]
 
 
 def student_model(model: ConfigDict) -> ConfigDict:
@@ -88,15 +94,18 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
         MissingFileError: There is no such file.
         UserError: It does not have the weights of this config's network.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f'{path}: checkpoint not found')
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu')
-    weights = student_weights(checkpoint.get('state_dict', {}))
+    checkpoint = read_checkpoint(path)
+    weights = student_weights(checkpoint['state_dict'])
     check_weights(MODELS.build(student_model(cfg.model)), weights, path)
+    meta = student_meta(cfg, checkpoint)
+    return dict(meta=dict(dataset_meta=meta), state_dict=weights)
+
+
+def student_meta(cfg: Config, checkpoint: dict) -> dict:
+    """Look up the classes and their palette."""
     meta = checkpoint.get('meta', {}).get('dataset_meta')
     meta = meta or DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
-    dataset_meta = {key: meta[key] for key in ('classes', 'palette')}
-    return dict(meta=dict(dataset_meta=dataset_meta), state_dict=weights)
+    return {key: meta[key] for key in ('classes', 'palette')}
 
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:

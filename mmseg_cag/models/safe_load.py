@@ -11,11 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmseg_cag.errors import MissingFileError, UserError
+
 # The functions that rebuild NumPy's arrays and scalars from a pickle.
 REBUILDERS = (np.zeros(1).__reduce__()[0], np.float64().__reduce__()[0])
+
+
+class LogHistory:
+    """Holds what a run logged, in the place of mmengine's `HistoryBuffer`."""
+
+
+def method_name(owner: type, name: str) -> str:
+    """Stand in for `getattr`, by which a history names its statistics."""
+    return name
+
+
 # What a pickle may call besides what PyTorch allows. NumPy 1 wrote another
-# module name than NumPy 2.
+# module name than NumPy 2. A run's history is read by two stand-ins that do
+# nothing.
 ALLOWED = [
+    (LogHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (method_name, 'builtins.getattr'),
+    (method_name, '__builtin__.getattr'),
     *(
         (function, f'numpy.{core}.multiarray.{function.__name__}')
         for function in REBUILDERS
@@ -51,3 +68,21 @@ def safe_load(path: str | Path) -> Any:
             f'{path}: refused, it {cause}; expected a file of torch.save '
             'with tensors, arrays and plain data only'
         ) from error
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint of mmengine by `safe_load`.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        UserError: If it is no checkpoint or refused.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path}: checkpoint not found')
+    try:
+        content = safe_load(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(content, dict) or 'state_dict' not in content:
+        raise UserError(f'{path}: holds no state_dict, so is no checkpoint')
+    return content

@@ -3,21 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
+from mmseg_cag import note as notes
 from mmseg_cag.errors import UserError
 
 NOTE = 'pseudo_labels.json'
-
-
-def write_note(folder: Path, note: dict) -> None:
-    """Write the note, in full or not at all."""
-    draft = folder / f'{NOTE}.part'
-    draft.write_text(json.dumps(note, indent=1) + '\n')
-    os.replace(draft, folder / NOTE)
 
 
 def read_note(folder: Path) -> dict:
@@ -26,11 +18,7 @@ def read_note(folder: Path) -> dict:
     Raises:
         UserError: It is damaged.
     """
-    path = folder / NOTE
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path}: not readable as JSON ({error})') from error
+    return notes.read_note(folder / NOTE)
 
 
 @lru_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -12,6 +13,7 @@ from mmseg_cag.datasets.minitown.manifest import MANIFEST
 from mmseg_cag.engine.last_and_best_hook import NOTES
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.finished_runs.run_folder import read_config
 
 CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
@@ -110,7 +112,7 @@ def read_run(folder: Path) -> FinishedRun:
         raise UserError(
             f'{notes}: no results by iteration ({error})'
         ) from error
-    cfg = _read_config(folder)
+    cfg = read_config(folder)
     end = cfg.train_cfg.get('max_iters')
     last = max(results, default=0)
     if last != end:
@@ -121,14 +123,6 @@ def read_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, cfg, last, results[last])
 
 
-def _read_config(folder: Path) -> Config:
-    # The runner writes it there; of several, it has written the newest last.
-    paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
-    if not paths:
-        raise MissingFileError(f'{folder}: no config *.py of the run')
-    return Config.fromfile(paths[-1])
-
-
 def _without_seed(recipe: dict) -> dict:
     start = recipe.get('begun_from')
     if isinstance(start, dict):
@@ -137,4 +131,17 @@ def _without_seed(recipe: dict) -> dict:
         # Folders of seeds differ above the run's own.
         start = Path(start).parts[-2:]
     randomness = {**(recipe.get('randomness') or {}), 'seed': None}
-    return {**recipe, 'randomness': randomness, 'begun_from': start}
+    made = list(recipe.get('made_from') or ())
+    plain = _without_folders(recipe, made)
+    own = {'randomness': randomness, 'begun_from': start, 'made_from': made}
+    return {**plain, **own}
+
+
+def _without_folders(node: Any, names: list[str]) -> Any:
+    """Shorten each path of a folder of these names to the name."""
+    if isinstance(node, dict):
+        return {k: _without_folders(v, names) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_without_folders(value, names) for value in node]
+    is_path = isinstance(node, str) and Path(node).name in names
+    return Path(node).name if is_path else node

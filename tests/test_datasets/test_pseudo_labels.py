@@ -13,8 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
-from mmseg_cag.engine.check_data_hook import check_pseudo_labels
-from mmseg_cag.pseudo_labels.label_note import write_note
+from mmseg_cag.engine.check_data_hook import check_made_files
+from mmseg_cag.note import write_note
+from mmseg_cag.pseudo_labels.label_note import NOTE
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def towns(tmp_path: Path) -> Path:
         tiny.save_image(folder / path.relative_to(images), labels)
     classes = DATASETS.get('CityscapesDataset').METAINFO['classes']
     note = {'classes': dict.fromkeys(classes, {}), 'ignore_index': 255}
-    write_note(folder, note)
+    write_note(folder / NOTE, note)
     return tmp_path
 
 
@@ -180,22 +181,24 @@ def test_a_transform_that_leaves_them_behind():
 
 def test_they_are_checked_before_training(towns):
     dataset = DATASETS.build(target(towns))
-    check_pseudo_labels(dataset)
-    check_pseudo_labels(DATASETS.build(tiny.gta(towns)))
+    check_made_files(dataset)
+    check_made_files(DATASETS.build(tiny.gta(towns)))
     chosen = target(towns) | dict(metainfo=dict(classes=('road', 'car')))
     with pytest.raises(ValueError, match="expected those .* 'car'"):
-        check_pseudo_labels(DATASETS.build(chosen))
+        check_made_files(DATASETS.build(chosen))
     path = Path(dataset.get_data_info(2)['seg_map_path'])
     path.unlink()
     with pytest.raises(FileNotFoundError, match='label not found') as caught:
-        check_pseudo_labels(dataset)
+        check_made_files(dataset)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize('name', ['minitown', 'cityscapes'])
+@pytest.mark.parametrize(
+    'name', ['minitown/bdl_ssl', 'bdl/deeplabv2_ssl_gta2cs']
+)
 def test_the_data_set_of_the_configs(towns, name):
-    path = ROOT / f'configs/_base_/datasets/{name}_pseudo.py'
-    cfg = Config.fromfile(path).target_pseudo
+    run = Config.fromfile(ROOT / f'configs/{name}.py')
+    cfg = run.train_dataloader.dataset.target
     cfg.data_root = str(towns / 'cityscapes')
     cfg.data_prefix.seg_map_path = 'pseudo'
     for step in cfg.pipeline:

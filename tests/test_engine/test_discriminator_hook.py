@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -20,11 +22,12 @@ class Log(list):
 
 def warnings(losses: list[dict[str, float]], **settings) -> list[str]:
     """Let the hook see the losses of a run."""
-    runner = SimpleNamespace(logger=Log(), iter=0)
+    runner = SimpleNamespace(logger=Log(), model=None)
     hook = DiscriminatorHook(**settings)
-    for runner.iter, step in enumerate(losses):
-        outputs = {key: torch.tensor(value) for key, value in step.items()}
-        hook.after_train_iter(runner, runner.iter, outputs=outputs)
+    with TemporaryDirectory() as runner.work_dir:
+        for runner.iter, step in enumerate(losses):
+            outputs = {key: torch.tensor(value) for key, value in step.items()}
+            hook.after_train_iter(runner, runner.iter, outputs=outputs)
     return runner.logger
 
 
@@ -108,3 +111,7 @@ def test_in_a_run(tmp_path, unformatted):
     [log] = (tmp_path / 'run').glob('*/*.log')
     found = [x for x in log.read_text().splitlines() if 'collapsed' in x]
     assert len(found) == 1 and 'loss_dis was for 4 steps' in found[0]
+    [alarm] = (tmp_path / 'run/alarms.jsonl').read_text().splitlines()
+    alarm = json.loads(alarm)
+    assert alarm['alarm'] == 'discriminator' and alarm['class'] is None
+    assert alarm['iter'] == 4 and alarm['message'] in found[0]

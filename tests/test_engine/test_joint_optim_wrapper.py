@@ -171,6 +171,10 @@ def test_an_overflow_skips_one_member_and_lowers_the_scale_once(amp):
     ('change', 'message'),
     [
         (dict(members=dict()), "expected 'student' among them"),
+        (
+            dict(members=dict(judge=dict())),
+            "expected 'student' among them, which trains backbone",
+        ),
         (dict(paramwise_cfg=dict(bias_lr_mult=2.0)), 'stands beside members'),
         (
             dict(members=dict(student=dict(), jury=dict())),

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -32,7 +33,13 @@ def run(work_dir: Path, values: dict, start: int = 0) -> list[str]:
     lines = Lines()
     logger = logging.Logger('run', logging.INFO)
     logger.addHandler(lines)
-    runner = SimpleNamespace(work_dir=str(work_dir), iter=start, logger=logger)
+    runner = SimpleNamespace(
+        work_dir=str(work_dir),
+        iter=start,
+        logger=logger,
+        model=None,
+        message_hub=MessageHub('of no run'),
+    )
     hook = HOOKS.build(dict(type='LastAndBestHook'))
     hook.before_train(runner)
     for iteration, metrics in values.items():
@@ -121,6 +128,7 @@ def start(root: Path, **changes) -> Runner:
     cfg.train_cfg.val_interval = 2
     cfg.default_hooks.checkpoint.interval = 2
     cfg.custom_hooks.append(dict(type='LastAndBestHook'))
+    cfg.val_evaluator = dict(type='UDAIoUMetric')
     cfg.experiment_name += str(sorted(changes))
     cfg.update(changes)
     return Runner.from_cfg(cfg)
@@ -139,3 +147,14 @@ def test_a_run_that_is_stopped_after_a_validation(tmp_path, monkeypatch):
     start(tmp_path, load_from=latest, resume=True).train()
     notes = json.loads((tmp_path / 'work/validation.json').read_text())
     assert list(notes) == ['2', '4', '6']
+    assert [note['stage'] for note in notes.values()] == [1, 2, 2]
+    for note in notes.values():
+        assert note['classes'][tiny.CAR] == 'car'
+        matrix = note['confusion_matrix']
+        own, row = matrix[tiny.CAR][tiny.CAR], sum(matrix[tiny.CAR])
+        union = row + sum(line[tiny.CAR] for line in matrix) - own
+        assert row > 0
+        assert note['IoU.car'] == pytest.approx(100 * own / union, abs=6e-3)
+    # A line each, which a person can read.
+    text = (tmp_path / 'work/validation.json').read_text()
+    assert len(text.splitlines()) == 2 + len(notes)

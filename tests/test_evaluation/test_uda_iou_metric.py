@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmseg.registry import METRICS
 
 from tests import tiny
@@ -86,6 +87,21 @@ def test_a_confusion_matrix_by_hand():
     # Road that was taken for sky counts, though sky is not in the set.
     assert metrics['some'] == 70.83
     assert metrics['mIoU'] == 69.44
+    matrix = MessageHub.get_current_instance().pop_info('confusion_matrix')
+    assert [row[:3] for row in matrix[:3]] == confusion
+    assert sum(map(sum, matrix)) == sum(map(sum, confusion))
+
+
+def test_ignored_pixels_are_not_in_the_confusion_matrix():
+    drawn = list(pairs())
+    run(build(), drawn)
+    matrix = MessageHub.get_current_instance().pop_info('confusion_matrix')
+    expected = np.zeros((5, 5), int)
+    for prediction, label in drawn:
+        for p, y in zip(prediction.ravel(), label.ravel(), strict=True):
+            if y != tiny.VOID:
+                expected[y, p] += 1
+    assert matrix == expected.tolist()
 
 
 def test_a_class_without_a_label_that_is_predicted_has_zero():

@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
-from mmseg_cag.models.safe_load import safe_load
+from mmseg_cag.models.safe_load import LogHistory, safe_load
 
 
 class Hostile:
@@ -77,3 +79,21 @@ def test_tensors_arrays_and_scalars_are_read(tmp_path):
     assert torch.equal(loaded['tensor'], content['tensor'])
     np.testing.assert_array_equal(loaded['array'], content['array'])
     assert (loaded['best_iou'], loaded['iter']) == (0.5, 7)
+
+
+class Attribute:
+    """Takes an attribute where it is unpickled."""
+
+    def __reduce__(self):
+        return getattr, (OrderedDict, 'fromkeys')
+
+
+def test_what_a_run_logged_is_read_and_getattr_does_nothing(tmp_path):
+    path = tmp_path / 'run.pth'
+    history = HistoryBuffer()
+    history.update(0.5)
+    torch.save({'loss': history, 'attribute': Attribute()}, path)
+    loaded = safe_load(path)
+    assert type(loaded['loss']) is LogHistory
+    assert loaded['loss']._log_history.tolist() == [0.5]
+    assert loaded['attribute'] == 'fromkeys'

@@ -53,7 +53,8 @@ def write_run(
     )
     cfg.dump(folder / 'config.py')
     best = {name: value + 9 for name, value in metrics.items()}
-    notes = {'20': best, '40': metrics}
+    more = {'stage': 1, 'classes': ['road'], 'confusion_matrix': [[9]]}
+    notes = {'20': best, '40': metrics | more}
     (folder / 'validation.json').write_text(json.dumps(notes))
     return folder
 
@@ -194,6 +195,23 @@ def test_other_methods_are_rows_of_their_own(tmp_path, other):
         'measured (seed 0, 1; iteration 40)',
         'measured (seed 2; iteration 40)',
     ]
+
+
+def test_what_a_loop_made_is_of_each_seed(tmp_path):
+    folders = [
+        write_run(
+            tmp_path / str(seed),
+            results(),
+            seed=seed,
+            made_from={'images_1': f'hash {seed}'},
+            model=dict(
+                type='A', images=f'/runs/{seed}/images_{1 + seed // 2}'
+            ),
+        )
+        for seed in range(3)
+    ]
+    seeds = [r.origin[9:20] for r in measured(tables(*folders)[0])]
+    assert seeds == ['(seed 0, 1;', '(seed 2; it']
 
 
 def test_names_join_and_part(tmp_path):

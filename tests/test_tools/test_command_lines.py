@@ -113,7 +113,12 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 
 @pytest.mark.parametrize(
-    'command', [['dist_train.sh', 'c.py'], ['dist_test.sh', 'c.py', 'c.pth']]
+    'command',
+    [
+        ['dist_train.sh', 'c.py'],
+        ['dist_train_bdl.sh', 'c.py'],
+        ['dist_test.sh', 'c.py', 'c.pth'],
+    ],
 )
 def test_a_forgotten_number_of_gpus(command: list[str]) -> None:
     script, *arguments = command

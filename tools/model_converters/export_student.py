@@ -40,8 +40,10 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from None
     exported = student_config(cfg)
     dst.parent.mkdir(parents=True, exist_ok=True)
+    text = exported.pretty_text
+    checkpoint['meta']['cfg'] = text
     torch.save(checkpoint, dst)
-    exported.dump(dst.with_suffix('.py'))
+    dst.with_suffix('.py').write_text(text)
     imports = exported.get('custom_imports', {}).get('imports')
     needs = f'mmseg with {", ".join(imports)}' if imports else 'stock mmseg'
     print_log(f'{dst} and {dst.with_suffix(".py")} written, for {needs}')

@@ -43,5 +43,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+# An image alone, as mmseg.apis.inference_model has it.
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
 val_evaluator = dict(type='UDAIoUMetric')
 test_evaluator = val_evaluator

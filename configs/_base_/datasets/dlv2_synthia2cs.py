@@ -10,3 +10,4 @@ source_train = dict(
 target_train = dict(pipeline=_base_.dlv2_target_pipeline)
 val_dataloader = dict(dataset=dict(pipeline=_base_.dlv2_val_pipeline))
 test_dataloader = val_dataloader
+test_pipeline = _base_.dlv2_target_pipeline

@@ -10,18 +10,8 @@ adaptsegnet = dict(
     norm_eval=True,
     discriminator=dict(type='FCDiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss'),
-    adversarial_weights=[0.001],
+    adversarial_weights=[0.01],
     discriminator_weight=0.5,
-)
-clan = dict(
-    adaptsegnet,
-    type='CLANSegmentor',
-    # Its classifier gets a second one, drawn anew.
-    decode_head=dict(loss_decode=dict(_delete_=True, type='SoftmaxFocalLoss')),
-    adversarial_loss=dict(type='AdversarialLoss', pixel_weights=(0.4, 40.0)),
-    discriminator_weight=1.0,
-    weight_loss=dict(type='WeightDiscrepancyLoss', loss_weight=0.01),
-    preheat=0.05,
 )
 train_dataloader = dict(
     batch_size=4,
@@ -36,5 +26,6 @@ train_dataloader = dict(
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1)
+    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
+    monitor=dict(interval=10),
 )

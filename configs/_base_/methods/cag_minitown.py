@@ -45,5 +45,6 @@ custom_hooks = [
     ),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1)
+    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
+    monitor=dict(interval=10),
 )

@@ -116,5 +116,11 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+# An image alone, as mmseg.apis.inference_model has it.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    fit,
+    dict(type='PackSegInputs'),
+]
 val_evaluator = dict(type='UDAIoUMetric')
 test_evaluator = val_evaluator

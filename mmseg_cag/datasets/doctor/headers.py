@@ -15,12 +15,17 @@ from .finding import Finding
 from .image_header import Header, read_header
 from .label_reader import LabelReader
 
+# By how much the shape of a scaled image may differ: networks that translate
+# round its sides to multiples of what they shrink by.
+SHAPE_TOLERANCE = 0.01
+
 
 def check_headers(
     sample: dict,
     labels: LabelReader | None,
     labelled: bool,
     backend_args: dict | None = None,
+    scaled: bool = False,
 ) -> Iterator[Finding]:
     """Check one image and, where labels are read, its label.
 
@@ -29,6 +34,7 @@ def check_headers(
         labels: The step that reads labels, for their form; None if unknown.
         labelled: Whether the label will be read; else it is not touched.
         backend_args: Arguments of mmengine's file backend.
+        scaled: Whether the image may be a scaled copy of its frame.
     """
     path = sample['img_path']
     image = yield from _check_file(path, 'image', backend_args)
@@ -45,14 +51,8 @@ def check_headers(
     label = yield from _check_file(
         label_path, f'label of {path}', backend_args
     )
-    if image and label and label.size != image.size:
-        yield Finding(
-            'size mismatch',
-            label_path,
-            'expected the size of its image, '
-            f'{"x".join(map(str, image.size))}, '
-            f'found {"x".join(map(str, label.size))}',
-        )
+    if image and label:
+        yield from _check_size(path, image, label_path, label, scaled)
     if label and labels:
         yield from _check_form(label_path, label, labels)
 
@@ -93,6 +93,28 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
         )
         return None
     return header
+
+
+def _check_size(
+    path: str, image: Header, label_path: str, label: Header, scaled: bool
+) -> Iterator[Finding]:
+    if label.size == image.size:
+        return
+    found = [f'{width}x{height}' for width, height in (label.size, image.size)]
+    if not scaled:
+        yield Finding(
+            'size mismatch',
+            label_path,
+            f'expected the size of its image, {found[1]}, found {found[0]}',
+        )
+        return
+    shapes = [width / height for width, height in (image.size, label.size)]
+    if abs(shapes[0] / shapes[1] - 1) > SHAPE_TOLERANCE:
+        yield Finding(
+            'size mismatch',
+            path,
+            f'expected the shape of its label, {found[0]}, found {found[1]}',
+        )
 
 
 def _check_form(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
+from ..load_translated_image import may_be_scaled
 from .label_reader import LabelReader, label_reader
 
 
@@ -38,6 +39,11 @@ class Reading:
     def labels(self) -> LabelReader | None:
         """The pipeline's step that reads labels."""
         return label_reader(self.dataset)
+
+    @cached_property
+    def scaled(self) -> bool:
+        """Whether images may be scaled copies of what is labelled."""
+        return may_be_scaled(self.dataset)
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:

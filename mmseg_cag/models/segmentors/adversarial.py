@@ -97,16 +97,29 @@ class AdversarialSegmentor(UDASegmentor):
         pyramid = self.extract_feat(images)
         return [head(pyramid) for head in self.heads().values()]
 
+    def scores_of(self, view: list[Tensor]) -> Tensor:
+        """The scores of the decode head, which predicts."""
+        return view[0]
+
     def source_loss(
         self, source: list[Tensor], data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
         """Compute the heads' own losses at the size of the labels."""
+        return self.heads_loss(source, data_samples, 'source')
+
+    def heads_loss(
+        self,
+        view: list[Tensor],
+        data_samples: list[SegDataSample],
+        domain: str,
+    ) -> dict[str, Tensor]:
+        """Compute the own loss of every head on images of one domain."""
         losses = {}
         for (prefix, head), scores in zip(
-            self.heads().items(), source, strict=True
+            self.heads().items(), view, strict=True
         ):
             own = head.loss_by_feat(scores, data_samples)
-            losses.update(add_prefix(own, f'source.{prefix}'.rstrip('.')))
+            losses.update(add_prefix(own, f'{domain}.{prefix}'.rstrip('.')))
         return losses
 
     def adapt_loss(

@@ -114,11 +114,14 @@ class CAGSegmentor(UDASegmentor):
         view = self._labeler_view(images)
         head = self.pseudo_label_head
         labels = {}
+        self.show(labeler=view.logits)
         if 'anchor' in head.by or self.anchor_loss is not None:
             distances = self.anchor_bank.distances(view.feat)
             labels['anchor'] = head.by_anchor(distances)
+            self.show(distances=distances)
         if 'probability' in head.by:
             labels['probability'] = head.by_probability(view.logits)
+        self.show(**labels)
         return labels
 
     def target_loss(

@@ -81,6 +81,10 @@ class CLANSegmentor(AdversarialSegmentor):
         view = UDASegmentor.forward_view(self, images)
         return [view.logits, self.co_classifier(view.feat)]
 
+    def scores_of(self, view: list[Tensor]) -> Tensor:
+        """The sum of both classifiers' scores."""
+        return sum(view)
+
     def source_loss(
         self, source: list[Tensor], data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:

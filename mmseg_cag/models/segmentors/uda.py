@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -41,8 +41,12 @@ class UDASegmentor(DirectEncoderDecoder):
 
        loss()
          forward_view(source) -> source_loss()   CE, as mmseg's head has it
-         forward_view(target)
+         forward_view(target) -> labelled_target_loss()   nothing (BDL: CE)
          adapt_loss()                            what the method is about
+
+    Who wants to look at a step adds a function to ``watchers``: it is called
+    with maps of the target as they are computed, ``images`` and ``student``
+    (class scores) here and others by a method.
 
     Args:
         data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
@@ -63,6 +67,7 @@ class UDASegmentor(DirectEncoderDecoder):
             )
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         self.norm_eval = norm_eval
+        self.watchers: list[Callable[..., None]] = []
 
     def train(self, mode: bool = True) -> UDASegmentor:
         """Set the student's mode, but for batch norms that are kept."""
@@ -82,7 +87,8 @@ class UDASegmentor(DirectEncoderDecoder):
 
         Args:
             inputs: Images (N, 3, H, W) float32 of ``source`` and ``target``.
-            data_samples: N samples of each domain; the source's have labels.
+            data_samples: N samples of each domain; the source's have labels,
+                the target's at most pseudo labels.
 
         Raises:
             ValueError: The batch lacks a domain.
@@ -95,6 +101,12 @@ class UDASegmentor(DirectEncoderDecoder):
         source = self.forward_view(inputs['source'])
         losses = self.source_loss(source, data_samples['source'])
         target = self.forward_view(inputs['target'])
+        if self.watchers:
+            scores = self.scores_of(target).detach()
+            self.show(images=inputs['target'], student=scores)
+        losses.update(
+            self.labelled_target_loss(target, data_samples['target'])
+        )
         labels = gt_labels(data_samples['source'])
         losses.update(
             self.adapt_loss(source, labels, target, inputs['target'])
@@ -105,6 +117,15 @@ class UDASegmentor(DirectEncoderDecoder):
         """Run the student on images (N, 3, H, W)."""
         neck = self.neck if self.with_neck else None
         return forward_view(self.backbone, neck, self.decode_head, images)
+
+    def scores_of(self, view: View) -> Tensor:
+        """The class scores (N, K, h, w) that a prediction is made by."""
+        return view.logits
+
+    def show(self, **maps: Tensor) -> None:
+        """Hand maps of this step to those who watch it."""
+        for watcher in self.watchers:
+            watcher(**maps)
 
     def source_loss(
         self, source: View, data_samples: list[SegDataSample]
@@ -118,6 +139,15 @@ class UDASegmentor(DirectEncoderDecoder):
                 )
             )
         return add_prefix(losses, 'source')
+
+    def labelled_target_loss(
+        self, target: View, data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """Compute losses of labels that come with the target: none.
+
+        A method that has pseudo labels on disk overrides this.
+        """
+        return {}
 
     @abstractmethod
     def adapt_loss(

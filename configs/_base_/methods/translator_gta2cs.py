@@ -1,0 +1,20 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# An image translator on GTA5 -> Cityscapes.
+_base_ = [
+    '../datasets/gta2cs.py',
+    '../datasets/translator_pipelines.py',
+    './translator.py',
+]
+images = dict(_base_.source, data_prefix=dict(img_path='images'))
+train_dataloader = dict(
+    dataset=dict(
+        source=dict(**images, pipeline=_base_.translator_train),
+        target=dict(_base_.target_train, pipeline=_base_.translator_train),
+    )
+)
+translate_dataloader = dict(
+    dataset=dict(**images, pipeline=_base_.translator_test)
+)
+# There is no truth to compare with.
+val_dataloader = val_evaluator = None
+test_dataloader = test_evaluator = None

@@ -1,0 +1,21 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# CycleGAN's two players: a constant rate for half of the run, then down to 0.
+# 20 epochs of GTA5's 24,966 images, four at a time.
+max_iters = 124840
+adam = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
+optim_wrapper = dict(
+    constructor='JointOptimWrapperConstructor',
+    type='OptimWrapper',
+    members=dict(generators=adam, discriminators=adam),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1.0,
+        end_factor=0.0,
+        begin=max_iters // 2,
+        end=max_iters,
+        by_epoch=False,
+    )
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)

@@ -1,0 +1,6 @@
+# As deeplabv2_warmup_gta2cs.py, on CAG's DeepLab-V3+.
+_base_ = [
+    '../_base_/models/deeplabv3plus_r101_cag.py',
+    '../_base_/methods/adversarial_warmup_gta2cs.py',
+]
+model = _base_.warmup

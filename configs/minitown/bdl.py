@@ -1,0 +1,8 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# BDL without pseudo labels, from the source-only network.
+_base_ = [
+    '../_base_/models/segformer_effnet-lite0.py',
+    '../_base_/methods/bdl_minitown.py',
+]
+start_from = 'configs/minitown/source_only.py'
+model = _base_.bdl

@@ -1,0 +1,72 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Read the text of a dumped config as data; nothing of it is executed."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from mmengine.config import Config
+
+from mmseg_cag.errors import UserError
+
+# Nesting beyond what the parser can hold ends it by the last two.
+FAULTS = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    MemoryError,
+    RecursionError,
+)
+
+
+def parse_config(text: str, name: str) -> Config:
+    """Read assignments of plain values, the form that mmengine dumps.
+
+    ``Config.fromstring`` would run the text as Python.
+
+    Args:
+        text: Lines ``key = value`` of literals and of ``dict(key=value)``.
+        name: What the text is from, for messages.
+
+    Raises:
+        UserError: The text holds anything else.
+    """
+    try:
+        return Config(dict(_assignment(line) for line in ast.parse(text).body))
+    except FAULTS as error:
+        cause = str(error).partition('\n')[0]
+        raise UserError(
+            f'{name}: its config is not plain data ({cause}); name a config '
+            'that you trust by --config'
+        ) from error
+
+
+def _assignment(line: ast.stmt) -> tuple[str, Any]:
+    match line:
+        case ast.Assign(targets=[ast.Name(id=key)], value=value):
+            return key, _value(value)
+    raise ValueError(f'line {line.lineno} is no assignment')
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words) if (
+            all(word.arg for word in words)
+        ):
+            return {word.arg: _value(word.value) for word in words}
+        case ast.Call(
+            func=ast.Name(id='dict'), args=[ast.Dict() as items], keywords=[]
+        ):
+            return _value(items)
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            pairs = zip(keys, values, strict=True)
+            return {_value(key): _value(value) for key, value in pairs}
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.Constant() | ast.UnaryOp():
+            return ast.literal_eval(node)
+    raise ValueError(f'line {node.lineno} has {ast.unparse(node)[:40]}')

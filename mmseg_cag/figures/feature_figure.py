@@ -1,0 +1,159 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The motivation figure: features of both domains around the anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from .style import GREY, WIDTH, figure, save
+
+# legend: P pixels, K classes
+
+
+# How far a name is from its anchor, and how near it suffers others, in units
+# of the embedding, which is within 1 of 0.
+NAME_SHIFT = np.array((0.13, 0.06))
+NAME_SIZE = np.array((0.2, 0.055))
+
+
+class Panel(NamedTuple):
+    """What one network makes of the pixels.
+
+    Attributes:
+        title: Above the panel.
+        domains: By name, positions (P, 2) and true classes (P,).
+        anchors: Positions (K, 2), NaN for a class without one.
+    """
+
+    title: str
+    domains: dict[str, tuple[np.ndarray, np.ndarray]]
+    anchors: np.ndarray
+
+
+MARKS = {
+    'source': dict(marker='o', s=5, linewidths=0, alpha=0.55),
+    'target': dict(marker='x', s=8, linewidths=0.7, alpha=0.9),
+}
+
+
+def save_feature_figure(
+    path: Path,
+    panels: Sequence[Panel],
+    classes: Sequence[str],
+    palette: Sequence,
+) -> list[Path]:
+    """Draw the panels side by side, in the same coordinates.
+
+    Args:
+        path: Without the endings.
+        panels: One for each network.
+        classes: Names of the K classes.
+        palette: Their colours (red, green, blue), 0 to 255.
+    """
+    colours = np.divide(palette, 255)
+    low, high = _frame(panels)
+    width, height = high - low
+    cell = WIDTH / 2
+    size = cell * height / width + 0.55, cell * len(panels)
+    with figure(*size) as drawn:
+        axes = drawn.subplots(1, len(panels), squeeze=False)[0]
+        for axis, panel in zip(axes, panels, strict=True):
+            _draw_pixels(axis, panel, colours)
+            _draw_anchors(axis, panel.anchors, classes, colours)
+            axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            axis.set(xticks=[], yticks=[], title=panel.title)
+            axis.spines[:].set(visible=True, color='#888888', linewidth=0.4)
+        drawn.legend(handles=_handles(), loc='outside lower center', ncols=3)
+        return save(drawn, path)
+
+
+def _frame(panels: Sequence[Panel]) -> np.ndarray:
+    """Frame all points: lower left and upper right corner (2, 2)."""
+    places = np.concatenate(
+        [
+            part
+            for panel in panels
+            for part in (
+                panel.anchors,
+                *(positions for positions, _ in panel.domains.values()),
+            )
+        ]
+    )
+    low, high = np.nanmin(places, 0), np.nanmax(places, 0)
+    # Names of anchors stand out at the edges.
+    return np.stack([low, high]) + 0.08 * (high - low) * [[-1], [1]]
+
+
+def _draw_pixels(axis: Axes, panel: Panel, colours: np.ndarray) -> None:
+    for name, (positions, labels) in panel.domains.items():
+        # Thousands of points: a bitmap within the PDF.
+        axis.scatter(
+            *positions.T, c=colours[labels], rasterized=True, **MARKS[name]
+        )
+
+
+def _draw_anchors(
+    axis: Axes, places: np.ndarray, classes: Sequence[str], colours: np.ndarray
+) -> None:
+    known = ~np.isnan(places).any(1)
+    axis.scatter(
+        *places[known].T,
+        marker='*',
+        s=90,
+        c=colours[known],
+        edgecolors='black',
+        linewidths=0.6,
+        zorder=4,
+    )
+    names = []
+    for k in np.flatnonzero(known):
+        others = [*places[known & (np.arange(len(places)) != k)], *names]
+        right, up = _free_side(places[k], others)
+        names.append(places[k] + NAME_SHIFT * (right, up))
+        axis.annotate(
+            classes[k],
+            places[k],
+            (6 * right, 6 * up),
+            textcoords='offset points',
+            ha=('center', 'left', 'right')[right],
+            va=('center', 'bottom', 'top')[up],
+            fontsize=7,
+            path_effects=[withStroke(linewidth=1.8, foreground='white')],
+            zorder=5,
+        )
+
+
+def _free_side(
+    place: np.ndarray, taken: Sequence[np.ndarray]
+) -> tuple[int, int]:
+    """Choose the side of an anchor on which its name meets nothing."""
+    for side in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        name = place + NAME_SHIFT * side
+        if not any((np.abs(t - name) < NAME_SIZE).all() for t in taken):
+            return side
+    return 0, 1
+
+
+def _handles() -> list[Line2D]:
+    common = dict(linestyle='', color=GREY)
+    return [
+        Line2D([], [], marker='o', markersize=3.5, label='source', **common),
+        Line2D([], [], marker='x', markersize=4.5, label='target', **common),
+        Line2D(
+            [],
+            [],
+            marker='*',
+            markersize=9,
+            markeredgecolor='black',
+            markeredgewidth=0.6,
+            label='anchor',
+            **common,
+        ),
+    ]

@@ -1,0 +1,112 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.finished_runs.network import (
+    State,
+    build_network,
+    build_preprocessor,
+    view,
+)
+from mmseg_cag.finished_runs.samples import (
+    preprocess,
+    read_samples,
+    source_dataset,
+    spread,
+)
+from mmseg_cag.models.anchors import AnchorBank
+from mmseg_cag.models.heads import PseudoLabelHead
+from mmseg_cag.models.pixel_sample import PixelSample
+from mmseg_cag.models.segmentors.uda import resize_labels
+
+
+class Labeler(NamedTuple):
+    """A network with anchors, and what labels by them.
+
+    Attributes:
+        model: The network.
+        bank: The anchors.
+        head: Makes labels of distances and of scores.
+    """
+
+    model: EncoderDecoder
+    bank: AnchorBank
+    head: PseudoLabelHead
+
+
+def build_labeler(
+    cfg: Config, state: State, origin: Path, images: int
+) -> Labeler:
+    """Give a network the anchors of its checkpoint, or make some.
+
+    A network that was trained without anchors gets those of its own features,
+    with the margin that ``auto`` would choose.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of a checkpoint; the network is its student.
+        origin: Where they are from, for errors.
+        images: Source images that anchors are made of where there are none.
+
+    Raises:
+        UserError: The network has no classifier ``conv_seg``, the weights are
+            of another one, or anchors are wanted and there is no source.
+    """
+    model = build_network(cfg, state, origin)
+    classifier = getattr(model.decode_head, 'conv_seg', None)
+    if classifier is None:
+        raise UserError(
+            f'{type(model.decode_head).__name__} has no conv_seg, whose input '
+            'the anchors live in'
+        )
+    settings = cfg.model.get('pseudo_label_head') or dict(
+        type='PseudoLabelHead', margin='auto'
+    )
+    classes = classifier.out_channels
+    bank = AnchorBank(classes, classifier.in_channels)
+    head = MODELS.build({**settings, 'num_classes': classes})
+    labeler = Labeler(
+        model,
+        bank.to(classifier.weight.device),
+        head.to(classifier.weight.device),
+    )
+    if not _load_anchors(labeler, state):
+        _make_anchors(labeler, cfg, images)
+    return labeler
+
+
+def _load_anchors(labeler: Labeler, state: State) -> bool:
+    counts = state.get('anchor_bank.counts')
+    if counts is None or not counts.any():
+        return False
+    labeler.bank.counts.copy_(counts)
+    labeler.bank.anchors.copy_(state['anchor_bank.anchors'])
+    if labeler.head.is_auto:
+        labeler.head.margin.copy_(state['pseudo_label_head.margin'])
+    return True
+
+
+def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:
+    dataset = source_dataset(cfg)
+    indices = spread(dataset, images)
+    preprocessor = build_preprocessor(cfg, 'source')
+    centroids = labeler.bank.new_centroids()
+    pixels = PixelSample(100_000, len(indices), labeler.bank.anchors)
+    for sample in read_samples(dataset, indices):
+        seen = view(labeler.model, preprocess(preprocessor, sample))
+        labels = sample.truth.unsqueeze(0).to(seen.feat.device)
+        labels = resize_labels(labels, seen.feat)
+        labeler.bank.accumulate(centroids, seen.feat, seen.logits, labels)
+        pixels.add(seen.feat, labels)
+    labeler.bank.store(centroids)
+    if labeler.head.is_auto:
+        feat, labels = pixels.gather()
+        distances = labeler.bank.distances(feat[:, :, None, None])
+        labeler.head.calibrate(distances[:, :, 0, 0], labels)

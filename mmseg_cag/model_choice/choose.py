@@ -1,0 +1,73 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scipy.stats import spearmanr
+
+# Whether the checkpoint with the highest score is chosen, or the lowest.
+IS_HIGHER_BETTER = {
+    'entropy': False,
+    'snd': True,
+    'agreement': True,
+    'source_mIoU': True,
+}
+
+
+def choose(scores: Sequence[dict], is_one_run: bool = True) -> dict[str, dict]:
+    """Find which checkpoint each score would have chosen, and at what cost.
+
+    Args:
+        scores: Of each checkpoint ``checkpoint``, its scores, and ``mIoU`` in
+            percent or None, in the order of training.
+        is_one_run: Whether they are of one run, which has a last.
+
+    Returns:
+        By score, and for the run's ``last``, which is no score:
+        ``checkpoint``; its ``mIoU``; ``cost``, by how much the best is above
+        it; and ``correlation``, Spearman's between the score (the better, the
+        higher) and mIoU. What cannot be told is None.
+    """
+    chosen = {}
+    for name, is_higher in IS_HIGHER_BETTER.items():
+        sign = 1 if is_higher else -1
+        ranked = [sign * row[name] for row in scores]
+        # Of equal ones the later.
+        best = max(range(len(scores)), key=lambda i, r=ranked: (r[i], i))
+        chosen[name] = _result(scores, best, ranked)
+    if is_one_run:
+        chosen['last'] = _result(scores, len(scores) - 1, None)
+    return chosen
+
+
+def _result(
+    scores: Sequence[dict], index: int, ranked: list[float] | None
+) -> dict:
+    row = scores[index]
+    known = [s['mIoU'] for s in scores if s['mIoU'] is not None]
+    cost = None
+    if row['mIoU'] is not None:
+        cost = round(max(known) - row['mIoU'], 2)
+    correlation = None if ranked is None else _correlate(scores, ranked)
+    return {
+        'checkpoint': row['checkpoint'],
+        'mIoU': row['mIoU'],
+        'cost': cost,
+        'correlation': correlation,
+    }
+
+
+def _correlate(
+    scores: Sequence[dict], ranked: Sequence[float]
+) -> float | None:
+    pairs = [
+        (value, row['mIoU'])
+        for value, row in zip(ranked, scores, strict=True)
+        if row['mIoU'] is not None
+    ]
+    # Of two, or of equal ones, there is no order to speak of.
+    if len(pairs) < 3 or any(
+        len(set(c)) < 2 for c in zip(*pairs, strict=True)
+    ):
+        return None
+    return round(float(spearmanr(*zip(*pairs, strict=True)).statistic), 3)

@@ -1,0 +1,49 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""mIoU where target labels exist: beside the scores, never in them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from mmseg_cag.engine.last_and_best_hook import NOTES
+from mmseg_cag.errors import UserError
+from mmseg_cag.experiments.evaluation import evaluate
+from mmseg_cag.finished_runs.run_folder import RunFolder
+
+
+def read_results(folder: Path) -> dict[int, float]:
+    """Read the mIoU in percent by iteration that a run has noted.
+
+    Raises:
+        UserError: The notes are damaged.
+    """
+    path = folder / NOTES
+    if not path.is_file():
+        return {}
+    try:
+        notes = json.loads(path.read_text())
+        return {int(i): float(result['mIoU']) for i, result in notes.items()}
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise UserError(
+            f'{path}: no results by iteration ({error})'
+        ) from error
+
+
+def evaluate_missing(
+    run: RunFolder, results: dict[int, float]
+) -> dict[int, float]:
+    """Evaluate the checkpoints of a run that have no result.
+
+    Args:
+        run: The run.
+        results: Those that have, mIoU by iteration.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            iteration: results[iteration]
+            if iteration in results
+            else evaluate(run.cfg, checkpoint, Path(folder))
+            for iteration, checkpoint in run.checkpoints.items()
+        }

@@ -1,0 +1,191 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from mmseg_cag.models.segmentors.adversarial import judge_fixed
+
+from .grey_levels import GreyLevels
+
+# legend: N images, H W image
+
+DOMAINS = ('source', 'target')
+OTHER = dict(zip(DOMAINS, reversed(DOMAINS), strict=True))
+FAKE, REAL = 0, 1  # what the discriminators tell apart
+LEAST_SQUARES = dict(type='AdversarialLoss', least_squares=True)
+
+
+@MODELS.register_module()
+class ImageTranslator(BaseModel):
+    """CycleGAN between the images of two domains, with BDL's perceptual loss.
+
+    .. code:: text
+
+       translate()           each domain's images there, and back
+       generator_losses()    judges of fixed weights: "real"; the way back
+                             and its own domain change no image; perceptual
+       discriminator_loss()  the judge on real images, and on detached ones
+                             of the pool: the truth
+
+    ``generators``, ``discriminators`` and ``pools`` are named after the domain
+    whose images they make, judge and keep. As in `AdversarialSegmentor` one
+    backward over the sum of the losses gives each player's gradients
+    (`JointOptimWrapper` steps both).
+
+    Args:
+        generator: Config of a generator.
+        discriminator: Config of a discriminator.
+        data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
+            for both domains, which brings images to [-1, 1].
+        pool_size: Images that each discriminator's pool keeps.
+        adversarial_loss: Config of the loss.
+        cycle_weight: Weight of the mean absolute difference of an image from
+            itself, translated there and back.
+        identity_weight: Weight of that from itself, translated to its own
+            domain.
+        discriminator_weight: Weight of each of a discriminator's two losses.
+        perceptual: Config of a `PerceptualLoss`.
+        init_cfg: How weights are drawn.
+
+    Source: CycleGAN, ICCV 2017; BDL, CVPR 2019, Sec. 3.1, as released.
+    """
+
+    def __init__(
+        self,
+        generator: dict,
+        discriminator: dict,
+        data_preprocessor: dict,
+        pool_size: int = 50,
+        adversarial_loss: dict = LEAST_SQUARES,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 5.0,
+        discriminator_weight: float = 0.5,
+        perceptual: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if data_preprocessor['type'] != 'UDADataPreprocessor':
+            data_preprocessor = dict(
+                type='UDADataPreprocessor',
+                source=data_preprocessor,
+                target=data_preprocessor,
+            )
+        super().__init__(data_preprocessor, init_cfg)
+        self.generators = _one_a_domain(generator)
+        self.discriminators = _one_a_domain(discriminator)
+        self.pools = _one_a_domain(dict(type='ImagePool', size=pool_size))
+        self.adversarial_loss = MODELS.build(adversarial_loss)
+        self.cycle_weight = cycle_weight
+        self.identity_weight = identity_weight
+        self.discriminator_weight = discriminator_weight
+        self.perceptual = perceptual and MODELS.build(perceptual)
+
+    def forward(
+        self,
+        inputs: Tensor | dict[str, Tensor],
+        data_samples: Any = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor]:
+        """Compute losses, or translate source images.
+
+        Args:
+            inputs: Images (N, 3, H, W) of both domains, of the source alone
+                unless in mode ``loss``.
+            data_samples: Not needed.
+            mode: ``loss``, or else images of the target's kind are made.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.generators['target'](inputs)
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute both players' losses.
+
+        Args:
+            inputs: Images (N, 3, H, W) in [-1, 1] of both domains.
+            data_samples: Not needed.
+        """
+        there, back = self.translate(inputs)
+        losses = self.generator_losses(inputs, there, back)
+        for domain, judge in self.discriminators.items():
+            fake = self.pools[domain](there[OTHER[domain]].detach())
+            losses[f'{domain}.loss_dis'] = self.discriminator_loss(
+                judge, inputs[domain], fake
+            )
+        return losses
+
+    def translate(
+        self, images: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Translate each domain's images to the other domain, and back."""
+        there = {d: self.generators[OTHER[d]](images[d]) for d in DOMAINS}
+        back = {d: self.generators[d](there[d]) for d in DOMAINS}
+        return there, back
+
+    def generator_losses(
+        self,
+        images: dict[str, Tensor],
+        there: dict[str, Tensor],
+        back: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Compute the generators' losses, named after the images' domain.
+
+        Args:
+            images: Images (N, 3, H, W) of each domain.
+            there: They, translated to the other domain.
+            back: And back.
+        """
+        losses = {}
+        for domain, real in images.items():
+            judge = self.discriminators[OTHER[domain]]
+            judged = judge_fixed(judge, there[domain])
+            same = self.generators[domain](real)
+            losses |= {
+                f'{domain}.loss_adv': self.adversarial_loss(judged, REAL),
+                f'{domain}.loss_cycle': self.cycle_weight
+                * (back[domain] - real).abs().mean(),
+                f'{domain}.loss_identity': self.identity_weight
+                * (same - real).abs().mean(),
+            }
+        if self.perceptual:
+            levels = {d: self.grey_levels(d) for d in DOMAINS}
+            losses |= self.perceptual(images, back, there, levels)
+        return losses
+
+    def discriminator_loss(
+        self, judge: nn.Module, real: Tensor, fake: Tensor
+    ) -> Tensor:
+        """Compute how far a judge is from the truth."""
+        return self.discriminator_weight * (
+            self.adversarial_loss(judge(real), REAL)
+            + self.adversarial_loss(judge(fake), FAKE)
+        )
+
+    def grey_levels(self, domain: str) -> GreyLevels:
+        """Tell what grey levels a domain's images stand for."""
+        return GreyLevels(getattr(self.data_preprocessor, domain))
+
+    @torch.no_grad()
+    def translate_source(self, batch: dict) -> Tensor:
+        """Translate a collated batch of source images.
+
+        Returns:
+            BGR images (N, 3, H, W) of the target's kind, uint8.
+        """
+        batch = self.data_preprocessor.source(batch)
+        made = self(batch['inputs'])
+        grey = self.grey_levels('target').of(made.float())
+        return grey.round().clamp(0, 255).to(torch.uint8)
+
+
+def _one_a_domain(config: dict) -> nn.ModuleDict:
+    return nn.ModuleDict({d: MODELS.build(config) for d in DOMAINS})

@@ -1,0 +1,125 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config, ConfigDict
+from mmseg.models import BaseSegmentor
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_cag.errors import MissingFileError
+from mmseg_cag.models.export_student import (
+    check_weights,
+    student_model,
+    student_weights,
+)
+from mmseg_cag.models.safe_load import read_checkpoint
+
+from .grey_levels import GreyLevels
+from .instance_norm import InstanceNorm
+
+# legend: N images, K classes, H W image, h w feature map
+
+
+@MODELS.register_module()
+class PerceptualLoss(nn.Module):
+    """A translated image is to look the same to a segmentation network.
+
+    The mean squared difference of class scores (N, K, h, w), each score map
+    normalised to mean 0 and variance 1: BDL's perceptual loss.
+
+    The network is frozen. It is no part of the module tree, so it is neither
+    in a checkpoint nor trained nor wrapped; a resumed run loads it again.
+
+    Args:
+        segmentor: The network's config: a file, or its ``model``.
+        checkpoint: Its weights.
+        reconstruction_weight: Weight of the distance of an image from itself
+            after translation there and back.
+        translation_weight: Weight of the distance from its translation.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: The weights are not of this network.
+
+    Source: BDL, Sec. 3.1, eq. 3; squares, not absolute values, as released.
+    """
+
+    def __init__(
+        self,
+        segmentor: str | dict,
+        checkpoint: str,
+        reconstruction_weight: float = 10.0,
+        translation_weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.weights = (reconstruction_weight, translation_weight)
+        self._segmentor = (load_segmentor(segmentor, checkpoint),)
+
+    def forward(
+        self,
+        images: dict[str, Tensor],
+        reconstructed: dict[str, Tensor],
+        translated: dict[str, Tensor],
+        grey_levels: dict[str, GreyLevels],
+    ) -> dict[str, Tensor]:
+        """Compute the weighted distances by domain.
+
+        Args:
+            images: Images (N, 3, H, W) of each domain, normalised.
+            reconstructed: They, translated there and back.
+            translated: They, translated to the other domain.
+            grey_levels: Those of each domain's images.
+        """
+        domains = list(images)
+        grey = {d: grey_levels[d].of for d in domains}
+        other = dict(zip(domains, reversed(domains), strict=True))
+        with torch.no_grad():
+            real = self.features([grey[d](images[d]) for d in domains])
+        made = self.features(
+            [grey[d](reconstructed[d]) for d in domains]
+            + [grey[other[d]](translated[d]) for d in domains]
+        )
+        pairs = zip(made, (*real, *real), strict=True)
+        distances = [F.mse_loss(one, two) for one, two in pairs]
+        names = ('loss_perceptual_rec', 'loss_perceptual')
+        return {
+            f'{domain}.{name}': weight * distances.pop(0)
+            for name, weight in zip(names, self.weights, strict=True)
+            for domain in domains
+        }
+
+    def features(self, grey: list[Tensor]) -> tuple[Tensor, ...]:
+        """Compute normalised class scores of each batch of grey levels."""
+        network = self._segmentor[0].to(grey[0])
+        images = torch.cat(grey)
+        images = GreyLevels(network.data_preprocessor).normalise(images)
+        scores = network.decode_head(network.extract_feat(images))
+        normalised = InstanceNorm(scores.size(1))(scores)
+        return normalised.split([len(part) for part in grey])
+
+
+def load_segmentor(segmentor: str | dict, checkpoint: str) -> BaseSegmentor:
+    """Build the part of a segmentor that predicts, frozen.
+
+    Args:
+        segmentor: Config file of a run or its ``model``.
+        checkpoint: The run's checkpoint, or one of a stock segmentor.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: The weights are not of this network.
+    """
+    if isinstance(segmentor, str):
+        if not Path(segmentor).is_file():
+            raise MissingFileError(f'{segmentor}: config file not found')
+        segmentor = Config.fromfile(segmentor).model
+    model = MODELS.build(student_model(ConfigDict(segmentor)))
+    state = read_checkpoint(checkpoint)['state_dict']
+    weights = student_weights(state)
+    check_weights(model, weights, checkpoint)
+    model.load_state_dict(weights)
+    return model.requires_grad_(False).eval()

@@ -1,0 +1,130 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from mmseg_cag.engine.stage_hook import bare_model, current_stage
+
+from .alarms import (
+    AlarmWatch,
+    CoverageCollapse,
+    Disagreement,
+    VanishedClass,
+    write_alarm,
+)
+from .alarms.alarm import ALARMS
+from .gap_bins import anchor_distances, gap_edges
+from .record_file import RecordFile
+from .target_counts import count_target, sum_over_ranks
+from .target_record import gap_record, margin_record, target_record
+from .watch_hook import WatchHook
+
+RECORDS = 'monitor.jsonl'
+
+
+@HOOKS.register_module()
+class MonitorHook(WatchHook):
+    """Record how adaptation goes on the target, without its labels.
+
+    Each look is a line of ``monitor.jsonl`` in the work dir and goes to the
+    visualizer; see docs/monitor.md for what it holds. It is of the batch of
+    one iteration, over all ranks. What the lines show to go wrong is an
+    alarm, in the log and in ``alarms.jsonl``.
+
+    Args:
+        interval: Iterations from one look to the next; 0 for none.
+        bins: Bins of the histogram of gaps, which the margin cuts.
+        vanished_class: Settings of `VanishedClass`.
+        coverage: Settings of `CoverageCollapse`.
+        disagreement: Settings of `Disagreement`.
+    """
+
+    def __init__(
+        self,
+        interval: int = 100,
+        bins: int = 20,
+        vanished_class: dict | None = None,
+        coverage: dict | None = None,
+        disagreement: dict | None = None,
+    ) -> None:
+        super().__init__(interval)
+        self.bins = bins
+        self.alarms = AlarmWatch(
+            [
+                VanishedClass(**(vanished_class or {})),
+                CoverageCollapse(**(coverage or {})),
+                Disagreement(**(disagreement or {})),
+            ]
+        )
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Drop what is of later iterations than the run goes on from."""
+        folder = Path(runner.work_dir)
+        self.file = RecordFile(folder / RECORDS)
+        for record in self.file.keep(lambda r: r['iter'] <= runner.iter):
+            self.alarms.look(record)
+        RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
+
+    @torch.no_grad()
+    def look(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> None:
+        """Count, add up over ranks, and record."""
+        record = self.make_record(runner, maps)
+        self.write(runner, record)
+
+    def make_record(self, runner: Runner, maps: dict[str, Tensor]) -> dict:
+        """Make the record of a step; every rank takes part."""
+        model = bare_model(runner)
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        edges = None
+        if 'distances' in maps:
+            bank = model.anchor_bank
+            between = anchor_distances(bank.anchors, bank.counts)
+            edges = gap_edges(between, self.bins)
+        counts = count_target(maps, len(classes), edges)
+        counts = sum_over_ranks(counts)
+        record = {'iter': runner.iter + 1}
+        if (stage := current_stage(runner)) is not None:
+            record['stage'] = stage
+        record |= target_record(counts, classes)
+        if 'distances' in maps:
+            margin = model.pseudo_label_head.margin
+            record['margin'] = margin_record(margin, classes)
+        if edges is not None:
+            record['margin_histogram'] = gap_record(
+                counts['gaps'], edges, classes
+            )
+        return record
+
+    @master_only
+    def write(self, runner: Runner, record: dict) -> None:
+        """Write a record to the file and the visualizer; raise alarms."""
+        self.file.append(record)
+        scalars = dict(_scalars(record))
+        runner.visualizer.add_scalars(scalars, step=record['iter'])
+        for name in ('active', 'agreement'):
+            if name in record:
+                key = f'train/monitor.{name}'
+                runner.message_hub.update_scalar(key, record[name])
+        for alarm in self.alarms.look(record):
+            write_alarm(runner, alarm)
+
+
+def _scalars(record: dict) -> list[tuple[str, float]]:
+    """Name a record's numbers for a visualizer, those of a class by it."""
+    single = ('active', 'agreement', 'kappa', 'followed')
+    found = [(f'monitor/{k}', record[k]) for k in single if k in record]
+    for key in ('predicted', 'coverage', 'pseudo'):
+        found += [
+            (f'{key}/{name}', value)
+            for name, value in record.get(key, {}).items()
+        ]
+    return found

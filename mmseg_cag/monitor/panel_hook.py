@@ -1,0 +1,72 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from mmseg_cag.experiments.picture import paint
+
+from .watch_hook import WatchHook
+
+# legend: N images, K classes, H W image, h w feature map
+
+
+@HOOKS.register_module()
+class PanelHook(WatchHook):
+    """Show target images as a step has them, by the visualizer.
+
+    Side by side: the input, the student's prediction and, of a method with a
+    labeler, the pseudo labels, black where a pixel has none. The images are
+    those of the loader, in BGR as mmcv loads them.
+
+    Args:
+        interval: Iterations from one look to the next; 0 for none.
+        images: How many of the batch's images are shown, below each other.
+    """
+
+    def __init__(self, interval: int = 0, images: int = 2) -> None:
+        super().__init__(interval)
+        self.images = images
+
+    @master_only
+    def look(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> None:
+        """Draw the step's target and hand it to the visualizer."""
+        palette = runner.train_dataloader.dataset.metainfo['palette']
+        images = data_batch['inputs']['target'][: self.images]
+        shown = [maps['student'].argmax(1)]
+        shown += [maps[k] for k in ('anchor', 'probability') if k in maps][:1]
+        size = maps['images'].shape[-2:]
+        shown = [enlarge(labels, size) for labels in shown]
+        rows = []
+        for index, image in enumerate(images):
+            image = image.flip(0).movedim(0, -1).cpu().numpy()
+            height, width = image.shape[:2]  # without padding
+            drawn = [paint(x[index, :height, :width], palette) for x in shown]
+            rows.append(np.hstack([image, *drawn]))
+        runner.visualizer.add_image(
+            'target', _stack(rows), step=runner.iter + 1
+        )
+
+
+def enlarge(labels: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge labels (N, h, w) to (N, H, W), uint8."""
+    labels = labels.unsqueeze(1).to(torch.uint8)
+    return F.interpolate(labels, size, mode='nearest')[:, 0].cpu().numpy()
+
+
+def _stack(rows: list[np.ndarray]) -> np.ndarray:
+    """Put images below each other that may differ in width."""
+    width = max(row.shape[1] for row in rows)
+    return np.vstack(
+        [
+            np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)))
+            for row in rows
+        ]
+    )

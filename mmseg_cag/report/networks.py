@@ -1,0 +1,106 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The networks of a run that its report compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .run import Run, read_run
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network as it was at some time.
+
+    Attributes:
+        title: Such as "source only" or "stage 2".
+        cfg: The config that it was trained by; None if unreadable.
+        checkpoint: Its weights; None if they were not kept.
+        iteration: Of the run that trained it.
+        validation: What that run noted of it; empty if nothing.
+        is_start: Whether the run started from it.
+    """
+
+    title: str
+    cfg: Config | None
+    checkpoint: Path | None
+    iteration: int
+    validation: dict
+    is_start: bool = False
+
+
+def list_networks(run: Run) -> list[Network]:
+    """List the start of a run, the end of each stage and the last."""
+    start = find_start(run)
+    own = [
+        Network(
+            title=name_stage(run, iteration),
+            cfg=run.cfg,
+            checkpoint=run.checkpoints.get(iteration),
+            iteration=iteration,
+            validation=run.validations.get(iteration, {}),
+        )
+        for iteration in moments(run)
+    ]
+    return [start, *own] if start else own
+
+
+def moments(run: Run) -> list[int]:
+    """List the iterations at which something is known of a network."""
+    known = {*run.checkpoints, *run.mean_iou}
+    if not known:
+        return []
+    return sorted({*(known & {*run.boundaries}), max(known)})
+
+
+def name_stage(run: Run, iteration: int) -> str:
+    """Name the network of an iteration."""
+    if run.stage_iters and iteration % run.stage_iters == 0:
+        return f'stage {iteration // run.stage_iters}'
+    if iteration == run.max_iters:
+        return 'last'
+    return f'iteration {iteration}'
+
+
+def find_start(run: Run) -> Network | None:
+    """Find the network that a run started from."""
+    checkpoint = find_start_checkpoint(run)
+    if checkpoint is None:
+        return None
+    number = checkpoint.stem.removeprefix('iter_')
+    iteration = int(number) if number.isdigit() else 0
+    if not checkpoint.parent.is_dir():
+        return Network('before', None, None, iteration, {}, is_start=True)
+    try:
+        source = read_run(checkpoint.parent)
+    except ValueError:
+        source = None
+    return Network(
+        title=checkpoint.parent.name.replace('_', ' ') or 'before',
+        cfg=source.cfg if source and source.cfg else run.cfg,
+        checkpoint=checkpoint if checkpoint.is_file() else None,
+        iteration=iteration,
+        validation=source.validations.get(iteration, {}) if source else {},
+        is_start=True,
+    )
+
+
+def find_start_checkpoint(run: Run) -> Path | None:
+    """Find the checkpoint that a run was first started from.
+
+    A run that was resumed names one of its own later. Runs that were moved
+    together find each other as neighbours.
+    """
+    for cfg in run.configs:
+        named = cfg.get('load_from')
+        if not named:
+            continue
+        path = Path(named)
+        neighbour = run.folder.resolve().parent / path.parent.name / path.name
+        if path.parent.name == run.folder.resolve().name:
+            continue
+        return path if path.is_file() or not neighbour.is_file() else neighbour
+    return None

@@ -1,0 +1,109 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Pictures of the gallery, as they are embedded in the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .measure import Measured
+from .samples import Sample
+
+WIDTH = 768  # pixels, of what is embedded
+CLEAR = 255  # index that shows nothing
+RIGHT, WRONG = 0, 1
+ERROR_COLOURS = [[0, 0, 0], [255, 0, 80]]
+
+# legend: H W image, h w feature map
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the gallery shows of an image, as addresses of data.
+
+    Attributes:
+        name: Of the image's file.
+        size: Width and height as shown, pixels.
+        image: The input.
+        truth: The truth; None without labels.
+        before: The network that the run started from, if there is one.
+        after: The last network.
+        pseudo: The pseudo labels, clear where there is none.
+        before_errors: Wrong pixels of `before`, clear elsewhere.
+        after_errors: Wrong pixels of `after`.
+    """
+
+    name: str
+    size: tuple[int, int]
+    image: str
+    truth: str | None
+    before: str | None
+    after: str | None
+    pseudo: str | None
+    before_errors: str | None
+    after_errors: str | None
+
+
+def make_panels(measured: Measured, palette: list) -> list[Panel]:
+    """Paint the pictures of a run."""
+    names = [n.title if n else '' for n in (measured.start, measured.last)]
+    return [
+        _panel(sample, names, palette)
+        for _, sample in sorted(measured.samples.items())
+    ]
+
+
+def _panel(sample: Sample, names: list[str], palette: list) -> Panel:
+    height, width = sample.image.shape[:2]
+    size = (min(width, WIDTH), round(height * min(1, WIDTH / width)))
+    maps = [sample.predictions.get(name) for name in names]
+    errors = [_errors(m, sample.truth) for m in maps]
+    painted = [
+        paint(labels, palette, size)
+        for labels in (sample.truth, *maps, sample.pseudo)
+    ]
+    return Panel(
+        Path(sample.path).name,
+        size,
+        photo(sample.image, size),
+        *painted,
+        *(paint(e, ERROR_COLOURS, size) for e in errors),
+    )
+
+
+def _errors(
+    prediction: np.ndarray | None, truth: np.ndarray | None
+) -> np.ndarray | None:
+    if prediction is None or truth is None:
+        return None
+    wrong = (prediction != truth) & (truth != CLEAR)
+    return np.where(wrong, WRONG, CLEAR).astype(np.uint8)
+
+
+def photo(image: np.ndarray, size: tuple[int, int]) -> str:
+    """Embed an image (H, W, 3) uint8, RGB."""
+    picture = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
+    return _address(picture, 'webp', quality=82)
+
+
+def paint(
+    labels: np.ndarray | None, palette: list, size: tuple[int, int]
+) -> str | None:
+    """Embed a class map (H, W) or (h, w) uint8, clear where it is ignored."""
+    if labels is None:
+        return None
+    picture = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+    picture.putpalette(np.array(palette, np.uint8).tobytes())
+    return _address(picture, 'png', optimize=True, transparency=CLEAR)
+
+
+def _address(picture: Image.Image, kind: str, **options: object) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    content = base64.b64encode(stream.getvalue()).decode()
+    return f'data:image/{kind};base64,{content}'

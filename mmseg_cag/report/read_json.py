@@ -1,0 +1,84 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Read files that a run may have left half written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def read_object(path: Path, problems: list[str]) -> dict:
+    """Read a JSON object; an unreadable one is a problem, a missing is not.
+
+    Args:
+        path: The file.
+        problems: Gets one line for what cannot be read.
+
+    Returns:
+        The object, empty where there is none.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        problems.append(f'{path.name}: damaged, is no JSON')
+        return {}
+    if not isinstance(content, dict):
+        problems.append(f'{path.name}: expected an object of JSON')
+        return {}
+    return content
+
+
+def read_lines(
+    path: Path, problems: list[str], required: tuple[str, ...] = ()
+) -> list[dict]:
+    """Read a file of one JSON object a line, leaving out the damaged lines.
+
+    Args:
+        path: The file.
+        problems: Gets one line that counts what was left out.
+        required: Keys that each object must have, with a number.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines()
+    records = [_parse(line) for line in lines if line.strip()]
+    good = [
+        record
+        for record in records
+        if record is not None and all(_has(record, key) for key in required)
+    ]
+    if lost := len(records) - len(good):
+        problems.append(
+            f'{path.name}: {lost} of {len(records)} lines left out, damaged '
+            'or of another version'
+        )
+    return good
+
+
+def numbers(record: object) -> dict[str, float]:
+    """Keep the entries of a record that are numbers."""
+    if not isinstance(record, dict):
+        return {}
+    return {
+        str(key): float(value)
+        for key, value in record.items()
+        if _is_number(value)
+    }
+
+
+def _parse(line: bytes) -> dict | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _has(record: dict, key: str) -> bool:
+    return _is_number(record.get(key))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,226 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The documents: commands are understood, snippets parse, links lead there.
+
+Each command is given to the tool's own parser, and each program that is named
+is run by a test. A command with a config of GTA5, SYNTHIA or Cityscapes needs
+data that cannot be shipped: the same program runs on small data, and
+`test_configs` takes two steps by the config.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import runpy
+import shlex
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+FENCE = re.compile(r'^( *)```(\w*)\n(.*?)^ *```$', re.M | re.S)
+LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
+NAMED = re.compile(
+    r'`((?:tools|configs|docs|tests|mmseg_cag|requirements)/[\w./-]+\.\w+)`'
+)
+# What a shell script hands its arguments to, after how many of its own.
+SCRIPTS = {
+    'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
+    'tools/dist_test.sh': ('tools/test.py', 2),
+    'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
+    'tools/dist_translate.sh': ('tools/translate.py', 3),
+    'tools/quickstart.sh': ('tools/quickstart.py', 0),
+}
+# The test that runs a program.
+RUN_BY = {
+    'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
+    'test_model_choice/test_score_checkpoints.py': [
+        'tools/analysis/score_checkpoints.py'
+    ],
+    'test_demo/test_command.py': ['tools/demo.py'],
+    'test_evaluation/test_pseudo_label_quality.py': [
+        'tools/analysis/evaluate_pseudo_labels.py'
+    ],
+    'test_quickstart.py': ['tools/quickstart.sh'],
+    'test_report/test_report.py': ['tools/analysis/report.py'],
+    'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
+    'test_tools/test_check_data.py': ['tools/check_data.py'],
+    'test_tools/test_command_lines.py': [
+        'tools/dist_test.sh',
+        'tools/test.py',
+        'tools/train.py',
+    ],
+    'test_distributed.py': ['tools/dist_train.sh'],
+    'test_tools/test_dataset_converters.py': [
+        'tools/dataset_converters/cityscapes.py',
+        'tools/dataset_converters/gta.py',
+        'tools/dataset_converters/synthia.py',
+    ],
+    'test_tools/test_draw_minitown.py': ['tools/draw_minitown.py'],
+    'test_tools/test_export_onnx.py': [
+        'tools/model_converters/export_onnx.py'
+    ],
+    'test_tools/test_export_student.py': [
+        'tools/model_converters/export_student.py'
+    ],
+    'test_tools/test_make_pseudo_labels.py': [
+        'tools/dist_make_pseudo_labels.sh',
+        'tools/make_pseudo_labels.py',
+    ],
+    'test_tools/test_model_converters.py': [
+        'tools/model_converters/import_anchors.py',
+        'tools/model_converters/import_checkpoint.py',
+    ],
+    'test_tools/test_train_bdl.py': [
+        'tools/dist_train_bdl.sh',
+        'tools/train_bdl.py',
+    ],
+    'test_tools/test_translate_command.py': [
+        'tools/dist_translate.sh',
+        'tools/translate.py',
+    ],
+}
+# Run by no test as a whole: the tests themselves, and chains of trainings of
+# an hour, whose parts test_quickstart runs.
+RUN_BY_NONE = {
+    'tools/run_tests.sh',
+    'tools/analysis/benchmark_minitown.py',
+    'tools/analysis/sweep_margin.py',
+}
+
+
+def snippets(*languages: str) -> Iterator[tuple[str, str]]:
+    """List the fenced blocks of some languages, with the page's name."""
+    for page in PAGES:
+        for _, language, text in FENCE.findall(page.read_text()):
+            if language in languages:
+                yield page.name, textwrap.dedent(text)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """List the lines of all shell blocks, continued ones joined."""
+    for page, text in snippets('bash', 'sh', 'shell'):
+        for line in text.replace('\\\n', ' ').splitlines():
+            if line.strip() and not line.lstrip().startswith('#'):
+                yield page, line.strip()
+
+
+COMMANDS = sorted(set(commands()))
+SNIPPETS = sorted(set(snippets('python')))
+
+
+class Parsed(Exception):
+    """A tool has read its command line."""
+
+
+def words_of(line: str) -> list[str]:
+    """Split a command, without comment and environment, `python` dropped."""
+    words = shlex.split(line, comments=True)
+    while re.match(r'\w+=', words[0]):
+        words = words[1:]
+    return words[1:] if words[0] in ('python', 'bash') else words
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Give arguments to a tool's own parser, and stop there."""
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
+
+    def run(tool: str, arguments: list[str]) -> None:
+        monkeypatch.setattr('sys.argv', [tool, *arguments])
+        with pytest.raises(Parsed):
+            runpy.run_path(str(ROOT / tool), run_name='__main__')
+
+    return run
+
+
+@pytest.mark.parametrize(('page', 'line'), COMMANDS)
+def test_a_command_is_understood(page, line, parse):
+    program, *arguments = words_of(line)
+    for word in arguments:
+        config = re.sub('^configs/mine', 'configs/custom', word)
+        if config.startswith(('configs/', 'tests/', 'requirements/')):
+            assert (ROOT / config).exists(), word
+    if program.startswith('tools/'):
+        assert (ROOT / program).is_file()
+        tool, own = SCRIPTS.get(program, (program, 0))
+        if own:
+            gpus = arguments.pop(own)
+            assert gpus.isdigit() or gpus == 'GPUS', gpus
+        if tool.endswith('.py'):
+            parse(tool, arguments)
+    elif program == 'export':
+        for name in re.findall(r'(\w+)=', line):
+            assert is_read(name), name
+    elif 'pip' in line.split():
+        for extra in re.findall(r'\[(.*?)\]', line):
+            for name in extra.split(','):
+                assert (ROOT / f'requirements/{name}.txt').is_file()
+    else:
+        assert (program, *arguments[:1]) in (('-m', 'pytest'), OWN_DATA)
+
+
+OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
+
+
+def is_read(name: str) -> bool:
+    """Whether a config or the package reads a variable of the environment."""
+    files = [*ROOT.glob('configs/**/*.py'), *ROOT.glob('mmseg_cag/**/*.py')]
+    return any(name in path.read_text() for path in files)
+
+
+def test_every_program_is_run_by_a_test():
+    named = {words_of(line)[0] for _, line in COMMANDS}
+    tools = {program for program in named if program.startswith('tools/')}
+    known = {program for programs in RUN_BY.values() for program in programs}
+    assert tools <= known | RUN_BY_NONE
+    for test, programs in RUN_BY.items():
+        text = (ROOT / 'tests' / test).read_text()
+        for program in programs:
+            assert Path(program).stem in text, (program, test)
+
+
+@pytest.mark.parametrize(('page', 'text'), SNIPPETS)
+def test_a_snippet_is_python(page, text):
+    ast.parse(text)
+
+
+def slug(heading: str) -> str:
+    """Name a heading as GitHub's links do."""
+    text = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading)
+    return re.sub(r'[^\w\- ]', '', text.lower()).strip().replace(' ', '-')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = FENCE.sub('', page.read_text())
+    for link in LINK.findall(text):
+        if '://' in link:
+            continue
+        name, _, anchor = link.partition('#')
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            content = FENCE.sub('', target.read_text())
+            headings = re.findall(r'^#+ (.*)$', content, re.M)
+            assert anchor in map(slug, headings), link
+    for name in NAMED.findall(text):
+        shipped = re.sub('^configs/mine', 'configs/custom', name)
+        assert (ROOT / shipped).exists(), name
+
+
+def test_the_readme_lists_every_page():
+    text = (ROOT / 'README.md').read_text()
+    for page in PAGES[1:]:
+        assert f'](docs/{page.name})' in text

@@ -1,0 +1,73 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_cag.experiments.bdl.plan import load_steps
+from mmseg_cag.experiments.bdl.training import Training
+from mmseg_cag.experiments.minitown import Budget
+from mmseg_cag.experiments.minitown_loops import MinitownLoops
+
+
+def make(root: Path, seed: int = 4, **budget: int) -> MinitownLoops:
+    small = Budget(images=(2, 2, 1, 1), size=(32, 64), **budget)
+    return MinitownLoops(root / 'data', root / 'runs', seed, small)
+
+
+@pytest.fixture
+def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write configs without formatting them, which takes seconds."""
+
+    def dump(cfg: Config, path: str | Path) -> None:
+        lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+        Path(path).write_text('\n'.join(lines))
+
+    monkeypatch.setattr(Config, 'dump', dump)
+
+
+def networks(loops: MinitownLoops) -> dict[str, Config]:
+    loop = Config.fromfile(loops._write_loop('bdl_loop'))
+    loop.update(work_dir=str(loops.folder / 'bdl_loop'), launcher='none')
+    return {
+        step.name: step.cfg
+        for step in load_steps(loop)
+        if isinstance(step, Training)
+    }
+
+
+def test_its_runs_are_of_this_seed_and_folder(tmp_path, unformatted):
+    runs = networks(make(tmp_path))
+    names = ['translator_1', 'plain_1', 'ssl_1']
+    names += ['translator_2', 'plain_2', 'ssl_2']
+    assert list(runs) == names
+    source_only = tmp_path / 'runs/source_only/iter_600.pth'
+    for name, cfg in runs.items():
+        assert cfg.randomness.seed == 4
+        assert cfg.work_dir == str(tmp_path / 'runs/bdl_loop' / name)
+        if 'decode_head' in cfg.model:
+            assert cfg.load_from == str(source_only)
+            for domain in ('source', 'target'):
+                data = cfg.train_dataloader.dataset[domain]
+                assert Path(data.data_root).parent == tmp_path / 'data'
+    # The last is as long as the other methods' runs.
+    assert runs['plain_2'].train_cfg.max_iters == 150
+    assert runs['ssl_2'].train_cfg.max_iters == 225
+
+
+def test_the_budget_is_that_of_every_network(tmp_path, unformatted):
+    runs = networks(make(tmp_path, supervised_iters=4, stage_iters=2))
+    for name, cfg in runs.items():
+        iters = 4 if 'translator' in name else 2
+        assert cfg.train_cfg.max_iters == iters
+
+
+def test_another_seed_or_start_is_another_loop(tmp_path):
+    def fingerprint(**changes: int) -> str:
+        return make(tmp_path, **changes)._loop('bdl_loop').fingerprint
+
+    assert fingerprint() == fingerprint()
+    different = [fingerprint(seed=5), fingerprint(supervised_iters=7)]
+    assert len({fingerprint(), *different}) == 3

@@ -1,0 +1,98 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The model index and its metafiles, as OpenMMLab's mim reads them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+
+from mmseg_cag.models.export_student import LABEL_LOADERS
+from mmseg_cag.tables.published import GTA5, SOURCES
+
+ROOT = Path(__file__).parents[1]
+INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+FILES = {
+    name: yaml.safe_load((ROOT / name).read_text()) for name in INDEX['Import']
+}
+COLLECTIONS = [c for file in FILES.values() for c in file['Collections']]
+MODELS = [model for file in FILES.values() for model in file['Models']]
+# Rows of the table in docs/minitown.md: the last stage counts.
+ROWS = {
+    'minitown_source_only': 'source only',
+    'minitown_self_training': 'self-training by probability > 0.95, stage 3',
+    'minitown_cag': 'CAG, stage 3',
+    'minitown_oracle': 'oracle (target labels)',
+}
+# Rows of `mmseg_cag.tables.published`.
+QUOTED = {
+    'source_only_deeplabv2_gta2cs': 'Source only',
+    'adaptsegnet_deeplabv2_single_gta2cs': 'AdaptSegNet',
+    'adaptsegnet_deeplabv2_gta2cs': 'AdaptSegNet, multi level',
+    'adaptsegnet_deeplabv2_ls_gta2cs': 'AdaptSegNet, least squares',
+    'clan_deeplabv2_gta2cs': 'CLAN',
+    'cag_deeplabv2_gta2cs': 'CAG',
+}
+
+
+def test_every_metafile_is_imported():
+    written = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob('configs/**/metafile.y*ml')
+    }
+    assert written == set(INDEX['Import'])
+
+
+def test_collections_are_complete():
+    names = [collection['Name'] for collection in COLLECTIONS]
+    assert len(set(names)) == len(names)
+    for collection in COLLECTIONS:
+        assert collection.keys() >= {'License', 'Metadata', 'Frameworks'}
+        assert (ROOT / collection['README']).is_file()
+
+
+@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
+def test_a_model_is_complete(model):
+    config = Path(model['Config'])
+    assert (ROOT / config).is_file()
+    assert model['Name'] == f'{config.parent.name}_{config.stem}'
+    assert model['In Collection'] in [c['Name'] for c in COLLECTIONS]
+    assert model['Metadata'].keys() >= {'Training Data', 'Architecture'}
+    [result] = model['Results']
+    assert result.keys() == {'Task', 'Dataset', 'Metrics'}
+    assert ('Quoted' in model['Metadata']) != ('Measured' in model['Metadata'])
+
+
+def test_what_was_measured_is_what_the_docs_say():
+    text = (ROOT / 'docs/minitown.md').read_text()
+    measured = [m for m in MODELS if 'Measured' in m['Metadata']]
+    assert {model['Name'] for model in measured} == ROWS.keys()
+    for model in measured:
+        row = re.escape(ROWS[model['Name']])
+        mean, sd = re.search(rf'\| {row} \| (.+?) \| (.+?) \|', text).groups()
+        metrics = model['Results'][0]['Metrics']
+        assert metrics == {'mIoU': float(mean), 'mIoU sd': float(sd)}
+
+
+def test_what_is_quoted_is_what_was_published():
+    quoted = [m for m in MODELS if 'Quoted' in m['Metadata']]
+    assert {model['Name'] for model in quoted} == QUOTED.keys()
+    rows = {row.method: row for row in GTA5}
+    for model in quoted:
+        row = rows[QUOTED[model['Name']]]
+        assert model['Results'][0]['Metrics'] == row.means
+        assert model['Metadata']['Quoted'].endswith('not measured here')
+        start = SOURCES[row.source].partition(',')[0]
+        assert model['Metadata']['Quoted'].startswith(start)
+
+
+@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
+def test_a_model_is_tested_as_mmsegs_apis_run_it(model):
+    cfg = Config.fromfile(ROOT / model['Config'])
+    tested = cfg.test_dataloader.dataset.pipeline
+    assert cfg.test_pipeline == [
+        step for step in tested if step.type not in LABEL_LOADERS
+    ]

@@ -1,0 +1,108 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Alarms in runs that are made to fail, and in one that is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
+
+from tests import tiny
+
+ITERS = 16
+
+
+@TRANSFORMS.register_module()
+class DropCar(BaseTransform):
+    """Ignore a class in the source's labels."""
+
+    def transform(self, results: dict) -> dict:
+        labels = results['gt_seg_map']
+        labels[labels == tiny.CAR] = tiny.VOID
+        return results
+
+
+@pytest.fixture(autouse=True, scope='module')
+def unformatted() -> Iterator[None]:
+    """Spare the runner the formatting of its config, most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    """The data and a network that has learnt the source."""
+    root = tmp_path_factory.mktemp('planted')
+    tiny.write_towns(root)
+    cfg = tiny.run_config(root, root / 'warm')
+    cfg.model = tiny.segmentor(dropout=0)
+    cfg.custom_hooks = []
+    cfg.train_dataloader.dataset = tiny.gta(root)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.optim_wrapper.optimizer.lr = 3e-2
+    cfg.param_scheduler = []
+    cfg.train_cfg.update(max_iters=60, val_interval=100)
+    cfg.default_hooks.checkpoint.interval = 60
+    Runner.from_cfg(cfg).train()
+    return root
+
+
+def alarms(root: Path, work_dir: Path, **changes) -> list[dict]:
+    """Run one stage; returns the alarms."""
+    cfg = tiny.run_config(root, work_dir, ITERS)
+    cfg.load_from = str(root / 'warm/iter_60.pth')
+    cfg.default_hooks.checkpoint = None
+    cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
+    cfg.model.norm_eval = True
+    cfg.model.pseudo_label_head.update(margin='auto', precision=0.8)
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.train_cfg.update(max_iters=ITERS, val_interval=100)
+    cfg.merge_from_dict(changes)
+    Runner.from_cfg(cfg).train()
+    path = work_dir / 'alarms.jsonl'
+    if not path.exists():
+        return []
+    [log] = work_dir.glob('*/*.log')
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    for alarm in found:
+        assert log.read_text().count(alarm['message']) == 1
+    return found
+
+
+def test_a_good_run_raises_none(root, tmp_path):
+    assert alarms(root, tmp_path) == []
+
+
+def test_a_margin_that_lets_nothing_through(root, tmp_path):
+    changes = {'model.pseudo_label_head.margin': 1e6}
+    [alarm] = alarms(root, tmp_path, **changes)
+    assert (alarm['alarm'], alarm['class']) == ('coverage', None)
+    assert alarm['iter'] == 5 and alarm['stage'] == 1
+
+
+def test_a_learning_rate_a_hundred_times_too_high(root, tmp_path):
+    changes = {'optim_wrapper.optimizer.lr': 0.1}
+    kinds = {a['alarm'] for a in alarms(root, tmp_path, **changes)}
+    assert 'disagreement' in kinds
+
+
+def test_a_class_that_the_source_labels_lack(root, tmp_path, monkeypatch):
+    original = tiny.pipeline
+
+    def without_cars(ids: str | None, augment: bool = False) -> list[dict]:
+        steps = original(ids, augment)
+        if ids == 'gta':
+            steps.insert(2, dict(type='DropCar'))
+        return steps
+
+    monkeypatch.setattr(tiny, 'pipeline', without_cars)
+    found = alarms(root, tmp_path)
+    assert {a['class'] for a in found} == {'car'}
+    assert found[0]['alarm'] == 'coverage' and found[0]['iter'] == 5

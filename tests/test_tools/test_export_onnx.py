@@ -1,0 +1,104 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.models.backbones import ResNet
+from mmseg.registry import MODELS
+
+from mmseg_cag.demo.network import load_network
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.deployed import Deployed
+from mmseg_cag.models.export_onnx import compare_onnx
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools/model_converters/export_onnx.py'
+
+
+@pytest.fixture
+def export(monkeypatch, tmp_path):
+    """Write a config's network of random weights as ONNX.
+
+    Only the depth shrinks, no kind or width of layer: docs/deploy.md has the
+    figures of the networks themselves.
+    """
+
+    def run(config: str, *options: object) -> tuple[Path, Path, Path]:
+        path, checkpoint, dst = (
+            tmp_path / name for name in ('run.py', 'run.pth', 'student.onnx')
+        )
+        cfg = Config.fromfile(ROOT / 'configs' / config).to_dict()
+        if 'num_layers' in cfg['model']['backbone']:
+            cfg['model']['backbone']['num_layers'] = [1, 1, 1, 1]
+        Config(cfg, format_python_code=False).dump(path)
+        network = MODELS.build(cfg['model'])
+        torch.save({'state_dict': network.state_dict()}, checkpoint)
+        arguments = [TOOL, path, checkpoint, dst, *options]
+        monkeypatch.setattr('sys.argv', list(map(str, arguments)))
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return path, checkpoint, dst
+
+    bottleneck, _ = ResNet.arch_settings[50]
+    shallow = (bottleneck, (1, 1, 1, 2))
+    monkeypatch.setitem(ResNet.arch_settings, 50, shallow)
+    return run
+
+
+def images(*shape: int) -> torch.Tensor:
+    return torch.randint(0, 256, shape).float()
+
+
+@pytest.mark.parametrize(
+    ('config', 'options', 'size'),
+    [
+        ('minitown/cag.py', ['--size', 32, 64], (32, 64)),
+        (
+            'cag/deeplabv2_r50_gta2cs.py',
+            ['--size', 33, 65, '--any-size'],
+            (41, 49),
+        ),
+        ('cag/segformer_mit-b2_gta2cs.py', ['--size', 64, 64], (64, 64)),
+    ],
+)
+def test_onnx_and_pytorch_agree(config, options, size, export):
+    path, checkpoint, dst = export(config, *options)
+    model = load_network(checkpoint, path).cpu()
+    batch = images(2, 3, *size)
+    session = onnxruntime.InferenceSession(dst)
+    [actual] = session.run(['logits'], {'image': batch.numpy()})
+    # By mmseg's own way, not by the module that was exported.
+    data = model.data_preprocessor({'inputs': list(batch)})
+    with torch.no_grad():
+        expected = model.encode_decode(
+            data['inputs'], [dict(img_shape=size)] * 2
+        ).numpy()
+    assert actual.shape == expected.shape == (2, 19, *size)
+    limit = 1e-4 * np.ptp(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
+    if 'minitown' in config:
+        with torch.no_grad():
+            model.decode_head.conv_seg.weight.mul_(1.01)
+        with pytest.raises(
+            UserError, match=r'student\.onnx: differs'
+        ) as caught:
+            compare_onnx(Deployed(model), dst, batch)
+        assert '\n' not in str(caught.value)
+
+
+def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):
+    config = ROOT / 'configs/minitown/cag.py'
+    command = [str(TOOL), str(config), 'gone.pth', str(tmp_path / 'x.onnx')]
+    monkeypatch.setattr('sys.argv', command)
+    with pytest.raises(SystemExit, match='error: gone.pth: checkpoint not'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    monkeypatch.setattr('sys.argv', [*command[:-1], 'x.pth'])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert 'x.pth: expected the name of a file' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

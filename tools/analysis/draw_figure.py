@@ -1,0 +1,83 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Draw a figure for a paper from a finished run, as PNG and as PDF.
+
+    python tools/analysis/draw_figure.py pseudo_labels WORK_DIR
+    python tools/analysis/draw_figure.py panels WORK_DIR
+    python tools/analysis/draw_figure.py features WORK_DIR
+
+The target's labels are read for display alone, from val_dataloader.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmseg.utils import register_all_modules
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.figures.make import FIGURES
+from mmseg_cag.figures.target import Choices
+from mmseg_cag.finished_runs.run_folder import open_run
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('figure', choices=FIGURES)
+    parser.add_argument('work_dir', type=Path)
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='path without ending; WORK_DIR/figures/FIGURE by default',
+    )
+    parser.add_argument(
+        '--checkpoint', type=Path, help='in the place of the last'
+    )
+    parser.add_argument(
+        '--start',
+        type=Path,
+        help='checkpoint that the run began from, where it does not tell',
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=100,
+        help='images of a domain that are read, evenly spread',
+    )
+    parser.add_argument(
+        '--show',
+        type=int,
+        nargs='+',
+        metavar='INDEX',
+        help='target images that are shown',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the run: key.of.config=value ...',
+    )
+    args = parser.parse_args()
+    if args.images < 1:
+        parser.error('--images: expected at least 1')
+    return args
+
+
+def main() -> None:
+    """Draw the figure and name its files."""
+    args = parse_args()
+    register_all_modules()
+    out = args.out or args.work_dir / 'figures' / args.figure
+    try:
+        choices = Choices(args.checkpoint, args.start, args.images, args.show)
+        run = open_run(args.work_dir, args.cfg_options)
+        paths = FIGURES[args.figure](run, out, choices)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    print(' and '.join(map(str, paths)), 'written')
+
+
+if __name__ == '__main__':
+    main()

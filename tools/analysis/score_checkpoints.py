@@ -1,0 +1,101 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Score the checkpoints of runs without target labels.
+
+    python tools/analysis/score_checkpoints.py WORK_DIR ...
+
+writes scores.json into each work dir, and a table that sets the scores beside
+mIoU where that is known, with what each score would have chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmseg.utils import register_all_modules
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.finished_runs.run_folder import open_run
+from mmseg_cag.model_choice.choose import choose
+from mmseg_cag.model_choice.render import to_markdown
+from mmseg_cag.model_choice.score_run import SCORES, score_run
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'runs', nargs='+', type=Path, metavar='WORK_DIR', help='of a run'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default='work_dirs/scores.md',
+        help='file of the tables',
+    )
+    parser.add_argument(
+        '--evaluate',
+        action='store_true',
+        help='compute the mIoU of checkpoints that have none noted; that '
+        'alone reads target labels',
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=100,
+        help='images of each domain that are looked at, evenly spread',
+    )
+    parser.add_argument(
+        '--pixels',
+        type=int,
+        default=5000,
+        help='target pixels that the neighbourhood density is of',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the runs: key.of.config=value ...',
+    )
+    args = parser.parse_args()
+    for name, least in (('images', 1), ('pixels', 2)):
+        if getattr(args, name) < least:
+            parser.error(f'--{name}: expected at least {least}')
+    return args
+
+
+def score_runs(args: argparse.Namespace) -> list[str]:
+    """Score each run; returns the tables, the last of all runs together."""
+    # Before hours of work: every folder is one of a run.
+    runs = [open_run(folder, args.cfg_options) for folder in args.runs]
+    tables, all_scores = [], []
+    for run in runs:
+        scores = score_run(run, args.images, args.pixels, args.evaluate)
+        tables.append(to_markdown(str(run.path), scores, choose(scores)))
+        name = f'{run.path.name}/'
+        all_scores += [
+            {**row, 'checkpoint': name + row['checkpoint']} for row in scores
+        ]
+    if len(runs) > 1:
+        choices = choose(all_scores, is_one_run=False)
+        tables.append(to_markdown('All of them', all_scores, choices))
+    return tables
+
+
+def main() -> None:
+    """Write the scores and show the tables."""
+    args = parse_args()
+    register_all_modules()
+    try:
+        tables = score_runs(args)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text('\n'.join(tables))
+    print('\n'.join(tables))
+    print(f'{SCORES} of each run and {args.out} written')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,67 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Run BDL's loop: ``python tools/train_bdl.py CONFIG``.
+
+The config lists the steps. Each is done once; called again, the command goes
+on where it stopped. Distributed: tools/dist_train_bdl.sh CONFIG GPUS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file of a loop')
+    parser.add_argument(
+        '--work-dir', help='where each step gets a folder of its own'
+    )
+    parser.add_argument('--until', metavar='NAME', help='step to end with')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: options.key.of.all.runs=value, '
+        'steps.3.iters=value ...',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def main() -> None:
+    """Run the steps that are not done yet."""
+    args = parse_args()
+    if not Path(args.config).is_file():
+        raise SystemExit(f'error: {args.config}: config file not found')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.merge_from_dict(args.cfg_options or {})
+    # After the config, which may choose what is imported.
+    from mmengine.registry import init_default_scope
+
+    from mmseg_cag.errors import UserError
+    from mmseg_cag.experiments.bdl.loop import train_loop
+    from mmseg_cag.experiments.chain import default_work_dir
+
+    default = cfg.get('work_dir') or default_work_dir(args.config)
+    cfg.work_dir = args.work_dir or default
+    init_default_scope('mmseg')
+    try:
+        train_loop(cfg, args.until)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
