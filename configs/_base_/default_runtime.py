@@ -8,13 +8,15 @@ env_cfg = dict(
 )
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
+    runtime_info=dict(type='LossLogHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='AtomicCheckpointHook',
         by_epoch=False,
         interval=1000,
         max_keep_ckpts=3,
+        save_best='mIoU',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
@@ -27,15 +29,18 @@ custom_hooks = [
     dict(type='ChannelsLastHook'),
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
+    dict(type='DataFingerprintHook'),
     dict(type='LabelMapHook'),
     dict(type='LastAndBestHook'),
+    dict(type='MissedValidationHook'),
     dict(type='NonFiniteHook'),
     dict(type='RecipeHook'),
     dict(type='SkippedFilesHook'),
     dict(type='StepSeedHook'),
+    dict(type='StopHook'),
 ]
 vis_backends = [
-    dict(type='LocalVisBackend'),
+    dict(type='LenientVisBackend'),
     dict(type='OptionalTensorboardVisBackend'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
