@@ -128,6 +128,17 @@ class Run:
             if 'mIoU' in values
         }
 
+    @cached_property
+    def looks_by_stage(self) -> dict[str, list[dict]]:
+        """The monitor's looks at pseudo labels, by the title of the stage."""
+        stages: dict[str, list[dict]] = {}
+        for look in self.monitor:
+            if numbers(look.get('coverage')):
+                stage = look.get('stage')
+                title = f'stage {stage}' if stage else 'training'
+                stages.setdefault(title, []).append(look)
+        return stages
+
 
 def read_run(folder: Path, name: str | None = None) -> Run:
     """Read a work dir; what is damaged is noted, what is missing is empty.
