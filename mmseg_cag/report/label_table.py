@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .measure import Measured
-from .pseudo_labels import Activity
+from .pseudo_labels import UNITS, Activity
 from .read_json import numbers
 from .run import Run
 
@@ -67,7 +67,7 @@ def recorded_table(run: Run) -> LabelTable | None:
         [*stages],
         shares,
         rows,
-        'gap between the two nearest anchors' if any(margins) else None,
+        UNITS['anchor'] if any(margins) else None,
         f'Mean of {count} looks at batches while training (monitor.jsonl).',
     )
 
