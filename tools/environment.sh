@@ -17,7 +17,7 @@ if [ "$(cat "$venv/recipe" 2>/dev/null)" != "$recipe" ]; then
   # torch first and pinned: a later package must not choose another build.
   "$venv/bin/pip" install --progress-bar off -c "$root/constraints.txt" torch
   "$venv/bin/pip" install --progress-bar off -c "$root/constraints.txt" \
-    -e "$root[openmmlab,minitown,tests,onnx,figures,report]"
+    -e "$root[openmmlab,minitown,tests,onnx,figures,report,monitor]"
   echo "$recipe" > "$venv/recipe"
 fi
 export PATH="$venv/bin:$PATH"
