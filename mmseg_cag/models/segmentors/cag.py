@@ -116,9 +116,10 @@ class CAGSegmentor(UDASegmentor):
         labels = {}
         self.show(labeler=view.logits)
         if 'anchor' in head.by or self.anchor_loss is not None:
-            distances = self.anchor_bank.distances(view.feat)
-            labels['anchor'] = head.by_anchor(distances)
-            self.show(distances=distances)
+            label, gap = self.anchor_bank.nearest(view.feat)
+            labels['anchor'] = head.by_gap(label, gap)
+            if self.watchers:
+                self.show(distances=self.anchor_bank.distances(view.feat))
         if 'probability' in head.by:
             labels['probability'] = head.by_probability(view.logits)
         self.show(**labels)
@@ -182,8 +183,9 @@ class CAGSegmentor(UDASegmentor):
         self.anchor_bank.store(centroids)
         if sample is not None:
             feat, labels = sample.gather()
-            distances = self.anchor_bank.distances(feat[:, :, None, None])
-            self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
+            # As one image of a column, so that bands bound the memory.
+            distances = self.anchor_bank.distances(feat.T[None, :, :, None])
+            self.pseudo_label_head.calibrate(distances[0, :, :, 0].T, labels)
 
     def _labeler_view(self, images: Tensor) -> View:
         parts = self.labeler
