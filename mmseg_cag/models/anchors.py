@@ -84,7 +84,7 @@ class AnchorBank(nn.Module):
                 for no class.
         """
         if self.level == 'image':
-            labels = labels.where(predict(logits) == labels, -1)
+            labels = labels.where(are_predicted(labels, logits), -1)
         sums, counts = class_sums(feat, labels, len(self.anchors))
         if self.level == 'pixel':
             weights = counts
@@ -147,10 +147,18 @@ class AnchorBank(nn.Module):
             yield squares.add_(own).clamp_(min=0)
 
 
-def predict(logits: Tensor) -> Tensor:
-    """Find the likeliest classes (N, h, w) of class scores (N, K, h, w).
+def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
+    """Tell where no class scores higher than the label (N, h, w) bool.
 
-    As ``argmax``, in less time on a CPU (docs/performance.md).
+    That is where the prediction is the label, but for classes that score
+    exactly the same, and takes a tenth of the time of ``argmax`` on a CPU
+    (docs/performance.md).
+
+    Args:
+        labels: Labels (N, h, w) int64; never predicted outside 0..K-1.
+        logits: Class scores (N, K, h, w).
     """
-    bands = [band.max(1).indices for (band,) in split_bands(logits)]
-    return torch.cat(bands, dim=1)
+    is_class = (labels >= 0) & (labels < logits.shape[1])
+    index = labels.where(is_class, 0).unsqueeze(1)
+    own = logits.gather(1, index).squeeze(1)
+    return is_class & (own >= logits.amax(1))

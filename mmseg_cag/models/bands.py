@@ -7,8 +7,8 @@ from torch import Tensor
 
 # legend: N images, C feature channels, h w feature map
 
-# Numbers of a band: 2 MB in float32, the second-level caches of two cores.
-CACHED = 2**19
+# Numbers of a band: 4 MB in float32, which a processor's caches hold.
+CACHED = 2**20
 # A GPU's time goes into launches, so there the bands only bound the memory.
 LAUNCHED = 2**24
 

@@ -98,10 +98,11 @@ def _add_up(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 def _multiply(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Sum pixels (N, C, P) by labels (N, P) in one product with one-hots."""
-    classes = torch.arange(num_classes, device=labels.device).view(1, -1, 1)
-    one_hot = (labels.unsqueeze(1) == classes).to(pixels.dtype)
+    n, _, p = pixels.shape
+    one_hot = pixels.new_zeros(n, num_classes + 1, p)
+    one_hot.scatter_(1, labels.unsqueeze(1), 1)
     with full_float32(pixels.device.type):
-        return one_hot @ pixels.mT
+        return one_hot[:, :-1] @ pixels.mT
 
 
 def spread(rows: Tensor, labels: Tensor, channels_last: bool) -> Tensor:

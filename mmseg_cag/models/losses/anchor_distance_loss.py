@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors import AnchorBank, predict
+from mmseg_cag.models.anchors import AnchorBank, are_predicted
 from mmseg_cag.models.class_sums import class_sums
 from mmseg_cag.models.own_distances import OwnDistances
 
@@ -91,7 +91,7 @@ class AnchorDistanceLoss(nn.Module):
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
     ) -> Tensor:
         """Average smooth-L1 of class means to anchors (as released)."""
-        correct = labels.where(predict(logits) == labels, -1)
+        correct = labels.where(are_predicted(labels, logits), -1)
         sums, counts = class_sums(feat, correct, len(bank.anchors))
         used = counts >= self.min_pixels
         means = sums / counts.clamp(min=1).unsqueeze(2)
