@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmseg_cag.models.anchors import AnchorBank, class_sums
 
+from .pixel_count import pixel_count
+
 # legend: N images, K classes, C feature channels, h w feature map
 
 
@@ -89,7 +91,7 @@ class AnchorDistanceLoss(nn.Module):
         # The root's slope is infinite at zero, so zero is kept from it.
         tiny = torch.finfo(own.dtype).tiny
         distance = own.clamp(min=tiny).sqrt().where(mask, 0)
-        return distance.sum() / mask.sum().clamp(min=1)
+        return distance.sum() / pixel_count(mask, distance)
 
     def _centroid_loss(
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
@@ -106,7 +108,7 @@ class AnchorDistanceLoss(nn.Module):
         anchors = bank.anchors.to(means.dtype).expand_as(means)
         losses = F.smooth_l1_loss(means, anchors, reduction='none').mean(2)
         losses = (losses / self._excess(losses.detach())).where(used, 0)
-        return self.scale * losses.sum() / used.sum().clamp(min=1)
+        return self.scale * losses.sum() / pixel_count(used, losses)
 
     def _excess(self, losses: Tensor) -> Tensor:
         """Find the power of ten that brings each loss down to the limit."""
