@@ -1,16 +1,21 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .anchor_hook import AnchorHook
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
+from .compile_hook import CompileHook
 from .cpu_distributed import CPUDistributedDataParallel
 from .discriminator_hook import DiscriminatorHook
+from .effective_batch_hook import EffectiveBatchHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
 from .joint_optim_wrapper import JointOptimWrapper
 from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
+from .loss_log_hook import LossLogHook
 from .non_finite_hook import NonFiniteHook
+from .rank_data_hook import RankDataHook
 from .recipe_hook import RecipeHook
 from .repeated_sgd import RepeatedSGD
 from .skipped_files_hook import SkippedFilesHook
@@ -21,17 +26,22 @@ from .translation_panel_hook import TranslationPanelHook
 
 __all__ = [
     'AnchorHook',
+    'BFloat16OptimWrapper',
     'CPUDistributedDataParallel',
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'CompileHook',
     'DiscriminatorHook',
+    'EffectiveBatchHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',
+    'LossLogHook',
     'NonFiniteHook',
+    'RankDataHook',
     'RecipeHook',
     'SkippedFilesHook',
     'RepeatedSGD',

@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,11 @@ from mmseg_cag.models.pixel_sample import PixelSample
 
 # Side of the squares of one class that labels are drawn of, in pixels.
 BLOCK = 32
+WRAPPERS = {
+    None: {},
+    'bf16': dict(type='BFloat16OptimWrapper'),
+    'fp16': dict(type='AmpOptimWrapper', dtype='float16'),
+}
 # Source pixels that an automatic margin is chosen on.
 MARGIN_PIXELS = 10_000
 
@@ -66,8 +70,7 @@ class Step:
         self.form, self.device = form, device
         self.model = self._build(cfg, checkpoint)
         options = dict(cfg.optim_wrapper)
-        if form.amp == 'fp16':
-            options.update(type='AmpOptimWrapper', dtype='float16')
+        options.update(WRAPPERS[form.amp])
         self.optim = build_optim_wrapper(self.model, options)
         self.batch = draw_batch(
             cfg.train_dataloader.batch_size,
@@ -80,13 +83,12 @@ class Step:
 
     def whole(self) -> None:
         """The whole step, from images in memory to new weights."""
-        with self._autocast():
-            self.model.train_step(self.batch, self.optim)
+        self.model.train_step(self.batch, self.optim)
 
     def passes(self) -> None:
         """Student forward and backward on both domains, labeler forward."""
         self.optim.zero_grad()
-        with self._autocast(), self.optim.optim_context(self.model):
+        with self.optim.optim_context(self.model):
             views = [self.model.forward_view(self.inputs['source'])]
             views.append(self.model.forward_view(self.inputs['target']))
             with torch.no_grad():
@@ -97,7 +99,7 @@ class Step:
     @torch.no_grad()
     def anchors(self) -> None:
         """What the anchors take of a batch: labeler forward and sums."""
-        with self._autocast(), self.optim.optim_context(self.model):
+        with self.optim.optim_context(self.model):
             self.model.collect_centroids(
                 self.model.anchor_bank.new_centroids(),
                 None,
@@ -108,7 +110,7 @@ class Step:
     @torch.no_grad()
     def labels(self) -> Tensor:
         """Labels of the target by anchors (N, h, w)."""
-        with self._autocast(), self.optim.optim_context(self.model):
+        with self.optim.optim_context(self.model):
             return self.model.label_target(self.inputs['target'])['anchor']
 
     def _build(self, cfg: Config, checkpoint: str | None) -> Any:
@@ -137,13 +139,6 @@ class Step:
         with torch.no_grad():
             model.collect_centroids(centroids, sample, images, samples)
             model.store_anchors(centroids, sample)
-
-    def _autocast(self) -> Any:
-        # The wrapper has that of float16, with the scale of the loss.
-        if self.form.amp != 'bf16':
-            return nullcontext()
-        kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16)
 
 
 def draw_batch(number: int, size: tuple[int, int], num_classes: int) -> dict:

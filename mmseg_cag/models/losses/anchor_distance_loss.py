@@ -9,6 +9,8 @@ from mmseg_cag.models.anchors import AnchorBank, are_predicted
 from mmseg_cag.models.class_sums import class_sums
 from mmseg_cag.models.own_distances import OwnDistances
 
+from .pixel_count import pixel_count
+
 # legend: N images, K classes, C feature channels, h w feature map
 
 
@@ -85,7 +87,7 @@ class AnchorDistanceLoss(nn.Module):
     ) -> Tensor:
         """Average |f - a_y| over labelled pixels (poster, distance loss)."""
         distances = OwnDistances.apply(feat, bank.anchors, labels)
-        return distances.sum() / (labels >= 0).sum().clamp(min=1)
+        return distances.sum() / pixel_count(labels >= 0, distances)
 
     def _centroid_loss(
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
@@ -102,7 +104,7 @@ class AnchorDistanceLoss(nn.Module):
         anchors = bank.anchors.to(means.dtype).expand_as(means)
         losses = F.smooth_l1_loss(means, anchors, reduction='none').mean(2)
         losses = (losses / self._excess(losses.detach())).where(used, 0)
-        return self.scale * losses.sum() / used.sum().clamp(min=1)
+        return self.scale * losses.sum() / pixel_count(used, losses)
 
     def _excess(self, losses: Tensor) -> Tensor:
         """Find the power of ten that brings each loss down to the limit."""

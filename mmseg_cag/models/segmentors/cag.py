@@ -14,6 +14,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.centroids import Centroids
 from mmseg_cag.models.pixel_sample import PixelSample
 
+from .head_loss import pixel_loss
 from .uda import UDASegmentor, View, forward_view, gt_labels, resize_labels
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
@@ -137,9 +138,13 @@ class CAGSegmentor(UDASegmentor):
         losses = {}
         for kind in head.by:
             labels = pseudo_labels[kind]
-            losses[f'loss_ce_{kind}'] = self.pseudo_label_loss(
-                target.logits, labels, ignore_index=head.ignore_index
-            ) / len(head.by)
+            loss = pixel_loss(
+                self.pseudo_label_loss,
+                target.logits,
+                labels,
+                head.ignore_index,
+            )
+            losses[f'loss_ce_{kind}'] = loss / len(head.by)
             losses[f'active_{kind}'] = (
                 (labels != head.ignore_index).float().mean()
             )
