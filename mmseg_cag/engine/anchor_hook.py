@@ -13,6 +13,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
 
 from .check_data_hook import check_files
 from .labeler_hook import LabelerHook
@@ -158,10 +159,12 @@ class AnchorHook(StageHook):
             f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
         )
         if absent:
-            runner.logger.warning(
+            message = (
                 f'No source pixel of {", ".join(absent)}: no anchor, never '
-                'assigned as a pseudo label'
+                "assigned as a pseudo label; see that the source's labels "
+                'have it'
             )
+            write_alarm(runner, Alarm('no_anchor', None, message))
 
 
 def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:

@@ -21,9 +21,9 @@ class RecordFile:
 
     def append(self, record: dict) -> None:
         """Add a line, which a killed run then still has."""
-        line = json.dumps(record, allow_nan=False)
+        line = _line(record)
         with self.path.open('a') as file:
-            file.write(f'{line}\n')
+            file.write(line)
 
     def read(self) -> list[dict]:
         """Read the lines; one that was cut off as it was written is none.
@@ -44,7 +44,7 @@ class RecordFile:
         ]
 
     def keep(self, is_kept: Callable[[dict], bool]) -> list[dict]:
-        """Drop all other lines.
+        """Drop all other lines; a file without any is removed.
 
         Args:
             is_kept: Tells of a record whether it stays.
@@ -53,7 +53,16 @@ class RecordFile:
             The records that stay.
         """
         kept = [record for record in self.read() if is_kept(record)]
-        self.path.unlink(missing_ok=True)
-        for record in kept:
-            self.append(record)
+        if not kept:
+            self.path.unlink(missing_ok=True)
+            return kept
+        # In one go: who is killed here has the old lines or the new ones.
+        part = self.path.with_name(f'{self.path.name}.part')
+        part.write_text(''.join(map(_line, kept)))
+        part.replace(self.path)
         return kept
+
+
+def _line(record: dict) -> str:
+    line = json.dumps(record, allow_nan=False)
+    return f'{line}\n'

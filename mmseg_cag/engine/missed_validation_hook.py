@@ -1,0 +1,45 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmengine.dist import broadcast_object_list
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from .last_and_best_hook import NOTES
+
+
+@HOOKS.register_module()
+class MissedValidationHook(Hook):
+    """Validate first, where a run was stopped before a validation was over.
+
+    mmengine saves before it validates, and a resumed run would go on with
+    the next iteration, or end, without the result of the one before.
+    """
+
+    # All hooks are ready to take the result.
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Validate if that is due and no result is noted."""
+        loop = runner.train_loop
+        if runner.val_loop is None or runner.iter < max(loop.val_begin, 1):
+            return
+        at_end = runner.iter == loop.max_iters
+        if runner.iter % loop.val_interval and not at_end:
+            return
+        missed = [str(runner.iter) not in _noted(runner)]
+        broadcast_object_list(missed)
+        if missed[0]:
+            runner.logger.info(f'Validation of iteration {runner.iter}')
+            runner.val_loop.run()
+
+
+def _noted(runner: Runner) -> dict:
+    try:
+        return json.loads(Path(runner.work_dir, NOTES).read_text())
+    except (OSError, ValueError):
+        return {}
