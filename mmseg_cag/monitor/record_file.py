@@ -21,9 +21,9 @@ class RecordFile:
 
     def append(self, record: dict) -> None:
         """Add a line, which a killed run then still has."""
-        line = _line(record)
+        line = json.dumps(record, allow_nan=False)
         with self.path.open('a') as file:
-            file.write(line)
+            file.write(f'{line}\n')
 
     def read(self) -> list[dict]:
         """Read the lines; one that was cut off as it was written is none.
@@ -31,17 +31,7 @@ class RecordFile:
         Raises:
             UserError: A line is no record.
         """
-        if not self.path.is_file():
-            return []
-        try:
-            lines = self.path.read_text(encoding='utf-8')
-        except UnicodeError as error:
-            raise UserError(f'{self.path}: no text ({error})') from error
-        return [
-            parse_note(line, self.path)
-            for line in lines.splitlines(keepends=True)
-            if line.endswith('\n')
-        ]
+        return [self._parse(line) for line in self._lines()]
 
     def keep(self, is_kept: Callable[[dict], bool]) -> list[dict]:
         """Drop all other lines; a file without any is removed.
@@ -52,17 +42,28 @@ class RecordFile:
         Returns:
             The records that stay.
         """
-        kept = [record for record in self.read() if is_kept(record)]
+        records = [(line, self._parse(line)) for line in self._lines()]
+        kept = [pair for pair in records if is_kept(pair[1])]
         if not kept:
             self.path.unlink(missing_ok=True)
-            return kept
+            return []
         # In one go: who is killed here has the old lines or the new ones.
         part = self.path.with_name(f'{self.path.name}.part')
-        part.write_text(''.join(map(_line, kept)))
+        part.write_text(''.join(line for line, _ in kept), encoding='utf-8')
         part.replace(self.path)
-        return kept
+        return [record for _, record in kept]
 
+    def _lines(self) -> list[str]:
+        if not self.path.is_file():
+            return []
+        try:
+            lines = self.path.read_text(encoding='utf-8').split('\n')
+        except UnicodeError as error:
+            raise UserError(f'{self.path}: no text ({error})') from error
+        return [f'{line}\n' for line in lines[:-1]]
 
-def _line(record: dict) -> str:
-    line = json.dumps(record, allow_nan=False)
-    return f'{line}\n'
+    def _parse(self, line: str) -> dict:
+        record = parse_note(line, self.path)
+        if not isinstance(record.get('iter'), int):
+            raise UserError(f'{self.path}: a record has no iteration, iter')
+        return record
