@@ -174,9 +174,10 @@ def test_a_command_is_understood(page, line, parse):
             for name in extra.split(','):
                 assert (ROOT / f'requirements/{name}.txt').is_file()
     else:
-        assert (program, *arguments[:1]) in (('-m', 'pytest'), OWN_DATA)
+        assert (program, *arguments[:1]) in (*MODULES, OWN_DATA)
 
 
+MODULES = [('-m', name) for name in ('pytest', 'tests.fuzz', 'tests.licences')]
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
 
