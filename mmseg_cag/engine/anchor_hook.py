@@ -15,6 +15,7 @@ from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
 
 from .check_data_hook import check_files
+from .data_fingerprint_hook import SAME
 from .labeler_hook import LabelerHook
 from .skipped_files_hook import count_skipped
 from .stage_hook import StageHook, bare_model
@@ -88,7 +89,9 @@ class AnchorHook(StageHook):
                 f'{dataset.metainfo["classes"]}, expected those of training, '
                 f'{classes}'
             )
-        if is_main_process():
+        # What a run goes on with was checked when it began.
+        same = runner.message_hub.get_info(SAME, False)
+        if is_main_process() and not same:
             check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()

@@ -47,8 +47,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self._statistics: list[dict] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Let each rank of a resumed run have its own statistics."""
-        if runner._resume:
+        """Let each rank have its own statistics where a run goes on."""
+        # After a rollback it is in the middle.
+        if runner._resume or runner.iter:
             restore_statistics(checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
