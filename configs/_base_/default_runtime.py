@@ -4,11 +4,12 @@ default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # Seconds after which a rank that waits for a dead one gives up.
+    dist_cfg=dict(backend='nccl', timeout=1800),
 )
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
     runtime_info=dict(type='LossLogHook'),
+    timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
@@ -24,6 +25,9 @@ default_hooks = dict(
     monitor=dict(type='MonitorHook', interval=100),
     panels=dict(type='PanelHook', interval=0),
     anchor_record=dict(type='AnchorRecordHook'),
+    # How a run is spread over processes: docs/distributed.md.
+    effective_batch=dict(type='EffectiveBatchHook'),
+    rank_data=dict(type='RankDataHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),

@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 from mmseg_cag.checkpoints import write_whole
+from mmseg_cag.errors import UserError
+from mmseg_cag.note import parse_note
 
 
 class RecordFile:
@@ -26,11 +29,14 @@ class RecordFile:
 
         One for which the disk has no room is left out, and that is said.
         """
-        line = json.dumps(record, allow_nan=False)
+        line = _line(record).encode()
+        size = self.path.stat().st_size if self.path.is_file() else 0
         try:
-            with self.path.open('a') as file:
-                file.write(f'{line}\n')
+            with self.path.open('ab') as file:
+                file.write(line)
         except OSError as error:
+            if self.path.is_file():  # half of the line may be in it
+                os.truncate(self.path, size)
             print_log(
                 f'{self.path}: could not be written ({error.strerror}); '
                 'training goes on',
@@ -39,15 +45,25 @@ class RecordFile:
             )
 
     def read(self) -> list[dict]:
-        """Read the lines; one that was cut off as it was written is none."""
+        """Read the lines; one that was cut off as it was written is none.
+
+        Raises:
+            UserError: A line is no record.
+        """
         if not self.path.is_file():
             return []
-        lines = self.path.read_text().splitlines(keepends=True)
-        found = [_parse(line) for line in lines if line.endswith('\n')]
-        return [record for record in found if record is not None]
+        try:
+            lines = self.path.read_text(encoding='utf-8')
+        except UnicodeError as error:
+            raise UserError(f'{self.path}: no text ({error})') from error
+        return [
+            parse_note(line, self.path)
+            for line in lines.splitlines(keepends=True)
+            if line.endswith('\n')
+        ]
 
     def keep(self, is_kept: Callable[[dict], bool]) -> list[dict]:
-        """Drop all other lines.
+        """Drop all other lines; a file without any is removed.
 
         Args:
             is_kept: Tells of a record whether it stays.
@@ -57,15 +73,12 @@ class RecordFile:
         """
         kept = [record for record in self.read() if is_kept(record)]
         if kept:
-            lines = [f'{json.dumps(record)}\n' for record in kept]
-            write_whole(self.path, ''.join(lines).encode())
+            write_whole(self.path, ''.join(map(_line, kept)).encode())
         else:
             self.path.unlink(missing_ok=True)
         return kept
 
 
-def _parse(line: str) -> dict | None:
-    try:
-        return json.loads(line)
-    except ValueError:  # the disk was full in the middle of a line
-        return None
+def _line(record: dict) -> str:
+    line = json.dumps(record, allow_nan=False)
+    return f'{line}\n'

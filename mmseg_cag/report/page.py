@@ -10,6 +10,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mmseg_cag import __version__
+from mmseg_cag.model_choice.choose import IS_HIGHER_BETTER
+from mmseg_cag.model_choice.render import TITLES as CHOICES
 
 from .charts.curves import draw_miou
 from .view import RunView
@@ -43,6 +45,8 @@ def render(views: Sequence[RunView]) -> str:
     return environment.get_template('page.html').render(
         views=views,
         sections=SECTIONS,
+        score_titles={name: CHOICES[name] for name in IS_HIGHER_BETTER},
+        choice_titles=CHOICES,
         miou=draw_miou([(view.run, view.measured) for view in views]),
         version=__version__,
         plotly=Markup(get_plotlyjs()),

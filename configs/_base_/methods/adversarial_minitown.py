@@ -10,9 +10,10 @@ adaptsegnet = dict(
     norm_eval=True,
     discriminator=dict(type='FCDiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss'),
-    adversarial_weights=[0.01],
+    adversarial_weights=[0.003],
     discriminator_weight=0.5,
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,

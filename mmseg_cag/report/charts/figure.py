@@ -26,9 +26,15 @@ def make_figure(x: str, y: str, height: int = 320) -> go.Figure:
             colorway=COLOURS,
             paper_bgcolor=CLEAR,
             plot_bgcolor=CLEAR,
-            margin=dict(l=48, r=12, t=28, b=44),
+            margin=dict(l=48, r=12, t=28, b=12),
             hovermode='closest',
-            legend=dict(orientation='h', y=-0.22, yanchor='top'),
+            # Below the title of the axis, wherever that ends.
+            legend=dict(
+                orientation='h',
+                yref='container',
+                y=0,
+                yanchor='bottom',
+            ),
             xaxis=dict(title=x, zeroline=False, automargin=True),
             yaxis=dict(title=y, zeroline=False, automargin=True),
         )
