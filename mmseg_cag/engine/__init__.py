@@ -3,6 +3,7 @@ from .anchor_hook import AnchorHook
 from .channels_last_hook import ChannelsLastHook
 from .check_checkpoint_hook import CheckCheckpointHook
 from .check_data_hook import CheckDataHook
+from .checkpoint_loaders import register_safe_loaders
 from .cpu_distributed import CPUDistributedDataParallel
 from .discriminator_hook import DiscriminatorHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
@@ -18,6 +19,8 @@ from .stage_hook import StageHook
 from .stagewise_poly import StagewisePolyLR
 from .step_seed_hook import StepSeedHook
 from .translation_panel_hook import TranslationPanelHook
+
+register_safe_loaders()
 
 __all__ = [
     'AnchorHook',

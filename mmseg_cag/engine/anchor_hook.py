@@ -9,7 +9,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mmseg_cag.datasets import SkipBadFiles
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
@@ -113,12 +113,7 @@ class AnchorHook(StageHook):
                 f"AnchorHook: init_from={self.init_from} and margin='auto', "
                 'which is chosen as anchors are computed; expected a number'
             )
-        try:
-            anchors, counts = read_category_anchors(self.init_from)
-        except FileNotFoundError as error:
-            raise MissingFileError(str(error)) from error
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        anchors, counts = read_category_anchors(self.init_from)
         expected = model.anchor_bank.anchors.shape
         if anchors.shape != expected:
             raise UserError(

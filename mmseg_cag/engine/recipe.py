@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+
+from mmseg_cag.models.safe_load import read_checkpoint
 
 # What a runner trains by. Other keys of a config only name or describe.
 PARTS = (
@@ -60,8 +61,9 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
 
 def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
     """Read what the weights of a checkpoint depend on, if it says so."""
-    content = torch.load(checkpoint, 'cpu', mmap=True, weights_only=False)
-    return content.get('meta', {}).get('recipe')
+    content = read_checkpoint(checkpoint, mmap=True)
+    meta = content.get('meta')
+    return meta.get('recipe') if isinstance(meta, dict) else None
 
 
 def _compare(before: Any, after: Any, path: str) -> list[str]:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import MissingFileError
 from mmseg_cag.experiments.stages import stage_lengths
+
+from .dumped_config import read_dumped_config
 
 CHECKPOINT = re.compile(r'iter_(\d+)\.pth')
 
@@ -89,9 +91,4 @@ def read_config(folder: Path) -> Config:
     paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
-    try:
-        return Config.fromfile(paths[-1])
-    except (SyntaxError, KeyError, TypeError, NameError) as error:
-        raise UserError(
-            f'{paths[-1]}: cannot be read as a config ({error})'
-        ) from error
+    return read_dumped_config(paths[-1])

@@ -5,6 +5,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from mmseg_cag.errors import UserError
+from mmseg_cag.note import parse_note
+
 
 class RecordFile:
     """What a run notes as it goes: valid JSON, a line each.
@@ -23,12 +26,20 @@ class RecordFile:
             file.write(f'{line}\n')
 
     def read(self) -> list[dict]:
-        """Read the lines; one that was cut off as it was written is none."""
+        """Read the lines; one that was cut off as it was written is none.
+
+        Raises:
+            UserError: A line is no record.
+        """
         if not self.path.is_file():
             return []
+        try:
+            lines = self.path.read_text(encoding='utf-8')
+        except UnicodeError as error:
+            raise UserError(f'{self.path}: no text ({error})') from error
         return [
-            json.loads(line)
-            for line in self.path.read_text().splitlines(keepends=True)
+            parse_note(line, self.path)
+            for line in lines.splitlines(keepends=True)
             if line.endswith('\n')
         ]
 

@@ -21,7 +21,7 @@ def read_object(path: Path, problems: list[str]) -> dict:
         return {}
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # the last if nested too deep
         problems.append(f'{path.name}: damaged, is no JSON')
         return {}
     if not isinstance(content, dict):
@@ -71,7 +71,7 @@ def numbers(record: object) -> dict[str, float]:
 def _parse(line: bytes) -> dict | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 from mmseg_cag.engine.last_and_best_hook import NOTES
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.experiments.stages import stage_lengths
+from mmseg_cag.finished_runs.dumped_config import read_dumped_config
 
 from .log import measure_seconds, read_environment
 from .read_json import numbers, read_lines, read_object
@@ -180,13 +181,9 @@ def read_configs(
     configs = []
     for path in paths:
         try:
-            configs.append(Config.fromfile(path))
-        # It is Python, which fails in any way at all.
-        except Exception as error:
-            problems.append(
-                f'{path.relative_to(folder)}: config cannot be read '
-                f'({type(error).__name__})'
-            )
+            configs.append(read_dumped_config(path))
+        except UserError as error:
+            problems.append(str(error).replace(str(folder), '').lstrip('/'))
     return configs
 
 

@@ -10,7 +10,7 @@ adaptsegnet = dict(
     norm_eval=True,
     discriminator=dict(type='FCDiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss'),
-    adversarial_weights=[0.01],
+    adversarial_weights=[0.003],
     discriminator_weight=0.5,
 )
 train_dataloader = dict(
