@@ -223,6 +223,20 @@ def test_every_program_is_run_by_a_test():
             assert Path(program).stem in text, (program, test)
 
 
+# Configs that run on what is drawn or written, and on published data alone.
+RUNNABLE = re.compile(r'configs/(minitown|mine|my_methods)(/|$)')
+PUBLISHED = re.compile(r'configs/\w+/\w[\w-]*_(gta|synthia)2cs(_16)?\.py')
+
+
+def test_a_command_says_by_its_config_which_data_it_needs():
+    words = {word for _, line in COMMANDS for word in words_of(line)}
+    configs = {word for word in words if word.startswith('configs/')}
+    for config in configs - {'configs/custom'}:
+        assert RUNNABLE.match(config) or PUBLISHED.fullmatch(config), config
+    text = (ROOT / 'README.md').read_text()
+    assert '`_gta2cs` and `_synthia2cs` need the published data' in text
+
+
 @pytest.mark.parametrize(('page', 'text'), SNIPPETS)
 def test_a_snippet_is_python(page, text):
     ast.parse(text)
