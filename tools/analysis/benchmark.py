@@ -64,6 +64,9 @@ def parse_args() -> argparse.Namespace:
         help="of the step (default: minitown's)",
     )  # fmt: skip
     parser.add_argument('--checkpoint', help='weights (default: random)')
+    parser.add_argument(
+        '--data', action='store_true', help="load images of the config's data"
+    )
     parser.add_argument('--amp', choices=('bf16', 'fp16'))
     parser.add_argument('--channels-last', action='store_true')
     parser.add_argument('--compile', action='store_true', help='backbones')
@@ -88,7 +91,9 @@ def measure(args: argparse.Namespace) -> dict:
         )
     if 'step' in args.parts:
         cfg = Config.fromfile(args.config)
-        results['step'] = measure_step(cfg, form, args.checkpoint, **common)
+        results['step'] = measure_step(
+            cfg, form, args.checkpoint, args.data, **common
+        )
         results['step']['config'] = Path(args.config).name
     return results
 
