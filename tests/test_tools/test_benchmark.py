@@ -33,9 +33,8 @@ def config(tmp_path) -> Path:
 
 def test_what_it_writes(monkeypatch, tmp_path, capsys, config):
     path, document = tmp_path / 'speed.json', tmp_path / 'speed.md'
-    document.write_text('# x\n<!-- results -->\n<!-- end of results -->\n')
     options = ['--config', config, '--amp', 'bf16', '--channels-last']
-    run(monkeypatch, *options, '--json', path, '--doc', document)
+    run(monkeypatch, *options, '--json', path, '--markdown', document)
     results = json.loads(path.read_text())
     labels = results['operations']['pseudo labels']
     assert labels['loop']['median'] > 0 and labels['floor'] > 0
