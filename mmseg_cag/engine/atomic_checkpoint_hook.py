@@ -47,8 +47,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self._statistics: list[dict] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Let each rank of a resumed run have its own statistics."""
-        if runner._resume:
+        """Let each rank have its own statistics where a run goes on."""
+        # After a rollback it is in the middle.
+        if runner._resume or runner.iter:
             restore_statistics(checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -64,7 +65,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         # mmengine removes the old best before the new one is written.
-        self.file_backend = RemoveLater()
+        self.file_backend = RemoveLater(self.out_dir)
         if not is_main_process():
             return
         remove_drafts(self.out_dir)
@@ -178,16 +179,21 @@ class AtomicCheckpointHook(CheckpointHook):
 class RemoveLater(LocalBackend):
     """A disk whose files are removed when something better is there.
 
+    Args:
+        folder: That of the files.
+
     Attributes:
         paths: Those that are to be removed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
         self.paths: list[str] = []
 
     def remove(self, filepath: str | Path) -> None:
-        """Note a file."""
-        self.paths.append(str(filepath))
+        """Note a file, unless it is of the folder that this one was once."""
+        if Path(filepath).parent == self.folder:
+            self.paths.append(str(filepath))
 
     def remove_now(self) -> None:
         """Remove the files that were noted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -19,7 +19,9 @@ class MissedValidationHook(Hook):
     """Validate first, where a run was stopped before a validation was over.
 
     mmengine saves before it validates, and a resumed run would go on with
-    the next iteration, or end, without the result of the one before.
+    the next iteration, or end, without the result of the one before. Where
+    the result is noted, it may still have been stopped before the best
+    checkpoint was saved.
     """
 
     # All hooks are ready to take the result.
@@ -33,15 +35,20 @@ class MissedValidationHook(Hook):
         at_end = runner.iter == loop.max_iters
         if runner.iter % loop.val_interval and not at_end:
             return
-        missed = [str(runner.iter) not in _noted(runner)]
-        broadcast_object_list(missed)
-        if missed[0]:
+        found = [_noted(runner)]
+        broadcast_object_list(found)
+        if found[0] is None:
             runner.logger.info(f'Validation of iteration {runner.iter}')
             runner.val_loop.run()
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.after_val_epoch(runner, found[0])
 
 
-def _noted(runner: Runner) -> dict:
+def _noted(runner: Runner) -> dict | None:
     try:
-        return read_note(Path(runner.work_dir, NOTES))
+        notes = read_note(Path(runner.work_dir, NOTES))
     except UserError:
-        return {}
+        return None
+    return notes.get(str(runner.iter))

@@ -52,6 +52,6 @@ class RecipeHook(Hook):
         """Add the recipe to a checkpoint, the versions and the stage."""
         meta = checkpoint['meta']
         meta['recipe'] = recipe_of(runner.cfg)
-        meta['versions'] = {m.__name__: m.__version__ for m in PACKAGES}
+        meta['versions'] = {m.__name__: str(m.__version__) for m in PACKAGES}
         stage = getattr(bare_model(runner), 'stage', None)
         meta['stage'] = None if stage is None else int(stage)

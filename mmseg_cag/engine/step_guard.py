@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import torch
@@ -23,7 +24,9 @@ class StepGuard:
 
     def __init__(self, wrapper: OptimWrapper | OptimWrapperDict) -> None:
         self._update, self._step = wrapper.update_params, wrapper.step
-        wrapper.update_params, wrapper.step = self.update_params, self.step
+        wrapper.update_params = self.update_params
+        # mmengine's schedules count the steps, and know theirs by a mark.
+        wrapper.step = wraps(self._step)(lambda **kwargs: self.step(**kwargs))
         self._finite: Tensor | None = None
         self._fetched: torch.cuda.Event | None = None
         # By a batch since the last step, where gradients are accumulated.
