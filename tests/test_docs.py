@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -47,8 +48,9 @@ RUN_BY = {
         'tools/analysis/evaluate_pseudo_labels.py'
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
-    'test_report/test_report.py': ['tools/analysis/report.py'],
+    'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
+    'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
         'tools/dist_test.sh',
@@ -178,6 +180,31 @@ def test_a_command_is_understood(page, line, parse):
         assert (program, *arguments[:1]) in [*modules, OWN_DATA]
 
 
+def options() -> Iterator[tuple[str, str]]:
+    """List the settings that commands override, with the config's path."""
+    for _, line in COMMANDS:
+        words = words_of(line)
+        if '--cfg-options' in words:
+            start = words.index('--cfg-options') + 1
+            [path] = [w for w in words if w.startswith('configs/')] or [ANY]
+            for option in words[start:]:
+                yield path, option.partition('=')[0]
+
+
+# Stands for the CONFIG of a command.
+ANY = 'configs/cag/deeplabv2_gta2cs.py'
+
+
+@pytest.mark.parametrize(('path', 'key'), sorted(set(options())))
+def test_an_option_is_a_setting(path, key):
+    part = Config.fromfile(ROOT / path)
+    *parents, last = key.split('.')
+    for name in parents:
+        part = part[int(name)] if name.isdigit() else part[name]
+    # What has a type takes arguments that its config leaves out.
+    assert last in part or 'type' in part
+
+
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
 
@@ -196,6 +223,20 @@ def test_every_program_is_run_by_a_test():
         text = (ROOT / 'tests' / test).read_text()
         for program in programs:
             assert Path(program).stem in text, (program, test)
+
+
+# Configs that run on what is drawn or written, and on published data alone.
+RUNNABLE = re.compile(r'configs/(minitown|mine|my_methods)(/|$)')
+PUBLISHED = re.compile(r'configs/\w+/\w[\w-]*_(gta|synthia)2cs(_16)?\.py')
+
+
+def test_a_command_says_by_its_config_which_data_it_needs():
+    words = {word for _, line in COMMANDS for word in words_of(line)}
+    configs = {word for word in words if word.startswith('configs/')}
+    for config in configs - {'configs/custom'}:
+        assert RUNNABLE.match(config) or PUBLISHED.fullmatch(config), config
+    text = (ROOT / 'README.md').read_text()
+    assert '`_gta2cs` and `_synthia2cs` need the published data' in text
 
 
 @pytest.mark.parametrize(('page', 'text'), SNIPPETS)

@@ -87,9 +87,9 @@ def test_a_backbone_of_ones_own(project, train):
     assert not state[layer].equal(last_of(runs / 'source_only')[layer])
 
 
-def test_a_method_of_ones_own(project, train, monkeypatch, capfd):
-    options = ['--cfg-options', 'start_from=None', *short()]
-    train('configs/my_methods/entropy.py', *options)
+def test_a_method_of_ones_own(project, train, capfd):
+    options = ['start_from=None', 'default_hooks.logger.interval=1', *short()]
+    train('configs/my_methods/entropy.py', '--cfg-options', *options)
     assert 'target.loss_entropy' in capfd.readouterr().out
     folder = project / 'work_dirs/my_methods/entropy'
     assert any(key.startswith('decode_head') for key in last_of(folder))

@@ -23,7 +23,7 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
     # How adaptation goes on the target: docs/monitor.md.
     monitor=dict(type='MonitorHook', interval=100),
-    panels=dict(type='PanelHook', interval=0),
+    panels=dict(type='PanelHook', interval=5000),
     anchor_record=dict(type='AnchorRecordHook'),
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),

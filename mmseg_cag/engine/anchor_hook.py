@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
 from rich.progress import track
 from torch import Tensor
@@ -38,6 +39,8 @@ class AnchorHook(StageHook):
         init_from: File of anchors that the run begins with in the place of
             computed ones: the release's or one of ``import_anchors.py``.
         margin_pixels: Source pixels that an automatic margin is chosen on.
+        images: Source images that the anchors are computed on, evenly spread
+            over the files; None for all.
         workers: Threads that open files when the data is checked.
     """
 
@@ -50,13 +53,20 @@ class AnchorHook(StageHook):
         recompute: bool = True,
         init_from: str | None = None,
         margin_pixels: int = 100_000,
+        images: int | None = None,
         workers: int = 16,
     ) -> None:
         super().__init__(stage_iters)
+        if images is not None and images < 1:
+            raise UserError(
+                f'AnchorHook: images={images}, expected at least 1, or None '
+                'for all'
+            )
         self.dataloader = dataloader
         self.recompute = recompute
         self.init_from = init_from
         self.margin_pixels = margin_pixels
+        self.images = images
         self.workers = workers
 
     def before_train(self, runner: Runner) -> None:
@@ -75,6 +85,13 @@ class AnchorHook(StageHook):
         if self.init_from:
             self._read_anchors(bare_model(runner))
         training = runner.train_dataloader.dataset
+        if self.images is not None:
+            self.dataloader = {
+                **self.dataloader,
+                'dataset': spread_subset(
+                    self.dataloader['dataset'], self.images
+                ),
+            }
         if isinstance(getattr(training, 'source', None), SkipBadFiles):
             self.dataloader = {
                 **self.dataloader,
@@ -142,7 +159,9 @@ class AnchorHook(StageHook):
         for batch in batches:
             count_skipped(runner, batch['data_samples'])
             images, samples = _preprocess_source(model, batch)
-            model.collect_centroids(centroids, sample, images, samples)
+            # In the precision of the training step, as labels will be made.
+            with runner.optim_wrapper.optim_context(runner.model):
+                model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
 
     def _report(
@@ -168,6 +187,28 @@ class AnchorHook(StageHook):
                 'have it'
             )
             write_alarm(runner, Alarm('no_anchor', None, message))
+
+
+def spread_subset(dataset: dict, images: int) -> dict:
+    """Take so many images of a data set, evenly spread over its files.
+
+    Args:
+        dataset: Config of a data set of mmseg.
+        images: How many; all of them if there are fewer.
+
+    Raises:
+        UserError: The data set is a wrapper of others.
+    """
+    whole = DATASETS.build(dataset)
+    if not isinstance(whole, BaseSegDataset):
+        raise UserError(
+            f'AnchorHook: images={images} takes a part of a data set of '
+            f'mmseg, dataloader.dataset is a {type(whole).__name__}'
+        )
+    if images >= len(whole):
+        return dataset
+    indices = [i * len(whole) // images for i in range(images)]
+    return {**dataset, 'indices': indices}
 
 
 def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:

@@ -1,13 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.note import read_note
 
 from .last_and_best_hook import NOTES
 
@@ -46,7 +48,7 @@ class MissedValidationHook(Hook):
 
 def _noted(runner: Runner) -> dict | None:
     try:
-        notes = json.loads(Path(runner.work_dir, NOTES).read_text())
-    except (OSError, ValueError):
+        notes = read_note(Path(runner.work_dir, NOTES))
+    except UserError:
         return None
     return notes.get(str(runner.iter))

@@ -13,10 +13,13 @@ import numpy as np
 # Half sizes of a star and of a letter, and the gap between a star's middle and
 # its name, in units of the embedding, which is within 1 of 0.
 STAR = np.array((0.04, 0.04))
-LETTER = np.array((0.014, 0.03))
+LETTER = np.array((0.016, 0.03))
 GAP = 0.05
 
-SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0))
+SIDES = (
+    *((0, 1), (0, -1), (1, 0), (-1, 0)),
+    *((1, 1), (-1, 1), (1, -1), (-1, -1)),
+)
 
 
 class Box(NamedTuple):

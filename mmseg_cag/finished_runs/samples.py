@@ -97,7 +97,13 @@ def read_samples(
         except UserError:
             raise
         # Files that are no images make their readers fail in several ways.
-        except (OSError, AttributeError, SyntaxError, KeyError) as error:
+        except (
+            OSError,
+            AssertionError,
+            AttributeError,
+            SyntaxError,
+            KeyError,
+        ) as error:
             path = dataset.get_data_info(index)['img_path']
             raise UserError(
                 f'{path}: the image or its label cannot be read '

@@ -13,7 +13,9 @@ CACHED = 2**20
 LAUNCHED = 2**24
 
 
-def split_bands(feat: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def split_bands(
+    feat: Tensor, *others: Tensor, most: int | None = None
+) -> Iterator[tuple[Tensor, ...]]:
     """Cut maps into bands of rows, over all images at once.
 
     What is derived from a band stays in the cache, and takes the memory of a
@@ -22,13 +24,18 @@ def split_bands(feat: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     Args:
         feat: Features (N, C, h, w), whose size decides on that of a band.
         *others: Further maps (..., h, w) that are cut alike.
+        most: Pixels of an image that a band has at most, but for those of a
+            single row; None for any number.
 
     Yields:
         The band of each map, as views.
     """
     limit = CACHED if feat.is_cpu else LAUNCHED
-    row = max(feat[..., 0, :].numel(), 1)
-    rows = max(limit // row, 1)
+    n, c, _, w = feat.shape
+    rows = limit // max(n * c * w, 1)
+    if most is not None:
+        rows = min(rows, most // w)
+    rows = max(rows, 1)
     yield from zip(
         *(part.split(rows, dim=-2) for part in (feat, *others)), strict=True
     )

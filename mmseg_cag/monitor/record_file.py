@@ -29,7 +29,7 @@ class RecordFile:
 
         One for which the disk has no room is left out, and that is said.
         """
-        line = _line(record).encode()
+        line = f'{json.dumps(record, allow_nan=False)}\n'.encode()
         size = self.path.stat().st_size if self.path.is_file() else 0
         try:
             with self.path.open('ab') as file:
@@ -50,17 +50,7 @@ class RecordFile:
         Raises:
             UserError: A line is no record.
         """
-        if not self.path.is_file():
-            return []
-        try:
-            lines = self.path.read_text(encoding='utf-8')
-        except UnicodeError as error:
-            raise UserError(f'{self.path}: no text ({error})') from error
-        return [
-            parse_note(line, self.path)
-            for line in lines.splitlines(keepends=True)
-            if line.endswith('\n')
-        ]
+        return [self._parse(line) for line in self._lines()]
 
     def keep(self, is_kept: Callable[[dict], bool]) -> list[dict]:
         """Drop all other lines; a file without any is removed.
@@ -71,14 +61,26 @@ class RecordFile:
         Returns:
             The records that stay.
         """
-        kept = [record for record in self.read() if is_kept(record)]
+        records = [(line, self._parse(line)) for line in self._lines()]
+        kept = [pair for pair in records if is_kept(pair[1])]
         if kept:
-            write_whole(self.path, ''.join(map(_line, kept)).encode())
+            text = ''.join(line for line, _ in kept)
+            write_whole(self.path, text.encode())
         else:
             self.path.unlink(missing_ok=True)
-        return kept
+        return [record for _, record in kept]
 
+    def _lines(self) -> list[str]:
+        if not self.path.is_file():
+            return []
+        try:
+            lines = self.path.read_text(encoding='utf-8').split('\n')
+        except UnicodeError as error:
+            raise UserError(f'{self.path}: no text ({error})') from error
+        return [f'{line}\n' for line in lines[:-1]]
 
-def _line(record: dict) -> str:
-    line = json.dumps(record, allow_nan=False)
-    return f'{line}\n'
+    def _parse(self, line: str) -> dict:
+        record = parse_note(line, self.path)
+        if not isinstance(record.get('iter'), int):
+            raise UserError(f'{self.path}: a record has no iteration, iter')
+        return record

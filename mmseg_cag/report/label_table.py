@@ -30,7 +30,7 @@ class LabelTable:
     """
 
     titles: list[str]
-    shares: list[float]
+    shares: list[float | None]
     rows: dict[str, list[Cell]]
     unit: str | None
     origin: str
@@ -54,7 +54,7 @@ def recorded_table(run: Run) -> LabelTable | None:
         coverage.append([numbers(look['coverage']) for look in looks])
         margins.append(margins_of(looks[-1], run.classes))
         active = [numbers(look).get('active') for look in looks]
-        shares.append(_mean_percent(active) or 0.0)
+        shares.append(_mean_percent(active))
     rows = {
         name: [
             (_mean_percent([c.get(name) for c in looks]), margin.get(name))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -33,14 +34,7 @@ SECTIONS = {
 
 def render(views: Sequence[RunView]) -> str:
     """Render the page of some runs, what they are called being escaped."""
-    environment = Environment(
-        loader=PackageLoader('mmseg_cag.report'),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters['signed'] = lambda v: f'{v:+.1f}'.replace('-', '−')
+    environment = _environment()
     read = environment.loader.get_source
     return environment.get_template('page.html').render(
         views=views,
@@ -53,3 +47,17 @@ def render(views: Sequence[RunView]) -> str:
         style=Markup(read(environment, 'style.css')[0]),
         script=Markup(read(environment, 'script.js')[0]),
     )
+
+
+@cache
+def _environment() -> Environment:
+    """Make what compiles the templates, each once."""
+    environment = Environment(
+        loader=PackageLoader('mmseg_cag.report'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters['signed'] = lambda v: f'{v:+.1f}'.replace('-', '−')
+    return environment

@@ -38,8 +38,8 @@ class RunView:
 
     @property
     def config(self) -> str:
-        """The text of the run's config."""
-        return self.run.cfg.pretty_text
+        """The text of the run's config, without the file's name."""
+        return self.run.cfg.text.partition('\n')[2]
 
 
 def make_view(run: Run, measured: Measured, number: int) -> RunView:

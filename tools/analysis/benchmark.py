@@ -25,7 +25,7 @@ from mmseg.utils import register_all_modules
 from rich.console import Console
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments.document import describe_machine, put_results
+from mmseg_cag.experiments.document import describe_machine
 from mmseg_cag.experiments.minitown import ROOT
 from mmseg_cag.experiments.speed import (
     Form,
@@ -64,11 +64,14 @@ def parse_args() -> argparse.Namespace:
         help="of the step (default: minitown's)",
     )  # fmt: skip
     parser.add_argument('--checkpoint', help='weights (default: random)')
+    parser.add_argument(
+        '--data', action='store_true', help="load images of the config's data"
+    )
     parser.add_argument('--amp', choices=('bf16', 'fp16'))
     parser.add_argument('--channels-last', action='store_true')
     parser.add_argument('--compile', action='store_true', help='backbones')
     parser.add_argument('--json', type=Path, help='write the figures here')
-    parser.add_argument('--doc', type=Path, help='write the tables here')
+    parser.add_argument('--markdown', type=Path, help='write the tables here')
     return parser.parse_args()
 
 
@@ -88,7 +91,9 @@ def measure(args: argparse.Namespace) -> dict:
         )
     if 'step' in args.parts:
         cfg = Config.fromfile(args.config)
-        results['step'] = measure_step(cfg, form, args.checkpoint, **common)
+        results['step'] = measure_step(
+            cfg, form, args.checkpoint, args.data, **common
+        )
         results['step']['config'] = Path(args.config).name
     return results
 
@@ -125,12 +130,12 @@ def main() -> None:
     try:
         check(args)
         results = measure(args)
-        if args.doc:
-            put_results(args.doc, to_markdown(results))
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + '\n')
+    if args.markdown:
+        args.markdown.write_text(to_markdown(results) + '\n')
     console = Console()
     for table in make_tables(results):
         console.print(table)

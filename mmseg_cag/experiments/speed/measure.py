@@ -7,7 +7,7 @@ from mmengine.config import Config
 from .loops import LOOPS
 from .memory import extra_memory
 from .operations import Maps, bind, floor_bytes, operations
-from .step import Form, Step
+from .step import Form, Step, draw_batch, load_batch
 from .timing import time_in_turn
 
 MEMORY_FORMATS = {
@@ -101,7 +101,8 @@ def measure_scaling(
 def measure_step(
     cfg: Config,
     form: Form,
-    checkpoint: str | None,
+    checkpoint: str | None = None,
+    load: bool = False,
     *,
     rounds: int,
     device: str,
@@ -112,19 +113,23 @@ def measure_step(
         cfg: The config, of CAG.
         form: How the step is computed.
         checkpoint: Weights; None for random ones.
+        load: Whether to load images of its data, else they are drawn.
         rounds: Calls that are timed.
         device: Where.
 
     Returns:
         ``batch``, ``size``, ``stage_iters``, ``stages`` of the config;
-        ``agreement``, the share of target pixels with the same label by
-        anchors in both forms; ``forms``, by form the times of ``whole``,
-        ``passes`` and ``anchors`` and the ``memory`` of a step in bytes.
+        ``active``, the share of target pixels with a label by anchors, and
+        ``agreement``, that of those with the same in both forms; ``forms``,
+        by form the times of ``whole``, ``passes`` and ``anchors`` and the
+        ``memory`` of a step in bytes.
     """
-    torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
-    forms = list(dict.fromkeys([Form(), form]))
-    steps = {str(f): Step(cfg, f, device, checkpoint) for f in forms}
+    torch.backends.cudnn.benchmark = cfg.env_cfg.get('cudnn_benchmark', False)
+    batch = load_batch(cfg) if load else draw_batch(cfg)
+    forms = dict.fromkeys([Form(), form])
+    steps = {str(f): Step(cfg, f, device, batch, checkpoint) for f in forms}
     labels = [step.labels() for step in steps.values()]
+    ignored = next(iter(steps.values())).model.pseudo_label_head.ignore_index
     functions = {
         f'{name}|{part}': getattr(step, part)
         for name, step in steps.items()
@@ -143,6 +148,7 @@ def measure_step(
         size=list(cfg.crop_size),
         stage_iters=cfg.stage_iters,
         stages=cfg.stages,
+        active=(labels[0] != ignored).float().mean().item(),
         agreement=(labels[0] == labels[-1]).float().mean().item(),
         forms=measured,
     )

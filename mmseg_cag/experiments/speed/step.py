@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import load_checkpoint
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -51,12 +52,15 @@ class Form:
 
 
 class Step:
-    """A training step of a CAG config on drawn images, and its bare passes.
+    """A training step of a CAG config, and its bare passes.
+
+    Anchors and margin are those of the checkpoint, else of the batch.
 
     Args:
-        cfg: The config; batch and crop are its own.
+        cfg: The config.
         form: How the step is computed.
         device: Where.
+        batch: Images of both domains, as the loader gives them.
         checkpoint: Weights; random ones without.
     """
 
@@ -65,21 +69,18 @@ class Step:
         cfg: Config,
         form: Form,
         device: str,
+        batch: dict,
         checkpoint: str | None = None,
     ) -> None:
-        self.form, self.device = form, device
+        self.form, self.device, self.batch = form, device, batch
         self.model = self._build(cfg, checkpoint)
         options = dict(cfg.optim_wrapper)
         options.update(WRAPPERS[form.amp])
         self.optim = build_optim_wrapper(self.model, options)
-        self.batch = draw_batch(
-            cfg.train_dataloader.batch_size,
-            tuple(cfg.crop_size),
-            self.model.decode_head.num_classes,
-        )
         data = self.model.data_preprocessor(self.batch, True)
         self.inputs, self.samples = data['inputs'], data['data_samples']
-        self._begin_stage()
+        if not self.model.anchor_bank.counts.any():
+            self._begin_stage()
 
     def whole(self) -> None:
         """The whole step, from images in memory to new weights."""
@@ -141,14 +142,21 @@ class Step:
             model.store_anchors(centroids, sample)
 
 
-def draw_batch(number: int, size: tuple[int, int], num_classes: int) -> dict:
-    """Draw a batch of both domains as the loader gives it.
+def load_batch(cfg: Config) -> dict:
+    """Load the first images of a config's training data."""
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    return pseudo_collate(
+        [
+            dataset[(0, i), i % len(dataset.source), i % len(dataset.target)]
+            for i in range(cfg.train_dataloader.batch_size)
+        ]
+    )
 
-    Args:
-        number: Images N of a domain.
-        size: H and W.
-        num_classes: Classes K.
-    """
+
+def draw_batch(cfg: Config) -> dict:
+    """Draw a batch of a config's size in the place of its data."""
+    size, number = tuple(cfg.crop_size), cfg.train_dataloader.batch_size
+    num_classes = cfg.model.decode_head.num_classes
     generator = torch.Generator().manual_seed(0)
 
     def draw(high: int, shape: tuple) -> Tensor:

@@ -84,8 +84,9 @@ def step_note(results: dict) -> str:
     first, *_, last = results['forms'].items()
     ratio = first[1]['whole']['median'] / last[1]['whole']['median']
     return (
-        f'{text} {last[0]}: {ratio:.2f} times as fast as {first[0]}, '
-        f'{100 * results["agreement"]:.3f} % of the labels are the same.'
+        f'{text} {last[0]}: {ratio:.2f} times as fast as {first[0]}; '
+        f'{100 * results["active"]:.1f} % of the target pixels have a label '
+        f'by anchors, {100 * results["agreement"]:.3f} % the same in both.'
     )
 
 

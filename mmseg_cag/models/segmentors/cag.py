@@ -188,9 +188,8 @@ class CAGSegmentor(UDASegmentor):
         self.anchor_bank.store(centroids)
         if sample is not None:
             feat, labels = sample.gather()
-            # As one image of a column, so that bands bound the memory.
-            distances = self.anchor_bank.distances(feat.T[None, :, :, None])
-            self.pseudo_label_head.calibrate(distances[0, :, :, 0].T, labels)
+            distances = self.anchor_bank.distances(feat[:, :, None, None])
+            self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
     def _labeler_view(self, images: Tensor) -> View:
         parts = self.labeler

@@ -67,5 +67,7 @@ def mark_stages(figure: go.Figure, boundaries: list[int]) -> None:
         figure.add_vline(
             x=end,
             line=dict(width=1, dash='dot', color='#888'),
-            annotation=dict(text=f'stage {stage}', xanchor='right'),
+            annotation=dict(
+                text=f'stage {stage}', xanchor='right', yanchor='bottom', y=1
+            ),
         )

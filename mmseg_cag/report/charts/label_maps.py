@@ -53,7 +53,7 @@ def draw_gaps(run: Run, name: str) -> Markup | None:
     shares = np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
     hover = '%{y}<br>gap %{x:.2f}<br>%{z:.1f} % of its pixels<extra></extra>'
     middle = (edges[1:] + edges[:-1]) / 2
-    axes = ('distance from the nearest anchor to the runner-up', '')
+    axes = ('gap', '')
     figure = draw_heatmap(shares, middle, run.classes, axes, hover)
     margins = margins_of(looks[-1], run.classes)
     figure.add_scatter(
