@@ -204,7 +204,10 @@ def test_an_option_is_a_setting(path, key):
     assert last in part or 'type' in part
 
 
-MODULES = [('-m', name) for name in ('pytest', 'tests.fuzz', 'tests.licences')]
+MODULES = [
+    ('-m', name)
+    for name in ('pytest', 'tests.faults', 'tests.fuzz', 'tests.licences')
+]
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
 
