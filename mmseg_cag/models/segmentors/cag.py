@@ -117,9 +117,10 @@ class CAGSegmentor(UDASegmentor):
         labels = {}
         self.show(labeler=view.logits)
         if 'anchor' in head.by or self.anchor_loss is not None:
-            distances = self.anchor_bank.distances(view.feat)
-            labels['anchor'] = head.by_anchor(distances)
-            self.show(distances=distances)
+            label, gap = self.anchor_bank.nearest(view.feat)
+            labels['anchor'] = head.by_gap(label, gap)
+            if self.watchers:
+                self.show(distances=self.anchor_bank.distances(view.feat))
         if 'probability' in head.by:
             labels['probability'] = head.by_probability(view.logits)
         self.show(**labels)
