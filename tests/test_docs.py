@@ -48,8 +48,9 @@ RUN_BY = {
         'tools/analysis/evaluate_pseudo_labels.py'
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
-    'test_report/test_report.py': ['tools/analysis/report.py'],
+    'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
+    'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
         'tools/dist_test.sh',

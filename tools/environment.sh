@@ -41,7 +41,7 @@ if [ "$(cat "$venv/recipe" 2>/dev/null)" != "$recipe" ]; then
   # mmcv is compiled against it where there is no wheel.
   install torch setuptools wheel
   install --no-build-isolation "${provides[@]}"
-  install -e "$root[minitown,tests,onnx,figures,report]"
+  install -e "$root[minitown,tests,onnx,figures,report,monitor]"
   echo "$recipe" > "$venv/recipe"
 fi
 export PATH="$venv/bin:$PATH"

@@ -37,7 +37,10 @@ def parse_args() -> argparse.Namespace:
         help='give each stage N iterations; it is evaluated at its end',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision'
+        '--amp', action='store_true', help='mixed precision, of float16'
+    )
+    parser.add_argument(
+        '--bf16', action='store_true', help='mixed precision, of bfloat16'
     )
     parser.add_argument(
         '--cfg-options',
@@ -67,8 +70,12 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     if args.amp:
         if not torch.cuda.is_available():
-            raise SystemExit('error: --amp needs a GPU, none was found')
+            raise SystemExit(
+                'error: --amp needs a GPU, none was found; expected --bf16'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.bf16:
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     return cfg
 
 

@@ -4,38 +4,47 @@ default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # Seconds after which a rank that waits for a dead one gives up.
+    dist_cfg=dict(backend='nccl', timeout=1800),
 )
 default_hooks = dict(
+    runtime_info=dict(type='LossLogHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='AtomicCheckpointHook',
         by_epoch=False,
         interval=1000,
         max_keep_ckpts=3,
+        save_best='mIoU',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
     # How adaptation goes on the target: docs/monitor.md.
     monitor=dict(type='MonitorHook', interval=100),
-    panels=dict(type='PanelHook', interval=0),
+    panels=dict(type='PanelHook', interval=5000),
     anchor_record=dict(type='AnchorRecordHook'),
+    # How a run is spread over processes: docs/distributed.md.
+    effective_batch=dict(type='EffectiveBatchHook'),
+    rank_data=dict(type='RankDataHook'),
 )
 custom_hooks = [
     dict(type='ChannelsLastHook'),
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
+    dict(type='DataFingerprintHook'),
     dict(type='LabelMapHook'),
     dict(type='LastAndBestHook'),
+    dict(type='MissedValidationHook'),
     dict(type='NonFiniteHook'),
     dict(type='RecipeHook'),
     dict(type='SkippedFilesHook'),
     dict(type='StepSeedHook'),
+    dict(type='StopHook'),
 ]
 vis_backends = [
-    dict(type='LocalVisBackend'),
+    dict(type='LenientVisBackend'),
     dict(type='OptionalTensorboardVisBackend'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)

@@ -20,6 +20,7 @@ model = dict(
         type='AnchorDistanceLoss', level='pixel', loss_weight=0.05
     ),
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
 from rich.progress import track
 from torch import Tensor
@@ -13,8 +14,10 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
 
 from .check_data_hook import check_files
+from .data_fingerprint_hook import SAME
 from .labeler_hook import LabelerHook
 from .skipped_files_hook import count_skipped
 from .stage_hook import StageHook, bare_model
@@ -36,6 +39,8 @@ class AnchorHook(StageHook):
         init_from: File of anchors that the run begins with in the place of
             computed ones: the release's or one of ``import_anchors.py``.
         margin_pixels: Source pixels that an automatic margin is chosen on.
+        images: Source images that the anchors are computed on, evenly spread
+            over the files; None for all.
         workers: Threads that open files when the data is checked.
     """
 
@@ -48,13 +53,20 @@ class AnchorHook(StageHook):
         recompute: bool = True,
         init_from: str | None = None,
         margin_pixels: int = 100_000,
+        images: int | None = None,
         workers: int = 16,
     ) -> None:
         super().__init__(stage_iters)
+        if images is not None and images < 1:
+            raise UserError(
+                f'AnchorHook: images={images}, expected at least 1, or None '
+                'for all'
+            )
         self.dataloader = dataloader
         self.recompute = recompute
         self.init_from = init_from
         self.margin_pixels = margin_pixels
+        self.images = images
         self.workers = workers
 
     def before_train(self, runner: Runner) -> None:
@@ -73,6 +85,13 @@ class AnchorHook(StageHook):
         if self.init_from:
             self._read_anchors(bare_model(runner))
         training = runner.train_dataloader.dataset
+        if self.images is not None:
+            self.dataloader = {
+                **self.dataloader,
+                'dataset': spread_subset(
+                    self.dataloader['dataset'], self.images
+                ),
+            }
         if isinstance(getattr(training, 'source', None), SkipBadFiles):
             self.dataloader = {
                 **self.dataloader,
@@ -88,7 +107,9 @@ class AnchorHook(StageHook):
                 f'{dataset.metainfo["classes"]}, expected those of training, '
                 f'{classes}'
             )
-        if is_main_process():
+        # What a run goes on with was checked when it began.
+        same = runner.message_hub.get_info(SAME, False)
+        if is_main_process() and not same:
             check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
@@ -138,7 +159,9 @@ class AnchorHook(StageHook):
         for batch in batches:
             count_skipped(runner, batch['data_samples'])
             images, samples = _preprocess_source(model, batch)
-            model.collect_centroids(centroids, sample, images, samples)
+            # In the precision of the training step, as labels will be made.
+            with runner.optim_wrapper.optim_context(runner.model):
+                model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
 
     def _report(
@@ -158,10 +181,34 @@ class AnchorHook(StageHook):
             f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
         )
         if absent:
-            runner.logger.warning(
+            message = (
                 f'No source pixel of {", ".join(absent)}: no anchor, never '
-                'assigned as a pseudo label'
+                "assigned as a pseudo label; see that the source's labels "
+                'have it'
             )
+            write_alarm(runner, Alarm('no_anchor', None, message))
+
+
+def spread_subset(dataset: dict, images: int) -> dict:
+    """Take so many images of a data set, evenly spread over its files.
+
+    Args:
+        dataset: Config of a data set of mmseg.
+        images: How many; all of them if there are fewer.
+
+    Raises:
+        UserError: The data set is a wrapper of others.
+    """
+    whole = DATASETS.build(dataset)
+    if not isinstance(whole, BaseSegDataset):
+        raise UserError(
+            f'AnchorHook: images={images} takes a part of a data set of '
+            f'mmseg, dataloader.dataset is a {type(whole).__name__}'
+        )
+    if images >= len(whole):
+        return dataset
+    indices = [i * len(whole) // images for i in range(images)]
+    return {**dataset, 'indices': indices}
 
 
 def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
+
+from mmseg_cag.errors import UserError
 
 
 @MODEL_WRAPPERS.register_module()
@@ -38,12 +41,22 @@ def use_gloo_without_gpu(cfg: Config) -> None:
 
     Args:
         cfg: The run's config, changed in place.
+
+    Raises:
+        UserError: Batch norms are to be synchronised.
     """
     if cfg.launcher == 'none' or torch.cuda.is_available():
         return
+    if cfg.get('sync_bn'):
+        raise UserError(
+            f'sync_bn={cfg.sync_bn!r}: no GPU was found, and torch '
+            'synchronises batch norms on GPUs alone; expected None'
+        )
+    settings = cfg.env_cfg.dist_cfg
+    settings.backend = 'gloo'
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
-    cfg.env_cfg.dist_cfg.backend = 'gloo'
+        timeout = timedelta(seconds=settings.get('timeout', 1800))
+        torch.distributed.init_process_group('gloo', timeout=timeout)
     cfg.model_wrapper_cfg = dict(
         type='CPUDistributedDataParallel',
         broadcast_buffers=False,

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_cag.checkpoints import write_whole
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
 from mmseg_cag.note import read_note
@@ -74,14 +74,19 @@ class LastAndBestHook(Hook):
             )
             result[CONFUSION] = confusion
         self._results[runner.iter] = result
-        self._write(Path(runner.work_dir))
+        try:
+            self._write(Path(runner.work_dir))
+        except OSError as error:
+            runner.logger.error(
+                f'{NOTES}: could not be written ({error.strerror}); training '
+                'goes on'
+            )
 
     def _write(self, work_dir: Path) -> None:
-        draft = Path(work_dir, f'{NOTES}.part')
         # A line each: the matrices would be thousands.
         lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
-        draft.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
-        os.replace(draft, draft.with_suffix(''))
+        text = '{\n' + ',\n'.join(lines) + '\n}\n'
+        write_whole(work_dir / NOTES, text.encode())
 
     @master_only
     def after_train(self, runner: Runner) -> None:

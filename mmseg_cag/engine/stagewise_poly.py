@@ -11,7 +11,9 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay of the learning rate that starts afresh each stage.
 
     At iteration i the factor is (1 - (i mod S) / T) ** power, but for the
-    first W of a stage, where it is (i mod S) / W.
+    first W of a stage, where it is (i mod S) / W. Iterations whose gradients
+    are accumulated have the rate of the first of them: that of the large
+    batch in its place.
 
     Args:
         optimizer: The (wrapped) optimizer.
@@ -42,12 +44,14 @@ class StagewisePolyLR(LRSchedulerMixin, _ParamScheduler):
         self.decay_iters = decay_iters or stage_iters
         self.power = power
         self.warmup_iters = warmup_iters
+        self.update_iters = getattr(optimizer, '_accumulative_counts', 1)
         super().__init__(
             optimizer, last_step=last_step, by_epoch=False, verbose=verbose
         )
 
     def _get_value(self) -> list[float]:
         step = self.last_step % self.stage_iters
+        step -= step % self.update_iters
         if step < self.warmup_iters:
             factor = step / self.warmup_iters
         else:

@@ -64,11 +64,7 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     """
     if not folder.is_dir():
         raise MissingFileError(f'{folder}: no such work dir')
-    found = {
-        int(match[1]): path
-        for path in folder.glob('iter_*.pth')
-        if (match := CHECKPOINT.fullmatch(path.name))
-    }
+    found = find_checkpoints(folder)
     if not found:
         raise MissingFileError(
             f'{folder}: no checkpoint iter_*.pth, expected the work dir of a '
@@ -77,7 +73,17 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     cfg = read_config(folder)
     if options:
         cfg.merge_from_dict(options)
-    return RunFolder(folder, cfg, dict(sorted(found.items())))
+    return RunFolder(folder, cfg, found)
+
+
+def find_checkpoints(folder: Path) -> dict[int, Path]:
+    """Find the checkpoints that a run has kept, by iteration, ascending."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob('iter_*.pth')
+        if (match := CHECKPOINT.fullmatch(path.name))
+    }
+    return dict(sorted(found.items()))
 
 
 def read_config(folder: Path) -> Config:

@@ -5,7 +5,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-# legend: K classes, C feature channels
+# legend: N images, K classes, C feature channels
 
 
 class Centroids:
@@ -22,18 +22,29 @@ class Centroids:
         self.cap = cap
 
     def add(self, sums: Tensor, pixels: Tensor, weights: Tensor) -> None:
-        """Move the means towards new class means.
+        """Move the means towards the class means of images, one by one.
 
         The release's rule a <- (a n + m) / (n + 1), n <- min(n + 1, cap)
         with weight w in the place of 1 (as released, and exact without cap).
+        Written out, an image's share in the end is its share when it came
+        times what each later one left.
 
         Args:
-            sums: Feature sums (K, C).
-            pixels: How many pixels each sum is over (K,).
-            weights: Weight of each new mean (K,), zero for a class not met.
+            sums: Feature sums (N, K, C).
+            pixels: How many pixels each sum is over (N, K).
+            weights: Weight of each new mean (N, K), zero for a class that an
+                image does not have.
         """
-        new = sums.double() / pixels.clamp(min=1).unsqueeze(1)
-        self._merge(new, weights.double())
+        weights = weights.double()
+        after = self._capped(self.weights + weights.cumsum(0))
+        before = torch.cat([self.weights[None], after[:-1]])
+        share = weights / (before + weights).clamp(min=1)
+        left = (1 - share).flip(0).cumprod(0).flip(0)
+        share[:-1] *= left[1:]
+        share = share / pixels.clamp(min=1)
+        self.means *= left[0].unsqueeze(1)
+        self.means += (sums * share.unsqueeze(2)).sum(0)
+        self.weights = after[-1]
 
     def reduce(self) -> None:
         """Merge the means of all ranks: every rank holds the same after it.
@@ -44,14 +55,7 @@ class Centroids:
         all_reduce(sums)
         all_reduce(self.weights)
         self.means = sums / self.weights.clamp(min=1).unsqueeze(1)
-        self._apply_cap()
+        self.weights = self._capped(self.weights)
 
-    def _merge(self, means: Tensor, weights: Tensor) -> None:
-        self.weights += weights
-        share = weights / self.weights.clamp(min=1)
-        self.means += share.unsqueeze(1) * (means - self.means)
-        self._apply_cap()
-
-    def _apply_cap(self) -> None:
-        if self.cap is not None:
-            self.weights.clamp_(max=self.cap)
+    def _capped(self, weights: Tensor) -> Tensor:
+        return weights if self.cap is None else weights.clamp(max=self.cap)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 
@@ -58,7 +59,7 @@ def read_lines(
 
 
 def numbers(record: object) -> dict[str, float]:
-    """Keep the entries of a record that are numbers."""
+    """Keep the entries of a record that are finite numbers."""
     if not isinstance(record, dict):
         return {}
     return {
@@ -81,4 +82,5 @@ def _has(record: dict, key: str) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and math.isfinite(value)

@@ -13,9 +13,8 @@ from mmseg_cag.datasets.minitown.manifest import MANIFEST
 from mmseg_cag.engine.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.evaluation.uda_iou_metric import CLASS
 from mmseg_cag.finished_runs.run_folder import read_config
-
-CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_cag.models import AnchorBank, centroids
-from mmseg_cag.models.anchors import class_sums
+from mmseg_cag.models import AnchorBank, bands, centroids
+from mmseg_cag.models.anchors import are_predicted
+from mmseg_cag.models.heads.pseudo_label_head import nearest_anchor
 
 N, K, C, H, W = 3, 5, 6, 4, 7
 MIN_PIXELS = 5
@@ -135,27 +136,6 @@ def test_anchors_of_the_past_are_replaced():
     assert torch.equal(again.counts, fresh.counts)
 
 
-def test_class_sums_against_a_loop():
-    feat, _, labels = batches(1)[0]
-    sums, counts = class_sums(feat, labels, K)
-    assert sums.shape == (N, K, C)
-    for n in range(N):
-        for k in range(K):
-            mask = labels[n] == k
-            assert counts[n, k] == mask.sum()
-            torch.testing.assert_close(
-                sums[n, k], feat[n][:, mask].sum(1), **EXACT
-            )
-
-
-def test_class_sums_do_not_overflow_half_precision():
-    feat = torch.full((1, 1, 300, 300), 2.0, dtype=torch.float16)
-    labels = torch.zeros(1, 300, 300, dtype=torch.int64)
-    sums, counts = class_sums(feat, labels, 2)
-    assert sums[0, 0, 0] == 180_000
-    assert counts[0].tolist() == [90_000, 0]
-
-
 def loop_distances(bank: AnchorBank, feat: Tensor) -> Tensor:
     pixels = feat.permute(0, 2, 3, 1).reshape(-1, C)
     # The direct form: cdist's own shortcut would round as ours does.
@@ -197,6 +177,38 @@ def test_features_of_low_precision_get_distances_of_high():
     feat = batches(1)[0][0].bfloat16()
     expected = loop_distances(bank, feat.float())
     torch.testing.assert_close(bank.distances(feat), expected)
+
+
+@pytest.mark.parametrize('rows', [1, 3, H])
+@pytest.mark.parametrize(
+    'layout', [torch.contiguous_format, torch.channels_last]
+)
+def test_the_nearest_is_that_of_the_distances(monkeypatch, layout, rows):
+    bank = accumulated(build(), batches())
+    feat = batches(1)[0][0].contiguous(memory_format=layout)
+    label, gap = nearest_anchor(loop_distances(bank, feat))
+    monkeypatch.setattr(bands, 'CACHED', rows * N * C * W)
+    found = bank.nearest(feat)
+    assert torch.equal(found[0], label)
+    torch.testing.assert_close(found[1], gap, **EXACT)
+    torch.testing.assert_close(
+        bank.distances(feat), loop_distances(bank, feat), **EXACT
+    )
+
+
+def test_what_is_predicted():
+    _, logits, labels = batches(1)[0]
+    expected = logits.argmax(1) == labels
+    assert torch.equal(are_predicted(labels, logits), expected)
+    assert 0 < expected.sum() < expected.numel()
+    # Where classes score the same, each of them is.
+    even = torch.zeros(1, K, 1, K + 2)
+    numbers = torch.arange(-1, K + 1).view(1, 1, -1)
+    assert are_predicted(numbers, even).tolist() == [
+        [[False, *[True] * K, False]]
+    ]
+    # No class is, where scores are no numbers.
+    assert not are_predicted(numbers, even * float('nan')).any()
 
 
 class Ranks:

@@ -13,6 +13,7 @@ adaptsegnet = dict(
     adversarial_weights=[0.003],
     discriminator_weight=0.5,
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
@@ -28,4 +29,5 @@ custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
     checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
+    panels=dict(interval=50),
 )

@@ -10,4 +10,5 @@ warmup = dict(
     adversarial_weights=[0.01],
     discriminator_weight=1.0,
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(batch_size=4, num_workers=6)

@@ -21,6 +21,7 @@ cag = dict(
 cag_auto = dict(
     cag, pseudo_label_head=dict(cag['pseudo_label_head'], margin='auto')
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=6,

@@ -19,6 +19,7 @@ cag = dict(
         type='AnchorDistanceLoss', level='pixel', loss_weight=0.05
     ),
 )
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
@@ -47,4 +48,5 @@ custom_hooks = [
 default_hooks = dict(
     checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
+    panels=dict(interval=50),
 )

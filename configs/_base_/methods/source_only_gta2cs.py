@@ -4,6 +4,7 @@ _base_ = [
     '../schedules/supervised_cag.py',
     '../default_runtime.py',
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=6,

@@ -6,6 +6,7 @@ default_hooks = dict(
     visualization=dict(_delete_=True, type='TranslationPanelHook'),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

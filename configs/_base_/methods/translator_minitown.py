@@ -15,6 +15,7 @@ images = dict(
         dict(type='PackSegInputs'),
     ],
 )
+auto_scale_lr = dict(enable=False, base_batch_size=2)
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,

@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.models.margin import smallest_margin
+from mmseg_cag.models.two_nearest import two_nearest
 
 # legend: N images, K classes, h w feature map, P pixels
 
@@ -101,7 +102,18 @@ class PseudoLabelHead(nn.Module):
         Returns:
             Labels (N, h, w) int64, ``ignore_index`` where inactive.
         """
-        label, gap = nearest_anchor(distances)
+        return self.by_gap(*nearest_anchor(distances))
+
+    def by_gap(self, label: Tensor, gap: Tensor) -> Tensor:
+        """Assign a pixel its nearest anchor's class if it is active.
+
+        Args:
+            label: Class of the nearest anchor (N, h, w) int64.
+            gap: Distance from nearest to runner-up (N, h, w).
+
+        Returns:
+            Labels (N, h, w) int64, ``ignore_index`` where inactive.
+        """
         return label.where(gap >= self.margin[label], self.ignore_index)
 
     def by_probability(self, logits: Tensor) -> Tensor:
@@ -126,6 +138,5 @@ def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Class of the nearest (N, ...) int64 and the gap (N, ...).
     """
-    nearest = distances.topk(2, dim=1, largest=False)
-    gap = nearest.values[:, 1] - nearest.values[:, 0]
-    return nearest.indices[:, 0], gap
+    label, nearest, runner_up = two_nearest(distances)
+    return label, runner_up - nearest

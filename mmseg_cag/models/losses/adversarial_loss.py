@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.models.precision import at_least_float32
+
 SOURCE, TARGET = 0, 1
 
 
@@ -42,6 +44,7 @@ class AdversarialLoss(nn.Module):
             domain: What it should have said, `SOURCE` or `TARGET`.
             weight_map: Weights w (N, 1, h, w) of the pixels.
         """
+        judged = at_least_float32(judged)
         if self.least_squares:
             losses = (judged - domain).square()
         else:

@@ -1,12 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors import AnchorBank, class_sums
+from mmseg_cag.models.anchors import AnchorBank, are_predicted
+from mmseg_cag.models.class_sums import class_sums
+from mmseg_cag.models.own_distances import OwnDistances
+
+from .pixel_count import pixel_count
 
 # legend: N images, K classes, C feature channels, h w feature map
 
@@ -83,19 +86,14 @@ class AnchorDistanceLoss(nn.Module):
         self, bank: AnchorBank, feat: Tensor, labels: Tensor
     ) -> Tensor:
         """Average |f - a_y| over labelled pixels (poster, distance loss)."""
-        squares = bank.squared_distances(feat)
-        mask = labels >= 0
-        own = squares.gather(1, labels.clamp(min=0).unsqueeze(1)).squeeze(1)
-        # The root's slope is infinite at zero, so zero is kept from it.
-        tiny = torch.finfo(own.dtype).tiny
-        distance = own.clamp(min=tiny).sqrt().where(mask, 0)
-        return distance.sum() / mask.sum().clamp(min=1)
+        distances = OwnDistances.apply(feat, bank.anchors, labels)
+        return distances.sum() / pixel_count(labels >= 0, distances)
 
     def _centroid_loss(
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
     ) -> Tensor:
         """Average smooth-L1 of class means to anchors (as released)."""
-        correct = labels.where(logits.argmax(1) == labels, -1)
+        correct = labels.where(are_predicted(labels, logits), -1)
         sums, counts = class_sums(feat, correct, len(bank.anchors))
         used = counts >= self.min_pixels
         means = sums / counts.clamp(min=1).unsqueeze(2)
@@ -106,7 +104,7 @@ class AnchorDistanceLoss(nn.Module):
         anchors = bank.anchors.to(means.dtype).expand_as(means)
         losses = F.smooth_l1_loss(means, anchors, reduction='none').mean(2)
         losses = (losses / self._excess(losses.detach())).where(used, 0)
-        return self.scale * losses.sum() / used.sum().clamp(min=1)
+        return self.scale * losses.sum() / pixel_count(used, losses)
 
     def _excess(self, losses: Tensor) -> Tensor:
         """Find the power of ten that brings each loss down to the limit."""

@@ -6,6 +6,10 @@ import math
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.models.precision import at_least_float32
+
+from .pixel_count import pixel_count
+
 # legend: N images, K classes, H W image
 
 
@@ -46,7 +50,7 @@ class SoftmaxFocalLoss(nn.Module):
         weight: Tensor | None = None,
         ignore_index: int = 255,
     ) -> Tensor:
-        """Average over the pixels that are not ignored; 0 if all are.
+        """Average over labelled pixels of all ranks; 0 without any.
 
         Args:
             cls_score: Class scores (N, K, H, W).
@@ -56,10 +60,11 @@ class SoftmaxFocalLoss(nn.Module):
         """
         valid = label != ignore_index
         index = label.where(valid, 0).unsqueeze(1)
+        cls_score = at_least_float32(cls_score)
         log_p = cls_score.log_softmax(1).gather(1, index).squeeze(1)
         log_p = log_p.clamp(min=math.log(self.eps))
         losses = -((1 - log_p.exp()) ** self.gamma) * log_p
         if weight is not None:
             losses = losses * weight
         total = losses.where(valid, 0).sum()
-        return self.loss_weight * total / valid.sum().clamp(min=1)
+        return self.loss_weight * total / pixel_count(valid, total)

@@ -38,5 +38,6 @@ class WeightDiscrepancyLoss(nn.Module):
             torch.cat([p.flatten() for p in module.parameters()])
             for module in (first, second)
         )
-        cosine = one @ two / (one.norm() * two.norm())
+        # A sum of products: autocast takes `@` in half precision.
+        cosine = (one * two).sum() / (one.norm() * two.norm())
         return self.loss_weight * self.factor * (cosine + 1)

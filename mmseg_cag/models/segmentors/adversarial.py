@@ -14,6 +14,7 @@ from torch.func import functional_call
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
 
+from .head_loss import head_loss
 from .uda import UDASegmentor
 
 # legend: N images, K classes, H W image, h w feature map
@@ -118,7 +119,7 @@ class AdversarialSegmentor(UDASegmentor):
         for (prefix, head), scores in zip(
             self.heads().items(), view, strict=True
         ):
-            own = head.loss_by_feat(scores, data_samples)
+            own = head_loss(head, scores, data_samples)
             losses.update(add_prefix(own, f'{domain}.{prefix}'.rstrip('.')))
         return losses
 

@@ -14,6 +14,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.centroids import Centroids
 from mmseg_cag.models.pixel_sample import PixelSample
 
+from .head_loss import pixel_loss
 from .uda import UDASegmentor, View, forward_view, gt_labels, resize_labels
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
@@ -116,9 +117,10 @@ class CAGSegmentor(UDASegmentor):
         labels = {}
         self.show(labeler=view.logits)
         if 'anchor' in head.by or self.anchor_loss is not None:
-            distances = self.anchor_bank.distances(view.feat)
-            labels['anchor'] = head.by_anchor(distances)
-            self.show(distances=distances)
+            label, gap = self.anchor_bank.nearest(view.feat)
+            labels['anchor'] = head.by_gap(label, gap)
+            if self.watchers:
+                self.show(distances=self.anchor_bank.distances(view.feat))
         if 'probability' in head.by:
             labels['probability'] = head.by_probability(view.logits)
         self.show(**labels)
@@ -136,9 +138,13 @@ class CAGSegmentor(UDASegmentor):
         losses = {}
         for kind in head.by:
             labels = pseudo_labels[kind]
-            losses[f'loss_ce_{kind}'] = self.pseudo_label_loss(
-                target.logits, labels, ignore_index=head.ignore_index
-            ) / len(head.by)
+            loss = pixel_loss(
+                self.pseudo_label_loss,
+                target.logits,
+                labels,
+                head.ignore_index,
+            )
+            losses[f'loss_ce_{kind}'] = loss / len(head.by)
             losses[f'active_{kind}'] = (
                 (labels != head.ignore_index).float().mean()
             )

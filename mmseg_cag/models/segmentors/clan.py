@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.heads import CoTrainingHead
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
+from mmseg_cag.models.precision import at_least_float32
 
 from .adversarial import AdversarialSegmentor, judge_fixed
+from .head_loss import head_loss
 from .uda import UDASegmentor
 
 # legend: N images, K classes, H W image, h w feature map
@@ -91,7 +93,7 @@ class CLANSegmentor(AdversarialSegmentor):
         """Compute the decode head's loss of each classifier."""
         losses = {}
         for number, scores in enumerate(source, start=1):
-            own = self.decode_head.loss_by_feat(scores, data_samples)
+            own = head_loss(self.decode_head, scores, data_samples)
             losses.update(add_prefix(own, f'source.{number}'))
         return losses
 
@@ -204,5 +206,6 @@ def disagreement(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (N, 1, H, W), 0 where they agree.
     """
-    cosine = F.cosine_similarity(first.softmax(1), second.softmax(1), dim=1)
+    one, two = (at_least_float32(s).softmax(1) for s in (first, second))
+    cosine = F.cosine_similarity(one, two, dim=1)
     return 1 - cosine.unsqueeze(1)

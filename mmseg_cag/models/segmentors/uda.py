@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .direct import DirectEncoderDecoder
+from .head_loss import head_loss
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
@@ -131,7 +132,7 @@ class UDASegmentor(DirectEncoderDecoder):
         self, source: View, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
         """Compute the heads' own losses at full resolution."""
-        losses = self.decode_head.loss_by_feat(source.logits, data_samples)
+        losses = head_loss(self.decode_head, source.logits, data_samples)
         if self.with_auxiliary_head:
             losses.update(
                 self._auxiliary_head_forward_train(

@@ -5,12 +5,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import archives, caches, checkpoints, configs, images, labels, notes
+from . import (
+    archives,
+    caches,
+    checkpoints,
+    configs,
+    images,
+    labels,
+    notes,
+    runs,
+)
 from .reader import Reader
 
 __all__ = ['Reader', 'all_readers']
 
-FAMILIES = (images, labels, checkpoints, archives, caches, notes, configs)
+FAMILIES = (
+    images,
+    labels,
+    checkpoints,
+    archives,
+    caches,
+    notes,
+    runs,
+    configs,
+)
 
 
 def all_readers(scratch: Path) -> list[Reader]:

@@ -9,6 +9,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 from mmseg_cag.datasets import LoadLabelIds
 from mmseg_cag.datasets.doctor.headers import check_headers
 from mmseg_cag.datasets.zip_files import ZipBackend
+from tests import tiny
 
 from . import pictures
 from .reader import Reader
@@ -18,7 +19,8 @@ FILE = 'data.zip'
 
 def readers(scratch: Path) -> Iterator[Reader]:
     """The reader of zip files."""
-    image, ids = pictures.scene()
+    image, labels = pictures.scene()
+    ids = tiny.raw_ids(labels, tiny.CITYSCAPES)
     members = {
         'images/a.png': pictures.encoded(image),
         'labels/a.png': pictures.palette(ids),

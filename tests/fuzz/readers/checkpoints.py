@@ -31,6 +31,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
     cfg = tiny.run_config(scratch, scratch)
     # The others would be a stranger's to the demo.
     cfg.custom_imports = dict(imports=['mmseg_cag'])
+    cfg.test_dataloader = cfg.val_dataloader
     own = own_checkpoint(cfg)
     named = {
         'mmengine': lambda f: CheckpointLoader.load_checkpoint(str(f / FILE)),

@@ -1,0 +1,53 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+WARM_UP = 2
+
+
+def time_in_turn(
+    functions: dict[str, Callable[[], object]], rounds: int, device: str
+) -> dict[str, dict[str, float]]:
+    """Time functions in turn, so that all share what else the machine does.
+
+    Args:
+        functions: What to time, by name.
+        rounds: Times that each is called, after those that warm up.
+        device: Where they compute: by the wall clock on a CPU, by CUDA's
+            events on a GPU.
+
+    Returns:
+        By name: milliseconds of a call, ``median``, ``p10`` and ``p90``.
+    """
+    clock = _cuda_clock if torch.device(device).type == 'cuda' else _wall_clock
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(WARM_UP + rounds):
+        for name, function in functions.items():
+            times[name].append(clock(function))
+    return {name: _sum_up(values[WARM_UP:]) for name, values in times.items()}
+
+
+def _wall_clock(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _cuda_clock(function: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    function()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
+
+
+def _sum_up(times: list[float]) -> dict[str, float]:
+    low, median, high = np.percentile(times, [10, 50, 90])
+    return dict(median=median, p10=low, p90=high)
