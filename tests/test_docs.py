@@ -37,6 +37,8 @@ SCRIPTS = {
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
     'tools/dist_translate.sh': ('tools/translate.py', 3),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
+    # After the partition, which is taken off.
+    'tools/slurm_train.sh': ('tools/train.py', 1),
 }
 # The test that runs a program.
 RUN_BY = {
@@ -50,6 +52,7 @@ RUN_BY = {
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
+    'test_recipes.py': ['tools/slurm_train.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
