@@ -5,13 +5,9 @@ Importing the package registers its classes in mmseg's registries; a config
 does so by ``custom_imports = dict(imports=['mmseg_cag'])``.
 """
 
-from importlib.util import find_spec
+from mmseg_cag.stack import require_one_stack
 
-if find_spec('mmseg') is None:
-    raise ImportError(
-        'mmseg_cag needs mmsegmentation 1.x, which is not installed: '
-        'pip install -r requirements/openmmlab.txt'
-    )
+require_one_stack()
 
 from mmseg_cag import (  # noqa: E402
     datasets,

@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from .printable import printable
+
 
 class UserError(ValueError):
     """A setting or a file that the user can mend.
@@ -13,10 +15,11 @@ class UserError(ValueError):
         """Give the message alone.
 
         A data loader's worker hands its error over with the traceback before
-        it, of which the last line is ours.
+        it, of which the last line is ours. What files and classes are called
+        cannot break the line or steer a terminal.
         """
         name = f'{type(self).__module__}.{type(self).__qualname__}: '
-        return super().__str__().rpartition(name)[2].strip()
+        return printable(super().__str__().rpartition(name)[2].strip())
 
 
 class MissingFileError(UserError, FileNotFoundError):

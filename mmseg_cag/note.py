@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Notes in JSON: what a folder holds, and who made it."""
+"""Notes, objects of JSON: what a folder holds, and who made it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,32 @@ def read_note(path: Path) -> dict:
     """Read a note.
 
     Raises:
-        UserError: It is damaged.
+        UserError: It cannot be read, or is something else.
     """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding='utf-8')
+    except (OSError, UnicodeError) as error:
         raise UserError(f'{path}: not readable as JSON ({error})') from error
+    return parse_note(text, path)
+
+
+def parse_note(text: str, path: Path) -> dict:
+    """Read a note that is part of a file.
+
+    Args:
+        text: The note.
+        path: Where it is from, for the error.
+
+    Raises:
+        UserError: It is something else.
+    """
+    try:
+        note = json.loads(text)
+    # The last where it is nested too deep.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{path}: not readable as JSON ({error})') from error
+    if not isinstance(note, dict):
+        raise UserError(
+            f'{path}: holds a JSON {type(note).__name__}, expected an object'
+        )
+    return note

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -16,6 +17,17 @@ import mmseg_cag  # noqa: F401
 def registered() -> None:
     """Make mmseg's registries the default, as a config does."""
     register_all_modules(init_default_scope=True)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def offline() -> None:
+    """Lead what child processes would download to a port without a server.
+
+    In this process pytest-socket refuses connections to other machines.
+    """
+    for scheme in ('http', 'https', 'all'):
+        os.environ[f'{scheme}_proxy'] = 'http://127.0.0.1:9'
+    os.environ['no_proxy'] = 'localhost,127.0.0.1'
 
 
 @pytest.fixture(autouse=True)

@@ -13,16 +13,17 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='AtomicCheckpointHook',
         by_epoch=False,
         interval=1000,
         max_keep_ckpts=3,
+        save_best='mIoU',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
     # How adaptation goes on the target: docs/monitor.md.
     monitor=dict(type='MonitorHook', interval=100),
-    panels=dict(type='PanelHook', interval=0),
+    panels=dict(type='PanelHook', interval=5000),
     anchor_record=dict(type='AnchorRecordHook'),
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),
@@ -32,15 +33,18 @@ custom_hooks = [
     dict(type='ChannelsLastHook'),
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
+    dict(type='DataFingerprintHook'),
     dict(type='LabelMapHook'),
     dict(type='LastAndBestHook'),
+    dict(type='MissedValidationHook'),
     dict(type='NonFiniteHook'),
     dict(type='RecipeHook'),
     dict(type='SkippedFilesHook'),
     dict(type='StepSeedHook'),
+    dict(type='StopHook'),
 ]
 vis_backends = [
-    dict(type='LocalVisBackend'),
+    dict(type='LenientVisBackend'),
     dict(type='OptionalTensorboardVisBackend'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)

@@ -8,9 +8,11 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmseg_cag.errors import UserError
+
+from .imdecode import imdecode
+from .open_image import open_image
 
 # legend: H W image
 
@@ -48,7 +50,7 @@ class IdFormat:
         Raises:
             OSError: It is no such image, or an id has more than 16 bits.
         """
-        with Image.open(BytesIO(content)) as image:
+        with open_image(BytesIO(content)) as image:
             if image.mode not in ID_MODES:
                 raise OSError(
                     'expected one id a pixel, 8 or 16 bits grey or a '
@@ -97,11 +99,8 @@ class ColourFormat:
         Raises:
             OSError: It is no image, or one of 16 bits.
         """
-        image = None
-        if content:  # OpenCV refuses an empty buffer in many lines
-            # Not Pillow, which would cut 16 bits to 8.
-            flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        # Not Pillow, which would cut 16 bits to 8.
+        image = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             raise OSError('OpenCV cannot decode it')
         if image.dtype != np.uint8:

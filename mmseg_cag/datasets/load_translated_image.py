@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.note import read_note
 
 from .conversion.label_set import WRITTEN_SUFFIX
 
@@ -58,10 +58,7 @@ class LoadTranslatedImage(LoadImageFromFile):
 def _check_note(path: Path, found: int) -> None:
     if not path.is_file():
         return  # images from elsewhere
-    try:
-        note = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f'{path}: not readable as JSON ({error})') from error
+    note = read_note(path)
     if note.get('images') != found:
         raise UserError(
             f'{path}: tells of {note.get("images", "unfinished")} images, '

@@ -8,10 +8,12 @@ from io import BytesIO
 import cv2
 import numpy as np
 from mmengine import fileio
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from mmseg_cag.errors import UserError
 
+from .imdecode import imdecode
+from .open_image import open_image
 from .transforms.lazy_png import LazyPng
 
 # legend: H W image
@@ -37,10 +39,10 @@ def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
     png = LazyPng.open(raw, path)
     if png and png.shape[2] == 1:
         return np.asarray(png.decode())  # as below, but faster
-    with Image.open(BytesIO(raw)) as image:
+    with open_image(BytesIO(raw)) as image:
         # Decoding alone leaves the checksums of a PNG unread.
         image.verify()
-    with Image.open(BytesIO(raw)) as image:
+    with open_image(BytesIO(raw)) as image:
         if image.mode not in ('L', 'P'):
             raise UserError(
                 f'{path}: expected one id a pixel, an 8-bit grey or palette '
@@ -64,10 +66,8 @@ def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
         UserError: The file is an image of another kind.
         OSError: It is no image, or a damaged one.
     """
-    raw = np.frombuffer(fileio.get(path, backend_args=backend_args), np.uint8)
-    image = None
-    if raw.size:  # OpenCV refuses an empty buffer in many lines
-        image = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+    raw = fileio.get(path, backend_args=backend_args)
+    image = imdecode(raw, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UnidentifiedImageError('OpenCV cannot decode it')
     if image.dtype != np.uint16 or image.ndim != 3:

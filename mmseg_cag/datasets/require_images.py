@@ -7,7 +7,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError, UserError
 
-from .leaves import leaves
+from .leaves import dataset_of, leaves
 
 
 def require_images(cfg: dict | None, name: str) -> None:
@@ -33,13 +33,26 @@ def require_images(cfg: dict | None, name: str) -> None:
 
 
 def _require_images_of_one(cfg: dict, name: str) -> None:
+    try:
+        _list_images(cfg, name)
+    except UserError:
+        raise
+    # Settings that are wrong make the classes fail in any way at all.
+    except Exception as error:
+        raise UserError(
+            f'{name}: its images cannot be listed, {type(error).__name__}: '
+            f'{error}'
+        ) from error
+
+
+def _list_images(cfg: dict, name: str) -> None:
     dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
-    if not dataset.data_prefix.get('img_path'):
+    folder = dataset.data_prefix.get('img_path')
+    if not folder:
         raise UserError(
             f'{name}.data_prefix.img_path is missing, expected the folder of '
             'the images'
         )
-    folder = dataset.data_prefix['img_path']
     if not fileio.isdir(folder, backend_args=dataset.backend_args):
         raise MissingFileError(f'{name}: no folder {folder}')
     if not dataset.load_data_list():
@@ -62,4 +75,4 @@ def require_images_of(cfg: Config, *loaders: str) -> None:
     """
     for loader in loaders:
         if cfg.get(loader):
-            require_images(cfg[loader].get('dataset'), f'{loader}.dataset')
+            require_images(dataset_of(cfg, loader), f'{loader}.dataset')

@@ -10,9 +10,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_cag.config_text import parse_config
 from mmseg_cag.errors import UserError
-
-from .config_text import parse_config
 
 OWN_IMPORTS = {'mmseg', 'mmseg_cag'}
 # What only training needs: where weights come from, above all.
@@ -38,7 +37,10 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
     text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
         raise UserError(f'{path}: holds no config, name it by --config')
-    cfg = parse_config(text, str(path))
+    try:
+        cfg = parse_config(text, str(path))
+    except UserError as error:
+        raise UserError(f'{error}; {ADVICE}') from error
     try:
         imports = set(cfg.get('custom_imports', {}).get('imports', []))
         cfg.model = without_training(cfg.model)

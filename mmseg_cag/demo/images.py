@@ -9,6 +9,7 @@ import numpy as np
 from rich.progress import track
 
 from mmseg_cag.datasets.doctor.pairing import IMAGE_ENDINGS
+from mmseg_cag.datasets.imdecode import imdecode
 from mmseg_cag.errors import UserError
 
 
@@ -64,8 +65,7 @@ def show_images(
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image (H, W, 3) uint8, BGR, turned as its camera says."""
-    content = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    image = imdecode(path.read_bytes(), cv2.IMREAD_COLOR)
     if image is None:
         raise UserError(f'{path}: not readable as an image')
     return image

@@ -1,10 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
+from mmseg_cag import note
 from mmseg_cag.errors import UserError
 
 NOTE = 'demo.json'
@@ -41,9 +40,7 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
                 f'{held.get(other)}; name another --out'
             )
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f'{NOTE}.part'
-    draft.write_text(json.dumps(origin, indent=1) + '\n')
-    os.replace(draft, folder / NOTE)
+    note.write_note(folder / NOTE, origin)
 
 
 def read_note(folder: Path) -> dict:
@@ -53,8 +50,8 @@ def read_note(folder: Path) -> dict:
         UserError: The folder has no such note.
     """
     try:
-        return dict(json.loads((folder / NOTE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return note.read_note(folder / NOTE)
+    except UserError as error:
         raise UserError(
             f'{folder}: exists from something else, no {NOTE} of this '
             'command is in it; name another --out'

@@ -10,12 +10,14 @@ from rich.progress import track
 from torch import Tensor
 
 from mmseg_cag.datasets import SkipBadFiles
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors import CAGSegmentor
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
 
 from .check_data_hook import check_files
+from .data_fingerprint_hook import SAME
 from .labeler_hook import LabelerHook
 from .skipped_files_hook import count_skipped
 from .stage_hook import StageHook, bare_model
@@ -105,7 +107,9 @@ class AnchorHook(StageHook):
                 f'{dataset.metainfo["classes"]}, expected those of training, '
                 f'{classes}'
             )
-        if is_main_process():
+        # What a run goes on with was checked when it began.
+        same = runner.message_hub.get_info(SAME, False)
+        if is_main_process() and not same:
             check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
@@ -130,12 +134,7 @@ class AnchorHook(StageHook):
                 f"AnchorHook: init_from={self.init_from} and margin='auto', "
                 'which is chosen as anchors are computed; expected a number'
             )
-        try:
-            anchors, counts = read_category_anchors(self.init_from)
-        except FileNotFoundError as error:
-            raise MissingFileError(str(error)) from error
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        anchors, counts = read_category_anchors(self.init_from)
         expected = model.anchor_bank.anchors.shape
         if anchors.shape != expected:
             raise UserError(
@@ -182,10 +181,12 @@ class AnchorHook(StageHook):
             f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
         )
         if absent:
-            runner.logger.warning(
+            message = (
                 f'No source pixel of {", ".join(absent)}: no anchor, never '
-                'assigned as a pseudo label'
+                "assigned as a pseudo label; see that the source's labels "
+                'have it'
             )
+            write_alarm(runner, Alarm('no_anchor', None, message))
 
 
 def spread_subset(dataset: dict, images: int) -> dict:

@@ -21,6 +21,7 @@ from mmseg_cag.datasets.doctor import (
 )
 from mmseg_cag.errors import UserError
 
+from .data_fingerprint_hook import SAME
 from .stage_hook import bare_model
 
 
@@ -32,7 +33,8 @@ class CheckDataHook(Hook):
     and validation: folders, pairs, and the header and end of every file.
     Files that training skips do not stop the run. Pseudo labels of a target
     are there and have its classes; every label of a translated source has its
-    image.
+    image. A run that goes on with files of the same names and sizes
+    (`DataFingerprintHook`) is not checked again.
 
     Args:
         workers: Threads that open files.
@@ -59,7 +61,9 @@ class CheckDataHook(Hook):
         if head is not None:  # an image translator has none
             for loader in loaders.values():
                 check_classes(loader.dataset, head)
-        if is_main_process():
+        # What a run went on with was checked when it began.
+        same = runner.message_hub.get_info(SAME, False)
+        if is_main_process() and not same:
             readings = [
                 reading
                 for role, loader in loaders.items()

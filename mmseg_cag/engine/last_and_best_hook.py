@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_cag.checkpoints import write_whole
+from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
+from mmseg_cag.note import read_note
 
 from .stage_hook import current_stage
 
 NOTES = 'validation.json'
+NUMBER = re.compile('[0-9]{1,18}')
 
 
 @HOOKS.register_module()
@@ -46,9 +50,10 @@ class LastAndBestHook(Hook):
         self._results = {}
         path = Path(runner.work_dir, NOTES)
         if runner.iter and path.is_file():
-            notes = json.loads(path.read_text())
             self._results = {
-                int(i): r for i, r in notes.items() if int(i) <= runner.iter
+                iteration: results
+                for iteration, results in read_results(path).items()
+                if iteration <= runner.iter and self.metric in results
             }
         else:
             path.unlink(missing_ok=True)
@@ -69,14 +74,19 @@ class LastAndBestHook(Hook):
             )
             result[CONFUSION] = confusion
         self._results[runner.iter] = result
-        self._write(Path(runner.work_dir))
+        try:
+            self._write(Path(runner.work_dir))
+        except OSError as error:
+            runner.logger.error(
+                f'{NOTES}: could not be written ({error.strerror}); training '
+                'goes on'
+            )
 
     def _write(self, work_dir: Path) -> None:
-        draft = Path(work_dir, f'{NOTES}.part')
         # A line each: the matrices would be thousands.
         lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
-        draft.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
-        os.replace(draft, draft.with_suffix(''))
+        text = '{\n' + ',\n'.join(lines) + '\n}\n'
+        write_whole(work_dir / NOTES, text.encode())
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -108,3 +118,29 @@ class LastAndBestHook(Hook):
         files = sorted(Path(runner.work_dir).glob(f'*iter_{iteration}.pth'))
         kept = files[-1].name if files else 'no checkpoint kept'
         return f'{", ".join(means)} at iteration {iteration} ({kept})'
+
+
+def read_results(path: Path) -> dict[int, dict[str, Any]]:
+    """Read what every validation noted, by its iteration.
+
+    Args:
+        path: The notes of a run.
+
+    Raises:
+        UserError: They are damaged.
+    """
+    notes = read_note(path)
+    for iteration, result in notes.items():
+        if not NUMBER.fullmatch(iteration) or not _is_result(result):
+            raise UserError(
+                f'{path}: no results by iteration, {iteration[:20]!r} is none'
+            )
+    return {int(iteration): result for iteration, result in notes.items()}
+
+
+def _is_result(result: object) -> bool:
+    return isinstance(result, dict) and all(
+        isinstance(value, int | float)
+        for key, value in result.items()
+        if key not in ('classes', CONFUSION)
+    )

@@ -1,27 +1,33 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections import deque
-
+import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-
-from .step_losses import StepLosses, take_arrived
+from torch import Tensor
 
 
 @HOOKS.register_module()
 class LossLogHook(RuntimeInfoHook):
-    """mmengine's hook of this kind, without a wait for the device each step.
+    """mmengine's runtime info, with losses fetched when they are logged.
 
-    The losses of a step are handed to the log while the next one computes;
-    only where the log is written they are waited for. What it holds is the
-    same.
+    mmengine fetches each loss in each iteration, and the device waits for
+    the host meanwhile. Here they stay on the device until the log is written:
+    one fetch for all of them. In the place of ``default_hooks.runtime_info``.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.steps: deque[StepLosses] = deque()
+        self._losses: list[dict[str, Tensor]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Look up how often the log is written."""
+        super().before_train(runner)
+        self._intervals = [
+            hook.interval
+            for hook in runner.hooks
+            if isinstance(hook, LoggerHook)
+        ]
 
     def after_train_iter(
         self,
@@ -30,18 +36,31 @@ class LossLogHook(RuntimeInfoHook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Hand over the losses that have arrived."""
-        self.steps.append(StepLosses(outputs, runner.iter + 1, []))
-        for step in take_arrived(self.steps, wait=log_is_due(runner)):
-            super().after_train_iter(
-                runner, batch_idx, data_batch, step.read()
-            )
+        """Keep the losses, and fetch them if the log is due."""
+        self._losses.append(
+            {key: value.detach() for key, value in (outputs or {}).items()}
+        )
+        due = any(self.every_n_train_iters(runner, n) for n in self._intervals)
+        if due or self.end_of_epoch(runner.train_dataloader, batch_idx):
+            self._fetch(runner)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave out none that a checkpoint's history should have."""
+        self._fetch(runner)
+        checkpoint['message_hub'] = runner.message_hub.state_dict()
 
-def log_is_due(runner: Runner) -> bool:
-    """Tell whether the log is written after this iteration."""
-    done = runner.iter + 1
-    return done == runner.max_iters or any(
-        isinstance(hook, LoggerHook) and done % hook.interval == 0
-        for hook in runner.hooks
-    )
+    def after_train(self, runner: Runner) -> None:
+        """Fetch what is left."""
+        self._fetch(runner)
+        super().after_train(runner)
+
+    def _fetch(self, runner: Runner) -> None:
+        values = [v for losses in self._losses for v in losses.values()]
+        if values:
+            fetched = iter(torch.stack([v.double() for v in values]).tolist())
+            for losses in self._losses:
+                for key in losses:
+                    runner.message_hub.update_scalar(
+                        f'train/{key}', next(fetched)
+                    )
+        self._losses.clear()

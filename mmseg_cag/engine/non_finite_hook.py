@@ -2,30 +2,73 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch import Tensor
 
+from mmseg_cag.checkpoints import newest_whole
 from mmseg_cag.errors import UserError
 
-from .step_losses import StepLosses, take_arrived
+from .first_bad_module import first_bad_module
+from .rollback import go_ahead, roll_back
+from .stage_hook import bare_model
+from .step_guard import StepGuard
+
+COUNT = 'bad_steps'  # of the whole run, in the message hub
+ACTIONS = ('stop', 'skip', 'rollback')
 
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stop the run at the first loss that is not finite.
+    """Keep a loss that is not finite out of the weights, and report it.
 
-    Looks at every iteration, without a wait for the device: on a GPU, while
-    the next one computes. Each rank looks at its own.
+    The step of such a batch is not taken (`StepGuard`). A step that a
+    gradient scaler leaves out, for gradients beyond half precision, is no
+    such case: its loss is finite.
+
+    Args:
+        on_nan: What follows: ``stop`` ends the run; ``skip`` goes on from the
+            state before the batch; ``rollback`` goes back to the last whole
+            checkpoint, and on with the data after the batch.
+        limit: Batches in a run that may be skipped or rolled back from.
+
+    Raises:
+        UserError: ``on_nan`` is none of these.
     """
 
-    # After mmengine's log, before a checkpoint of these weights is written.
-    priority = 'HIGH'
+    # After the log and the schedule, before a checkpoint is written; and
+    # after the hooks by which a stage begins, which change buffers.
+    priority = 80
 
-    def __init__(self) -> None:
-        self.steps: deque[StepLosses] = deque()
+    def __init__(self, on_nan: str = 'stop', limit: int = 10) -> None:
+        if on_nan not in ACTIONS:
+            raise UserError(
+                f'NonFiniteHook: on_nan={on_nan!r}, expected one of {ACTIONS}'
+            )
+        self.on_nan = on_nan
+        self.limit = limit
+        self._buffers: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def before_train(self, runner: Runner) -> None:
+        """Guard the optimizer's steps."""
+        self._guard = StepGuard(runner.optim_wrapper)
+        go_ahead(runner)
+        if self.on_nan == 'skip':
+            live = list(bare_model(runner).buffers())
+            self._buffers = live, [buffer.clone() for buffer in live]
+
+    @torch.no_grad()
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Keep what a forward pass changes, such as batch statistics."""
+        live, kept = self._buffers
+        for buffer, copy in zip(live, kept, strict=True):
+            copy.copy_(buffer)
 
     def after_train_iter(
         self,
@@ -34,52 +77,61 @@ class NonFiniteHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Check the losses that have arrived.
+        """Act on a loss of this iteration that is not finite.
 
         Raises:
-            UserError: One is infinite or not a number.
+            UserError: There is one, and the run is to stop or has had more
+                than its limit.
         """
-        samples = data_batch['data_samples']
-        self.steps.append(StepLosses(outputs, runner.iter + 1, samples))
-        for step in take_arrived(self.steps):
-            check_finite(step)
+        if self._guard.was_finite():
+            return
+        report = _describe(runner, data_batch, outputs)
+        count = runner.message_hub.get_info(COUNT, 0) + 1
+        if self.on_nan == 'stop':
+            raise UserError(report)
+        if count > self.limit:
+            raise UserError(f'{report}; the {count}th, limit={self.limit}')
+        if self.on_nan == 'skip':
+            self._undo()
+            runner.logger.warning(f'{report}; skipped, {count} so far')
+        else:
+            checkpoint = _last_checkpoint(runner, report)
+            roll_back(runner, checkpoint)
+            runner.logger.warning(f'{report}; back to {checkpoint}')
+        runner.message_hub.update_info(COUNT, count)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the losses of all iterations, before their weights are kept.
-
-        Raises:
-            UserError: One is infinite or not a number.
-        """
-        self.after_train(runner)
-
-    def after_train(self, runner: Runner) -> None:
-        """Check the losses that were not looked at yet.
-
-        Raises:
-            UserError: One is infinite or not a number.
-        """
-        for step in take_arrived(self.steps, wait=True):
-            check_finite(step)
+    @torch.no_grad()
+    def _undo(self) -> None:
+        live, kept = self._buffers
+        for buffer, copy in zip(live, kept, strict=True):
+            buffer.copy_(copy)
 
 
-def check_finite(step: StepLosses) -> None:
-    """Check the losses of a step.
-
-    Raises:
-        UserError: One is infinite or not a number.
-    """
-    losses = step.read()
+def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
+    """Say in one line where and in what the values are not finite."""
+    losses = {key: value.item() for key, value in outputs.items()}
     bad = [key for key, x in losses.items() if not math.isfinite(x)]
+    step = runner.iter + 1
     if not bad:
-        return
+        return f'iteration {step}: a loss of another rank is not finite'
     # The sum says nothing that its terms do not.
     bad = [key for key in bad if key != 'loss'] or bad
     values = ', '.join(f'{key}={losses[key]}' for key in bad)
-    files = ', '.join(files_of(step.data_samples, bad))
-    raise UserError(
-        f'iteration {step.iteration}: {values}, expected finite losses; '
-        f'images {files}'
+    module = first_bad_module(bare_model(runner), batch)
+    files = ', '.join(files_of(batch['data_samples'], bad))
+    return (
+        f'iteration {step}: {values}, expected finite losses; first bad '
+        f'module {module or "not found again"}; images {files}'
     )
+
+
+def _last_checkpoint(runner: Runner, report: str) -> str:
+    """Choose, for all ranks, the checkpoint to go back to."""
+    found = [newest_whole(runner.work_dir) if is_main_process() else None]
+    broadcast_object_list(found)
+    if found[0] is None:
+        raise UserError(f'{report}; no checkpoint to go back to yet')
+    return str(found[0])
 
 
 def files_of(data_samples: list | dict[str, list], keys: list) -> list[str]:

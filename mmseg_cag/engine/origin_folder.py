@@ -64,7 +64,9 @@ class OriginFolder:
                 f'{folder}: holds files but no {self.note}, expected an empty '
                 'folder or none'
             )
-        held = read_note(folder / self.note)['origin']
+        held = read_note(folder / self.note).get('origin')
+        if not isinstance(held, dict):
+            raise UserError(f'{folder / self.note}: has no origin')
         if changes := list_changes(held, self.origin):
             more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
             raise UserError(

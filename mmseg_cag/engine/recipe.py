@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+
+from mmseg_cag.models.safe_load import read_checkpoint
 
 # What a runner trains by. Other keys of a config only name or describe.
 PARTS = (
@@ -34,6 +35,20 @@ MEANS = (
     'val_interval',
     'val_begin',
 )
+# Hooks that watch a run, and write of it, but leave its weights as they are.
+WATCHING = (
+    'CheckCheckpointHook',
+    'CheckDataHook',
+    'DataFingerprintHook',
+    'DiscriminatorHook',
+    'LabelMapHook',
+    'LastAndBestHook',
+    'MissedValidationHook',
+    'NonFiniteHook',
+    'RecipeHook',
+    'SkippedFilesHook',
+    'StopHook',
+)
 
 
 def recipe_of(cfg: Config) -> dict[str, Any]:
@@ -45,8 +60,7 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
             no longer tells once the run was resumed; ``made_from`` tells
             what other runs made its data and its fixed networks.
     """
-    chosen = {key: cfg.get(key) for key in PARTS}
-    return json.loads(json.dumps(_plain(chosen), default=str))
+    return _as_json({key: cfg.get(key) for key in PARTS})
 
 
 def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
@@ -60,8 +74,15 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
 
 def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
     """Read what the weights of a checkpoint depend on, if it says so."""
-    content = torch.load(checkpoint, 'cpu', mmap=True, weights_only=False)
-    return content.get('meta', {}).get('recipe')
+    content = read_checkpoint(checkpoint, mmap=True)
+    meta = content.get('meta')
+    recipe = meta.get('recipe') if isinstance(meta, dict) else None
+    # One of an earlier version may have more in it.
+    return _as_json(recipe) if isinstance(recipe, dict) else None
+
+
+def _as_json(recipe: dict) -> dict[str, Any]:
+    return json.loads(json.dumps(_plain(recipe), default=str))
 
 
 def _compare(before: Any, after: Any, path: str) -> list[str]:
@@ -84,8 +105,12 @@ def _plain(node: Any) -> Any:
     if isinstance(node, dict):
         return {k: _plain(v) for k, v in node.items() if k not in MEANS}
     if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
+        return [_plain(value) for value in node if not _watches(value)]
     return node
+
+
+def _watches(node: Any) -> bool:
+    return isinstance(node, dict) and node.get('type') in WATCHING
 
 
 def _short(value: Any, limit: int = 60) -> str:

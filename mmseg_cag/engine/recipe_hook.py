@@ -1,20 +1,30 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import mmcv
+import mmengine
+import mmseg
+import numpy
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+import mmseg_cag
 from mmseg_cag.errors import UserError
 
 from .recipe import recipe_of
+from .stage_hook import bare_model
+
+PACKAGES = (mmcv, mmengine, mmseg, mmseg_cag, numpy, torch)
 
 
 @HOOKS.register_module()
 class RecipeHook(Hook):
     """Note in each checkpoint what its weights depend on.
 
-    By ``meta.recipe`` a later run knows whether the checkpoint is still that
+    Beside that, by what versions it was made and in which stage. By
+    ``meta.recipe`` a later run knows whether the checkpoint is still that
     of the config which it starts from.
     """
 
@@ -39,5 +49,9 @@ class RecipeHook(Hook):
         runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the recipe to a checkpoint."""
-        checkpoint['meta']['recipe'] = recipe_of(runner.cfg)
+        """Add the recipe to a checkpoint, the versions and the stage."""
+        meta = checkpoint['meta']
+        meta['recipe'] = recipe_of(runner.cfg)
+        meta['versions'] = {m.__name__: str(m.__version__) for m in PACKAGES}
+        stage = getattr(bare_model(runner), 'stage', None)
+        meta['stage'] = None if stage is None else int(stage)

@@ -16,6 +16,8 @@ from mmseg_cag.errors import UserError
 # In the message hub, where no log prints it: the last evaluation's counts.
 CONFUSION = 'confusion_matrix'
 
+CLASS = 'IoU.'  # begins the name of the result of a class
+
 # legend: K classes, H W label, P pixels
 
 
@@ -113,7 +115,7 @@ class UDAIoUMetric(IoUMetric):
         self._state(classes, iou)
         of_classes = zip(classes, iou, strict=True)
         metrics.update(
-            {f'IoU.{name}': v for name, v in of_classes if not np.isnan(v)}
+            {f'{CLASS}{name}': v for name, v in of_classes if not np.isnan(v)}
         )
         return {key: round(float(v), 2) for key, v in metrics.items()}
 

@@ -12,15 +12,18 @@ from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.runner import Runner
 
+from mmseg_cag.checkpoints import newest_whole
 from mmseg_cag.datasets.require_images import require_images_of
 from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
-from mmseg_cag.engine.recipe import list_changes, read_recipe, recipe_of
+from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.engine.require_weights import (
     require_checkpoint,
     require_weights,
 )
 from mmseg_cag.errors import MissingFileError, UserError
 
+from .going_on import check_recipe, check_resumed, go_on
+from .run_lock import locked
 from .stages import require_equal_stages
 
 
@@ -35,8 +38,8 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         resume: Whether to go on from the run's own latest checkpoint, if any.
 
     Raises:
-        UserError: A config, file or folder that is needed is wrong; the
-            folder of an earlier run holds the result of other settings.
+        UserError: A config, file or folder that is needed is wrong; a folder
+            holds the result of other settings, or another run is in it.
     """
     if not cfg.get('load_from'):
         # mmengine would resume from the start's checkpoint, of another run.
@@ -52,11 +55,16 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
 
 
 def train_runs(runs: list[Config]) -> None:
-    """Train one run after another, by all ranks together."""
-    for run in runs:
-        require_checkpoint(run)
-        train(run)
-        barrier()
+    """Train one run after another, by all ranks together.
+
+    Raises:
+        UserError: Another run is in one's folder, or a checkpoint is wrong.
+    """
+    with locked(runs):
+        for run in runs:
+            require_checkpoint(run)
+            train(run)
+            barrier()
 
 
 def train(cfg: Config) -> None:
@@ -168,11 +176,12 @@ def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
         resume: Whether the last run, too, goes on from where it was.
 
     Raises:
-        UserError: The folder of an earlier run holds the result of other
-            settings.
+        UserError: A folder holds the result of other settings, or no whole
+            checkpoint.
     """
     *earlier, last = chain
-    if resume and (latest := latest_checkpoint(last.work_dir)):
+    if resume and (latest := newest_whole(last.work_dir)):
+        check_resumed(last, latest)
         return [go_on(last, latest)]
     return [*unfinished_runs(earlier), last]
 
@@ -184,10 +193,11 @@ def unfinished_runs(chain: list[Config]) -> list[Config]:
         chain: As of `load_chain`; a run that has begun is set to resume.
 
     Raises:
-        UserError: A folder holds the result of other settings.
+        UserError: A folder holds the result of other settings, or no whole
+            checkpoint.
     """
     for index, run in reversed(list(enumerate(chain))):
-        latest = latest_checkpoint(run.work_dir)
+        latest = newest_whole(run.work_dir)
         if latest is None:
             continue
         check_recipe(run, latest)
@@ -196,35 +206,6 @@ def unfinished_runs(chain: list[Config]) -> list[Config]:
         go_on(run, latest)
         return chain[index:]
     return chain
-
-
-def go_on(cfg: Config, latest: Path) -> Config:
-    """Let a run resume from its latest checkpoint."""
-    # Before its start, which mmengine would resume from.
-    cfg.load_from = str(latest)
-    cfg.resume = True
-    return cfg
-
-
-def check_recipe(cfg: Config, checkpoint: Path) -> None:
-    """Check that a checkpoint was trained by this very config.
-
-    Raises:
-        UserError: It was not, or does not tell.
-    """
-    recipe = read_recipe(checkpoint)
-    advice = (
-        f'move {cfg.work_dir} away to train it anew, or set load_from to a '
-        'checkpoint in it to start from that all the same'
-    )
-    if recipe is None:
-        raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
-    if changes := list_changes(recipe, recipe_of(cfg)):
-        more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
-        raise UserError(
-            f'{checkpoint}: is of other settings than its config now has, '
-            f'{"; ".join(changes[:2])}{more}; {advice}'
-        )
 
 
 def default_work_dir(path: str | Path) -> str:
@@ -236,19 +217,3 @@ def default_work_dir(path: str | Path) -> str:
 def last_checkpoint(cfg: Config) -> Path:
     """Name the checkpoint at the end of a run."""
     return Path(cfg.work_dir, f'iter_{cfg.train_cfg.max_iters}.pth')
-
-
-def latest_checkpoint(folder: str) -> Path | None:
-    """Find the latest checkpoint of a run's folder, if it has one.
-
-    Raises:
-        MissingFileError: The folder names one that is not in it.
-    """
-    note = Path(folder, 'last_checkpoint')
-    if not note.is_file():
-        return None
-    # By its name alone: the folder may have been moved since.
-    latest = Path(folder, Path(note.read_text().strip()).name)
-    if not latest.is_file():
-        raise MissingFileError(f'{note}: names {latest.name}, not found')
-    return latest

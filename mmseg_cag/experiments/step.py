@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.note import read_note
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Step:
     def state(self) -> dict:
         """What the folder notes, empty where it notes nothing."""
         try:
-            return json.loads((self.folder / 'step.json').read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            return read_note(self.folder / 'step.json')
+        except UserError:
             return {}
 
     @property

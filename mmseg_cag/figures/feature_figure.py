@@ -12,15 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from .free_sides import free_sides
 from .style import GREY, WIDTH, figure, save
 
 # legend: P pixels, K classes
-
-
-# How far a name is from its anchor, and how near it suffers others, in units
-# of the embedding, which is within 1 of 0.
-NAME_SHIFT = np.array((0.13, 0.06))
-NAME_SIZE = np.array((0.2, 0.055))
 
 
 class Panel(NamedTuple):
@@ -112,14 +107,14 @@ def _draw_anchors(
         linewidths=0.6,
         zorder=4,
     )
-    names = []
-    for k in np.flatnonzero(known):
-        others = [*places[known & (np.arange(len(places)) != k)], *names]
-        right, up = _free_side(places[k], others)
-        names.append(places[k] + NAME_SHIFT * (right, up))
+    own = [classes[k] for k in np.flatnonzero(known)]
+    sides = free_sides(places[known], own)
+    for place, name, (right, up) in zip(
+        places[known], own, sides, strict=True
+    ):
         axis.annotate(
-            classes[k],
-            places[k],
+            name,
+            place,
             (6 * right, 6 * up),
             textcoords='offset points',
             ha=('center', 'left', 'right')[right],
@@ -128,17 +123,6 @@ def _draw_anchors(
             path_effects=[withStroke(linewidth=1.8, foreground='white')],
             zorder=5,
         )
-
-
-def _free_side(
-    place: np.ndarray, taken: Sequence[np.ndarray]
-) -> tuple[int, int]:
-    """Choose the side of an anchor on which its name meets nothing."""
-    for side in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        name = place + NAME_SHIFT * side
-        if not any((np.abs(t - name) < NAME_SIZE).all() for t in taken):
-            return side
-    return 0, 1
 
 
 def _handles() -> list[Line2D]:

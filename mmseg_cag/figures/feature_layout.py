@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmseg_cag.finished_runs.labeler import Labeler
+
 from .embedding import embed
 from .feature_figure import Panel
 from .features import Pixels, nearest_share
-from .labeler import Labeler
 
 
 def lay_out(

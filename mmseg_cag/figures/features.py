@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmseg_cag.finished_runs.labeler import Labeler
 from mmseg_cag.finished_runs.network import view
 from mmseg_cag.finished_runs.samples import Sample, preprocess
 from mmseg_cag.models.segmentors.uda import resize_labels
-
-from .labeler import Labeler
 
 # legend: P pixels, C feature channels, h w feature map
 

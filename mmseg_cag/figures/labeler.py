@@ -2,43 +2,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from mmengine.config import Config
-from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import MODELS
 
-from mmseg_cag.errors import UserError
-from mmseg_cag.finished_runs.network import (
-    State,
-    build_network,
-    build_preprocessor,
-    view,
-)
+from mmseg_cag.finished_runs.labeler import Labeler, restore_labeler
+from mmseg_cag.finished_runs.network import State, build_preprocessor, view
 from mmseg_cag.finished_runs.samples import (
     preprocess,
     read_samples,
     source_dataset,
     spread,
 )
-from mmseg_cag.models.anchors import AnchorBank
-from mmseg_cag.models.heads import PseudoLabelHead
 from mmseg_cag.models.pixel_sample import PixelSample
 from mmseg_cag.models.segmentors.uda import resize_labels
-
-
-class Labeler(NamedTuple):
-    """A network with anchors, and what labels by them.
-
-    Attributes:
-        model: The network.
-        bank: The anchors.
-        head: Makes labels of distances and of scores.
-    """
-
-    model: EncoderDecoder
-    bank: AnchorBank
-    head: PseudoLabelHead
 
 
 def build_labeler(
@@ -59,38 +35,10 @@ def build_labeler(
         UserError: The network has no classifier ``conv_seg``, the weights are
             of another one, or anchors are wanted and there is no source.
     """
-    model = build_network(cfg, state, origin)
-    classifier = getattr(model.decode_head, 'conv_seg', None)
-    if classifier is None:
-        raise UserError(
-            f'{type(model.decode_head).__name__} has no conv_seg, whose input '
-            'the anchors live in'
-        )
-    settings = cfg.model.get('pseudo_label_head') or dict(
-        type='PseudoLabelHead', margin='auto'
-    )
-    classes = classifier.out_channels
-    bank = AnchorBank(classes, classifier.in_channels)
-    head = MODELS.build({**settings, 'num_classes': classes})
-    labeler = Labeler(
-        model,
-        bank.to(classifier.weight.device),
-        head.to(classifier.weight.device),
-    )
-    if not _load_anchors(labeler, state):
+    labeler = restore_labeler(cfg, state, origin)
+    if not labeler.has_anchors:
         _make_anchors(labeler, cfg, images)
     return labeler
-
-
-def _load_anchors(labeler: Labeler, state: State) -> bool:
-    counts = state.get('anchor_bank.counts')
-    if counts is None or not counts.any():
-        return False
-    labeler.bank.counts.copy_(counts)
-    labeler.bank.anchors.copy_(state['anchor_bank.anchors'])
-    if labeler.head.is_auto:
-        labeler.head.margin.copy_(state['pseudo_label_head.margin'])
-    return True
 
 
 def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:

@@ -11,6 +11,7 @@ from mmseg_cag.finished_runs.network import (
     build_network,
     build_preprocessor,
     labeler_state,
+    predict_map,
     read_state,
     start_state,
 )
@@ -32,7 +33,6 @@ from .style import UNLABELLED
 from .target import (
     Choices,
     classes_of,
-    predict_map,
     read_image,
     shown_images,
     target_dataset,

@@ -37,6 +37,8 @@ MARKS = {
     'anchor': dict(color=BLUE, marker='o'),
     'probability': dict(color=VERMILLION, marker='D'),
 }
+# The one drawn first is larger, so that both are seen where they are equal.
+SIZES = {'anchor': 5.2, 'probability': 3}
 
 
 def save_pseudo_label_figure(
@@ -109,7 +111,9 @@ def _draw_dumbbells(
     ends = np.stack(list(shares.values()))
     axis.hlines(rows, *ends, color='#bbbbbb', linewidth=1.6, zorder=1)
     for kind, values in shares.items():
-        axis.plot(values, rows, linestyle='', markersize=3.6, **MARKS[kind])
+        axis.plot(
+            values, rows, linestyle='', markersize=SIZES[kind], **MARKS[kind]
+        )
     axis.set(xlim=(-0.03, 1.03), ylim=(len(classes) - 0.4, -0.6))
     axis.set_yticks(rows, classes)
     axis.tick_params(axis='y', length=0)

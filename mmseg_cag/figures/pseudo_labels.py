@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmseg_cag.finished_runs.labeler import Labeler
 from mmseg_cag.finished_runs.network import view
 from mmseg_cag.finished_runs.samples import Sample, preprocess
 from mmseg_cag.models.heads.pseudo_label_head import nearest_anchor
 from mmseg_cag.models.segmentors.uda import resize_labels
-
-from .labeler import Labeler
 
 # legend: K classes, h w feature map, P pixels
 

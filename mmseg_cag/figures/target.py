@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from mmcv import imread
 from mmseg.datasets import BaseSegDataset
-from mmseg.models.segmentors import EncoderDecoder
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.finished_runs.run_folder import RunFolder
@@ -66,11 +64,3 @@ def shown_images(
 def read_image(sample: Sample) -> np.ndarray:
     """Read the file (H, W, 3) uint8, RGB, of a sample."""
     return imread(sample.data.img_path, channel_order='rgb')
-
-
-@torch.no_grad()
-def predict_map(model: EncoderDecoder, sample: Sample) -> np.ndarray:
-    """Predict the classes (H, W) of an image."""
-    batch = dict(inputs=[sample.image], data_samples=[sample.data])
-    [result] = model.test_step(batch)
-    return result.pred_sem_seg.data.squeeze(0).cpu().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -21,6 +22,7 @@ from mmseg_cag.models.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.uda import View, forward_view
 
 from .run_folder import RunFolder
+from .samples import Sample
 
 # legend: N images, H W image
 
@@ -113,3 +115,11 @@ def view(model: EncoderDecoder, images: Tensor) -> View:
     """Compute features and class scores of images (N, 3, H, W)."""
     neck = model.neck if model.with_neck else None
     return forward_view(model.backbone, neck, model.decode_head, images)
+
+
+@torch.no_grad()
+def predict_map(model: EncoderDecoder, sample: Sample) -> np.ndarray:
+    """Predict the classes (H, W) of an image."""
+    batch = dict(inputs=[sample.image], data_samples=[sample.data])
+    [result] = model.test_step(batch)
+    return result.pred_sem_seg.data.squeeze(0).cpu().numpy()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import MissingFileError
 from mmseg_cag.experiments.stages import stage_lengths
+
+from .dumped_config import read_dumped_config
 
 CHECKPOINT = re.compile(r'iter_(\d+)\.pth')
 
@@ -62,11 +64,7 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     """
     if not folder.is_dir():
         raise MissingFileError(f'{folder}: no such work dir')
-    found = {
-        int(match[1]): path
-        for path in folder.glob('iter_*.pth')
-        if (match := CHECKPOINT.fullmatch(path.name))
-    }
+    found = find_checkpoints(folder)
     if not found:
         raise MissingFileError(
             f'{folder}: no checkpoint iter_*.pth, expected the work dir of a '
@@ -75,7 +73,17 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     cfg = read_config(folder)
     if options:
         cfg.merge_from_dict(options)
-    return RunFolder(folder, cfg, dict(sorted(found.items())))
+    return RunFolder(folder, cfg, found)
+
+
+def find_checkpoints(folder: Path) -> dict[int, Path]:
+    """Find the checkpoints that a run has kept, by iteration, ascending."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob('iter_*.pth')
+        if (match := CHECKPOINT.fullmatch(path.name))
+    }
+    return dict(sorted(found.items()))
 
 
 def read_config(folder: Path) -> Config:
@@ -89,9 +97,4 @@ def read_config(folder: Path) -> Config:
     paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
-    try:
-        return Config.fromfile(paths[-1])
-    except (SyntaxError, KeyError, TypeError, NameError) as error:
-        raise UserError(
-            f'{paths[-1]}: cannot be read as a config ({error})'
-        ) from error
+    return read_dumped_config(paths[-1])

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +35,17 @@ class Sample(NamedTuple):
         Raises:
             UserError: The pipeline reads none.
         """
-        if 'gt_sem_seg' not in self.data:
+        if not self.has_truth:
             raise UserError(
                 f'{self.data.img_path}: its data set reads no label, expected '
                 'a pipeline with a step that does'
             )
         return self.data.gt_sem_seg.data.squeeze(0).long()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the pipeline reads a label."""
+        return 'gt_sem_seg' in self.data
 
 
 def build_dataset(cfg: dict | None, key: str) -> BaseSegDataset:
@@ -72,9 +77,9 @@ def source_dataset(cfg: Config) -> BaseSegDataset:
     return build_dataset(cfg.get('source_plain'), 'source_plain')
 
 
-def spread(dataset: BaseSegDataset, count: int) -> list[int]:
-    """Choose at most so many images of a data set, evenly spread."""
-    last = len(dataset) - 1
+def spread(items: Sized, count: int) -> list[int]:
+    """Choose at most so many of, say, a data set's images, evenly spread."""
+    last = len(items) - 1
     return np.linspace(0, last, min(count, last + 1), dtype=int).tolist()
 
 
@@ -92,7 +97,13 @@ def read_samples(
         except UserError:
             raise
         # Files that are no images make their readers fail in several ways.
-        except (OSError, AttributeError, SyntaxError, KeyError) as error:
+        except (
+            OSError,
+            AssertionError,
+            AttributeError,
+            SyntaxError,
+            KeyError,
+        ) as error:
             path = dataset.get_data_info(index)['img_path']
             raise UserError(
                 f'{path}: the image or its label cannot be read '

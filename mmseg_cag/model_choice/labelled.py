@@ -3,32 +3,26 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
-from mmseg_cag.engine.last_and_best_hook import NOTES
+from mmseg_cag.engine.last_and_best_hook import NOTES, read_results
 from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.evaluation import evaluate
 from mmseg_cag.finished_runs.run_folder import RunFolder
 
 
-def read_results(folder: Path) -> dict[int, float]:
+def read_mious(folder: Path) -> dict[int, float]:
     """Read the mIoU in percent by iteration that a run has noted.
 
     Raises:
         UserError: The notes are damaged.
     """
     path = folder / NOTES
-    if not path.is_file():
-        return {}
-    try:
-        notes = json.loads(path.read_text())
-        return {int(i): float(result['mIoU']) for i, result in notes.items()}
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise UserError(
-            f'{path}: no results by iteration ({error})'
-        ) from error
+    notes = read_results(path) if path.is_file() else {}
+    if any('mIoU' not in result for result in notes.values()):
+        raise UserError(f'{path}: no mIoU, expected results by iteration')
+    return {iteration: result['mIoU'] for iteration, result in notes.items()}
 
 
 def evaluate_missing(

@@ -11,7 +11,7 @@ from rich.progress import track
 from mmseg_cag.finished_runs.run_folder import RunFolder
 
 from .choose import choose
-from .labelled import evaluate_missing, read_results
+from .labelled import evaluate_missing, read_mious
 from .score import Scorer
 
 SCORES = 'scores.json'
@@ -42,7 +42,7 @@ def score_run(
         )
     }
     # After the scores, which know nothing of it.
-    results = read_results(run.path)
+    results = read_mious(run.path)
     if evaluates:
         results = evaluate_missing(run, results)
     scores = [

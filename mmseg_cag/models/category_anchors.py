@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_cag.errors import UserError
+
 from .safe_load import safe_load
 
 # legend: K classes, C feature channels
@@ -31,8 +33,8 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
         path: The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file holds something else or is not safe to read.
+        MissingFileError: If there is no such file.
+        UserError: If the file holds something else or is not safe to read.
 
     Source: CAG-UDA as released, ``cac.py`` and ``train.py``.
     """
@@ -40,18 +42,18 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
     if isinstance(content, dict):
         names = IMPORTED if 'anchors' in content else RELEASED
         if missing := set(names) - content.keys():
-            raise ValueError(f'{path}: expected the key {min(missing)!r}')
+            raise UserError(f'{path}: expected the key {min(missing)!r}')
         anchors, counts = (_numbers(path, content[name]) for name in names)
     else:
         anchors = _numbers(path, content)
         counts = anchors.any(axis=-1)
     if anchors.ndim != 2 or counts.shape != anchors.shape[:1]:
-        raise ValueError(
+        raise UserError(
             f'{path}: expected anchors (K, C) and counts (K,), '
             f'got {anchors.shape} and {counts.shape}'
         )
     if not np.isfinite(anchors).all() or not (counts >= 0).all():
-        raise ValueError(
+        raise UserError(
             f'{path}: expected finite anchors and counts that are not negative'
         )
     return torch.from_numpy(anchors).float(), torch.from_numpy(counts).float()
@@ -61,6 +63,6 @@ def _numbers(path: str | Path, value: Any) -> np.ndarray:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f'{path}: expected an array of numbers, got {type(value).__name__}'
         ) from error

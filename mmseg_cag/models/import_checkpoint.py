@@ -15,7 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .safe_load import safe_load
+from mmseg_cag.errors import UserError
+
+from .safe_load import is_state_dict, safe_load
 
 WEIGHT = ('weight',)
 AFFINE = ('weight', 'bias')
@@ -168,21 +170,23 @@ def read_published(path: str | Path, name: str) -> dict[str, Tensor]:
         name: Its format, one of the keys of ``FORMATS``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not of that format or not safe to read.
+        MissingFileError: If there is no such file.
+        UserError: If the file is not of that format or not safe to read.
     """
     content = safe_load(path)
     for key in FORMATS[name].path:
         if not isinstance(content, dict) or key not in content:
-            raise ValueError(
+            raise UserError(
                 f'{path}: expected the weights of format {name!r} under '
                 f'{".".join(FORMATS[name].path)}, found no key {key!r}'
             )
         content = content[key]
+    if not is_state_dict(content):
+        raise UserError(f'{path}: expected weights, tensors by name')
     try:
         return rename(content, name)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise UserError(f'{path}: {error}') from error
 
 
 def rename(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

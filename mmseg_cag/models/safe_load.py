@@ -5,34 +5,38 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.printable import printable
+
+STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+def statistic(owner: type, name: str) -> Callable:
+    """Stand in for the ``getattr`` that mmengine's checkpoints ask for.
+
+    They refer to the methods of `HistoryBuffer` by it. ``getattr`` itself
+    would give a stranger every attribute of everything that is allowed.
+    """
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise ValueError(f'GLOBAL builtins.getattr of {owner!r}, {name!r}')
+    return getattr(owner, name)
+
 
 # The functions that rebuild NumPy's arrays and scalars from a pickle.
 REBUILDERS = (np.zeros(1).__reduce__()[0], np.float64().__reduce__()[0])
-
-
-class LogHistory:
-    """Holds what a run logged, in the place of mmengine's `HistoryBuffer`."""
-
-
-def method_name(owner: type, name: str) -> str:
-    """Stand in for `getattr`, by which a history names its statistics."""
-    return name
-
-
+NUMBERS = '? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8'.split()
 # What a pickle may call besides what PyTorch allows. NumPy 1 wrote another
-# module name than NumPy 2. A run's history is read by two stand-ins that do
-# nothing.
+# module name than NumPy 2.
 ALLOWED = [
-    (LogHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
-    (method_name, 'builtins.getattr'),
-    (method_name, '__builtin__.getattr'),
     *(
         (function, f'numpy.{core}.multiarray.{function.__name__}')
         for function in REBUILDERS
@@ -40,37 +44,42 @@ ALLOWED = [
     ),
     np.ndarray,
     np.dtype,
-    *(type(np.dtype(code)) for code in ('f4', 'f8', 'i4', 'i8')),
+    *(type(np.dtype(code)) for code in NUMBERS),
     codecs.encode,
+    # The curves in the message hub of mmengine's checkpoints.
+    HistoryBuffer,
+    (statistic, 'builtins.getattr'),
+    (statistic, '__builtin__.getattr'),
 ]
 
 
-def safe_load(path: str | Path) -> Any:
+def safe_load(
+    path: str | Path,
+    map_location: str | torch.device | None = 'cpu',
+    mmap: bool | None = None,
+) -> Any:
     """Load tensors, arrays and plain data, and nothing that can run code.
 
     Args:
         path: A file of ``torch.save``, of any PyTorch version.
+        map_location: Where its tensors go.
+        mmap: Whether tensors stay on disk until they are used.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file asks for anything else or is no such file.
+        MissingFileError: If there is no such file.
+        UserError: If the file asks for anything else or is no such file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such file')
-    try:
-        with torch.serialization.safe_globals(ALLOWED):
-            return torch.load(path, map_location='cpu', weights_only=True)
-    # Bytes that are not a pickle make the reader fail in any way at all.
-    except Exception as error:
-        culprit = re.search(r'GLOBAL (\S+)', str(error))
-        cause = f'asks for {culprit[1]}' if culprit else 'is unreadable'
-        raise ValueError(
-            f'{path}: refused, it {cause}; expected a file of torch.save '
-            'with tensors, arrays and plain data only'
-        ) from error
+        raise MissingFileError(f'{path}: no such file')
+    with refusing(path), torch.serialization.safe_globals(ALLOWED):
+        return torch.load(path, map_location, mmap=mmap, weights_only=True)
 
 
-def read_checkpoint(path: str | Path) -> dict:
+def read_checkpoint(
+    path: str | Path,
+    map_location: str | torch.device | None = 'cpu',
+    mmap: bool | None = None,
+) -> dict:
     """Read a checkpoint of mmengine by `safe_load`.
 
     Raises:
@@ -79,10 +88,46 @@ def read_checkpoint(path: str | Path) -> dict:
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
-    try:
-        content = safe_load(path)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if not isinstance(content, dict) or 'state_dict' not in content:
+    content = safe_load(path, map_location, mmap)
+    weights = content.get('state_dict') if isinstance(content, dict) else None
+    if not is_state_dict(weights):
         raise UserError(f'{path}: holds no state_dict, so is no checkpoint')
     return content
+
+
+def is_state_dict(weights: object) -> bool:
+    """Tell whether something is what networks save: tensors by name."""
+    return isinstance(weights, dict) and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor)
+        for key, value in weights.items()
+    )
+
+
+@contextmanager
+def refusing(
+    path: str | Path, kind: type[Exception] = Exception
+) -> Iterator[None]:
+    """Turn what PyTorch raises as it reads a file into one line.
+
+    Args:
+        path: The file.
+        kind: What is turned. Bytes that are not a pickle make the reader fail
+            in any way at all.
+
+    Raises:
+        UserError: The file asks for something, or cannot be read.
+    """
+    try:
+        yield
+    except kind as error:
+        culprit = re.search(r'GLOBAL (\S+)', str(error))
+        cause = 'is unreadable'
+        if culprit:
+            cause = (
+                f'asks for {printable(culprit[1])}, which may run code '
+                '(docs/safety.md says how to convert it)'
+            )
+        raise UserError(
+            f'{path}: refused, it {cause}; expected a file of torch.save '
+            'with tensors, arrays and plain data only'
+        ) from error

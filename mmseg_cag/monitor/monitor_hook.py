@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from mmseg_cag.engine.stage_hook import bare_model, current_stage
+from mmseg_cag.errors import UserError
 
 from .alarms import (
     AlarmWatch,
@@ -69,8 +70,18 @@ class MonitorHook(WatchHook):
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / RECORDS)
         for record in self.file.keep(lambda r: r['iter'] <= runner.iter):
-            self.alarms.look(record)
+            self._look_again(record)
         RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
+
+    def _look_again(self, record: dict) -> None:
+        try:
+            self.alarms.look(record)
+        # The rules take what was written here as it is.
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f'{self.file.path}: iteration {record["iter"]} has no record '
+                'of this monitor, move the file away'
+            ) from error
 
     @torch.no_grad()
     def look(

@@ -29,7 +29,7 @@ class PanelHook(WatchHook):
         images: How many of the batch's images are shown, below each other.
     """
 
-    def __init__(self, interval: int = 0, images: int = 2) -> None:
+    def __init__(self, interval: int = 5000, images: int = 2) -> None:
         super().__init__(interval)
         self.images = images
 

@@ -16,9 +16,26 @@ def read_note(folder: Path) -> dict:
     """Read the note of a folder.
 
     Raises:
-        UserError: It is damaged.
+        UserError: It is damaged, or tells of no pseudo labels.
     """
-    return notes.read_note(folder / NOTE)
+    path = folder / NOTE
+    note = notes.read_note(path)
+    if not isinstance(note.get('origin'), dict):
+        raise UserError(f'{path}: has no origin, expected an object')
+    if 'classes' in note:
+        _check_classes(note, path)
+    return note
+
+
+def _check_classes(note: dict, path: Path) -> None:
+    classes = note['classes']
+    if not isinstance(classes, dict) or not isinstance(
+        note.get('ignore_index'), int
+    ):
+        raise UserError(
+            f'{path}: expected classes, an object by their names, and '
+            'ignore_index, a number'
+        )
 
 
 @lru_cache

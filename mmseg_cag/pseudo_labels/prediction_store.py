@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmseg_cag.errors import UserError
+
 # legend: H W image
 
 
@@ -52,9 +54,26 @@ class PredictionStore:
         os.replace(draft, path)
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Get an image's labels (H, W) uint8 and confidences float32."""
-        with np.load(self._path(name)) as kept:
-            return kept['labels'], kept['confidences']
+        """Get an image's labels (H, W) uint8 and confidences float32.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        path = self._path(name)
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                labels, confidences = kept['labels'], kept['confidences']
+        # A zip file of texts and numbers, parsed in many ways.
+        except Exception as error:
+            raise UserError(
+                f'{path}: a damaged prediction ({error}), remove it to have '
+                'it made again'
+            ) from error
+        forms = [(part.dtype, part.shape) for part in (labels, confidences)]
+        size = labels.shape
+        if len(size) != 2 or forms != [(np.uint8, size), (np.float32, size)]:
+            raise UserError(f'{path}: holds no prediction, remove it')
+        return labels, confidences
 
     def _path(self, name: str) -> Path:
         return self.folder / f'{name}.npz'

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+
+from mmseg_cag.finished_runs.network import State
 
 from .read_json import numbers
 
@@ -42,14 +43,13 @@ class Geometry:
     drift: dict[str, float]
 
 
-def anchors_of(model: nn.Module) -> Anchors | None:
-    """Take a model's anchors, if it has any."""
-    bank = getattr(model, 'anchor_bank', None)
-    if bank is None or not bank.counts.any():
+def anchors_of(state: State) -> Anchors | None:
+    """Take the anchors of a checkpoint, if it has any."""
+    counts = state.get('anchor_bank.counts')
+    if counts is None or not counts.any():
         return None
     return Anchors(
-        bank.anchors.detach().cpu().double().numpy(),
-        bank.counts.cpu().numpy(),
+        state['anchor_bank.anchors'].double().numpy(), counts.numpy()
     )
 
 

@@ -94,6 +94,8 @@ def format_seconds(seconds: float | None) -> str | None:
 
 def describe_memory(run: Run) -> str | None:
     """Find the most memory of the GPU, which a CPU run does not log."""
+    if run.environment.get('CUDA available') == 'False':
+        return 'no GPU'
     used = [line['memory'] for line in run.training if line.get('memory')]
     return f'{max(used) / 1024:.1f} GiB' if used else None
 

@@ -7,24 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from mmengine.dataset import BaseDataset
-from mmseg.models.segmentors import EncoderDecoder
+from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.finished_runs.network import build_preprocessor, predict_map
+from mmseg_cag.finished_runs.samples import read_samples, spread
 
 from .anchors import Anchors, anchors_of
-from .load_network import load_network
+from .load_network import Loaded, load_network
 from .networks import Network
-from .pseudo_labels import Activity, find_labeler
+from .pseudo_labels import Activity, LabelCounter
 from .run import Run
-from .samples import (
-    Sample,
-    build_dataset,
-    read_sample,
-    spread_indices,
-    truth_of,
-)
+from .samples import Shown, open_validation
 from .score import (
     Score,
     count_confusion,
@@ -49,15 +43,17 @@ class Measured:
         anchors: By title of the network, as its checkpoint holds them.
         missing: A line for each thing that could not be computed.
         total: Images of the validation set.
+        indices: Those on which is computed what was not recorded.
     """
 
     networks: list[Network]
     scores: dict[str, Score] = field(default_factory=dict)
-    samples: dict[int, Sample] = field(default_factory=dict)
+    samples: dict[int, Shown] = field(default_factory=dict)
     activities: dict[str, Activity] = field(default_factory=dict)
     anchors: dict[str, Anchors] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     total: int = 0
+    indices: list[int] = field(default_factory=list)
 
     @property
     def start(self) -> Network | None:
@@ -92,79 +88,78 @@ def measure(
         score = score_of_validation(network.validation, classes)
         if score:
             result.scores[network.title] = score
-    dataset = collect_samples(run, result, shown)
+    dataset = collect_samples(run, result, images, shown)
     for network in networks:
         try:
-            model = load_network(network)
+            loaded = load_network(network)
+            anchors = anchors_of(loaded.state)
+            if anchors and not network.is_start:
+                result.anchors[network.title] = anchors
+            if dataset is not None:
+                look(run, network, loaded, dataset, result, progress)
         except UserError as error:
             result.missing.append(str(error))
-            continue
-        if not network.is_start and (anchors := anchors_of(model)):
-            result.anchors[network.title] = anchors
-        if dataset is not None:
-            look(network, model, dataset, images, result, progress)
     return result
 
 
 def collect_samples(
-    run: Run, result: Measured, shown: int
-) -> BaseDataset | None:
+    run: Run, result: Measured, images: int, shown: int
+) -> BaseSegDataset | None:
     """Open the validation set and read what is pictured of it.
 
     Bad files are noted, what can be read is shown.
     """
     try:
-        dataset = build_dataset(run)
+        dataset = open_validation(run)
+        result.total = len(dataset)
+        result.indices = spread(dataset, images)
+        indices = [result.indices[i] for i in spread(result.indices, shown)]
+        samples = list(read_samples(dataset, indices))
     except UserError as error:
         result.missing.append(str(error))
         return None
-    result.total = len(dataset)
-    try:
-        for index in spread_indices(len(dataset), shown):
-            result.samples[index] = read_sample(dataset, index)
-    # A file that is damaged or gone makes its reader fail in any way at all.
-    except Exception as error:
-        result.samples.clear()
-        line = str(error).strip().partition('\n')[0]
-        result.missing.append(f'validation images: cannot be read ({line})')
-        return None
+    result.samples = {
+        index: Shown.of(sample)
+        for index, sample in zip(indices, samples, strict=True)
+    }
     return dataset
 
 
-@torch.no_grad()
 def look(
+    run: Run,
     network: Network,
-    model: EncoderDecoder,
-    dataset: BaseDataset,
-    images: int,
+    loaded: Loaded,
+    dataset: BaseSegDataset,
     result: Measured,
     progress: Progress,
 ) -> None:
-    """Predict images with a network, count its errors, keep the pictures."""
+    """Predict images, count errors and labels, keep what is pictured."""
     recorded = result.scores.get(network.title)
-    labeler = None if network.is_start else find_labeler(model)
-    indices = set(result.samples)
-    if recorded is None or recorded.confusion is None or labeler:
-        indices |= {*spread_indices(len(dataset), images)}
+    is_scored = recorded is not None and recorded.confusion is not None
+    is_counted = loaded.labeler is None or bool(run.looks_by_stage)
+    counter = None
+    if loaded.labeler and (not is_counted or network == result.last):
+        preprocessor = build_preprocessor(network.cfg, 'target')
+        counter = LabelCounter(loaded.labeler, preprocessor)
+    indices = result.indices
+    if is_scored and is_counted:
+        indices = [*result.samples]
     classes = dataset.metainfo['classes']
-    size = len(classes)
-    confusion = np.zeros((size, size), np.int64)
-    for index in progress(sorted(indices), f'Predict: {network.title}'):
-        sample = dataset[index]
-        [done] = model.test_step({k: [v] for k, v in sample.items()})
-        prediction = done.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
-        truth = truth_of(sample)
-        if truth is not None:
-            confusion += count_confusion(truth, prediction, size)
-        batch = {key: [value] for key, value in sample.items()}
-        labels = labeler.label(batch) if labeler else None
+    confusion = np.zeros((len(classes),) * 2, np.int64)
+    for index in progress(indices, f'Predict: {network.title}'):
+        [sample] = read_samples(dataset, [index])
+        prediction = predict_map(loaded.model, sample)
+        if sample.has_truth:
+            truth = sample.truth.numpy()
+            confusion += count_confusion(truth, prediction, len(classes))
+        labels = counter.label(sample) if counter else None
         if shown := result.samples.get(index):
-            shown.predictions[network.title] = prediction
-            shown.pseudo = labels if labeler else shown.pseudo
+            shown.predictions[network.title] = prediction.astype(np.uint8)
+            shown.pseudo = labels
     if confusion.any():
         keep_score(result, network, confusion, classes, len(indices))
-    if labeler:
-        result.activities[network.title] = labeler.activity
+    if not is_counted:
+        result.activities[network.title] = counter.activity
 
 
 def keep_score(

@@ -22,6 +22,7 @@ class Network:
         iteration: Of the run that trained it.
         validation: What that run noted of it; empty if nothing.
         is_start: Whether the run started from it.
+        is_labeler: Whether it is the labeler in that checkpoint.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Network:
     iteration: int
     validation: dict
     is_start: bool = False
+    is_labeler: bool = False
 
 
 def list_networks(run: Run) -> list[Network]:
@@ -72,20 +74,28 @@ def find_start(run: Run) -> Network | None:
         return None
     number = checkpoint.stem.removeprefix('iter_')
     iteration = int(number) if number.isdigit() else 0
-    if not checkpoint.parent.is_dir():
-        return Network('before', None, None, iteration, {}, is_start=True)
     try:
         source = read_run(checkpoint.parent)
     except ValueError:
         source = None
+    is_kept = checkpoint.is_file()
     return Network(
         title=checkpoint.parent.name.replace('_', ' ') or 'before',
-        cfg=source.cfg if source and source.cfg else run.cfg,
-        checkpoint=checkpoint if checkpoint.is_file() else None,
+        cfg=source.cfg if is_kept and source and source.cfg else run.cfg,
+        checkpoint=checkpoint if is_kept else first_checkpoint(run),
         iteration=iteration,
         validation=source.validations.get(iteration, {}) if source else {},
         is_start=True,
+        is_labeler=not is_kept,
     )
+
+
+def first_checkpoint(run: Run) -> Path | None:
+    """Find a checkpoint of the first stage, whose labeler is the start."""
+    for iteration, path in run.checkpoints.items():
+        if iteration <= (run.stage_iters or 0):
+            return path
+    return None
 
 
 def find_start_checkpoint(run: Run) -> Path | None:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mmseg_cag import __version__
+from mmseg_cag.model_choice.choose import IS_HIGHER_BETTER
+from mmseg_cag.model_choice.render import TITLES as CHOICES
 
 from .charts.curves import draw_miou
 from .view import RunView
@@ -31,6 +34,24 @@ SECTIONS = {
 
 def render(views: Sequence[RunView]) -> str:
     """Render the page of some runs, what they are called being escaped."""
+    environment = _environment()
+    read = environment.loader.get_source
+    return environment.get_template('page.html').render(
+        views=views,
+        sections=SECTIONS,
+        score_titles={name: CHOICES[name] for name in IS_HIGHER_BETTER},
+        choice_titles=CHOICES,
+        miou=draw_miou([(view.run, view.measured) for view in views]),
+        version=__version__,
+        plotly=Markup(get_plotlyjs()),
+        style=Markup(read(environment, 'style.css')[0]),
+        script=Markup(read(environment, 'script.js')[0]),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Make what compiles the templates, each once."""
     environment = Environment(
         loader=PackageLoader('mmseg_cag.report'),
         autoescape=True,
@@ -39,13 +60,4 @@ def render(views: Sequence[RunView]) -> str:
         lstrip_blocks=True,
     )
     environment.filters['signed'] = lambda v: f'{v:+.1f}'.replace('-', '−')
-    read = environment.loader.get_source
-    return environment.get_template('page.html').render(
-        views=views,
-        sections=SECTIONS,
-        miou=draw_miou([(view.run, view.measured) for view in views]),
-        version=__version__,
-        plotly=Markup(get_plotlyjs()),
-        style=Markup(read(environment, 'style.css')[0]),
-        script=Markup(read(environment, 'script.js')[0]),
-    )
+    return environment

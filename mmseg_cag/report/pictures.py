@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from .measure import Measured
-from .samples import Sample
+from .samples import Shown
 
 WIDTH = 768  # pixels, of what is embedded
 CLEAR = 255  # index that shows nothing
@@ -58,7 +58,7 @@ def make_panels(measured: Measured, palette: list) -> list[Panel]:
     ]
 
 
-def _panel(sample: Sample, names: list[str], palette: list) -> Panel:
+def _panel(sample: Shown, names: list[str], palette: list) -> Panel:
     height, width = sample.image.shape[:2]
     size = (min(width, WIDTH), round(height * min(1, WIDTH / width)))
     maps = [sample.predictions.get(name) for name in names]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 
@@ -21,7 +22,7 @@ def read_object(path: Path, problems: list[str]) -> dict:
         return {}
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # the last if nested too deep
         problems.append(f'{path.name}: damaged, is no JSON')
         return {}
     if not isinstance(content, dict):
@@ -58,7 +59,7 @@ def read_lines(
 
 
 def numbers(record: object) -> dict[str, float]:
-    """Keep the entries of a record that are numbers."""
+    """Keep the entries of a record that are finite numbers."""
     if not isinstance(record, dict):
         return {}
     return {
@@ -71,7 +72,7 @@ def numbers(record: object) -> dict[str, float]:
 def _parse(line: bytes) -> dict | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 
@@ -81,4 +82,5 @@ def _has(record: dict, key: str) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and math.isfinite(value)

@@ -13,12 +13,11 @@ from mmseg.registry import DATASETS
 from mmseg_cag.engine.last_and_best_hook import NOTES
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.experiments.stages import stage_lengths
+from mmseg_cag.finished_runs.dumped_config import read_dumped_config
+from mmseg_cag.finished_runs.run_folder import find_checkpoints
 
 from .log import measure_seconds, read_environment
 from .read_json import numbers, read_lines, read_object
-
-CONFUSION = 'confusion_matrix'  # a validation's, rows truth
-CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,7 @@ class Run:
     @cached_property
     def checkpoints(self) -> dict[int, Path]:
         """The checkpoints that are kept, by iteration."""
-        found = {
-            path.stem.removeprefix('iter_'): path
-            for path in self.folder.glob('iter_*.pth')
-        }
-        return {
-            int(name): found[name]
-            for name in sorted(found, key=lambda n: (len(n), n))
-            if name.isdigit()
-        }
+        return find_checkpoints(self.folder)
 
     @property
     def stage_iters(self) -> int | None:
@@ -128,6 +119,17 @@ class Run:
             if 'mIoU' in values
         }
 
+    @cached_property
+    def looks_by_stage(self) -> dict[str, list[dict]]:
+        """The monitor's looks at pseudo labels, by the title of the stage."""
+        stages: dict[str, list[dict]] = {}
+        for look in self.monitor:
+            if numbers(look.get('coverage')):
+                stage = look.get('stage')
+                title = f'stage {stage}' if stage else 'training'
+                stages.setdefault(title, []).append(look)
+        return stages
+
 
 def read_run(folder: Path, name: str | None = None) -> Run:
     """Read a work dir; what is damaged is noted, what is missing is empty.
@@ -180,13 +182,9 @@ def read_configs(
     configs = []
     for path in paths:
         try:
-            configs.append(Config.fromfile(path))
-        # It is Python, which fails in any way at all.
-        except Exception as error:
-            problems.append(
-                f'{path.relative_to(folder)}: config cannot be read '
-                f'({type(error).__name__})'
-            )
+            configs.append(read_dumped_config(path))
+        except UserError as error:
+            problems.append(str(error).replace(str(folder), '').lstrip('/'))
     return configs
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from mmengine.dataset import BaseDataset
-from mmseg.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.finished_runs.samples import Sample, build_dataset
 
 from .run import Run
 
@@ -17,7 +17,7 @@ from .run import Run
 
 
 @dataclass
-class Sample:
+class Shown:
     """A target image and what the networks of a run make of it.
 
     Attributes:
@@ -34,46 +34,34 @@ class Sample:
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     pseudo: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, sample: Sample) -> Shown:
+        """Take a sample's image, which is BGR, and its truth."""
+        pixels = sample.image.numpy()[::-1].transpose(1, 2, 0)
+        truth = sample.truth.numpy() if sample.has_truth else None
+        return cls(
+            sample.data.img_path,
+            np.ascontiguousarray(pixels),
+            None if truth is None else truth.astype(np.uint8),
+        )
 
-def build_dataset(run: Run) -> BaseDataset:
+
+def open_validation(run: Run) -> BaseSegDataset:
     """Build the target's validation set, with its labels, for display.
 
     Raises:
         UserError: The config or the data is not there.
     """
-    if run.cfg is None or 'val_dataloader' not in run.cfg:
+    loader = (run.cfg or {}).get('val_dataloader')
+    if not loader:
         raise UserError('val_dataloader: no config names validation images')
     try:
-        dataset = DATASETS.build(run.cfg.val_dataloader.dataset)
-    # A data set that moved, or of another version, fails in any way at all.
+        return build_dataset(loader.dataset, 'val_dataloader.dataset')
+    except UserError:
+        raise
+    # A data set of another version fails in any way at all.
     except Exception as error:
         line = str(error).strip().partition('\n')[0]
         raise UserError(
             f'validation images: cannot be read ({line})'
         ) from error
-    if not len(dataset):
-        raise UserError('validation images: none found')
-    return dataset
-
-
-def spread_indices(length: int, count: int) -> list[int]:
-    """Choose so many indices, evenly spread and without repetition."""
-    chosen = np.linspace(0, length - 1, min(count, length), dtype=int)
-    return chosen.tolist()
-
-
-def read_sample(dataset: BaseDataset, index: int) -> Sample:
-    """Read an image of the validation set with its truth."""
-    sample = dataset[index]
-    pixels = sample['inputs'].numpy()[::-1].transpose(1, 2, 0)
-    return Sample(
-        sample['data_samples'].img_path,
-        np.ascontiguousarray(pixels),
-        truth_of(sample),
-    )
-
-
-def truth_of(sample: dict) -> np.ndarray | None:
-    """Take the class map (H, W) uint8 of a sample, if it has one."""
-    labels = getattr(sample['data_samples'], 'gt_sem_seg', None)
-    return None if labels is None else labels.data[0].numpy().astype(np.uint8)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmseg_cag.evaluation.uda_iou_metric import CLASS, CONFUSION
+
 from .read_json import numbers
-from .run import CLASS, CONFUSION
 
 # legend: K classes
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from .anchors import Geometry, computed_geometry, recorded_geometry
-from .charts.curves import draw_coverage, draw_losses, draw_shares
+from .charts.curves import draw_losses, draw_shares
+from .charts.label_maps import draw_coverage, draw_gaps
 from .charts.matrices import draw_confusion, draw_distances
 from .class_table import ClassTable, make_table
 from .facts import list_facts
@@ -37,8 +38,8 @@ class RunView:
 
     @property
     def config(self) -> str:
-        """The text of the run's config."""
-        return self.run.cfg.pretty_text
+        """The text of the run's config, without the file's name."""
+        return self.run.cfg.text.partition('\n')[2]
 
 
 def make_view(run: Run, measured: Measured, number: int) -> RunView:
@@ -52,7 +53,7 @@ def make_view(run: Run, measured: Measured, number: int) -> RunView:
         measured=measured,
         facts=list_facts(run),
         table=make_table(measured, classes),
-        labels=make_label_table(measured, classes),
+        labels=make_label_table(run, measured),
         geometry=geometry,
         panels=make_panels(measured, run.metainfo.get('palette') or []),
         choices=read_choices(run),
@@ -60,6 +61,7 @@ def make_view(run: Run, measured: Measured, number: int) -> RunView:
             'confusion': _confusion(run, measured, number),
             'shares': draw_shares(run, f'chart-shares-{number}'),
             'coverage': draw_coverage(run, f'chart-coverage-{number}'),
+            'gaps': draw_gaps(run, f'chart-gaps-{number}'),
             'anchors': _distances(run, geometry, number),
             'losses': draw_losses(run, f'chart-losses-{number}'),
         },
@@ -75,7 +77,9 @@ def read_choices(run: Run) -> dict:
         'scores': [s for s in scores if isinstance(s, dict)]
         if isinstance(scores, list)
         else [],
-        'choices': choices if isinstance(choices, dict) else {},
+        'choices': {k: c for k, c in choices.items() if isinstance(c, dict)}
+        if isinstance(choices, dict)
+        else {},
     }
 
 

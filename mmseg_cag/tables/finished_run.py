@@ -10,12 +10,11 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_cag.datasets.minitown.manifest import MANIFEST
-from mmseg_cag.engine.last_and_best_hook import NOTES
+from mmseg_cag.engine.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.evaluation.uda_iou_metric import CLASS
 from mmseg_cag.finished_runs.run_folder import read_config
-
-CLASS = 'IoU.'  # how `UDAIoUMetric` begins the name of a class's result
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,7 @@ def read_run(folder: Path) -> FinishedRun:
             f'{folder}: no {NOTES}, expected the work dir of a run with '
             'LastAndBestHook'
         )
-    try:
-        results = {int(i): r for i, r in json.loads(notes.read_text()).items()}
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f'{notes}: no results by iteration ({error})'
-        ) from error
+    results = read_results(notes)
     cfg = read_config(folder)
     end = cfg.train_cfg.get('max_iters')
     last = max(results, default=0)

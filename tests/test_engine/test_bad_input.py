@@ -15,34 +15,34 @@ from mmengine.runner import Runner
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.datasets.require_images import require_images_of
 from mmseg_cag.errors import UserError
-from tests import faults
+from tests import planted_faults
 from tests.doctor import gta_config, synthia_config
 
 STOPS = (
-    faults.truncated_image,
-    faults.truncated_label,
-    faults.changed_inside,
-    faults.changed_inside_a_label,
-    faults.label_of_another_size,
-    faults.missing_label,
-    faults.extra_image,
-    faults.unknown_ids,
-    faults.colours_for_ids,
-    faults.empty_split,
-    faults.no_folder,
-    faults.wrong_suffix,
-    faults.wrong_label_suffix,
-    faults.image_link_to_nowhere,
-    faults.label_link_to_nowhere,
-    faults.swapped_folders,
-    faults.game_as_target,
-    faults.one_domain_twice,
-    faults.classes_in_another_order,
+    planted_faults.truncated_image,
+    planted_faults.truncated_label,
+    planted_faults.changed_inside,
+    planted_faults.changed_inside_a_label,
+    planted_faults.label_of_another_size,
+    planted_faults.missing_label,
+    planted_faults.extra_image,
+    planted_faults.unknown_ids,
+    planted_faults.colours_for_ids,
+    planted_faults.empty_split,
+    planted_faults.no_folder,
+    planted_faults.wrong_suffix,
+    planted_faults.wrong_label_suffix,
+    planted_faults.image_link_to_nowhere,
+    planted_faults.label_link_to_nowhere,
+    planted_faults.swapped_folders,
+    planted_faults.game_as_target,
+    planted_faults.one_domain_twice,
+    planted_faults.classes_in_another_order,
 )
 SYNTHIA_STOPS = (
-    faults.synthia_of_8_bits,
-    faults.synthia_colours,
-    faults.synthia_sequence,
+    planted_faults.synthia_of_8_bits,
+    planted_faults.synthia_colours,
+    planted_faults.synthia_sequence,
 )
 CASES = [
     *((fault, gta_config) for fault in STOPS),
@@ -91,14 +91,18 @@ def test_a_fault_stops_the_run_in_one_line(town, fault, config):
     with pytest.raises(UserError) as caught:
         train(cfg)
     line = str(caught.value)
-    place = 'classes' if fault is faults.classes_in_another_order else where
+    place = (
+        'classes'
+        if fault is planted_faults.classes_in_another_order
+        else where
+    )
     assert place in line and '\n' not in line
 
 
 def test_a_fault_in_a_worker_is_one_line_too(town):
     cfg = gta_config(town)
     cfg.train_dataloader.num_workers = 1
-    _, where = faults.changed_inside(town, cfg)
+    _, where = planted_faults.changed_inside(town, cfg)
     with pytest.raises(UserError) as caught:
         train(cfg)
     assert where in str(caught.value) and '\n' not in str(caught.value)
@@ -119,9 +123,9 @@ def skipping(town: Path, workers: int, name: str) -> tuple[Runner, str]:
 
 def test_skipped_files_are_counted_and_listed_once(town):
     cfg = gta_config(town)
-    faults.truncated_image(town, cfg)
-    faults.unknown_ids(town, cfg)
-    faults.changed_inside(town, cfg)
+    planted_faults.truncated_image(town, cfg)
+    planted_faults.unknown_ids(town, cfg)
+    planted_faults.changed_inside(town, cfg)
     alone, log = skipping(town, 0, 'alone')
     lines = [line for line in log.splitlines() if ' times, ' in line]
     assert len(lines) == 3
@@ -147,7 +151,7 @@ def test_nothing_is_listed_where_nothing_was_skipped(town):
 def test_structural_faults_are_not_skipped(town):
     cfg = gta_config(town)
     cfg.train_dataloader.dataset.skip_bad_files = True
-    faults.swapped_folders(town, cfg)
+    planted_faults.swapped_folders(town, cfg)
     with pytest.raises(UserError, match='named as in Cityscapes'):
         train(cfg)
 
@@ -155,6 +159,6 @@ def test_structural_faults_are_not_skipped(town):
 def test_evaluation_never_skips(town):
     cfg = gta_config(town)
     cfg.train_dataloader.dataset.skip_bad_files = True
-    faults.label_link_to_nowhere(town, cfg)
+    planted_faults.label_link_to_nowhere(town, cfg)
     with pytest.raises(UserError, match='link to nowhere'):
         train(cfg)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmseg.registry import DATASETS, HOOKS
 from torch import nn
 
@@ -97,7 +98,10 @@ def check(train: dict, val: dict | None = None, classes: int = 19) -> None:
 
     val_loop = SimpleNamespace(dataloader=loader(val)) if val else None
     runner = SimpleNamespace(
-        train_dataloader=loader(train), val_loop=val_loop, model=model(classes)
+        train_dataloader=loader(train),
+        val_loop=val_loop,
+        model=model(classes),
+        message_hub=MessageHub('of no run'),
     )
     HOOKS.build(dict(type='CheckDataHook', workers=2)).before_train(runner)
 
@@ -137,7 +141,13 @@ def test_what_a_test_reads_is_checked(towns):
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
     hook = HOOKS.build(dict(type='CheckDataHook'))
     with pytest.raises(FileNotFoundError, match='label of'):
-        hook.before_test(SimpleNamespace(test_loop=loop, model=model()))
+        hook.before_test(
+            SimpleNamespace(
+                test_loop=loop,
+                model=model(),
+                message_hub=MessageHub('of no run'),
+            )
+        )
 
 
 def test_a_data_set_without_images(tmp_path):

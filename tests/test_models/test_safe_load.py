@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import os
 import pickle
 from collections import OrderedDict
 
@@ -10,17 +9,9 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmseg_cag.models.safe_load import LogHistory, safe_load
-
-
-class Hostile:
-    """Runs a command where it is unpickled."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f'touch {self.marker}',)
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.safe_load import safe_load
+from tests.hostile import Hostile
 
 
 @pytest.fixture
@@ -88,12 +79,13 @@ class Attribute:
         return getattr, (OrderedDict, 'fromkeys')
 
 
-def test_what_a_run_logged_is_read_and_getattr_does_nothing(tmp_path):
+def test_getattr_gives_the_statistics_of_a_history_alone(tmp_path):
     path = tmp_path / 'run.pth'
     history = HistoryBuffer()
     history.update(0.5)
-    torch.save({'loss': history, 'attribute': Attribute()}, path)
-    loaded = safe_load(path)
-    assert type(loaded['loss']) is LogHistory
-    assert loaded['loss']._log_history.tolist() == [0.5]
-    assert loaded['attribute'] == 'fromkeys'
+    torch.save({'loss': history}, path)
+    loaded = safe_load(path)['loss']
+    assert loaded.statistics('mean') == 0.5
+    torch.save({'attribute': Attribute()}, path)
+    with pytest.raises(UserError, match='getattr'):
+        safe_load(path)

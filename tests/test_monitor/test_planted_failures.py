@@ -66,23 +66,32 @@ def alarms(root: Path, work_dir: Path, **changes) -> list[dict]:
     cfg.train_cfg.update(max_iters=ITERS, val_interval=100)
     cfg.merge_from_dict(changes)
     Runner.from_cfg(cfg).train()
-    path = work_dir / 'alarms.jsonl'
-    if not path.exists():
-        return []
     [log] = work_dir.glob('*/*.log')
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = (work_dir / 'alarms.jsonl').read_text().splitlines()
+    found = [json.loads(line) for line in lines]
     for alarm in found:
         assert log.read_text().count(alarm['message']) == 1
     return found
 
 
-def test_a_good_run_raises_none(root, tmp_path):
-    assert alarms(root, tmp_path) == []
+def named(alarm: dict) -> set[str]:
+    """List the classes that an alarm of lacking anchors tells of."""
+    assert (alarm['alarm'], alarm['iter']) == ('no_anchor', 1)
+    classes, _ = (
+        alarm['message'].removeprefix('No source pixel of ').split(':', 1)
+    )
+    return set(classes.split(', '))
+
+
+def test_a_good_run_raises_none_but_of_what_its_source_lacks(root, tmp_path):
+    [alarm] = alarms(root, tmp_path)
+    assert len(named(alarm)) == 19 - len(tiny.USED)
+    assert 'car' not in named(alarm)
 
 
 def test_a_margin_that_lets_nothing_through(root, tmp_path):
     changes = {'model.pseudo_label_head.margin': 1e6}
-    [alarm] = alarms(root, tmp_path, **changes)
+    _, alarm = alarms(root, tmp_path, **changes)
     assert (alarm['alarm'], alarm['class']) == ('coverage', None)
     assert alarm['iter'] == 5 and alarm['stage'] == 1
 
@@ -103,6 +112,7 @@ def test_a_class_that_the_source_labels_lack(root, tmp_path, monkeypatch):
         return steps
 
     monkeypatch.setattr(tiny, 'pipeline', without_cars)
-    found = alarms(root, tmp_path)
+    lacking, *found = alarms(root, tmp_path)
+    assert 'car' in named(lacking)
     assert {a['class'] for a in found} == {'car'}
     assert found[0]['alarm'] == 'coverage' and found[0]['iter'] == 5

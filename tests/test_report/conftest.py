@@ -1,54 +1,102 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Work dirs to report on: as a whole run leaves them, and with less."""
+
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from mmseg.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.datasets import CityscapesDataset
 
-from mmseg_cag.models.segmentors import CAGSegmentor
-from tests import tiny
+from mmseg_cag.finished_runs.run_folder import open_run
+from mmseg_cag.model_choice.score_run import score_run
+from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from tests import finished, tiny
 
 SPIKE = '<script>window.spiked = true</script>'
+SPIKED = 'building'  # the class that is called so
 
 
-def save_network(model: CAGSegmentor, path: Path, stage: int) -> None:
-    """Save a checkpoint of this stage, its anchors drawn at random."""
-    model.stage.fill_(stage)
-    model.anchor_bank.anchors.normal_()
-    model.anchor_bank.counts.fill_(1)
-    torch.save({'meta': {}, 'state_dict': model.state_dict()}, path)
+class AlarmHook(Hook):
+    """Raise an alarm, as the monitor does, at the fifth iteration."""
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        if runner.iter == 4:
+            write_alarm(runner, Alarm('coverage', SPIKED, 'it is unlearned'))
 
 
 @pytest.fixture(scope='session')
-def town(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('town')
-    tiny.write_cityscapes(root / 'cityscapes', 'val', 3)
+def plain_text() -> Iterator[None]:
+    """Spare the runner the formatting of its config, most of its time."""
+
+    def text(cfg: Config) -> str:
+        return '\n'.join(f'{k} = {v!r}' for k, v in cfg.to_dict().items())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(text))
+        yield
+
+
+@pytest.fixture(scope='session')
+def root(plain_text, tmp_path_factory) -> Path:
+    """Towns and two runs, one of which the other was started from."""
+    root = tmp_path_factory.mktemp('report')
+    folder = finished.write_run(root, stages=1)
+    start = Path(shutil.move(folder, root / 'source'))
+    cfg = tiny.run_config(root, root / 'cag')
+    cfg.load_from = str(start / 'iter_3.pth')
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = cfg.val_evaluator = dict(type='UDAIoUMetric')
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.model.pseudo_label_head.margin = 0.05
+    cfg.default_hooks.update(
+        monitor=dict(type='MonitorHook', interval=1),
+        anchor_record=dict(type='AnchorRecordHook'),
+    )
+    cfg.custom_hooks.append(dict(type='LastAndBestHook'))
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(AlarmHook())
+    runner.train()
+    score_run(open_run(root / 'cag'), images=2, pixels=20, evaluates=False)
     return root
 
 
 @pytest.fixture
-def finished(town, tmp_path, monkeypatch) -> Path:
-    """A finished run of two stages, of which the source run is kept."""
-    folder = tmp_path / 'cag'
-    cfg = tiny.run_config(town, folder)
-    meta = DATASETS.get(cfg.val_dataloader.dataset.type).METAINFO
-    classes = (SPIKE, *meta['classes'][1:])
-    monkeypatch.setitem(meta, 'classes', classes)
-    cfg.load_from = str(tmp_path / 'source' / 'iter_9.pth')
-    for name in ('source', 'cag'):
-        start = tmp_path / name / '20260101_000000' / 'vis_data'
-        start.mkdir(parents=True)
-        cfg.dump(start / 'config.py')
-        (start / 'scalars.json').write_text(
-            '{"loss": 1.5, "iter": 1, "step": 1}\n'
-            '{"loss": 1.0, "iter": 6, "step": 6}\n'
-        )
-    with torch.no_grad():
-        model = MODELS.build(cfg.model)
-        for stage in (1, 2):
-            path = folder / f'iter_{3 * stage}.pth'
-            save_network(model, path, stage)
-        save_network(model, Path(cfg.load_from), 0)
-    return folder
+def recorded(root, tmp_path) -> Path:
+    """The work dir of a run with all that its writers write."""
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob('*.py'):
+        path.write_text(path.read_text().replace(str(root), str(tmp_path)))
+    return tmp_path / 'cag'
+
+
+@pytest.fixture
+def spiked(recorded, monkeypatch) -> Path:
+    """The run, one of whose classes would run in a page."""
+    meta = CityscapesDataset.METAINFO
+    names = [SPIKE if n == SPIKED else n for n in meta['classes']]
+    monkeypatch.setitem(meta, 'classes', tuple(names))
+    for path in recorded.glob('*.json*'):
+        text = path.read_text().replace(f'"{SPIKED}"', json.dumps(SPIKE))
+        path.write_text(text.replace(f'"IoU.{SPIKED}"', f'"IoU.{SPIKE}"'))
+    return recorded
+
+
+@pytest.fixture
+def bare(recorded) -> Path:
+    """The run without what a monitor or a validation noted."""
+    for path in recorded.glob('*.json*'):
+        path.unlink()
+    [scalars] = recorded.glob('*/vis_data/scalars.json')
+    lines = scalars.read_text().splitlines(keepends=True)
+    scalars.write_text(''.join(x for x in lines if '"mIoU"' not in x))
+    return recorded

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmseg_cag.datasets.doctor import KINDS
 from mmseg_cag.datasets.minitown import draw_minitown
 from mmseg_cag.errors import UserError
-from tests import faults
+from tests import planted_faults
 from tests.doctor import gta_config
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def test_a_good_one(town, tool, tmp_path):
 
 def test_warnings(town, tool):
     cfg = gta_config(town)
-    faults.extra_label(town, cfg)
+    planted_faults.extra_label(town, cfg)
     code, text = tool(cfg)
     assert code == 1
     assert '\n0 errors, 1 warning, 1 note\n' in text
@@ -78,7 +78,7 @@ def test_warnings(town, tool):
 
 def test_errors_say_where_and_what_to_do(town, tool):
     cfg = gta_config(town)
-    _, where = faults.truncated_image(town, cfg)
+    _, where = planted_faults.truncated_image(town, cfg)
     code, text = tool(cfg)
     assert code == 2
     assert '\n1 error, 1 warning, 1 note\n' in text
@@ -133,7 +133,7 @@ def test_a_bad_config_is_one_line(tool, tmp_path, content, expectation):
 
 def test_advice_on_unknown_ids_is_that_of_the_step(town, tool):
     cfg = gta_config(town)
-    faults.unknown_ids(town, cfg)
+    planted_faults.unknown_ids(town, cfg)
     code, text = tool(cfg)
     assert code == 2 and "not of the format ids='gta'" in text
     assert KINDS['unknown ids'].remedy not in text

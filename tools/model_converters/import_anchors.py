@@ -10,6 +10,7 @@ import argparse
 
 import torch
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.category_anchors import read_category_anchors
 
 
@@ -21,8 +22,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         anchors, counts = read_category_anchors(args.src)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from error
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
     torch.save({'anchors': anchors, 'counts': counts}, args.dst)
 
 

@@ -10,6 +10,7 @@ import argparse
 
 import torch
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.import_checkpoint import FORMATS, read_published
 
 
@@ -22,8 +23,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         weights = read_published(args.src, args.format)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from error
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
     torch.save({'meta': {}, 'state_dict': weights}, args.dst)
 
 

@@ -10,7 +10,7 @@ adaptsegnet = dict(
     norm_eval=True,
     discriminator=dict(type='FCDiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss'),
-    adversarial_weights=[0.01],
+    adversarial_weights=[0.003],
     discriminator_weight=0.5,
 )
 auto_scale_lr = dict(enable=False, base_batch_size=4)
@@ -29,4 +29,5 @@ custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
     checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
+    panels=dict(interval=50),
 )

@@ -48,4 +48,5 @@ custom_hooks = [
 default_hooks = dict(
     checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
+    panels=dict(interval=50),
 )

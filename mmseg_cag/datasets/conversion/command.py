@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.printable import printable
 
 from .label_set import Conversion, convert_labels
 
@@ -42,7 +43,7 @@ def convert_command(
         )
     _report(result)
     if result.failures:
-        lines = [f'error: {failure}' for failure in result.failures]
+        lines = [f'error: {printable(line)}' for line in result.failures]
         raise SystemExit('\n'.join(lines))
 
 

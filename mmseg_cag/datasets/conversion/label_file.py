@@ -12,8 +12,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.note import parse_note
 
 from ..load_label_ids import LoadLabelIds
+from ..open_image import open_image
 
 # legend: H W image
 
@@ -46,7 +48,7 @@ def convert_file(
         'changed_ns': status.st_mtime_ns,
     }
     record = _read_record(target)
-    if record and record['origin'] == origin:
+    if record and record.get('origin') == origin:
         return _as_counts(record['pixels']), False
     ids = loader.read_ids(str(source))
     labels = loader.map_ids(ids, str(source))
@@ -80,16 +82,25 @@ def _read_record(target: Path) -> dict | None:
     if not target.exists():
         return None
     try:
-        with Image.open(target) as image:
+        with open_image(target) as image:
             text = image.info.get(RECORD)
-    except OSError:  # no image, so no one's labels
+    except (OSError, SyntaxError):  # no image, so no one's labels
         return None
     if text is None:
         raise UserError(
             f'{target}: was not written by this converter and is left as it '
             'is: remove it, or give another --out-dir'
         )
-    return json.loads(text) if _ends(target) else None
+    if not _ends(target):
+        return None
+    record = parse_note(text, target)
+    pixels = record.get('pixels')
+    if not isinstance(pixels, dict) or not all(
+        train_id.isdecimal() and isinstance(count, int)
+        for train_id, count in pixels.items()
+    ):
+        raise UserError(f'{target}: its record counts no pixels, remove it')
+    return record
 
 
 def _ends(path: Path) -> bool:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..leaves import leaves
+from ..leaves import dataset_of, leaves
 from .finding import Finding
 from .reading import Reading
 
@@ -49,7 +49,7 @@ def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
 def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
     for loader, role in ROLES.items():
         if cfg.get(loader):
-            dataset = cfg[loader].get('dataset')
+            dataset = dataset_of(cfg, loader)
             yield from leaves(dataset, f'{loader}.dataset', role)
     for index, hook in enumerate(cfg.get('custom_hooks') or ()):
         if hook.get('dataloader'):

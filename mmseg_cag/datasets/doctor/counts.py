@@ -1,11 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..minitown.manifest import CLAIM, MANIFEST
+from ..minitown.manifest import CLAIM, MANIFEST, read_manifest
 from .finding import Finding
 from .publishers import publisher_of
 from .reading import Reading
@@ -76,5 +75,5 @@ def _record(folder: Path) -> tuple[dict, str] | None:
         path = parent / MANIFEST
         if path.is_file():
             town = TOWNS.get(folder.relative_to(parent).as_posix())
-            return (json.loads(path.read_text()), town) if town else None
+            return (read_manifest(path), town) if town else None
     return None

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from zipfile import ZipExtFile
 
-from PIL import Image
-
+from ..open_image import open_image
 from ..zip_files import open_file
 
 PNG_DEPTH = 24  # byte of a PNG that holds the bits of a channel
@@ -38,7 +37,7 @@ def read_header(path: str, backend_args: dict | None = None) -> Header:
     Raises:
         OSError: The file cannot be read or is no image.
     """
-    with open_file(path, backend_args) as file, Image.open(file) as image:
+    with open_file(path, backend_args) as file, open_image(file) as image:
         kind, bits = image.format, 16 if '16' in image.mode else 8
         if kind == 'PNG':
             file.seek(PNG_DEPTH)  # Pillow opens 16-bit colour as 8-bit

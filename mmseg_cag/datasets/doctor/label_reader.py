@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadAnnotations
@@ -67,7 +68,7 @@ class TrainIdReader:
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, cv2.error) as error:
             raise UserError(f'{path}: cannot be decoded ({error})') from error
         ids = np.empty(0) if ids is None else ids.squeeze()
         if ids.ndim != 2:

@@ -52,6 +52,10 @@ def _check_listing(reading: Reading) -> Iterator[Finding]:
         yield from _check_folders(reading)
     except (UserError, OSError) as error:  # such as a damaged zip file
         yield Finding('unreadable folder', reading.key, str(error))
+    # Settings of another kind make the classes fail in any way at all.
+    except Exception as error:
+        problem = f'{type(error).__name__}: {error}'
+        yield Finding('broken config', reading.key, problem)
 
 
 def _check_folders(reading: Reading) -> Iterator[Finding]:

@@ -9,12 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.note import read_note
 
 from .plan import STREAMS, Plan
 
 VERSION = 2  # rises whenever the same arguments give other pixels
 MANIFEST = 'minitown.json'
 CLAIM = 'minitown.unfinished.json'  # stands while the drawing is under way
+# Of the arguments: images of each town, and the seed.
+NUMBERS = ('source', 'target', 'val', 'synthia', 'seed')
 FOLDERS = ('gta', 'cityscapes', 'synthia')
 
 
@@ -27,7 +30,7 @@ def is_complete(root: Path, plan: Plan, overwrite: bool) -> bool:
         _refuse_foreign_data(root)
         return False
     wanted = {'version': VERSION, **_as_json(asdict(plan))}
-    recorded = json.loads(found.read_text())
+    recorded = read_claim(found)
     held = {'version': recorded['version'], **recorded['arguments']}
     differing = [
         f'{key} {held.get(key)} instead of {value}'
@@ -43,6 +46,42 @@ def is_complete(root: Path, plan: Plan, overwrite: bool) -> bool:
         _remove(root, held)
         return False
     return found.name == MANIFEST
+
+
+def read_claim(path: Path) -> dict:
+    """Read which town is drawn or begun in a folder.
+
+    Args:
+        path: The manifest, or the claim that stands before it.
+
+    Raises:
+        UserError: It does not say.
+    """
+    record = read_note(path)
+    arguments = record.get('arguments')
+    known = isinstance(arguments, dict) and all(
+        isinstance(arguments.get(name), int) for name in NUMBERS
+    )
+    if not known or 'version' not in record:
+        raise UserError(
+            f'{path}: tells of no minitown, expected its version and arguments'
+        )
+    return record
+
+
+def read_manifest(path: Path) -> dict:
+    """Read what was drawn: its arguments, and the share of each class.
+
+    Raises:
+        UserError: It does not say.
+    """
+    record = read_claim(path)
+    shares = record.get('pixel_shares')
+    if not isinstance(shares, dict) or not all(
+        isinstance(shares.get(town), dict) for town in NUMBERS[:-1]
+    ):
+        raise UserError(f'{path}: expected pixel_shares of each town')
+    return record
 
 
 def _refuse_foreign_data(root: Path) -> None:

@@ -54,9 +54,11 @@ class ArrayCache:
         """
         entry = self._entry(path, content)
         signature = _signature(path)
-        if not _is_whole(entry, signature):
+        array = _open(entry) if _is_whole(entry, signature) else None
+        if array is None:
             self._write(entry, make(), signature)
-        return np.load(entry, mmap_mode='r')
+            array = np.load(entry, mmap_mode='r')
+        return array
 
     def _entry(self, path: str, content: str) -> Path:
         key = f'{os.path.abspath(path)}\n{content}'
@@ -96,6 +98,15 @@ def _signature(path: str) -> bytes:
     else:
         state = 'no local file'
     return hashlib.sha256(state.encode()).digest()
+
+
+def _open(entry: Path) -> np.ndarray | None:
+    """Open an entry; None if it is no array of bytes."""
+    try:
+        array = np.load(entry, mmap_mode='r', allow_pickle=False)
+    except Exception:  # the header is text, which is parsed in many ways
+        return None
+    return array if array.dtype == np.uint8 else None
 
 
 def _is_whole(entry: Path, signature: bytes) -> bool:

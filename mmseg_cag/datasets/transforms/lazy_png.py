@@ -69,6 +69,8 @@ class LazyPng:
         try:
             chunks = list(_chunks(content))
             width, height, *form = HEADER.unpack(chunks[0][1])
+            if not width or not height:
+                raise ValueError('without a pixel')
         except (struct.error, ValueError) as error:
             raise DamagedPngError(
                 f'{path}: a damaged PNG ({error})'

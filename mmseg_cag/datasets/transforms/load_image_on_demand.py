@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import mmcv
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
@@ -9,6 +9,7 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import MissingFileError, UserError
 
+from ..imdecode import imdecode
 from .array_cache import open_cache
 from .lazy_png import LazyPng
 
@@ -81,8 +82,7 @@ def decode_image(content: bytes, path: str) -> np.ndarray:
     Raises:
         UserError: OpenCV cannot decode it.
     """
-    # OpenCV refuses an empty buffer in many lines.
-    image = mmcv.imfrombytes(content, backend='cv2') if content else None
+    image = imdecode(content, cv2.IMREAD_COLOR)
     if image is None:
         raise UserError(f'{path}: cannot be decoded, expected an image')
     return image

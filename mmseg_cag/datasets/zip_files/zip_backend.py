@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -18,7 +19,9 @@ from .archive_handles import ArchiveHandles
 from .zip_locator import ZipLocator
 
 # What zipfile raises on reading a member that is cut or altered.
-DAMAGE = (BadZipFile, EOFError, zlib.error)
+DAMAGE = (BadZipFile, EOFError, LZMAError, zlib.error)
+# And what it raises for places and forms that make no sense.
+NONSENSE = (OSError, ValueError, RuntimeError)
 
 
 @register_backend('zip', prefixes='zip')
@@ -44,7 +47,10 @@ class ZipBackend(BaseStorageBackend):
             UserError: It is damaged.
         """
         with self.open(filepath) as stream:
-            return stream.read()
+            try:
+                return stream.read()
+            except NONSENSE as error:
+                raise BadZipFile(str(error)) from error
 
     def get_text(self, filepath: str | Path, encoding: str = 'utf-8') -> str:
         """Read a member as text."""
@@ -62,7 +68,7 @@ class ZipBackend(BaseStorageBackend):
         if name not in index.files:
             raise MissingFileError(f'{filepath}: no such file in a zip file')
         archive, member = index.find(name)
-        with _naming(filepath, archive, RuntimeError, *DAMAGE):
+        with _naming(filepath, archive, *DAMAGE, *NONSENSE):
             stream = self._handles[archive].open(member)
         with stream, _naming(filepath, archive, *DAMAGE):
             yield stream

@@ -80,7 +80,7 @@ def _below(folder: str, names: Iterable[str]) -> list[str]:
 def _checked_name(archive: str, member: ZipInfo) -> str:
     """Name a member without dots, double or trailing slashes."""
     name = member.filename.replace('\\', '/')
-    if name.startswith('/') or '..' in name.split('/'):
+    if not name or name.startswith('/') or '..' in name.split('/'):
         raise UserError(
             f'{archive}: its member {member.filename!r} leads out of the '
             'archive, expected one as its publisher made it'

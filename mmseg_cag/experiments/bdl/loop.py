@@ -8,6 +8,7 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.experiments.run_lock import locked
 
 from .plan import load_steps
 
@@ -34,7 +35,9 @@ def train_loop(cfg: Config, until: str | None = None) -> None:
         steps = steps[: names.index(until) + 1]
     for step in steps:
         step.check()
-    for position, step in enumerate(steps, start=1):
-        print_log(f'step {position} of {len(steps)}: {step.name}', 'current')
-        step.run()
-        barrier()
+    with locked([cfg]):
+        for position, step in enumerate(steps, start=1):
+            which = f'step {position} of {len(steps)}'
+            print_log(f'{which}: {step.name}', 'current')
+            step.run()
+            barrier()

@@ -71,24 +71,6 @@ def draw_shares(run: Run, name: str) -> Markup | None:
     return _draw(run, run.training, keys, name, 'share', 'Active pixels')
 
 
-def draw_coverage(run: Run, name: str) -> Markup | None:
-    """Draw the share of a class's pixels that are active."""
-    lines = [
-        {'iter': line['iter'], **numbers(line.get('coverage'))}
-        for line in run.monitor
-    ]
-    keys = [c for c in run.classes if any(c in line for line in lines)]
-    colours = dict(zip(run.classes, palette_of(run), strict=False))
-    return _draw(run, lines, keys, name, 'share', 'Coverage', colours)
-
-
-def palette_of(run: Run) -> list[str]:
-    """List the colours of a run's classes as CSS."""
-    return [
-        f'rgb({r},{g},{b})' for r, g, b in run.metainfo.get('palette') or ()
-    ]
-
-
 def _draw(
     run: Run,
     lines: list[dict],
@@ -96,7 +78,6 @@ def _draw(
     name: str,
     unit: str,
     label: str,
-    colours: dict[str, str] | None = None,
 ) -> Markup | None:
     if not keys:
         return None
@@ -108,7 +89,7 @@ def _draw(
             y=[line[key] for line in known],
             name=plain(key),
             mode='lines+markers' if len(known) < 20 else 'lines',
-            line=dict(width=1.5, color=(colours or {}).get(key)),
+            line=dict(width=1.5),
         )
     mark_stages(figure, run.boundaries)
     figure.update_layout(showlegend=True)

@@ -26,9 +26,15 @@ def make_figure(x: str, y: str, height: int = 320) -> go.Figure:
             colorway=COLOURS,
             paper_bgcolor=CLEAR,
             plot_bgcolor=CLEAR,
-            margin=dict(l=48, r=12, t=28, b=44),
+            margin=dict(l=48, r=12, t=28, b=12),
             hovermode='closest',
-            legend=dict(orientation='h', y=-0.22, yanchor='top'),
+            # Below the title of the axis, wherever that ends.
+            legend=dict(
+                orientation='h',
+                yref='container',
+                y=0,
+                yanchor='bottom',
+            ),
             xaxis=dict(title=x, zeroline=False, automargin=True),
             yaxis=dict(title=y, zeroline=False, automargin=True),
         )
@@ -61,5 +67,7 @@ def mark_stages(figure: go.Figure, boundaries: list[int]) -> None:
         figure.add_vline(
             x=end,
             line=dict(width=1, dash='dot', color='#888'),
-            annotation=dict(text=f'stage {stage}', xanchor='right'),
+            annotation=dict(
+                text=f'stage {stage}', xanchor='right', yanchor='bottom', y=1
+            ),
         )

@@ -6,9 +6,8 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from .figure import make_figure, plain, to_html
-
-BLUES = [[0, '#f4f7fa'], [0.25, '#a9c8e2'], [0.6, '#3d7fb6'], [1, '#0b2f57']]
+from .figure import plain, to_html
+from .heatmap import draw_heatmap
 
 # legend: K classes
 
@@ -53,18 +52,7 @@ def _draw(
     label: str,
     hover: str,
 ) -> Markup:
-    figure = make_figure(*axes, height=480)
-    names = [plain(c) for c in classes]
-    figure.add_heatmap(
-        z=[[None if np.isnan(v) else float(v) for v in r] for r in values],
-        x=names,
-        y=names,
-        colorscale=BLUES,
-        hovertemplate=hover,
-        xgap=1,
-        ygap=1,
-        colorbar=dict(thickness=8, outlinewidth=0),
-    )
-    figure.update_yaxes(autorange='reversed', showgrid=False, dtick=1)
-    figure.update_xaxes(tickangle=-90, showgrid=False, dtick=1)
+    columns = [plain(c) for c in classes]
+    figure = draw_heatmap(values, columns, classes, axes, hover)
+    figure.update_xaxes(tickangle=-90, dtick=1)
     return to_html(figure, name, label)

@@ -40,7 +40,7 @@ for (const toggle of document.querySelectorAll('[data-layer]')) {
 // A heading sorts by its column: numbers by size, names by letter, gaps last.
 function compare(a, b) {
   if (a === '' || b === '') return (a === '') - (b === '');
-  return isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+  return isNaN(a) || isNaN(b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
 }
 for (const button of document.querySelectorAll('.sortable th button')) {
   button.addEventListener('click', () => {

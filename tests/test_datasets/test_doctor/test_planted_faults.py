@@ -5,57 +5,57 @@ from __future__ import annotations
 
 import pytest
 
-from tests import faults
+from tests import planted_faults
 from tests.doctor import check, gta_config, names_of, synthia_config
 
 GTA_ERRORS = (
-    faults.truncated_image,
-    faults.truncated_label,
-    faults.changed_inside,
-    faults.changed_inside_a_label,
-    faults.no_image_at_all,
-    faults.empty_file,
-    faults.label_of_another_size,
-    faults.missing_label,
-    faults.extra_image,
-    faults.unknown_ids,
-    faults.train_ids_taken_for_label_ids,
-    faults.label_ids_taken_for_train_ids,
-    faults.void_alone,
-    faults.colours_for_ids,
-    faults.empty_split,
-    faults.no_folder,
-    faults.no_label_folder,
-    faults.wrong_suffix,
-    faults.wrong_label_suffix,
-    faults.image_link_to_nowhere,
-    faults.label_link_to_nowhere,
-    faults.swapped_roots,
-    faults.swapped_folders,
-    faults.game_as_target,
-    faults.one_domain_twice,
-    faults.target_with_labels,
-    faults.other_class_names,
-    faults.classes_in_another_order,
-    faults.other_class_count,
-    faults.unknown_setting,
-    faults.missing_domain,
-    faults.no_list_of_names,
-    faults.name_without_image,
+    planted_faults.truncated_image,
+    planted_faults.truncated_label,
+    planted_faults.changed_inside,
+    planted_faults.changed_inside_a_label,
+    planted_faults.no_image_at_all,
+    planted_faults.empty_file,
+    planted_faults.label_of_another_size,
+    planted_faults.missing_label,
+    planted_faults.extra_image,
+    planted_faults.unknown_ids,
+    planted_faults.train_ids_taken_for_label_ids,
+    planted_faults.label_ids_taken_for_train_ids,
+    planted_faults.void_alone,
+    planted_faults.colours_for_ids,
+    planted_faults.empty_split,
+    planted_faults.no_folder,
+    planted_faults.no_label_folder,
+    planted_faults.wrong_suffix,
+    planted_faults.wrong_label_suffix,
+    planted_faults.image_link_to_nowhere,
+    planted_faults.label_link_to_nowhere,
+    planted_faults.swapped_roots,
+    planted_faults.swapped_folders,
+    planted_faults.game_as_target,
+    planted_faults.one_domain_twice,
+    planted_faults.target_with_labels,
+    planted_faults.other_class_names,
+    planted_faults.classes_in_another_order,
+    planted_faults.other_class_count,
+    planted_faults.unknown_setting,
+    planted_faults.missing_domain,
+    planted_faults.no_list_of_names,
+    planted_faults.name_without_image,
 )
 GTA_WARNINGS = (
-    faults.extra_label,
-    faults.class_that_vanished,
-    faults.images_of_two_suffixes,
-    faults.evaluation_on_training_images,
-    faults.images_lost,
-    faults.drawing_interrupted,
+    planted_faults.extra_label,
+    planted_faults.class_that_vanished,
+    planted_faults.images_of_two_suffixes,
+    planted_faults.evaluation_on_training_images,
+    planted_faults.images_lost,
+    planted_faults.drawing_interrupted,
 )
 SYNTHIA_ERRORS = (
-    faults.synthia_of_8_bits,
-    faults.synthia_of_one_8_bit_channel,
-    faults.synthia_colours,
-    faults.synthia_sequence,
+    planted_faults.synthia_of_8_bits,
+    planted_faults.synthia_of_one_8_bit_channel,
+    planted_faults.synthia_colours,
+    planted_faults.synthia_sequence,
 )
 CASES = [
     *((fault, gta_config, 2) for fault in GTA_ERRORS),
@@ -87,9 +87,9 @@ def test_a_planted_fault_is_found_by_name(town, fault, config, code):
 def test_one_fault_is_one_finding(town):
     cfg = gta_config(town)
     for fault in (
-        faults.unknown_ids,
-        faults.changed_inside,
-        faults.images_of_two_suffixes,
+        planted_faults.unknown_ids,
+        planted_faults.changed_inside,
+        planted_faults.images_of_two_suffixes,
     ):
         fault(town, cfg)
     assert {name: len(at) for name, at in names_of(check(cfg)).items()} == {
@@ -101,7 +101,7 @@ def test_one_fault_is_one_finding(town):
 
 def test_swapped_domains_name_their_data_sets(town):
     cfg = gta_config(town)
-    faults.swapped_roots(town, cfg)
+    planted_faults.swapped_roots(town, cfg)
     problems = [
         f.problem
         for f in check(cfg).all_findings
@@ -113,7 +113,7 @@ def test_swapped_domains_name_their_data_sets(town):
 @pytest.mark.parametrize('share', [0.2, 0.99])  # in the header, beyond it
 def test_a_cut_label_is_named_itself(town, share):
     path = town / 'gta/labels/00002.png'
-    faults.cut(path, share)
+    planted_faults.cut(path, share)
     [finding] = [
         f for f in check(gta_config(town)).all_findings if f.kind.level == 2
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.demo.config_text import parse_config
+from mmseg_cag.config_text import parse_config
 from mmseg_cag.errors import UserError
 
 VALUES = dict(

@@ -38,8 +38,7 @@ def parse_config(text: str, name: str) -> Config:
     except FAULTS as error:
         cause = str(error).partition('\n')[0]
         raise UserError(
-            f'{name}: its config is not plain data ({cause}); name a config '
-            'that you trust by --config'
+            f'{name}: its config is not plain data ({cause})'
         ) from error
 
 

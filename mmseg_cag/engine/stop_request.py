@@ -1,0 +1,69 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The wish that a run should end, as the system utters it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A launcher passes on what a process may have been sent already.
+ECHO = 1.0  # seconds
+
+
+class StopRequest:
+    """Note the first signal; a later one ends the process at once.
+
+    Attributes:
+        signal: Name of the signal, None if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+        self._time = 0.0
+        self._before: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Take the signals."""
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+
+    def end(self) -> None:
+        """Leave the signals to whom they were before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number).name
+            self._time = time.monotonic()
+            # A log could be in the middle of a line.
+            os.write(2, b'\nThe step is finished and saved; again: exit now\n')
+        elif time.monotonic() - self._time > ECHO:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def shield_workers(loader: DataLoader) -> None:
+    """Let worker processes live through signals to the whole group.
+
+    They end with the process that started them, however that ends.
+
+    Args:
+        loader: Data loader whose workers have not started yet.
+    """
+    loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
+
+
+def _shielded(init: Any, worker: int) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if init is not None:
+        init(worker)

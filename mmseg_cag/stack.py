@@ -1,0 +1,50 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Whose mmcv, mmengine and mmseg are installed.
+
+OpenMMLab's packages and their maintained continuation, ``onedl-*``, are
+imported by the same names. Neither is preferred; both at once overwrite each
+other's files.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+
+# What is imported, and the packages that provide it.
+PROVIDERS = {
+    'mmcv': ('mmcv', 'onedl-mmcv'),
+    'mmengine': ('mmengine', 'onedl-mmengine'),
+    'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'),
+}
+
+
+def require_one_stack() -> None:
+    """Check that each of the packages is there, from one provider.
+
+    Raises:
+        ImportError: One is missing, or is there twice.
+    """
+    for name, packages in PROVIDERS.items():
+        own, maintained = packages
+        if find_spec(name) is None:
+            raise ImportError(
+                f'mmseg_cag needs {name}: pip install -r '
+                'requirements/openmmlab.txt for the maintained packages, or '
+                f"install OpenMMLab's own {own} (docs/stacks.md)"
+            )
+        if all(is_installed(package) for package in packages):
+            raise ImportError(
+                f'{name} is of two packages that overwrite each other: pip '
+                f'uninstall {own} {maintained}, then install one of them anew '
+                '(docs/stacks.md)'
+            )
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package is installed."""
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True

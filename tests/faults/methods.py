@@ -1,0 +1,49 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Every method as a tiny run with the hooks of a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from tests import tiny
+
+RUNTIME = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
+STAGE = 3
+STAGE_HOOKS = ('LabelerHook', 'AnchorHook')
+METHODS = {
+    'CAG': lambda *where: tiny.run_config(*where, STAGE),
+    'AdaptSegNet': lambda *where: tiny.adversarial_run(
+        *where, tiny.adversarial((0.1, 0.2))
+    ),
+    'CLAN': lambda *where: tiny.adversarial_run(*where, tiny.clan()),
+    'BDL': lambda *where: tiny.adversarial_run(*where, tiny.bdl()),
+    'translator': tiny.translator_run,
+}
+
+
+def config_of(method: str, root: Path, work_dir: Path) -> Config:
+    """Make the config of a few iterations with a checkpoint at every second.
+
+    Args:
+        method: Its name in `METHODS`.
+        root: Folder of the data.
+        work_dir: Folder of the results.
+    """
+    cfg = METHODS[method](root, work_dir)
+    runtime = Config.fromfile(RUNTIME)
+    own = [hook for hook in cfg.custom_hooks if hook.type in STAGE_HOOKS]
+    cfg.custom_hooks = [*runtime.custom_hooks, *own]
+    cfg.default_hooks = runtime.default_hooks
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.monitor.interval = 2
+    cfg.vis_backends = runtime.vis_backends[:1]
+    cfg.visualizer = dict(
+        type='SegLocalVisualizer', vis_backends=cfg.vis_backends
+    )
+    if cfg.train_cfg.get('val_interval'):
+        cfg.train_cfg.val_interval = 2
+    cfg.launcher = 'none'
+    return cfg

@@ -1,0 +1,81 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The data that a checkpoint was trained on is known again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmengine.logging import MessageHub
+from mmseg.registry import DATASETS, HOOKS
+
+from mmseg_cag.engine.data_fingerprint_hook import SAME
+from mmseg_cag.errors import UserError
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def towns(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('fingerprint')
+    tiny.write_towns(root)
+    return root
+
+
+def go_on(root: Path, then: dict | None = None, step: int = 2) -> tuple:
+    """Resume by a checkpoint; returns the next one's note, and what is known.
+
+    Args:
+        root: Folder of the data.
+        then: The checkpoint's note.
+        step: Where the run goes on.
+    """
+    loader = SimpleNamespace(dataset=DATASETS.build(tiny.uda(root)))
+    runner = SimpleNamespace(
+        train_dataloader=loader,
+        iter=step,
+        message_hub=MessageHub('of no run'),
+        _load_from='iter_2.pth',
+    )
+    hook = HOOKS.build(dict(type='DataFingerprintHook'))
+    if then is not None:
+        hook.after_load_checkpoint(runner, {'meta': {'data': then}})
+    hook.before_train(runner)
+    checkpoint = {'meta': {}}
+    hook.before_save_checkpoint(runner, checkpoint)
+    return checkpoint['meta']['data'], runner.message_hub.get_info(SAME)
+
+
+def test_the_same_data_are_known_in_another_place(towns, tmp_path):
+    then, known = go_on(towns, step=0)
+    assert not known
+    source, target = then.values()
+    assert source['files'] == 14 and target['files'] == 5
+    shutil.copytree(towns, tmp_path / 'moved')
+    assert go_on(tmp_path / 'moved', then) == (then, True)
+
+
+@pytest.mark.parametrize('change', ['size', 'name', 'missing'])
+def test_other_data_are_refused(towns, tmp_path, change):
+    then, _ = go_on(towns, step=0)
+    shutil.copytree(towns, tmp_path / 'now')
+    path = tmp_path / 'now/gta/images/00003.png'
+    if change == 'size':
+        path.write_bytes(path.read_bytes() + b'0')
+    elif change == 'name':
+        for kind in ('images', 'labels'):
+            folder = tmp_path / 'now/gta' / kind
+            (folder / '00003.png').rename(folder / '00033.png')
+    else:
+        path.unlink()
+    with pytest.raises(UserError) as caught:
+        go_on(tmp_path / 'now', then)
+    line = str(caught.value)
+    assert line.startswith('iter_2.pth: ') and 'source' in line
+    assert '14 files' in line and '\n' not in line
+
+
+def test_a_new_run_may_have_other_data(towns):
+    other = {'train.source': dict(files=1, bytes=1, sha256='')}
+    assert go_on(towns, other, step=0)[1] is False

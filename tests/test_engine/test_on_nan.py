@@ -1,0 +1,140 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a run does about a loss that is not finite, and what it says."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS, MODELS
+
+from mmseg_cag.engine.first_bad_module import first_bad_module
+from mmseg_cag.engine.rollback import AHEAD
+from mmseg_cag.errors import UserError
+from tests import tiny
+from tests.faults.laboratory import same
+
+LOSS = 'decode_head.loss_decode'
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('on_nan')
+    tiny.write_towns(root)
+    return root
+
+
+class SpoilOnce(Hook):
+    """Make the loss not a number at one batch, and note states and files."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.files: list[list[str]] = []
+        self.states: list[dict] = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        samples = data_batch['data_samples']['source']
+        self.files.append([sample.img_path for sample in samples])
+        bad = len(self.files) == self.at
+        loss = runner.model.get_submodule(LOSS)
+        loss.loss_weight = math.nan if bad else 1.0
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        state = runner.model.state_dict()
+        self.states.append({k: v.clone() for k, v in state.items()})
+
+
+def run(root: Path, work_dir: Path, on_nan: str, at: int) -> tuple:
+    cfg = tiny.adversarial_run(root, work_dir, tiny.adversarial())
+    cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan=on_nan, limit=1))
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.default_hooks.runtime_info = dict(type='LossLogHook')
+    cfg.train_cfg.max_iters = 4
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    runner = Runner.from_cfg(cfg)
+    spoil = SpoilOnce(at)
+    runner.register_hook(spoil)
+    runner.train()
+    return runner, spoil
+
+
+def test_skip_goes_on_from_the_state_before(root, tmp_path, unformatted):
+    runner, spoil = run(root, tmp_path, 'skip', at=3)
+    first, second, third, fourth = spoil.states
+    assert same(third, second) and not same(fourth, third)
+    assert runner.iter == 4
+    # The log has what was lost, and all the others.
+    scalars = runner.message_hub.log_scalars['train/loss'].data[0]
+    assert [math.isfinite(x) for x in scalars] == [True, True, False, True]
+
+
+def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
+    runner, spoil = run(root, tmp_path, 'rollback', at=4)
+    # Steps 1 to 4, the last in vain, then 3 and 4 with other images.
+    assert len(spoil.files) == 6 and runner.iter == 4
+    assert same(spoil.states[3], spoil.states[1])
+    stream = sum(spoil.files, [])
+    assert sorted(stream[:7]) == sorted(set(stream))  # each image once
+    assert runner.message_hub.get_info(AHEAD) == 2
+    saved = torch.load(tmp_path / 'iter_4.pth', weights_only=False)
+    assert same(saved['state_dict'], spoil.states[-1])
+
+
+def test_there_is_a_limit(root, tmp_path, unformatted):
+    hook = HOOKS.build(dict(type='NonFiniteHook', on_nan='skip', limit=0))
+    cfg = tiny.adversarial_run(root, tmp_path, tiny.adversarial())
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(hook)
+    runner.register_hook(SpoilOnce(1))
+    with pytest.raises(UserError, match='iteration 1: .* the 1th, limit=0'):
+        runner.train()
+
+
+def test_an_unknown_action_is_refused():
+    with pytest.raises(UserError, match="on_nan='ignore', expected one of"):
+        HOOKS.build(dict(type='NonFiniteHook', on_nan='ignore'))
+
+
+def test_the_first_bad_module_is_named():
+    model = MODELS.build(tiny.segmentor())
+    model.train()
+    weight = model.decode_head.convs[0].conv.weight
+    with torch.no_grad():
+        weight[0, 0, 0, 0] = math.inf
+    found = first_bad_module(model, {})
+    assert found == 'decode_head.convs.0.conv (its weights)'
+
+
+class Unstable(torch.nn.Module):
+    """A network whose second part takes the root of what it is given."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = shift
+        self.first = torch.nn.Linear(2, 2)
+        self.second = torch.nn.ModuleDict({'root': Root()})
+
+    def data_preprocessor(self, batch: dict, training: bool) -> dict:
+        return batch
+
+    def forward(self, x: torch.Tensor, mode: str) -> dict:
+        return {'loss': self.second['root'](self.first(x) + self.shift).sum()}
+
+
+class Root(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sqrt()
+
+
+def test_the_module_whose_output_is_bad_is_named_by_its_path():
+    images = {'x': torch.ones(1, 2)}
+    assert first_bad_module(Unstable(-100), images) == 'second.root'
+    assert first_bad_module(Unstable(100), images) is None

@@ -1,0 +1,86 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Signals to a run: it saves and says so, and a second one ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmseg_cag.checkpoints import numbered
+from mmseg_cag.engine.stop_hook import EXIT_CODE
+from mmseg_cag.engine.stop_request import ECHO, StopRequest
+from mmseg_cag.errors import UserError
+from tests import tiny
+from tests.faults.child import Child
+from tests.faults.laboratory import Laboratory
+
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory) -> Laboratory:
+    return Laboratory(tmp_path_factory.mktemp('stop'), seed=0)
+
+
+def signalled(lab: Laboratory, number: int, at: int, folder: Path) -> Child:
+    """Start a run that gets a signal in the middle of an iteration."""
+
+    class Send(Hook):
+        def before_train_iter(self, runner, **kwargs) -> None:
+            if runner.iter + 1 == at:
+                os.kill(os.getpid(), number)
+
+    build = Runner.from_cfg
+
+    def with_signal(cfg: object) -> Runner:
+        runner = build(cfg)
+        runner.register_hook(Send())
+        return runner
+
+    def work() -> None:
+        Runner.from_cfg = with_signal
+        lab.run(lab.config('CAG', folder))
+
+    return lab.start(work)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_the_step_is_finished_and_saved(lab, number):
+    folder = lab.folder()
+    child = signalled(lab, number, 3, folder)
+    assert child.wait() == EXIT_CODE == 75, child.tail()
+    assert numbered(folder)[-1].name == 'iter_3.pth'
+    assert (folder / 'last_checkpoint').read_text().endswith('iter_3.pth')
+    said = child.log.read_text()
+    assert f'{signal.Signals(number).name}: stopped after iteration 3' in said
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    def work() -> None:
+        request = StopRequest()
+        request.listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        # What a launcher passes on is the same signal once more.
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.signal == 'SIGTERM'
+        time.sleep(ECHO + 0.1)
+        print('still there')
+        os.kill(os.getpid(), signal.SIGINT)
+        print('not ended')
+
+    child = Child(work, tmp_path / 'log')
+    assert child.wait() == -signal.SIGINT
+    said = child.log.read_text()
+    assert 'still there' in said and 'not ended' not in said
+
+
+def test_it_needs_a_hook_that_saves(tmp_path, unformatted):
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'work')
+    cfg.custom_hooks.append(dict(type='StopHook'))
+    with pytest.raises(UserError, match='is no AtomicCheckpointHook'):
+        Runner.from_cfg(cfg).train()

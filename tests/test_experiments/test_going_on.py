@@ -1,0 +1,67 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Which changes of a config a resumed run may have."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_cag.engine.recipe import recipe_of
+from mmseg_cag.errors import UserError
+from mmseg_cag.experiments.going_on import check_resumed
+from tests import tiny
+
+
+@pytest.fixture
+def cfg(tmp_path) -> Config:
+    cfg = tiny.run_config(tmp_path, tmp_path / 'work')
+    cfg.begun_from = 'warm.pth'
+    torch.save({'meta': {'recipe': recipe_of(cfg)}}, tmp_path / 'iter_1.pth')
+    return copy.deepcopy(cfg)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'keys'),
+    [
+        ({'optim_wrapper.optimizer.lr': 9.0}, ['optim_wrapper.optimizer.lr']),
+        ({'train_dataloader.batch_size': 4}, ['train_dataloader.batch_size']),
+        (
+            {'model.backbone.type': 'ResNet', 'randomness.seed': 6},
+            ['model.backbone.type', 'randomness.seed'],
+        ),
+        ({'custom_hooks.3.stage_iters': 1}, ['custom_hooks', 'stage_iters']),
+    ],
+)
+def test_what_matters_is_refused_by_its_key(cfg, tmp_path, changes, keys):
+    cfg.merge_from_dict(changes)
+    with pytest.raises(UserError) as caught:
+        check_resumed(cfg, tmp_path / 'iter_1.pth')
+    line = str(caught.value)
+    assert '\n' not in line and all(key in line for key in keys)
+
+
+def test_what_does_not_matter_is_not(cfg, tmp_path):
+    cfg.merge_from_dict(
+        {
+            'train_cfg.max_iters': 600,
+            'train_cfg.val_interval': 50,
+            'train_dataloader.num_workers': 8,
+            'train_dataloader.dataset.source.data_root': '/elsewhere',
+            'custom_hooks.4.dataloader.dataset.data_root': '/elsewhere',
+            'default_hooks.logger.interval': 7,
+            'work_dir': 'elsewhere',
+            'begun_from': 'moved.pth',
+        }
+    )
+    cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan='skip'))
+    check_resumed(cfg, tmp_path / 'iter_1.pth')
+
+
+def test_a_checkpoint_that_does_not_tell_is_taken(cfg, tmp_path):
+    path = Path(tmp_path, 'iter_2.pth')
+    torch.save({'meta': {}}, path)
+    check_resumed(cfg, path)

@@ -1,0 +1,23 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import pytest
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.printable import printable
+
+
+@pytest.mark.parametrize(
+    ('name', 'shown'),
+    [
+        ('Straße 1/日本.png', 'Straße 1/日本.png'),
+        ('a\nerror: b', r'a\nerror: b'),
+        ('\x1b[2Ja\r\x07', r'\x1b[2Ja\r\x07'),
+        ('\u202egnp.a', r'\u202egnp.a'),  # turns the direction of writing
+        (b'\xff.png'.decode(errors='surrogateescape'), r'\udcff.png'),
+    ],
+)
+def test_names_stay_on_their_line(name, shown):
+    assert printable(name) == shown
+    assert str(UserError(f'{name}: no image')) == f'{shown}: no image'
+    printable(name).encode()

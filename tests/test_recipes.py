@@ -1,0 +1,124 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""docs/recipes.md: its own package is written as it stands there, and run."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_cag.datasets.minitown import draw_minitown
+
+ROOT = Path(__file__).parents[1]
+FILE = re.compile(r'^```python\n(# (\S+\.py)\n.*?)^```$', re.M | re.S)
+SMALL = [
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'val_dataloader.persistent_workers=False',
+]
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with the files of the recipes and a small minitown."""
+    root = tmp_path_factory.mktemp('project')
+    draw_minitown(
+        root / 'data/minitown',
+        size=(32, 64),
+        source=8,
+        target=4,
+        val=2,
+        synthia=1,
+    )
+    shutil.copytree(ROOT / 'configs', root / 'configs')
+    for text, name in FILE.findall((ROOT / 'docs/recipes.md').read_text()):
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.fixture
+def train(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Run tools/train.py in the project, as its command line does."""
+
+    def run(config: str, *arguments: str) -> None:
+        tool = str(ROOT / 'tools/train.py')
+        options = [*SMALL, *(f'start_options.{option}' for option in SMALL)]
+        line = [tool, config, *arguments, '--cfg-options', *options]
+        monkeypatch.setattr(sys, 'argv', [*line, *short('start_options.')])
+        monkeypatch.setattr(Config, 'pretty_text', property(repr))
+        runpy.run_path(tool, run_name='__main__')
+
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    return run
+
+
+def short(prefix: str = '') -> list[str]:
+    """Options by which a run has a single iteration."""
+    keys = ('train_cfg.max_iters', 'param_scheduler.0.stage_iters')
+    return [f'{prefix}{key}=1' for key in keys]
+
+
+def last_of(folder: Path) -> dict:
+    path = Path((folder / 'last_checkpoint').read_text())
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def test_a_backbone_of_ones_own(project, train):
+    train('configs/my_methods/cag.py', '--stage-iters', '1')
+    runs = project / 'work_dirs/my_methods'
+    state = last_of(runs / 'cag')
+    assert state['stage'] == 3
+    assert state['anchor_bank.counts'].sum() > 0
+    layer = 'backbone.layers.1.conv.weight'
+    assert state[layer].shape == (64, 32, 3, 3)
+    assert not state[layer].equal(last_of(runs / 'source_only')[layer])
+
+
+def test_a_method_of_ones_own(project, train, capfd):
+    options = ['start_from=None', 'default_hooks.logger.interval=1', *short()]
+    train('configs/my_methods/entropy.py', '--cfg-options', *options)
+    assert 'target.loss_entropy' in capfd.readouterr().out
+    folder = project / 'work_dirs/my_methods/entropy'
+    assert any(key.startswith('decode_head') for key in last_of(folder))
+
+
+def test_the_variables_of_several_nodes_reach_the_launcher(tmp_path):
+    fake = tmp_path / 'python'
+    fake.write_text('#!/bin/sh\necho "$@"\n')
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / 'tools/dist_train.sh', 'CONFIG', '4', '--resume'],
+        env={
+            'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+            'NNODES': '2',
+            'NODE_RANK': '1',
+            'MASTER_ADDR': '10.0.0.1',
+            'PORT': '29501',
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = done.stdout.split()
+    assert words[:2] == ['-m', 'torch.distributed.run']
+    assert set(words[2:7]) == {
+        '--nnodes=2',
+        '--node_rank=1',
+        '--master_addr=10.0.0.1',
+        '--master_port=29501',
+        '--nproc_per_node=4',
+    }
+    assert words[-4:] == ['CONFIG', '--launcher', 'pytorch', '--resume']

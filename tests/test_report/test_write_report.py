@@ -1,0 +1,202 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Reports of runs in every state, and what the file needs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import pytest
+
+from mmseg_cag.report.measure import measure
+from mmseg_cag.report.networks import list_networks
+from mmseg_cag.report.page import SECTIONS
+from mmseg_cag.report.run import read_run
+from mmseg_cag.report.write import write_report
+
+SPIKE = '<script>window.spiked = true</script>'  # a class of the run
+
+
+def write(*folders: Path) -> str:
+    out = folders[0].parent / 'out.html'
+    text = write_report(folders, out, images=2).read_text()
+    # The program that draws the charts speaks of scripts, too.
+    text = re.sub(r'<script>.*?</script>', '', text, flags=re.S)
+    for name in SECTIONS:
+        assert f'<section id="{name}"' in text
+    return text
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_the_run_wrote_is_not_computed(recorded):
+    run = read_run(recorded)
+    found = measure(run, list_networks(run), 2, 1, lambda x, title: x)
+    assert not found.activities and not found.missing
+    for stage in ('stage 1', 'stage 2'):
+        assert found.scores[stage].images is None
+        assert found.scores[stage].confusion.sum() > 0
+    assert found.scores['source'].images == 2
+
+
+def test_what_the_run_wrote_is_shown_names_as_text(spiked):
+    page = write(spiked)
+    for chart in ('confusion', 'shares', 'coverage', 'gaps', 'anchors'):
+        assert f'id="chart-{chart}-1"' in page
+    last = json.loads((spiked / 'validation.json').read_text())['6']
+    assert f'<strong>{last["mIoU"]:.1f}</strong>' in page
+    assert f'data-value="{last["IoU.road"]}"' in page
+    looks = read_lines(spiked / 'monitor.jsonl')
+    assert f'Mean of {len(looks)} looks' in page
+    road = [look['coverage'].get('road') for look in looks[:3]]
+    road = [share for share in road if share is not None]
+    labels = page.split('id="labels"')[1]
+    cells = re.search('>road</th>(.*?)</tr>', labels, re.S)
+    shown = re.findall('data-value="(.*?)"', cells[1])
+    assert float(shown[0]) == pytest.approx(100 * sum(road) / len(road))
+    assert float(shown[1]) == pytest.approx(0.05)
+    [_, anchors] = read_lines(spiked / 'anchors.jsonl')
+    assert f'data-value="{anchors["drift"]["road"]}"' in page
+    assert 'coverage</b> at iteration 5 (stage 2)' in page
+    scores = json.loads((spiked / 'scores.json').read_text())
+    assert f'data-value="{scores["scores"][-1]["source_mIoU"]}"' in page
+    assert scores['choices']['entropy']['checkpoint'] in page
+    assert SPIKE not in page and escape(SPIKE) in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert (spiked.parent / 'out.html').stat().st_size < 15e6
+
+
+def test_what_it_did_not_write_is_computed(bare):
+    page = write(bare)
+    assert 'omputed on 2 of 2 validation images' in page
+    for chart in ('confusion', 'anchors', 'losses', 'miou'):
+        assert f'id="chart-{chart}' in page
+    assert page.count('class="slider"') == 2
+    assert 'finished, 6 iterations' in page
+    for lacking in ('alarms', 'coverage of each class', 'scores'):
+        assert f'not recorded: {lacking}' in page
+
+
+def test_computed_and_recorded_scores_are_the_same(recorded, bare_copy):
+    def classes(page: str) -> list[float]:
+        [part] = re.findall('<section id="classes".*?</section>', page, re.S)
+        values = re.findall('data-value="([-.0-9]+)"', part)
+        return [round(float(value), 1) for value in values]
+
+    found, expected = classes(write(bare_copy)), classes(write(recorded))
+    assert len(expected) > 8
+    assert found == pytest.approx(expected, abs=0.11)
+
+
+@pytest.fixture
+def bare_copy(recorded) -> Path:
+    copy = Path(shutil.copytree(recorded, recorded.parent / 'copy'))
+    for path in copy.glob('*.json*'):
+        path.unlink()
+    for path in copy.glob('*/vis_data/scalars.json'):
+        path.unlink()
+    return copy
+
+
+def test_runs_stand_side_by_side(recorded):
+    page = write(recorded, recorded.parent / 'source')
+    assert '>source</th>' in page and '>cag</th>' in page
+
+
+def just_begun(run: Path) -> None:
+    shutil.rmtree(run.parent / 'source')
+    for path in [*run.glob('*.pth'), *run.glob('*.json*')]:
+        path.unlink()
+    [scalars] = run.glob('*/vis_data/scalars.json')
+    scalars.unlink()
+
+
+def killed(run: Path) -> None:
+    """Within the second stage, in the middle of lines and of files."""
+    for end in (5, 6):
+        (run / f'iter_{end}.pth').unlink()
+    for path in [*run.glob('*.json*'), run / 'iter_4.pth']:
+        path.write_bytes(path.read_bytes()[:-99])
+    [scalars] = run.glob('*/vis_data/scalars.json')
+    scalars.write_bytes(scalars.read_bytes()[:700])
+
+
+def without_images(run: Path) -> None:
+    shutil.rmtree(run.parent / 'cityscapes')
+
+
+def with_damaged_images(run: Path) -> None:
+    for path in run.parent.glob('cityscapes/leftImg8bit/val/*/*'):
+        path.write_text('none')
+
+
+def without_checkpoints(run: Path) -> None:
+    for path in run.glob('*.pth'):
+        path.unlink()
+
+
+def without_start(run: Path) -> None:
+    """The first stage's labeler has its weights, too."""
+    shutil.rmtree(run.parent / 'source')
+
+
+def other_version(run: Path) -> None:
+    """Records have other keys, and the network is none that we know."""
+    (run / 'monitor.jsonl').write_text('{"step": 1}\n[]\nx\n')
+    (run / 'anchors.jsonl').write_text('{"iter": 1, "distances": [[1]]}\n')
+    (run / 'alarms.jsonl').write_text('{"iter": 7}\n')
+    (run / 'scores.json').write_text('{"scores": [{}, 3], "choices": [1]}')
+    (run / 'validation.json').write_text('{"a": 1, "6": {"mIoU": 3.0}}')
+    for config in run.rglob('*.py'):
+        text = config.read_text()
+        config.write_text(text.replace('TinyBackbone', 'AncientBackbone'))
+
+
+def odd_values(run: Path) -> None:
+    """Where a number or a dictionary should be there is something else."""
+    odd = {'iter': 1, 'coverage': 5, 'margin': 'x', 'active': None}
+    other = {'iter': 2, 'coverage': {'road': 0.5}, 'margin_histogram': [3]}
+    bins = {'edges': [0, 'a'], 'counts': {'road': [1]}}
+    last = {**other, 'iter': 3, 'stage': 'b', 'margin_histogram': bins}
+    lines = [json.dumps(look) for look in (odd, other, last)]
+    (run / 'monitor.jsonl').write_text('\n'.join(lines))
+    notes = {'mIoU': float('nan'), 'confusion_matrix': 'x', 'IoU.road': 'y'}
+    (run / 'validation.json').write_text(json.dumps({'6': notes}))
+    score = {'checkpoint': 3, 'entropy': float('nan'), 'mIoU': 'high'}
+    choices = {'entropy': {'mIoU': []}, 'snd': 1}
+    odd = {'scores': [score], 'choices': choices}
+    (run / 'scores.json').write_text(json.dumps(odd))
+
+
+def broken_config(run: Path) -> None:
+    for config in run.rglob('*.py'):
+        config.write_text('model = dict(')
+
+
+CASES = {
+    just_begun: ['not recorded: mIoU', 'not recorded: losses'],
+    killed: ['iteration 4 of 6', 'validation.json: damaged', 'iter_4.pth'],
+    without_images: ['not recorded: validation images'],
+    with_damaged_images: ['cannot be read', 'chart-confusion-1'],
+    without_checkpoints: ['no checkpoint is kept', 'chart-confusion-1'],
+    without_start: ['>source</span>', 'class="slider"'],
+    other_version: ['3 of 3 lines left out', 'AncientBackbone'],
+    odd_values: ['>road</th>', 'chart-losses-1'],
+    broken_config: ['config cannot be read', 'no config'],
+}
+
+
+@pytest.mark.parametrize('harm', CASES, ids=[case.__name__ for case in CASES])
+def test_a_broken_work_dir_says_what_is_missing(
+    harm: Callable[[Path], None], recorded: Path
+) -> None:
+    harm(recorded)
+    page = write(recorded)
+    for said in CASES[harm]:
+        assert said in page
