@@ -37,8 +37,6 @@ SCRIPTS = {
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
     'tools/dist_translate.sh': ('tools/translate.py', 3),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
-    # After the partition, which is taken off.
-    'tools/slurm_train.sh': ('tools/train.py', 1),
 }
 # The test that runs a program.
 RUN_BY = {
