@@ -73,7 +73,9 @@ def write_made(root: Path) -> None:
         ids = np.random.default_rng(0).integers(0, 19, SIZE, np.uint8)
         tiny.save_image(labels / path.relative_to(images), ids)
     classes = CityscapesDataset.METAINFO['classes']
-    note = dict(classes=dict.fromkeys(classes), ignore_index=255)
+    note = dict(
+        origin={}, classes=dict.fromkeys(classes, {}), ignore_index=255
+    )
     (labels / NOTE).write_text(json.dumps(note))
 
 
