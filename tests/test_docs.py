@@ -16,6 +16,7 @@ import runpy
 import shlex
 import textwrap
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,10 @@ def parse(monkeypatch):
     def run(tool: str, arguments: list[str]) -> None:
         monkeypatch.setattr('sys.argv', [tool, *arguments])
         with pytest.raises(Parsed):
-            runpy.run_path(str(ROOT / tool), run_name='__main__')
+            if tool.endswith('.py'):
+                runpy.run_path(str(ROOT / tool), run_name='__main__')
+            else:
+                runpy.run_module(tool, run_name='__main__')
 
     return run
 
@@ -180,6 +184,11 @@ def test_a_command_is_understood(page, line, parse):
         for extra in re.findall(r'\[(.*?)\]', line):
             for name in extra.split(','):
                 assert (ROOT / f'requirements/{name}.txt').is_file()
+    elif line.startswith('python -m tests.'):
+        module, *arguments = arguments
+        assert find_spec(module)
+        if arguments:
+            parse(module, arguments)
     else:
         assert (program, *arguments[:1]) in (('-m', 'pytest'), OWN_DATA)
 
