@@ -115,7 +115,10 @@ def shrink(cfg: Config, towns: Path) -> Config:
 
 @pytest.mark.parametrize('path', CONFIGS)
 def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
-    cfg = shrink(Config.fromfile(ROOT / path), towns)
+    cfg = Config.fromfile(ROOT / path)
+    # What the learning rates are for is what one process has.
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    shrink(cfg, towns)
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = path
     cfg.default_hooks.checkpoint = None  # hundreds of megabytes each

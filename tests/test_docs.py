@@ -32,13 +32,12 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/slurm_train.sh': ('tools/train.py', 1),
     'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
     'tools/dist_translate.sh': ('tools/translate.py', 3),
     'tools/quickstart.sh': ('tools/quickstart.py', 0),
-    # After the partition, which is taken off.
-    'tools/slurm_train.sh': ('tools/train.py', 1),
 }
 # The test that runs a program.
 RUN_BY = {
@@ -62,6 +61,7 @@ RUN_BY = {
         'tools/train.py',
     ],
     'test_distributed.py': ['tools/dist_train.sh'],
+    'test_distributed_joint_batch.py': ['tools/slurm_train.sh'],
     'test_tools/test_dataset_converters.py': [
         'tools/dataset_converters/cityscapes.py',
         'tools/dataset_converters/gta.py',
@@ -170,8 +170,8 @@ def test_a_command_is_understood(page, line, parse):
     if program.startswith('tools/'):
         assert (ROOT / program).is_file()
         tool, own = SCRIPTS.get(program, (program, 0))
-        if arguments[:1] == ['PARTITION']:
-            del arguments[0]
+        if program == 'tools/slurm_train.sh':
+            assert arguments.pop(0) == 'PARTITION'
         if own:
             gpus = arguments.pop(own)
             assert gpus.isdigit() or gpus == 'GPUS', gpus
@@ -190,7 +190,7 @@ def test_a_command_is_understood(page, line, parse):
         if arguments:
             parse(module, arguments)
     else:
-        assert (program, *arguments[:1]) in (('-m', 'pytest'), OWN_DATA)
+        assert (program, *arguments[:1]) in (*MODULES, OWN_DATA)
 
 
 def options() -> Iterator[tuple[str, str]]:
@@ -218,6 +218,10 @@ def test_an_option_is_a_setting(path, key):
     assert last in part or 'type' in part
 
 
+MODULES = [
+    ('-m', name)
+    for name in ('pytest', 'tests.faults', 'tests.fuzz', 'tests.licences')
+]
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
 

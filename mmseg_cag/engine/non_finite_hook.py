@@ -111,17 +111,17 @@ def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
     """Say in one line where and in what the values are not finite."""
     losses = {key: value.item() for key, value in outputs.items()}
     bad = [key for key, x in losses.items() if not math.isfinite(x)]
-    start = f'iteration {runner.iter + 1}: '
+    step = runner.iter + 1
     if not bad:
-        return f'{start}a loss of another rank is not finite'
+        return f'iteration {step}: a loss of another rank is not finite'
     # The sum says nothing that its terms do not.
     bad = [key for key in bad if key != 'loss'] or bad
     values = ', '.join(f'{key}={losses[key]}' for key in bad)
     module = first_bad_module(bare_model(runner), batch)
     files = ', '.join(files_of(batch['data_samples'], bad))
     return (
-        f'{start}{values}, expected finite losses; first bad module '
-        f'{module or "not found again"}; images {files}'
+        f'iteration {step}: {values}, expected finite losses; first bad '
+        f'module {module or "not found again"}; images {files}'
     )
 
 

@@ -29,13 +29,12 @@ def read_note(folder: Path) -> dict:
 
 def _check_classes(note: dict, path: Path) -> None:
     classes = note['classes']
-    named = isinstance(classes, list) and all(
-        isinstance(name, str) for name in classes
-    )
-    if not named or not isinstance(note.get('ignore_index'), int):
+    if not isinstance(classes, dict) or not isinstance(
+        note.get('ignore_index'), int
+    ):
         raise UserError(
-            f'{path}: expected classes, a list of names, and ignore_index, a '
-            'number'
+            f'{path}: expected classes, an object by their names, and '
+            'ignore_index, a number'
         )
 
 

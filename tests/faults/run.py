@@ -5,6 +5,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from mmseg.utils import register_all_modules
@@ -36,11 +37,13 @@ def run_rounds(
     with tempfile.TemporaryDirectory() as folder:
         lab = Laboratory(Path(folder), seed)
         names = itertools.islice(itertools.cycle(kinds), rounds)
-        for number, name in enumerate(names, start=1):
-            start = time.monotonic()
-            outcome = _plant(lab, name, table)
-            seconds = time.monotonic() - start
-            say(f'{number:3} {name}: {outcome} ({seconds:.0f} s)')
+        # Ctrl-C ends with the table of the rounds that are done.
+        with suppress(KeyboardInterrupt):
+            for number, name in enumerate(names, start=1):
+                start = time.monotonic()
+                outcome = _plant(lab, name, table)
+                seconds = time.monotonic() - start
+                say(f'{number:3} {name}: {outcome} ({seconds:.0f} s)')
     return table
 
 
