@@ -51,7 +51,6 @@ RUN_BY = {
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
-    'test_recipes.py': ['tools/slurm_train.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
