@@ -16,6 +16,7 @@ import runpy
 import shlex
 import textwrap
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,6 @@ RUN_BY = {
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
-    'test_recipes.py': ['tools/slurm_train.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
@@ -151,7 +151,10 @@ def parse(monkeypatch):
     def run(tool: str, arguments: list[str]) -> None:
         monkeypatch.setattr('sys.argv', [tool, *arguments])
         with pytest.raises(Parsed):
-            runpy.run_path(str(ROOT / tool), run_name='__main__')
+            if tool.endswith('.py'):
+                runpy.run_path(str(ROOT / tool), run_name='__main__')
+            else:
+                runpy.run_module(tool, run_name='__main__')
 
     return run
 
@@ -180,6 +183,11 @@ def test_a_command_is_understood(page, line, parse):
         for extra in re.findall(r'\[(.*?)\]', line):
             for name in extra.split(','):
                 assert (ROOT / f'requirements/{name}.txt').is_file()
+    elif line.startswith('python -m tests.'):
+        module, *arguments = arguments
+        assert find_spec(module)
+        if arguments:
+            parse(module, arguments)
     else:
         assert (program, *arguments[:1]) in (*MODULES, OWN_DATA)
 
