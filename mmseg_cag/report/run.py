@@ -19,6 +19,8 @@ from mmseg_cag.finished_runs.run_folder import find_checkpoints
 from .log import measure_seconds, read_environment
 from .read_json import numbers, read_lines, read_object
 
+MOST = 1000  # stages; a file that tells of more is damaged
+
 
 @dataclass(frozen=True)
 class Run:
@@ -90,7 +92,7 @@ class Run:
     @property
     def boundaries(self) -> list[int]:
         """Iterations at which a stage has ended."""
-        if not self.stage_iters:
+        if not self.stage_iters or self.iteration > MOST * self.stage_iters:
             return []
         return list(
             range(self.stage_iters, self.iteration + 1, self.stage_iters)

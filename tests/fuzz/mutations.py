@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def _change(
     elif draw < 0.3:
         holder[key] = [holder[key]]
     else:
-        holder[key] = JUNK[rng.integers(len(JUNK))]
+        holder[key] = deepcopy(JUNK[rng.integers(len(JUNK))])
 
 
 def mend_png(content: bytes) -> bytes:
