@@ -31,6 +31,7 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/slurm_train.sh': ('tools/train.py', 1),
     'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
@@ -49,6 +50,7 @@ RUN_BY = {
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
+    'test_recipes.py': ['tools/slurm_train.sh'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
@@ -58,6 +60,7 @@ RUN_BY = {
         'tools/train.py',
     ],
     'test_distributed.py': ['tools/dist_train.sh'],
+    'test_distributed_joint_batch.py': ['tools/slurm_train.sh'],
     'test_tools/test_dataset_converters.py': [
         'tools/dataset_converters/cityscapes.py',
         'tools/dataset_converters/gta.py',
@@ -163,6 +166,8 @@ def test_a_command_is_understood(page, line, parse):
     if program.startswith('tools/'):
         assert (ROOT / program).is_file()
         tool, own = SCRIPTS.get(program, (program, 0))
+        if program == 'tools/slurm_train.sh':
+            assert arguments.pop(0) == 'PARTITION'
         if own:
             gpus = arguments.pop(own)
             assert gpus.isdigit() or gpus == 'GPUS', gpus

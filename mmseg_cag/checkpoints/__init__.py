@@ -3,10 +3,12 @@
 
 from .atomic_backend import AtomicBackend, write_whole
 from .folder import newest_whole, numbered, put_aside, remove_drafts
+from .remove_later import RemoveLater
 from .whole import fault_of
 
 __all__ = [
     'AtomicBackend',
+    'RemoveLater',
     'fault_of',
     'newest_whole',
     'numbered',

@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ from mmengine.dist import (
     get_world_size,
     is_main_process,
 )
-from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.checkpoints import (
+    RemoveLater,
     numbered,
     put_aside,
     remove_drafts,
@@ -24,6 +23,7 @@ from mmseg_cag.checkpoints import (
 from mmseg_cag.checkpoints.folder import NOTE
 from mmseg_cag.errors import UserError
 
+from .checkpoint_room import require_room
 from .rank_statistics import KEY, gather_statistics, restore_statistics
 from .stage_hook import bare_model
 
@@ -73,7 +73,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.warning(
                 f'Checkpoints of an earlier run are now in {aside}'
             )
-        self._require_room(runner)
+        require_room(self, runner)
 
     def after_train(self, runner: Runner) -> None:
         """End with an error where the end of the run is on no disk.
@@ -149,68 +149,3 @@ class AtomicCheckpointHook(CheckpointHook):
             upto = found[: found.index(self._path(step)) + 1]
             for path in upto[: -self.max_keep_ckpts]:
                 Path(path).unlink()
-
-    def _require_room(self, runner: Runner) -> None:
-        size = estimate_bytes(runner)
-        free = shutil.disk_usage(self.out_dir).free
-        room = f'{self.out_dir}: {free / 2**20:.0f} MiB are free'
-        if free < size:
-            raise UserError(
-                f'{room}, expected {size / 2**20:.0f} MiB for a checkpoint'
-            )
-        count = self._most_files(runner)
-        if free < size * count:
-            runner.logger.warning(
-                f'{room}, but the run will keep {count} checkpoints of '
-                f'{size / 2**20:.0f} MiB'
-            )
-
-    def _most_files(self, runner: Runner) -> int:
-        """Checkpoints that stand side by side: old, new and best."""
-        steps = runner.max_epochs if self.by_epoch else runner.max_iters
-        left = steps - (runner.epoch if self.by_epoch else runner.iter)
-        saved = left // self.interval if self.interval > 0 else 0
-        saved += self.save_last
-        if self.max_keep_ckpts > 0:
-            saved = min(saved, self.max_keep_ckpts + 1)
-        return saved + 2 * len(self.save_best or ())
-
-
-class RemoveLater(LocalBackend):
-    """A disk whose files are removed when something better is there.
-
-    Args:
-        folder: That of the files.
-
-    Attributes:
-        paths: Those that are to be removed.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.paths: list[str] = []
-
-    def remove(self, filepath: str | Path) -> None:
-        """Note a file, unless it is of the folder that this one was once."""
-        if Path(filepath).parent == self.folder:
-            self.paths.append(str(filepath))
-
-    def remove_now(self) -> None:
-        """Remove the files that were noted."""
-        for path in self.paths:
-            Path(path).unlink(missing_ok=True)
-
-
-def estimate_bytes(runner: Runner) -> int:
-    """Estimate the size of a checkpoint, from above.
-
-    The model, and as much as Adam keeps of each trained parameter.
-    """
-    model = bare_model(runner)
-    state = sum(_bytes(value) for value in model.state_dict().values())
-    trained = sum(_bytes(p) for p in model.parameters() if p.requires_grad)
-    return state + 2 * trained
-
-
-def _bytes(tensor: Any) -> int:
-    return tensor.numel() * tensor.element_size()

@@ -20,13 +20,8 @@ from mmseg_cag.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.translated_images.translate import translate_images
 
 from .child import Child, Lost
-from .laboratory import (
-    Laboratory,
-    finish_and_compare,
-    prepare,
-    require_end,
-    require_same_files,
-)
+from .compare import require_end, require_same_files
+from .laboratory import Laboratory, finish_and_compare, prepare
 from .methods import METHODS
 
 ANCHOR_BATCHES = 8  # of both stages

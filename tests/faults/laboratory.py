@@ -13,14 +13,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.checkpoints import numbered
 from mmseg_cag.experiments.chain import train_chain
 from tests import tiny
 
-from .child import Child, Lost
+from .child import Child
+from .compare import require_end, require_same_run
 from .methods import config_of
-
-PARTS = ('state_dict', 'optimizer', 'param_schedulers', 'rank_statistics')
 
 
 class Laboratory:
@@ -112,8 +110,9 @@ class Laboratory:
             if child.signal_after(instant, number):
                 return folder, child.wait()
             # It was faster this time.
-            seconds *= 0.9
+            require_end(child)
             shutil.rmtree(folder)
+            seconds *= 0.9
 
 
 def prepare() -> None:
@@ -123,61 +122,11 @@ def prepare() -> None:
     Config.pretty_text = property(repr)  # formatting takes seconds
 
 
-def finish_and_compare(lab: Laboratory, method: str, folder: Path) -> None:
+def finish_and_compare(
+    lab: Laboratory, method: str, folder: Path, best: bool = True
+) -> None:
     """Give the command again, and compare with the undisturbed run."""
     expected, _ = lab.undisturbed_run(method)
     require_end(lab.train(method, folder))
-    require_same_run(expected, folder)
+    require_same_run(expected, folder, best)
     shutil.rmtree(folder)
-
-
-def require_end(child: Child) -> None:
-    """Wait for a run that must come to its end."""
-    if code := child.wait():
-        raise Lost(f'ended with {code}: {child.tail()}')
-
-
-def require_same_run(expected: Path, found: Path) -> None:
-    """Compare the last checkpoints and the validations bit by bit."""
-    one, two = (numbered(folder) for folder in (expected, found))
-    if not two or one[-1].name != two[-1].name:
-        raise Lost(f'has {[path.name for path in two]}')
-    one, two = (
-        torch.load(paths[-1], weights_only=False) for paths in (one, two)
-    )
-    for part in PARTS:
-        if not same(one.get(part), two.get(part)):
-            raise Lost(f'{part} differs from that of the undisturbed run')
-    one, two = (_validations(folder) for folder in (expected, found))
-    if one != two:
-        raise Lost(f'validations or the best differ: {two[1]}, not {one[1]}')
-
-
-def _validations(folder: Path) -> tuple[str, list[str]]:
-    """Get all results, and which weights were kept as the best."""
-    path = folder / 'validation.json'
-    best = sorted(p.name for p in folder.glob('best_*.pth'))
-    return path.read_text() if path.is_file() else '', best
-
-
-def require_same_files(expected: Path, found: Path) -> None:
-    """Compare the images of two folders byte by byte."""
-    one, two = (
-        {str(p.relative_to(f)): p.read_bytes() for p in f.rglob('*.png')}
-        for f in (expected, found)
-    )
-    if not one or one != two:
-        raise Lost(f'{len(two)} files differ from the expected {len(one)}')
-
-
-def same(first: object, second: object) -> bool:
-    """Compare nested states bit by bit."""
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(
-            same(first[key], second[key]) for key in first
-        )
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    return first == second

@@ -45,5 +45,6 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     )
     if cfg.train_cfg.get('val_interval'):
         cfg.train_cfg.val_interval = 2
+    cfg.train_cfg.max_iters = 2 * STAGE
     cfg.launcher = 'none'
     return cfg

@@ -14,12 +14,8 @@ from pathlib import Path
 from mmseg_cag.experiments.run_lock import LOCK
 
 from .child import POLL, Child, Lost
-from .laboratory import (
-    Laboratory,
-    finish_and_compare,
-    require_end,
-    require_same_run,
-)
+from .compare import require_end, require_same_run
+from .laboratory import Laboratory, finish_and_compare
 from .methods import METHODS
 
 WORKER = {'train_dataloader.num_workers': 1}
@@ -106,7 +102,7 @@ def start_another(lab: Laboratory) -> None:
     method, folder = lab.rng.choice(sorted(METHODS)), lab.folder()
     expected, _ = lab.undisturbed_run(method)
     first = lab.train(method, folder)
-    while not (folder / LOCK).is_file() and first.process.is_alive():
+    while not _is_signed(folder / LOCK) and first.process.is_alive():
         time.sleep(POLL)
     os.kill(first.pid, signal.SIGSTOP)
     other = lab.train(method, folder)
@@ -117,3 +113,7 @@ def start_another(lab: Laboratory) -> None:
         raise Lost(f'the other ended with {code}: {line}')
     require_same_run(expected, folder)
     shutil.rmtree(folder)
+
+
+def _is_signed(lock: Path) -> bool:
+    return lock.is_file() and lock.stat().st_size > 0

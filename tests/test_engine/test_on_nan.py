@@ -16,7 +16,7 @@ from mmseg_cag.engine.first_bad_module import first_bad_module
 from mmseg_cag.engine.rollback import AHEAD
 from mmseg_cag.errors import UserError
 from tests import tiny
-from tests.faults.laboratory import same
+from tests.faults.compare import same
 
 LOSS = 'decode_head.loss_decode'
 

@@ -1,0 +1,82 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""AtomicCheckpointHook under a real Runner: what is kept, and a full disk."""
+
+from __future__ import annotations
+
+import resource
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmseg_cag.engine import checkpoint_room
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.safe_load import read_checkpoint
+from tests import tiny
+
+
+class FullDisk(Hook):
+    """Let no file grow in some iterations."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, steps: range) -> None:
+        self.steps = steps
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        soft = 10_000 if runner.iter + 1 in self.steps else hard
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def cfg(tmp_path, unformatted) -> Config:
+    tiny.write_towns(tmp_path)
+    cfg = tiny.adversarial_run(tmp_path, tmp_path / 'work', tiny.adversarial())
+    cfg.default_hooks.checkpoint.update(
+        type='AtomicCheckpointHook', max_keep_ckpts=2
+    )
+    cfg.custom_hooks.append(dict(type='RecipeHook'))
+    cfg.train_cfg.max_iters = 4
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    return cfg
+
+
+def train(cfg: Config, *full: int) -> set[str]:
+    """Train with a disk that is full in some iterations; list the files."""
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(FullDisk(full))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        runner.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    return {path.name for path in Path(cfg.work_dir).glob('*.pth')}
+
+
+def test_the_last_are_kept_with_what_tells_them(cfg):
+    # The third one finds the disk full, and the second is not removed for it.
+    assert train(cfg, 3) == {'iter_2.pth', 'iter_4.pth'}
+    meta = read_checkpoint(Path(cfg.work_dir, 'iter_4.pth'))['meta']
+    assert meta['versions']['torch'] == str(torch.__version__)
+    assert meta['recipe']['train_cfg']['max_iters'] == 4
+
+
+def test_an_end_that_is_on_no_disk_is_an_error(cfg):
+    with pytest.raises(UserError, match=r'iter_4\.pth: could not be written'):
+        train(cfg, 4)
+    note = Path(cfg.work_dir, 'last_checkpoint').read_text()
+    assert note.endswith('iter_3.pth')
+
+
+def test_too_little_room_is_told_before_the_first_step(cfg, monkeypatch):
+    usage = namedtuple('usage', 'free')(1000)
+    monkeypatch.setattr(
+        checkpoint_room.shutil, 'disk_usage', lambda folder: usage
+    )
+    with pytest.raises(UserError, match='MiB are free, expected'):
+        train(cfg)
