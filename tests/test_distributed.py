@@ -40,23 +40,31 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def launch_two(script: str, folder: Path, *arguments: object) -> str:
-    """Run a launcher of tools/ with two processes; returns what they say."""
+def launch(
+    script: str, folder: Path, *arguments: object, **variables: str
+) -> subprocess.CompletedProcess:
+    """Run a launcher of tools/ on the CPU."""
     environment = {
         **os.environ,
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
         'PORT': free_port(),
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
+        **variables,
     }
-    done = subprocess.run(
-        [ROOT / 'tools' / script, *map(str, arguments), '2'],
+    return subprocess.run(
+        [ROOT / 'tools' / script, *map(str, arguments)],
         env=environment,
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def launch_two(script: str, folder: Path, *arguments: object) -> str:
+    """Run a launcher of tools/ with two processes; returns what they say."""
+    done = launch(script, folder, *arguments, '2')
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

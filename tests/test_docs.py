@@ -16,6 +16,7 @@ import runpy
 import shlex
 import textwrap
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ NAMED = re.compile(
 # What a shell script hands its arguments to, after how many of its own.
 SCRIPTS = {
     'tools/dist_train.sh': ('tools/train.py', 1),
+    'tools/slurm_train.sh': ('tools/train.py', 1),
     'tools/dist_train_bdl.sh': ('tools/train_bdl.py', 1),
     'tools/dist_test.sh': ('tools/test.py', 2),
     'tools/dist_make_pseudo_labels.sh': ('tools/make_pseudo_labels.py', 3),
@@ -58,6 +60,7 @@ RUN_BY = {
         'tools/train.py',
     ],
     'test_distributed.py': ['tools/dist_train.sh'],
+    'test_distributed_joint_batch.py': ['tools/slurm_train.sh'],
     'test_tools/test_dataset_converters.py': [
         'tools/dataset_converters/cityscapes.py',
         'tools/dataset_converters/gta.py',
@@ -148,7 +151,10 @@ def parse(monkeypatch):
     def run(tool: str, arguments: list[str]) -> None:
         monkeypatch.setattr('sys.argv', [tool, *arguments])
         with pytest.raises(Parsed):
-            runpy.run_path(str(ROOT / tool), run_name='__main__')
+            if tool.endswith('.py'):
+                runpy.run_path(str(ROOT / tool), run_name='__main__')
+            else:
+                runpy.run_module(tool, run_name='__main__')
 
     return run
 
@@ -163,6 +169,8 @@ def test_a_command_is_understood(page, line, parse):
     if program.startswith('tools/'):
         assert (ROOT / program).is_file()
         tool, own = SCRIPTS.get(program, (program, 0))
+        if program == 'tools/slurm_train.sh':
+            assert arguments.pop(0) == 'PARTITION'
         if own:
             gpus = arguments.pop(own)
             assert gpus.isdigit() or gpus == 'GPUS', gpus
@@ -175,9 +183,13 @@ def test_a_command_is_understood(page, line, parse):
         for extra in re.findall(r'\[(.*?)\]', line):
             for name in extra.split(','):
                 assert (ROOT / f'requirements/{name}.txt').is_file()
+    elif line.startswith('python -m tests.'):
+        module, *arguments = arguments
+        assert find_spec(module)
+        if arguments:
+            parse(module, arguments)
     else:
-        modules = [('-m', 'pytest'), ('-m', 'tests.faults')]
-        assert (program, *arguments[:1]) in [*modules, OWN_DATA]
+        assert (program, *arguments[:1]) in (*MODULES, OWN_DATA)
 
 
 def options() -> Iterator[tuple[str, str]]:
@@ -205,6 +217,10 @@ def test_an_option_is_a_setting(path, key):
     assert last in part or 'type' in part
 
 
+MODULES = [
+    ('-m', name)
+    for name in ('pytest', 'tests.faults', 'tests.fuzz', 'tests.licences')
+]
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
 

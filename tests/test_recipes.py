@@ -95,30 +95,65 @@ def test_a_method_of_ones_own(project, train, capfd):
     assert any(key.startswith('decode_head') for key in last_of(folder))
 
 
-def test_the_variables_of_several_nodes_reach_the_launcher(tmp_path):
-    fake = tmp_path / 'python'
-    fake.write_text('#!/bin/sh\necho "$@"\n')
-    fake.chmod(0o755)
+@pytest.fixture
+def fake(tmp_path: Path) -> Path:
+    """A folder with a `python` that says what it is called with."""
+    write_program(tmp_path / 'python', 'echo "$@"')
+    return tmp_path
+
+
+def write_program(path: Path, text: str) -> None:
+    path.write_text(f'#!/bin/bash\n{text}\n')
+    path.chmod(0o755)
+
+
+def launched(fake: Path, script: str, *arguments: str, **variables: str):
+    """Call a launcher of tools/; returns the words that torch's gets."""
     done = subprocess.run(
-        [ROOT / 'tools/dist_train.sh', 'CONFIG', '4', '--resume'],
+        [ROOT / 'tools' / script, *arguments, '--resume'],
         env={
-            'PATH': f'{tmp_path}:{os.environ["PATH"]}',
-            'NNODES': '2',
-            'NODE_RANK': '1',
-            'MASTER_ADDR': '10.0.0.1',
-            'PORT': '29501',
+            'PATH': f'{fake}:{os.environ["PATH"]}',
+            'CUDA_VISIBLE_DEVICES': '',
+            **variables,
         },
         capture_output=True,
         text=True,
         check=True,
     )
-    words = done.stdout.split()
-    assert words[:2] == ['-m', 'torch.distributed.run']
-    assert set(words[2:7]) == {
+    module, *words = done.stdout.split()[1:]
+    assert module == 'torch.distributed.run'
+    assert words[-4:] == ['CONFIG', '--launcher', 'pytorch', '--resume']
+    return words[:-5]
+
+
+def test_the_variables_of_several_nodes_reach_the_launcher(fake):
+    words = launched(
+        *(fake, 'dist_train.sh', 'CONFIG', '4'),
+        **dict(NNODES='2', NODE_RANK='1', MASTER_ADDR='10.0.0.1', PORT='7'),
+    )
+    assert words == [
         '--nnodes=2',
         '--node_rank=1',
         '--master_addr=10.0.0.1',
-        '--master_port=29501',
+        '--master_port=7',
         '--nproc_per_node=4',
-    }
-    assert words[-4:] == ['CONFIG', '--launcher', 'pytorch', '--resume']
+    ]
+
+
+def test_those_of_slurm_do(fake):
+    # Its options begin with two dashes; then comes the command of a node.
+    run = 'while [[ $1 == --* ]]; do shift; done; exec "$@"'
+    write_program(fake / 'srun', run)
+    write_program(fake / 'scontrol', 'echo one; echo two')
+    words = launched(
+        *(fake, 'slurm_train.sh', 'PARTITION', 'CONFIG', '16'),
+        **dict(SLURM_NNODES='2', SLURM_NODEID='1', SLURM_JOB_ID='20003'),
+        SLURM_JOB_NODELIST='[one,two]',
+    )
+    assert words == [
+        '--nnodes=2',
+        '--node_rank=1',
+        '--master_addr=one',
+        '--master_port=20003',
+        '--nproc_per_node=8',
+    ]

@@ -7,6 +7,8 @@ classes; the number of classes is still 19.
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -59,13 +61,34 @@ class TinyBackbone(BaseModule):
 
 @HOOKS.register_module()
 class KeepRankHook(Hook):
-    """Save what each rank holds after each iteration."""
+    """Save what each rank holds after each iteration, with its losses."""
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, outputs: dict, **_
+    ) -> None:
         model = getattr(runner.model, 'module', runner.model)
         path = Path(runner.work_dir, f'rank{get_rank()}_{batch_idx + 1}.pth')
         kind = type(runner.model).__name__
-        torch.save({'state_dict': model.state_dict(), 'kind': kind}, path)
+        torch.save(
+            {
+                'state_dict': model.state_dict(),
+                'kind': kind,
+                'losses': outputs,
+            },
+            path,
+        )
+
+
+@HOOKS.register_module()
+class DieHook(Hook):
+    """Kill the process of one rank as an iteration begins."""
+
+    def __init__(self, rank: int, iteration: int) -> None:
+        self.rank, self.iteration = rank, iteration
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
+        if (get_rank(), batch_idx) == (self.rank, self.iteration):
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @HOOKS.register_module()

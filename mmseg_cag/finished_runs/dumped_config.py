@@ -56,8 +56,10 @@ def types(settings: Any) -> Iterator[str]:
 
 def _import_own(cfg: Config, path: Path) -> None:
     """Import the modules with the user's own classes, which are installed."""
+    if 'custom_imports' not in cfg:
+        return
     try:
-        import_modules_from_strings(**cfg.get('custom_imports', {}))
+        import_modules_from_strings(**cfg.custom_imports)
     # A module that fails on import does so in any way at all.
     except Exception as error:
         raise UserError(

@@ -13,12 +13,12 @@ def two_nearest(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (docs/performance.md).
 
     Args:
-        distances: Distances (N, K, ...).
+        distances: Distances (N, K, ...); the smallest are overwritten.
 
     Returns:
         Class of the nearest (N, ...) int64, its distance and that of the
         runner-up (N, ...).
     """
     nearest, label = distances.min(1, keepdim=True)
-    others = distances.scatter(1, label, float('inf'))
-    return label.squeeze(1), nearest.squeeze(1), others.amin(1)
+    distances.scatter_(1, label, float('inf'))
+    return label.squeeze(1), nearest.squeeze(1), distances.amin(1)

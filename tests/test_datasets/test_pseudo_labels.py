@@ -37,7 +37,8 @@ def towns(tmp_path: Path) -> Path:
         labels = rng.choice([*tiny.USED, 255], tiny.SIZE).astype(np.uint8)
         tiny.save_image(folder / path.relative_to(images), labels)
     classes = DATASETS.get('CityscapesDataset').METAINFO['classes']
-    note = {'classes': dict.fromkeys(classes, {}), 'ignore_index': 255}
+    labelled = dict.fromkeys(classes, {})
+    note = {'origin': {}, 'classes': labelled, 'ignore_index': 255}
     write_note(folder / NOTE, note)
     return tmp_path
 

@@ -167,6 +167,15 @@ def test_an_overflow_skips_one_member_and_lowers_the_scale_once(amp):
     assert amp.lead.loss_scaler.get_scale() == 4.0
 
 
+def test_the_loss_scale_is_saved_and_goes_on(amp):
+    student, judge = amp.model.losses(batches(1)[0])
+    amp.update_params((student + judge) * torch.tensor(float('inf')))
+    other = build_optim_wrapper(Pair(), config(type='AmpOptimWrapper'))
+    other.load_state_dict(copy.deepcopy(amp.state_dict()))
+    scales = {m.loss_scaler.get_scale() for m in (*other.values(), amp.lead)}
+    assert scales == {4.0}
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [

@@ -57,7 +57,8 @@ def test_functions_are_called_in_turn():
     times = time_in_turn(functions, 3, 'cpu')
     assert ''.join(calls) == 'ab' * 5  # twice to warm up
     for found in times.values():
-        assert 0 <= found['p10'] <= found['median'] <= found['p90']
+        assert 0 <= found['least'] <= found['p10']
+        assert found['p10'] <= found['median'] <= found['p90']
 
 
 def test_the_name_of_a_form():

@@ -125,7 +125,7 @@ def test_what_is_missing_or_damaged_is_said_in_one_line(folder):
     shutil.rmtree(folder.parent / 'gta')
     line = complaint(MissingFileError, source_dataset, cfg)
     assert 'dataloader.dataset: no folder' in line
-    for config, wanted in (('x = (', 'cannot be read'), (None, 'no config')):
+    for config, wanted in (('x = (', 'not plain data'), (None, 'no config')):
         (folder / 'config.py').unlink(missing_ok=True)
         if config:
             (folder / 'config.py').write_text(config)

@@ -90,7 +90,7 @@ def damage(folder: Path, how: str) -> None:
     [
         ('checkpoint', 'iter_6.pth: refused, it is unreadable'),
         ('none', 'run: no checkpoint iter_*.pth'),
-        ('notes', 'validation.json: no results by iteration'),
+        ('notes', 'validation.json: not readable as JSON'),
         ('gta', 'no folder'),
         ('cityscapes', 'train_dataloader.dataset.target: no folder'),
     ],

@@ -47,8 +47,8 @@ def plain_text() -> Iterator[None]:
 def root(plain_text, tmp_path_factory) -> Path:
     """Towns and two runs, one of which the other was started from."""
     root = tmp_path_factory.mktemp('report')
-    folder = finished.write_run(root, stages=1)
-    start = Path(shutil.move(folder, root / 'source'))
+    plain = finished.make_plain(finished.write_run(root, stages=1))
+    start = Path(shutil.move(plain, root / 'source'))
     cfg = tiny.run_config(root, root / 'cag')
     cfg.load_from = str(start / 'iter_3.pth')
     cfg.test_dataloader = cfg.val_dataloader

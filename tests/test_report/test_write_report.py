@@ -188,7 +188,7 @@ CASES = {
     without_start: ['>source</span>', 'class="slider"'],
     other_version: ['3 of 3 lines left out', 'AncientBackbone'],
     odd_values: ['>road</th>', 'chart-losses-1'],
-    broken_config: ['config cannot be read', 'no config'],
+    broken_config: ['config is not plain data', 'no config'],
 }
 
 

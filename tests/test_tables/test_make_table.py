@@ -350,7 +350,7 @@ def damage(folder: Path, how: str) -> None:
         ('no result', 'x: no validation.json, expected the work dir of'),
         ('no config', 'x: no config *.py of the run'),
         ('unfinished', 'x: its last result is of iteration 20 of 40'),
-        ('damaged', 'validation.json: no results by iteration'),
+        ('damaged', 'validation.json: not readable as JSON'),
     ],
 )
 def test_what_is_no_finished_run(tmp_path, monkeypatch, how, line):

@@ -138,5 +138,5 @@ def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Class of the nearest (N, ...) int64 and the gap (N, ...).
     """
-    label, nearest, runner_up = two_nearest(distances)
+    label, nearest, runner_up = two_nearest(distances.clone())
     return label, runner_up - nearest

@@ -77,8 +77,9 @@ def pixel_loss(
         and loss.reduction == 'mean'
         and loss.class_weight is None
     ):
-        counted = labels != ignore_index
-        kwargs['avg_factor'] = pixel_count(counted, scores)
+        kwargs.update(ignore_index=ignore_index, reduction_override='sum')
+        total = loss(scores, labels, **kwargs)
+        return total / pixel_count(labels != ignore_index, total)
     return loss(scores, labels, ignore_index=ignore_index, **kwargs)
 
 

@@ -29,7 +29,7 @@ class CoverageCollapse:
         window: int = 5,
         least: float = 0.01,
         fall: float = 0.1,
-        floor: float = 0.005,
+        floor: float = 0.01,
         class_least: float = 0.02,
     ) -> None:
         self.least = least

@@ -99,6 +99,14 @@ def test_the_keys_of_the_losses(by, kinds):
             assert value.ndim == 0 and value > 0, key
 
 
+def test_the_labeler_makes_no_graph():
+    model, seen = build(by=BOTH), {}
+    model.watchers.append(lambda **maps: seen.update(maps))
+    assert losses_of(model)['source.loss_ce'].requires_grad
+    assert {'labeler', 'distances', 'anchor', 'probability'} <= seen.keys()
+    assert not any(seen[key].requires_grad for key in seen)
+
+
 def test_without_the_anchor_loss():
     model = MODELS.build(
         {**tiny.cag(by=('probability',)), 'anchor_loss': None}

@@ -56,7 +56,7 @@ def test_a_class_that_is_predicted_and_never_assigned():
         [record(0.5)] * 20,
         [record(0.02)] * 20,
         [record(0.5, pseudo=0.0)] * 4 + [record(0.5)] + [record(0.5)] * 5,
-        [record(0.5, car=0.004, pseudo=0.0)] * 20,  # predicted by chance
+        [record(0.5, car=0.009, pseudo=0.0)] * 20,  # predicted by chance
         [record(0.5), record(0.0)] * 10,
         [{'predicted': {'car': 0.5}}] * 20,  # no pseudo labels
     ],
