@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.inside import require_inside
 from mmseg_cag.note import read_note, write_note
 
 from .recipe import list_changes
@@ -50,6 +51,17 @@ class OriginFolder:
             print_log(f'{self.draft}: gone on with', 'current')
         self.draft.mkdir(parents=True, exist_ok=True)
         write_note(self.draft / self.note, {'origin': self.origin})
+
+    def file(self, name: str) -> Path:
+        """Give the place of a file in the draft, its folder being made.
+
+        Raises:
+            UserError: The name, such as one of a data set's list, leads out.
+        """
+        path = self.draft / name
+        require_inside(path, self.draft)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def finish(self, results: dict) -> None:
         """Note the results and give the draft the folder's name."""

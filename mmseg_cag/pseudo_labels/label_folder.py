@@ -26,9 +26,7 @@ class LabelFolder(OriginFolder):
 
     def write(self, name: str, labels: np.ndarray) -> None:
         """Write a label map (H, W) uint8 to the draft."""
-        path = self.draft / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(labels).save(path)
+        Image.fromarray(labels).save(self.file(name))
 
     def finish(self, results: dict) -> None:
         """Note the results and give the draft the folder's name."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.inside import require_inside
 
 # legend: H W image
 
@@ -41,8 +42,12 @@ class PredictionStore:
             name: The image's, unique, with ``/`` between folders.
             labels: Predicted classes (H, W), uint8.
             confidences: Their probabilities (H, W), float32.
+
+        Raises:
+            UserError: The name leads out of the folder.
         """
         path = self._path(name)
+        require_inside(path, self.folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f'{path.name}.part')
         with draft.open('wb') as file:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmseg_cag.experiments.stages import walk
 
 from .networks import find_start_checkpoint
+from .read_json import numbers
 from .run import Run
 
 
@@ -96,7 +97,7 @@ def describe_memory(run: Run) -> str | None:
     """Find the most memory of the GPU, which a CPU run does not log."""
     if run.environment.get('CUDA available') == 'False':
         return 'no GPU'
-    used = [line['memory'] for line in run.training if line.get('memory')]
+    used = [m for n in run.training if (m := numbers(n).get('memory'))]
     return f'{max(used) / 1024:.1f} GiB' if used else None
 
 

@@ -32,9 +32,13 @@ def measure_seconds(logs: Sequence[Path]) -> float | None:
     for log in logs:
         stamps = STAMP.findall(log.read_text(errors='replace'))
         if stamps:
-            first, last = (
-                datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S')
-                for stamp in (stamps[0], stamps[-1])
-            )
+            try:
+                first, last = map(_time_of, (stamps[0], stamps[-1]))
+            except ValueError:  # digits that are no time
+                continue
             spans.append((last - first).total_seconds())
     return sum(spans) if spans else None
+
+
+def _time_of(stamp: str) -> datetime:
+    return datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S')

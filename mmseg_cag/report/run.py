@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from mmseg_cag.engine.last_and_best_hook import NOTES
+from mmseg_cag.engine.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.experiments.stages import stage_lengths
 from mmseg_cag.finished_runs.dumped_config import read_dumped_config
@@ -116,7 +116,7 @@ class Run:
         return {
             iteration: values['mIoU']
             for iteration, values in self.validations.items()
-            if 'mIoU' in values
+            if 'mIoU' in numbers(values)
         }
 
     @cached_property
@@ -153,7 +153,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         folder=folder,
         name=name or folder.resolve().name,
         configs=read_configs(folder, starts, problems),
-        training=[line for line in lines if 'iter' in line],
+        training=[line for line in lines if 'iter' in numbers(line)],
         validations=read_validations(folder, lines, problems),
         monitor=read_lines(folder / 'monitor.jsonl', problems, ('iter',)),
         anchors=read_lines(folder / 'anchors.jsonl', problems, ('iter',)),
@@ -211,7 +211,7 @@ def read_validations(
         if 'iter' not in line and 'mIoU' in line
     }
     for iteration, values in read_object(folder / NOTES, problems).items():
-        if iteration.isdigit() and isinstance(values, dict):
+        if NUMBER.fullmatch(iteration) and isinstance(values, dict):
             found[int(iteration)] = values
         else:
             problems.append(f'{NOTES}: {iteration!r} is no validation')

@@ -34,8 +34,7 @@ class ImageFolder(OriginFolder):
 
     def write(self, name: str, image: np.ndarray) -> None:
         """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""
-        path = self.draft / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.file(name)
         part = path.with_name(f'{path.name}.part')
         _, data = cv2.imencode(path.suffix, image)
         part.write_bytes(data)

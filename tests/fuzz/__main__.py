@@ -50,9 +50,12 @@ def main() -> int:
         start = time.monotonic()
         tried = campaign(readers, args.seed, range(args.inputs))
         notes = Console(stderr=True)
-        outcomes = list(
-            track(tried, 'inputs', total=args.inputs, console=notes)
-        )
+        outcomes = []
+        try:
+            for outcome in track(tried, 'inputs', args.inputs, console=notes):
+                outcomes.append(outcome)
+        except KeyboardInterrupt:  # what there is by then is told
+            pass
     for outcome in sorted(outcomes, key=lambda outcome: outcome.number):
         if outcome.kind in FAULTS:
             line = f'{outcome.number} {outcome.kind}: {outcome.message}'
@@ -60,7 +63,7 @@ def main() -> int:
     for line in table(outcomes, readers):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     seconds = round(time.monotonic() - start)
-    console.print(f'{args.inputs} inputs, seed {args.seed}, {seconds} s')
+    console.print(f'{len(outcomes)} inputs, seed {args.seed}, {seconds} s')
     return int(any(outcome.kind in FAULTS for outcome in outcomes))
 
 

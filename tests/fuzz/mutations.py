@@ -93,8 +93,10 @@ def mutate(rng: np.random.Generator, seed: bytes, marker: str) -> bytes:
 
 
 def change_value(rng: np.random.Generator, seed: bytes) -> bytes:
-    """Change, drop or nest values of a JSON object."""
-    note = json.loads(seed)
+    """Change, drop or nest values of one of the JSON objects, a line each."""
+    lines = seed.splitlines()
+    place = rng.integers(len(lines))
+    note = json.loads(lines[place])
     for _ in range(rng.integers(1, 4)):
         holder = note
         while True:
@@ -108,7 +110,8 @@ def change_value(rng: np.random.Generator, seed: bytes) -> bytes:
                 continue
             _change(rng, holder, key)
             break
-    return json.dumps(note).encode()
+    lines[place] = json.dumps(note).encode()
+    return b'\n'.join([*lines, b''])
 
 
 def _keys(holder: dict | list) -> object:

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.inside import require_inside
 
 from ..load_label_ids import LoadLabelIds
 from .label_file import convert_file
@@ -114,20 +115,13 @@ def _convert(
     relative = str(source.relative_to(root))
     target = out / (relative.removesuffix(suffix) + WRITTEN_SUFFIX)
     try:
-        _require_inside(source, root)
-        _require_inside(target.parent, out)
+        require_inside(source, root)
+        require_inside(target.parent, out)
         return convert_file(loader, source, target)
     except UserError as error:
         return str(error)
     except OSError as error:
         return f'{source}: cannot be converted ({error})'
-
-
-def _require_inside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(
-            f'{path}: leads to {path.resolve()}, expected a place in {root}'
-        )
 
 
 def _add(result: Conversion, outcome: tuple[dict, bool] | str) -> None:

@@ -101,6 +101,9 @@ class RandomResizeCrop(BaseTransform):
         Returns:
             Width and height that the frame is fitted into, the window's rows
             and its columns.
+
+        Raises:
+            UserError: The image is so narrow that nothing is left of it.
         """
         height, width = size = results['img'].shape[:2]
         low, high = self.ratio_range
@@ -108,6 +111,11 @@ class RandomResizeCrop(BaseTransform):
         scale = tuple(int(side * ratio) for side in self.scale)
         frame = self.frame_size or (width, height)
         resized = mmcv.rescale_size(frame, scale)[::-1]
+        if min(resized) < 1:
+            raise UserError(
+                f'{results.get("img_path")}: {height} x {width} pixels, none '
+                f'are left at scale={scale}'
+            )
         window = self._draw_spans(size, resized)
         if self.cat_max_ratio < 1 and 'gt_seg_map' in results:
             for _ in range(ATTEMPTS):
