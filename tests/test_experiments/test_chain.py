@@ -190,7 +190,7 @@ def test_what_cannot_be():
     (folder / 'last_checkpoint').write_text('iter_4.pth')
     with pytest.raises(UserError, match='names iter_4.pth, not found'):
         chain.train_chain(write_configs())
-    torch.save(dict(meta={}), folder / 'iter_4.pth')
+    torch.save(dict(state_dict={}, meta={}), folder / 'iter_4.pth')
     with pytest.raises(UserError, match='does not tell its settings'):
         chain.train_chain(write_configs())
 
@@ -268,17 +268,20 @@ def test_a_single_stage():
     assert cfg.randomness.seed != write_configs().randomness.seed
     alone = Path('work_dirs/second/net/stage_1/iter_2.pth')
     alone.parent.mkdir(parents=True)
-    torch.save(dict(meta={}), alone)
+    torch.save(dict(state_dict={}, meta={}), alone)
     cfg = write_configs()
     select_stage(cfg, 2)
     assert cfg.load_from == str(alone)
     whole = Path('work_dirs/second/net/iter_2.pth')
-    torch.save(dict(meta={}), whole)
+    torch.save(dict(state_dict={}, meta={}), whole)
     with pytest.raises(UserError, match='both .* are there'):
         select_stage(write_configs(), 2)
     alone.unlink()
     schedule = [dict(type='LabelerHook', stage_iters=9)]
-    torch.save(dict(meta=dict(recipe=dict(custom_hooks=schedule))), whole)
+    torch.save(
+        dict(state_dict={}, meta=dict(recipe=dict(custom_hooks=schedule))),
+        whole,
+    )
     with pytest.raises(UserError, match='of stages of 9 iterations'):
         select_stage(write_configs(), 2)
     cfg = write_configs()

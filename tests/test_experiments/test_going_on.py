@@ -20,7 +20,8 @@ from tests import tiny
 def cfg(tmp_path) -> Config:
     cfg = tiny.run_config(tmp_path, tmp_path / 'work')
     cfg.begun_from = 'warm.pth'
-    torch.save({'meta': {'recipe': recipe_of(cfg)}}, tmp_path / 'iter_1.pth')
+    content = {'state_dict': {}, 'meta': {'recipe': recipe_of(cfg)}}
+    torch.save(content, tmp_path / 'iter_1.pth')
     return copy.deepcopy(cfg)
 
 
@@ -63,5 +64,5 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
 
 def test_a_checkpoint_that_does_not_tell_is_taken(cfg, tmp_path):
     path = Path(tmp_path, 'iter_2.pth')
-    torch.save({'meta': {}}, path)
+    torch.save({'state_dict': {}, 'meta': {}}, path)
     check_resumed(cfg, path)
