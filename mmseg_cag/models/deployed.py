@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
+from .swaps_channels import swaps_channels
+
 # legend: N images, K classes, H W image
 
 
@@ -22,7 +24,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.model = model.eval()
         # mmseg's preprocessor takes lists, which no exporter follows.
-        self.swaps_channels = model.data_preprocessor._channel_conversion
+        self.swaps_channels = swaps_channels(model.data_preprocessor)
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute class scores.

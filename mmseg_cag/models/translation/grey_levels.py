@@ -4,6 +4,8 @@ from __future__ import annotations
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor
 
+from mmseg_cag.models.swaps_channels import swaps_channels
+
 # legend: N images, H W image
 
 
@@ -25,12 +27,12 @@ class GreyLevels:
         p = self.preprocessor
         if p._enable_normalize:
             images = images * p.std.to(images) + p.mean.to(images)
-        return images.flip(1) if p._channel_conversion else images
+        return images.flip(1) if swaps_channels(p) else images
 
     def normalise(self, grey: Tensor) -> Tensor:
         """Compute normalised images from BGR (N, 3, H, W) in 0..255."""
         p = self.preprocessor
-        images = grey.flip(1) if p._channel_conversion else grey
+        images = grey.flip(1) if swaps_channels(p) else grey
         if p._enable_normalize:
             images = (images - p.mean.to(images)) / p.std.to(images)
         return images
