@@ -84,7 +84,7 @@ def convert(folder: Path) -> None:
 
 def pseudo_labels(labels: np.ndarray) -> Iterator[Reader]:
     """Both files of a folder of pseudo labels."""
-    classes = [f'class {i}' for i in range(19)]
+    classes = {f'class {i}': {} for i in range(19)}
     note = {'origin': {}, 'classes': classes, 'ignore_index': 255}
     files = {
         FILE: pictures.encoded(labels),
