@@ -31,26 +31,30 @@ class StepGuard:
         self._fetched: torch.cuda.Event | None = None
         # By a batch since the last step, where gradients are accumulated.
         self._spoiled = False
+        # Whether there was a step since the last loss.
+        self._stepped = False
 
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Ask for the loss, then go backward and step."""
         finite = loss.detach().isfinite().float().reshape(1)
         all_reduce(finite, 'min')
         self._fetch(finite)
+        self._stepped = False
         self._update(loss, *args, **kwargs)
 
     def step(self, **kwargs: Any) -> None:
         """Step, or leave all parameters as they are."""
         if self.was_finite() and not self._spoiled:
             self._step(**kwargs)
-        self._spoiled = False
+        self._spoiled, self._stepped = False, True
 
     def was_finite(self) -> bool:
         """Tell whether the last loss was finite on all ranks."""
         if self._fetched is not None:
             self._fetched.synchronize()
         finite = bool(self._finite)
-        self._spoiled |= not finite
+        if not self._stepped:
+            self._spoiled |= not finite
         return finite
 
     def _fetch(self, finite: Tensor) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 
 from mmseg_cag.engine.first_bad_module import first_bad_module
 from mmseg_cag.engine.rollback import AHEAD
+from mmseg_cag.engine.step_guard import StepGuard
 from mmseg_cag.errors import UserError
 from tests import tiny
 from tests.faults.compare import same
@@ -69,7 +71,11 @@ def run(root: Path, work_dir: Path, on_nan: str, at: int) -> tuple:
 def test_skip_goes_on_from_the_state_before(root, tmp_path, unformatted):
     runner, spoil = run(root, tmp_path, 'skip', at=3)
     first, second, third, fourth = spoil.states
-    assert same(third, second) and not same(fourth, third)
+    assert same(third, second)
+    weights = [name for name, _ in runner.model.named_parameters()]
+    assert not same(
+        *({name: state[name] for name in weights} for state in (fourth, third))
+    )
     assert runner.iter == 4
     # The log has what was lost, and all the others.
     scalars = runner.message_hub.log_scalars['train/loss'].data[0]
@@ -86,6 +92,24 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
     assert runner.message_hub.get_info(AHEAD) == 2
     saved = torch.load(tmp_path / 'iter_4.pth', weights_only=False)
     assert same(saved['state_dict'], spoil.states[-1])
+
+
+@pytest.mark.parametrize(
+    ('counts', 'taken'), [(1, [1, 1, 0, 1, 1, 1]), (2, [0, 1, 0, 0, 0, 1])]
+)
+def test_the_steps_of_bad_batches_alone_are_left_out(counts, taken):
+    weight = torch.nn.Parameter(torch.ones(()))
+    sgd = torch.optim.SGD([weight], lr=0.1)
+    wrapper = OptimWrapper(sgd, accumulative_counts=counts)
+    guard = StepGuard(wrapper)
+    moved = []
+    for factor in (1, 1, math.nan, 1, 1, 1):
+        before = weight.item()
+        wrapper.update_params(weight * factor)
+        # As the hook asks after each iteration.
+        assert guard.was_finite() == math.isfinite(factor)
+        moved.append(int(weight.item() != before))
+    assert moved == taken
 
 
 def test_there_is_a_limit(root, tmp_path, unformatted):
