@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmseg.registry import DATASETS
@@ -32,6 +33,33 @@ def test_a_rank_that_dies_takes_the_others_down(tmp_path):
     assert 'Signal 9 (SIGKILL) received' in done.stderr
     assert 'rank      : 1' in done.stderr
     assert not (tmp_path / 'run/iter_2.pth').exists()
+
+
+def test_all_ranks_skip_and_stop_at_a_bad_loss_of_one(tmp_path):
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    # A rank that waits for another one ends by itself.
+    cfg.env_cfg.dist_cfg.timeout = 60
+    cfg.custom_hooks += [
+        dict(type='SpoilRankHook', rank=1, iterations=[2, 3]),
+        dict(type='NonFiniteHook', on_nan='skip', limit=1),
+        dict(type='KeepRankHook'),
+    ]
+    cfg.dump(tmp_path / 'config.py')
+    done = launch('dist_train.sh', tmp_path, tmp_path / 'config.py', 2)
+    assert done.returncode == 1
+    for said in (
+        'iteration 3: a loss of another rank is not finite; the 2th, limit=1',
+        'iteration 3: source.loss_ce=nan',
+    ):
+        assert f'error: {said}' in done.stderr
+    first, *ends = [
+        torch.load(tmp_path / f'run/rank{rank}_{step}.pth')['state_dict']
+        for rank, step in ((0, 1), (0, 2), (1, 2))
+    ]
+    weights = [key for key in first if key.endswith(('.weight', '.bias'))]
+    for end in ends:
+        assert all(torch.equal(end[key], first[key]) for key in weights)
 
 
 @pytest.mark.parametrize(

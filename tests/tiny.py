@@ -7,6 +7,7 @@ classes; the number of classes is still 19.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -89,6 +90,19 @@ class DieHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
         if (get_rank(), batch_idx) == (self.rank, self.iteration):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@HOOKS.register_module()
+class SpoilRankHook(Hook):
+    """Make the loss of one rank not a number in some iterations."""
+
+    def __init__(self, rank: int, iterations: list[int]) -> None:
+        self.rank, self.iterations = rank, iterations
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, **_) -> None:
+        bad = get_rank() == self.rank and batch_idx + 1 in self.iterations
+        model = getattr(runner.model, 'module', runner.model)
+        model.decode_head.loss_decode.loss_weight = math.nan if bad else 1.0
 
 
 @HOOKS.register_module()

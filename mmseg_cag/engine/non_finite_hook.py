@@ -112,12 +112,14 @@ def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
     losses = {key: value.item() for key, value in outputs.items()}
     bad = [key for key, x in losses.items() if not math.isfinite(x)]
     step = runner.iter + 1
+    # Every rank takes part: a forward pass may add up over ranks.
+    with runner.optim_wrapper.optim_context(runner.model):
+        module = first_bad_module(bare_model(runner), batch)
     if not bad:
         return f'iteration {step}: a loss of another rank is not finite'
     # The sum says nothing that its terms do not.
     bad = [key for key in bad if key != 'loss'] or bad
     values = ', '.join(f'{key}={losses[key]}' for key in bad)
-    module = first_bad_module(bare_model(runner), batch)
     files = ', '.join(files_of(batch['data_samples'], bad))
     return (
         f'iteration {step}: {values}, expected finite losses; first bad '
