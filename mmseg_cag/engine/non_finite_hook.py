@@ -8,7 +8,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_cag.checkpoints import newest_whole
 from mmseg_cag.errors import UserError
@@ -51,24 +51,24 @@ class NonFiniteHook(Hook):
             )
         self.on_nan = on_nan
         self.limit = limit
-        self._buffers: tuple[list[Tensor], list[Tensor]] = ([], [])
+        # Of each module, by name: what it was before the batch.
+        self._kept: list[tuple[nn.Module, str, Tensor]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Guard the optimizer's steps."""
         self._guard = StepGuard(runner.optim_wrapper)
         go_ahead(runner)
-        if self.on_nan == 'skip':
-            live = list(bare_model(runner).buffers())
-            self._buffers = live, [buffer.clone() for buffer in live]
 
-    @torch.no_grad()
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Keep what a forward pass changes, such as batch statistics."""
-        live, kept = self._buffers
-        for buffer, copy in zip(live, kept, strict=True):
-            copy.copy_(buffer)
+        if self.on_nan == 'skip':
+            self._kept = [
+                (module, name, buffer.clone())
+                for module in bare_model(runner).modules()
+                for name, buffer in module.named_buffers(recurse=False)
+            ]
 
     def after_train_iter(
         self,
@@ -97,14 +97,18 @@ class NonFiniteHook(Hook):
         else:
             checkpoint = _last_checkpoint(runner, report)
             roll_back(runner, checkpoint)
+            self._guard.begin_update()
             runner.logger.warning(f'{report}; back to {checkpoint}')
         runner.message_hub.update_info(COUNT, count)
 
     @torch.no_grad()
     def _undo(self) -> None:
-        live, kept = self._buffers
-        for buffer, copy in zip(live, kept, strict=True):
-            buffer.copy_(copy)
+        for module, name, kept in self._kept:
+            buffer = module.get_buffer(name)
+            if buffer.shape == kept.shape:
+                buffer.copy_(kept)
+            else:  # some grow, such as a pool of images
+                setattr(module, name, kept)
 
 
 def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:

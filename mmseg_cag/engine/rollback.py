@@ -21,8 +21,17 @@ def roll_back(runner: Runner, checkpoint: Path) -> None:
     consumed = runner.iter + 1 + runner.message_hub.get_info(AHEAD, 0)
     runner.resume(str(checkpoint))
     runner.message_hub.update_info(AHEAD, consumed - runner.iter)
+    _forget_accumulated(runner)
     # The loop counts the iteration that ends here.
     runner.train_loop._iter -= 1
+
+
+def _forget_accumulated(runner: Runner) -> None:
+    """Begin to accumulate anew, from the iteration gone back to."""
+    runner.optim_wrapper.zero_grad()
+    runner.optim_wrapper.initialize_count_status(
+        runner.model, runner.iter, runner.max_iters
+    )
 
 
 def go_ahead(runner: Runner) -> None:

@@ -48,6 +48,10 @@ class StepGuard:
             self._step(**kwargs)
         self._spoiled, self._stepped = False, True
 
+    def begin_update(self) -> None:
+        """Forget the batches that were accumulated so far."""
+        self._spoiled = False
+
     def was_finite(self) -> bool:
         """Tell whether the last loss was finite on all ranks."""
         if self._fetched is not None:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
@@ -17,6 +21,7 @@ from mmseg_cag.engine.first_bad_module import first_bad_module
 from mmseg_cag.engine.rollback import AHEAD
 from mmseg_cag.engine.step_guard import StepGuard
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.translation.image_pool import ImagePool
 from tests import tiny
 from tests.faults.compare import same
 
@@ -54,12 +59,15 @@ class SpoilOnce(Hook):
         self.states.append({k: v.clone() for k, v in state.items()})
 
 
-def run(root: Path, work_dir: Path, on_nan: str, at: int) -> tuple:
+def run(
+    root: Path, work_dir: Path, on_nan: str, at: int, counts: int = 1
+) -> tuple:
     cfg = tiny.adversarial_run(root, work_dir, tiny.adversarial())
     cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan=on_nan, limit=1))
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.runtime_info = dict(type='LossLogHook')
     cfg.train_cfg.max_iters = 4
+    cfg.optim_wrapper.accumulative_counts = counts
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     runner = Runner.from_cfg(cfg)
     spoil = SpoilOnce(at)
@@ -92,6 +100,58 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
     assert runner.message_hub.get_info(AHEAD) == 2
     saved = torch.load(tmp_path / 'iter_4.pth', weights_only=False)
     assert same(saved['state_dict'], spoil.states[-1])
+
+
+def test_rollback_accumulates_anew(root, tmp_path, unformatted):
+    # The first of two batches is bad.
+    runner, spoil = run(root, tmp_path, 'rollback', at=3, counts=2)
+    assert len(spoil.files) == 5 and runner.iter == 4
+    weights = [name for name, _ in runner.model.named_parameters()]
+    *_, before, after, end = (
+        {name: state[name] for name in weights} for state in spoil.states
+    )
+    assert same(before, after) and not same(after, end)
+
+
+class Pooled(torch.nn.Module):
+    """A pool of images, whose loss is not a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = ImagePool(2)
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def data_preprocessor(self, batch: dict, training: bool) -> dict:
+        return {'images': batch['images']}
+
+    def forward(self, images: torch.Tensor, mode: str) -> dict:
+        return {'loss': self.pool(images).mean() * self.weight * math.nan}
+
+
+@pytest.mark.parametrize('seen', [0, 1, 2])
+def test_skip_takes_images_out_of_a_pool(seen):
+    model = Pooled()
+    for _ in range(seen):
+        model.pool(torch.rand(1, 3, 2, 2))
+    before = copy.deepcopy(model.state_dict())
+    runner = SimpleNamespace(
+        model=model,
+        optim_wrapper=OptimWrapper(torch.optim.SGD([model.weight], lr=0.1)),
+        message_hub=MessageHub(f'pool of {seen}'),
+        logger=logging.getLogger('pool'),
+        iter=0,
+    )
+    hook = HOOKS.build(dict(type='NonFiniteHook', on_nan='skip'))
+    hook.before_train(runner)
+    batch = {
+        'images': torch.rand(2, 3, 2, 2),
+        'data_samples': [SimpleNamespace(img_path='a.png')],
+    }
+    hook.before_train_iter(runner, 0, batch)
+    losses = model(batch['images'], 'loss')
+    runner.optim_wrapper.update_params(losses['loss'])
+    hook.after_train_iter(runner, 0, batch, losses)
+    assert same(model.state_dict(), before)
 
 
 @pytest.mark.parametrize(
