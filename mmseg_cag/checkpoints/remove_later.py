@@ -25,7 +25,12 @@ class RemoveLater(LocalBackend):
         if Path(filepath).parent == self.folder:
             self.paths.append(str(filepath))
 
-    def remove_now(self) -> None:
-        """Remove the files that were noted."""
+    def remove_now(self, keep: list[str]) -> None:
+        """Remove the files that were noted.
+
+        Args:
+            keep: Those that were written anew, and stay.
+        """
         for path in self.paths:
-            Path(path).unlink(missing_ok=True)
+            if path not in keep:
+                Path(path).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,8 @@ class AtomicCheckpointHook(CheckpointHook):
             UserError: The last checkpoint could not be written.
         """
         super().after_train(runner)
-        failures = [self.failure]
-        broadcast_object_list(failures)
-        if failures[0]:
-            raise UserError(failures[0])
+        if self.failure:
+            raise UserError(self.failure)
 
     def save_now(self, runner: Runner, step: int) -> None:
         """Save the state after so many iterations, between two savings."""
@@ -103,6 +102,7 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('last_ckpt', path)
         if get_world_size() > 1:
             self._statistics = gather_statistics(bare_model(runner))
+        error = None
         try:
             runner.save_checkpoint(
                 self.out_dir,
@@ -117,30 +117,58 @@ class AtomicCheckpointHook(CheckpointHook):
             if is_main_process():
                 write_whole(Path(runner.work_dir, NOTE), path.encode())
                 self._remove_old(step)
-        except OSError as error:
-            self._fail(runner, path, error)
-            return
+        except OSError as caught:
+            error = caught
         finally:
             self._statistics = []
+        if self._failed(runner, path, error):
+            return
         self.failure = None
         self.last_ckpt = path
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        hub = runner.message_hub.runtime_info
+        before, paths = _best(hub), copy.deepcopy(_best(vars(self)))
+        # It is saved again below, when all ranks know that the best is.
+        last, self.last_ckpt = self.last_ckpt, None
+        error = None
         try:
             super()._save_best_checkpoint(runner, metrics)
-        except OSError as error:
-            self._fail(runner, f'{self.out_dir}: best checkpoint', error)
-        else:
-            self.file_backend.remove_now()
+        except OSError as caught:
+            error = caught
+        self.last_ckpt = last
+        found = _best(hub)
+        if self._failed(runner, f'{self.out_dir}: best checkpoint', error):
+            for key in found:
+                del hub[key]
+            hub.update(before)
+            vars(self).update(paths)
+        elif found != before:
+            if last is not None:
+                self._save_again(runner)
+            self.file_backend.remove_now(keep=list(found.values()))
         self.file_backend.paths.clear()
 
-    def _fail(self, runner: Runner, path: str, error: OSError) -> None:
-        reason = error.strerror or error
-        self.failure = f'{path}: could not be written ({reason})'
-        runner.logger.error(
-            f'{self.failure}; training goes on, the next one is tried at its '
-            'time'
-        )
+    def _save_again(self, runner: Runner) -> None:
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        step = meta['epoch' if self.by_epoch else 'iter']
+        self._save_checkpoint_with_step(runner, step, meta)
+
+    def _failed(
+        self, runner: Runner, path: str, error: OSError | None
+    ) -> bool:
+        """Tell all ranks of an error of the first, which alone writes."""
+        reasons = [error and (error.strerror or str(error))]
+        broadcast_object_list(reasons)
+        if reasons[0] is None:
+            return False
+        self.failure = f'{path}: could not be written ({reasons[0]})'
+        if error:
+            runner.logger.error(
+                f'{self.failure}; training goes on, the next one is tried at '
+                'its time'
+            )
+        return True
 
     def _remove_old(self, step: int) -> None:
         """Keep the last ones up to this step."""
@@ -149,3 +177,9 @@ class AtomicCheckpointHook(CheckpointHook):
             upto = found[: found.index(self._path(step)) + 1]
             for path in upto[: -self.max_keep_ckpts]:
                 Path(path).unlink()
+
+
+def _best(values: dict[str, Any]) -> dict[str, Any]:
+    """Select what tells of the best checkpoints."""
+    names = ('best_score', 'best_ckpt')
+    return {k: v for k, v in values.items() if k.startswith(names)}

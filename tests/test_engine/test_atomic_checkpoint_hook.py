@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import resource
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmseg_cag.engine import checkpoint_room
+from mmseg_cag.engine import AtomicCheckpointHook, checkpoint_room
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.safe_load import read_checkpoint
 from tests import tiny
@@ -31,6 +33,16 @@ class FullDisk(Hook):
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         soft = 10_000 if runner.iter + 1 in self.steps else hard
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 @pytest.fixture
@@ -71,6 +83,32 @@ def test_an_end_that_is_on_no_disk_is_an_error(cfg):
         train(cfg, 4)
     note = Path(cfg.work_dir, 'last_checkpoint').read_text()
     assert note.endswith('iter_3.pth')
+
+
+def test_a_best_that_is_on_no_disk_is_not_the_best(cfg):
+    cfg.default_hooks.checkpoint.save_best = 'mIoU'
+    cfg.train_cfg.max_iters = 1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    [hook] = [h for h in runner.hooks if isinstance(h, AtomicCheckpointHook)]
+    hub = runner.message_hub
+    best = Path(cfg.work_dir, 'best_mIoU_iter_1.pth')
+
+    def validate(score: float, iteration: int) -> list[Path]:
+        runner.train_loop._iter = iteration
+        hook.after_val_epoch(runner, {'mIoU': score})
+        return sorted(Path(cfg.work_dir).glob('best_*.pth'))
+
+    assert validate(10, 1) == [best]
+    # A validation that is made up for has the same name.
+    assert validate(11, 1) == [best]
+    with full_disk():
+        assert validate(20, 2) == [best]
+    assert hub.get_info('best_score') == 11
+    assert hub.get_info('best_ckpt') == hook.best_ckpt_path == str(best)
+    assert validate(15, 3) == [best.with_name('best_mIoU_iter_3.pth')]
+    saved = torch.load(Path(cfg.work_dir, 'iter_3.pth'), weights_only=False)
+    assert saved['message_hub']['runtime_info']['best_score'] == 15
 
 
 def test_too_little_room_is_told_before_the_first_step(cfg, monkeypatch):
