@@ -21,6 +21,7 @@ from .data_fingerprint_hook import SAME
 from .labeler_hook import LabelerHook
 from .skipped_files_hook import count_skipped
 from .stage_hook import StageHook, bare_model
+from .stop_request import shield_workers
 
 
 @HOOKS.register_module()
@@ -146,6 +147,7 @@ class AnchorHook(StageHook):
 
     def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
+        shield_workers(loader)
         centroids = model.anchor_bank.new_centroids()
         sample = None
         if model.pseudo_label_head.is_auto:
