@@ -29,7 +29,9 @@ class StopHook(Hook):
         interval: Iterations from one question to the next, of several ranks.
     """
 
-    priority = 'LOWEST'
+    # After the checkpoint, and before a validation that was missed, in which
+    # it listens already.
+    priority = 95
 
     def __init__(self, interval: int = 5) -> None:
         self.interval = interval

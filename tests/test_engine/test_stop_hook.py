@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import Runner, get_priority
+from mmseg.registry import HOOKS
 
 from mmseg_cag.checkpoints import numbered
 from mmseg_cag.engine.stop_hook import EXIT_CODE
@@ -57,6 +58,12 @@ def test_the_step_is_finished_and_saved(lab, number):
     assert (folder / 'last_checkpoint').read_text().endswith('iter_3.pth')
     said = child.log.read_text()
     assert f'{signal.Signals(number).name}: stopped after iteration 3' in said
+
+
+def test_a_missed_validation_is_stopped_too():
+    stop = HOOKS.build(dict(type='StopHook'))
+    missed = HOOKS.build(dict(type='MissedValidationHook'))
+    assert get_priority(stop.priority) < get_priority(missed.priority)
 
 
 def test_a_second_signal_ends_at_once(tmp_path):
