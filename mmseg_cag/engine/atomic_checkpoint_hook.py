@@ -39,10 +39,19 @@ class AtomicCheckpointHook(CheckpointHook):
     left in the folder.
 
     Args:
-        **kwargs: Those of mmengine's hook.
+        **kwargs: Those of mmengine's hook, but for folder and names.
+
+    Raises:
+        UserError: There are some, which a resumed run would not look for.
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        for key in ('out_dir', 'filename_tmpl'):
+            if kwargs.get(key) is not None:
+                raise UserError(
+                    f'AtomicCheckpointHook: {key}={kwargs[key]!r}, expected '
+                    'none: checkpoints are iter_N.pth in work_dir'
+                )
         super().__init__(**{'backend_args': {'backend': 'atomic'}, **kwargs})
         self.failure: str | None = None
         self._statistics: list[dict] = []

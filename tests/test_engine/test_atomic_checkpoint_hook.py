@@ -111,6 +111,12 @@ def test_a_best_that_is_on_no_disk_is_not_the_best(cfg):
     assert saved['message_hub']['runtime_info']['best_score'] == 15
 
 
+@pytest.mark.parametrize('key', ['out_dir', 'filename_tmpl'])
+def test_another_folder_or_name_is_refused(key):
+    with pytest.raises(UserError, match=f"{key}='x', expected none"):
+        AtomicCheckpointHook(**{key: 'x'})
+
+
 def test_too_little_room_is_told_before_the_first_step(cfg, monkeypatch):
     usage = namedtuple('usage', 'free')(1000)
     monkeypatch.setattr(
