@@ -49,6 +49,10 @@ class LossLogHook(RuntimeInfoHook):
         self._fetch(runner)
         checkpoint['message_hub'] = runner.message_hub.state_dict()
 
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Forget the losses of steps that are undone."""
+        self._losses.clear()
+
     def after_train(self, runner: Runner) -> None:
         """Fetch what is left."""
         self._fetch(runner)

@@ -60,7 +60,12 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
             no longer tells once the run was resumed; ``made_from`` tells
             what other runs made its data and its fixed networks.
     """
-    return _as_json({key: cfg.get(key) for key in PARTS})
+    recipe = {key: cfg.get(key) for key in PARTS}
+    scaling = cfg.get('auto_scale_lr') or {}
+    # Switched off it is a mere note.
+    if scaling.get('enable'):
+        recipe['auto_scale_lr'] = scaling
+    return _as_json(recipe)
 
 
 def list_changes(old: dict, new: dict, key: str = '') -> list[str]:

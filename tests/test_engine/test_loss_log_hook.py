@@ -53,3 +53,12 @@ def test_none_is_left_out(runner):
     hook.before_save_checkpoint(runner, checkpoint)
     kept = checkpoint['message_hub']['log_scalars']['train/loss']
     assert kept.data[0].tolist() == logged(runner) == list(range(7))
+
+
+def test_those_before_a_rollback_are_forgotten(runner):
+    hook = HOOKS.build(dict(type='LossLogHook'))
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, outputs={'loss': torch.tensor(1.0)})
+    hook.after_load_checkpoint(runner, {})
+    hook.before_save_checkpoint(runner, {})
+    assert logged(runner) == []

@@ -34,6 +34,7 @@ def cfg(tmp_path) -> Config:
             {'model.backbone.type': 'ResNet', 'randomness.seed': 6},
             ['model.backbone.type', 'randomness.seed'],
         ),
+        ({'auto_scale_lr.enable': True}, ['auto_scale_lr']),
         ({'custom_hooks.3.stage_iters': 1}, ['custom_hooks', 'stage_iters']),
     ],
 )
@@ -55,6 +56,7 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
             'custom_hooks.4.dataloader.dataset.data_root': '/elsewhere',
             'default_hooks.logger.interval': 7,
             'work_dir': 'elsewhere',
+            'auto_scale_lr.base_batch_size': 4,
             'begun_from': 'moved.pth',
         }
     )
