@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -24,8 +24,9 @@ class EffectiveBatchHook(Hook):
         """Compute the batch of an update and compare.
 
         Raises:
-            UserError: Gradients of two stages would be accumulated, or the
-                learning rate would be scaled by a wrong ratio.
+            UserError: Gradients of two stages would be accumulated, or lost
+                by a run that goes on from a checkpoint, or the learning rate
+                would be scaled by a wrong ratio.
         """
         cfg = runner.cfg
         images = runner.train_dataloader.batch_size
@@ -63,9 +64,14 @@ class EffectiveBatchHook(Hook):
 
 def _require_whole_updates(runner: Runner, counts: int) -> None:
     for hook in runner.hooks:
-        if isinstance(hook, StageHook) and hook.stage_iters % counts:
+        if isinstance(hook, StageHook):
+            key, iters = 'stage_iters', hook.stage_iters
+        elif isinstance(hook, CheckpointHook) and not hook.by_epoch:
+            key, iters = 'interval', hook.interval
+        else:
+            continue
+        if iters > 0 and iters % counts:
             raise UserError(
                 f'optim_wrapper.accumulative_counts={counts}: does not '
-                f'divide stage_iters={hook.stage_iters} of '
-                f'{type(hook).__name__}'
+                f'divide {key}={iters} of {type(hook).__name__}'
             )

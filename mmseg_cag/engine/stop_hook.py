@@ -36,6 +36,7 @@ class StopHook(Hook):
     def __init__(self, interval: int = 5) -> None:
         self.interval = interval
         self.request = StopRequest()
+        self._told = False  # this rank or another
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the signals.
@@ -62,14 +63,19 @@ class StopHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Stop after this step if any rank was told to."""
+        """Stop after this update if any rank was told to."""
+        self._told = self._told or self._ask(runner)
+        # Gradients that are accumulated are in no checkpoint.
+        if self._told and runner.optim_wrapper.should_update():
+            self._stop(runner, runner.iter + 1)
+
+    def _ask(self, runner: Runner) -> bool:
         ranks = get_world_size()
         if ranks > 1 and not self.every_n_train_iters(runner, self.interval):
-            return
+            return False
         told = torch.tensor([self.request.signal is not None]).int()
         all_reduce(told, 'max')
-        if told.item():
-            self._stop(runner, runner.iter + 1)
+        return bool(told.item())
 
     def after_val_iter(
         self,

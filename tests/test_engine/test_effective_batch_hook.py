@@ -8,11 +8,13 @@ import pytest
 from mmengine.config import ConfigDict
 from mmseg.registry import HOOKS
 
-from mmseg_cag.engine import LabelerHook
+from mmseg_cag.engine import AtomicCheckpointHook, LabelerHook
 from mmseg_cag.errors import UserError
 
 
-def messages(caplog, counts=1, stage_iters=6, **scaling) -> list[str]:
+def messages(
+    caplog, counts=1, stage_iters=6, interval=4, **scaling
+) -> list[str]:
     """What is said of a batch of 4 for a recipe's of ``base_batch_size``."""
     runner = SimpleNamespace(
         cfg=ConfigDict(
@@ -20,7 +22,10 @@ def messages(caplog, counts=1, stage_iters=6, **scaling) -> list[str]:
             auto_scale_lr=scaling,
         ),
         train_dataloader=SimpleNamespace(batch_size=4),
-        hooks=[LabelerHook(stage_iters)],
+        hooks=[
+            LabelerHook(stage_iters),
+            AtomicCheckpointHook(by_epoch=False, interval=interval),
+        ],
         logger=logging.getLogger('batch'),
     )
     with caplog.at_level('INFO', 'batch'):
@@ -51,6 +56,10 @@ def test_scaled_rates_are_told(caplog):
     ('settings', 'message'),
     [
         (dict(counts=4), 'accumulative_counts=4: does not divide stage_iters'),
+        (
+            dict(counts=3),
+            'does not divide interval=4 of AtomicCheckpointHook',
+        ),
         (
             dict(counts=2, base_batch_size=4, enable=True),
             'accumulative_counts=2, which mmengine does not count',

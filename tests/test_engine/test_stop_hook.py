@@ -27,7 +27,9 @@ def lab(tmp_path_factory) -> Laboratory:
     return Laboratory(tmp_path_factory.mktemp('stop'), seed=0)
 
 
-def signalled(lab: Laboratory, number: int, at: int, folder: Path) -> Child:
+def signalled(
+    lab: Laboratory, number: int, at: int, folder: Path, **options: int
+) -> Child:
     """Start a run that gets a signal in the middle of an iteration."""
 
     class Send(Hook):
@@ -44,7 +46,9 @@ def signalled(lab: Laboratory, number: int, at: int, folder: Path) -> Child:
 
     def work() -> None:
         Runner.from_cfg = with_signal
-        lab.run(lab.config('CAG', folder))
+        cfg = lab.config('CAG', folder)
+        cfg.merge_from_dict(options)
+        lab.run(cfg)
 
     return lab.start(work)
 
@@ -58,6 +62,17 @@ def test_the_step_is_finished_and_saved(lab, number):
     assert (folder / 'last_checkpoint').read_text().endswith('iter_3.pth')
     said = child.log.read_text()
     assert f'{signal.Signals(number).name}: stopped after iteration 3' in said
+
+
+def test_the_accumulated_batch_is_finished(lab):
+    folder = lab.folder()
+    options = {
+        'optim_wrapper.accumulative_counts': 3,
+        'default_hooks.checkpoint.interval': 3,
+    }
+    child = signalled(lab, signal.SIGTERM, 1, folder, **options)
+    assert child.wait() == EXIT_CODE, child.tail()
+    assert 'stopped after iteration 3' in child.log.read_text()
 
 
 def test_a_missed_validation_is_stopped_too():
