@@ -210,6 +210,9 @@ ANY = 'configs/cag/deeplabv2_gta2cs.py'
 @pytest.mark.parametrize(('path', 'key'), sorted(set(options())))
 def test_an_option_is_a_setting(path, key):
     part = Config.fromfile(ROOT / path)
+    if key.startswith('start_options.'):  # of the run that it starts from
+        part = Config.fromfile(ROOT / part.start_from)
+        key = key.removeprefix('start_options.')
     *parents, last = key.split('.')
     for name in parents:
         part = part[int(name)] if name.isdigit() else part[name]

@@ -21,7 +21,8 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
     cfg.work_dir = str(folder)
     cfg.load_from = str(checkpoint)
     cfg.resume = False
-    cfg.experiment_name = '_'.join(checkpoint.parts[-3:])
+    # Its own: mmengine keeps one visualizer for each name, and its folder.
+    cfg.experiment_name = '_'.join([folder.name, *checkpoint.parts[-3:]])
     cfg.launcher = 'none'
     # Workers take longer to stop than these few images take to read.
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)

@@ -31,7 +31,7 @@ def embed(parts: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as error:
         raise MissingFileError(
-            "scikit-learn is not installed: pip install 'mmseg_cag[figures]'"
+            'scikit-learn is not installed: pip install scikit-learn'
         ) from error
     points = np.concatenate(parts).astype(np.float64)
     components = min(30, *points.shape)

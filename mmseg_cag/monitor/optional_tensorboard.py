@@ -25,7 +25,7 @@ class OptionalTensorboardVisBackend(TensorboardVisBackend):
             return
         self._tensorboard = NoWriter()
         print_log(
-            'TensorBoard is not installed (pip install mmseg_cag[monitor]): '
+            'TensorBoard is not installed (pip install tensorboard): '
             'curves go to vis_data/scalars.json alone',
             'current',
         )

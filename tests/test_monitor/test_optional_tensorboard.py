@@ -35,7 +35,7 @@ def test_without_tensorboard_it_says_so_once(tmp_path, monkeypatch):
     use(backend)
     use(backend)
     [line] = said
-    assert 'pip install mmseg_cag[monitor]' in line
+    assert 'pip install tensorboard' in line
     assert not (tmp_path / 'none').exists()
 
 
