@@ -24,7 +24,10 @@ MODELS = [model for file in FILES.values() for model in file['Models']]
 ROWS = {
     'minitown_source_only': 'source only',
     'minitown_self_training': 'self-training by probability > 0.95, stage 3',
+    'minitown_adaptsegnet': 'AdaptSegNet',
+    'minitown_clan': 'CLAN',
     'minitown_cag': 'CAG, stage 3',
+    'minitown_cag_adversarial': 'CAG from AdaptSegNet, stage 3',
     'minitown_oracle': 'oracle (target labels)',
 }
 # Rows of `mmseg_cag.tables.published`.
