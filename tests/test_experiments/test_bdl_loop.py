@@ -8,8 +8,8 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
