@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -36,6 +37,31 @@ def seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+def numerics() -> list:
+    """Tell how this process computes."""
+    backends = torch.backends
+    owners = [backends.cuda.matmul]
+    if hasattr(backends.cudnn, 'conv'):  # torch 2.9 and later
+        owners += [backends.cudnn.conv, backends.cudnn.rnn]
+        owners += [backends.mkldnn.matmul, backends.mkldnn.conv]
+    return [
+        *(getattr(owner, 'fp32_precision', None) for owner in owners),
+        backends.mkldnn.enabled,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def settled() -> Iterator[None]:
+    """Let a test that changes how all the later ones compute fail itself."""
+    before = numerics()
+    yield
+    assert numerics() == before
 
 
 @pytest.fixture()
