@@ -34,6 +34,7 @@ custom_hooks = [
     dict(type='CheckCheckpointHook'),
     dict(type='CheckDataHook'),
     dict(type='DataFingerprintHook'),
+    dict(type='KeepMemoryHook'),
     dict(type='LabelMapHook'),
     dict(type='LastAndBestHook'),
     dict(type='MissedValidationHook'),

@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+PNG = b'\x89PNG\r\n\x1a\n'
+LENGTH_TYPE_AND_CHECKSUM = 12  # bytes of a chunk beside its content
+
 
 def imdecode(content: bytes, flags: int) -> np.ndarray | None:
     """Decode an image by OpenCV.
@@ -19,7 +22,7 @@ def imdecode(content: bytes, flags: int) -> np.ndarray | None:
         The image, or None if it is none, whatever OpenCV makes of it: it
         refuses an empty buffer, or a size beyond its limit, in many lines.
     """
-    if not content or _is_bomb(content):
+    if not content or claims_too_much(content):
         return None
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -27,15 +30,33 @@ def imdecode(content: bytes, flags: int) -> np.ndarray | None:
         return None
 
 
-def _is_bomb(content: bytes) -> bool:
-    """Tell whether a header claims more pixels than Pillow would decode.
+def claims_too_much(content: bytes) -> bool:
+    """Tell whether a small file would take seconds and gigabytes to decode.
 
-    OpenCV would take seconds and gigabytes for them.
+    Its header claims more pixels than Pillow would decode, or a part of a PNG
+    more bytes than the file has, which OpenCV allocates.
     """
+    if _chunk_overruns(content):
+        return True
     try:
         Image.open(BytesIO(content)).close()
     except Image.DecompressionBombError:
         return True
     except Exception:  # of no kind that Pillow knows, so OpenCV decides
         return False
+    return False
+
+
+def _chunk_overruns(content: bytes) -> bool:
+    """Tell whether a chunk of a PNG is longer than the whole file."""
+    if not content.startswith(PNG):
+        return False
+    position = len(PNG)
+    while position < len(content):
+        length = int.from_bytes(content[position : position + 4], 'big')
+        if content[position + 4 : position + 8] == b'IEND':
+            return False  # what follows is no part of the image
+        if length > len(content):
+            return True
+        position += LENGTH_TYPE_AND_CHECKSUM + length
     return False

@@ -13,6 +13,7 @@ from .discriminator_hook import DiscriminatorHook
 from .effective_batch_hook import EffectiveBatchHook
 from .joint_optim_constructor import JointOptimWrapperConstructor
 from .joint_optim_wrapper import JointOptimWrapper
+from .keep_memory_hook import KeepMemoryHook
 from .label_map_hook import LabelMapHook
 from .labeler_hook import LabelerHook
 from .last_and_best_hook import LastAndBestHook
@@ -46,6 +47,7 @@ __all__ = [
     'EffectiveBatchHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
+    'KeepMemoryHook',
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',

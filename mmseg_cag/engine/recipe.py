@@ -41,6 +41,7 @@ WATCHING = (
     'CheckDataHook',
     'DataFingerprintHook',
     'DiscriminatorHook',
+    'KeepMemoryHook',
     'LabelMapHook',
     'LastAndBestHook',
     'MissedValidationHook',

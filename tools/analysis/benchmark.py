@@ -24,6 +24,7 @@ from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from rich.console import Console
 
+from mmseg_cag.engine.keep_memory_hook import keep_freed_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.experiments.document import describe_machine
 from mmseg_cag.experiments.minitown import ROOT
@@ -129,6 +130,8 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     try:
         check(args)
+        if torch.device(args.device).type == 'cpu':
+            keep_freed_memory()  # as training does
         results = measure(args)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None

@@ -3,7 +3,7 @@ stage_iters = 150
 stages = 3
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01, fused=True),
 )
 param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=stage_iters, power=0.9)

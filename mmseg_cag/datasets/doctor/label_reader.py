@@ -22,6 +22,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.errors import UserError
 
+from ..imdecode import claims_too_much
 from ..load_label_ids import LoadLabelIds
 
 # What mmseg's label files have where nothing is labelled.
@@ -65,6 +66,8 @@ class TrainIdReader:
         """
         try:
             raw = fileio.get(path, backend_args=self.step.backend_args)
+            if claims_too_much(raw):
+                raise OSError('larger than any image')
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )
