@@ -191,6 +191,7 @@ class CAGSegmentor(UDASegmentor):
             distances = self.anchor_bank.distances(feat[:, :, None, None])
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
+    @torch.inference_mode()
     def _labeler_view(self, images: Tensor) -> View:
         parts = self.labeler
         neck = parts['neck'] if 'neck' in parts else None
