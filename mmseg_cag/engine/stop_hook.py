@@ -12,6 +12,7 @@ from mmseg.registry import HOOKS
 from mmseg_cag.errors import UserError
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .late_iterator import load_late, skip_what_was_seen
 from .stop_request import StopRequest, shield_workers
 
 EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
@@ -38,6 +39,10 @@ class StopHook(Hook):
         self.request = StopRequest()
         self._told = False  # this rank or another
 
+    def before_run(self, runner: Runner) -> None:
+        """Let no worker be there that is not shielded."""
+        load_late(runner.train_loop)
+
     def before_train(self, runner: Runner) -> None:
         """Listen to the signals.
 
@@ -54,6 +59,7 @@ class StopHook(Hook):
         shield_workers(runner.train_dataloader)
         if runner.val_loop is not None:
             shield_workers(runner.val_loop.dataloader)
+        skip_what_was_seen(runner)
         self.request.listen()
 
     def after_train_iter(

@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from functools import partial
+from multiprocessing import active_children
+from multiprocessing.util import Finalize
 from types import FrameType
 from typing import Any
 
@@ -60,6 +62,8 @@ def shield_workers(loader: DataLoader) -> None:
         loader: Data loader whose workers have not started yet.
     """
     loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
+    # As this process exits it asks them by a signal to end, then waits.
+    Finalize(None, _kill_workers, exitpriority=0)
 
 
 def _shielded(init: Any, worker: int) -> None:
@@ -67,3 +71,11 @@ def _shielded(init: Any, worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     if init is not None:
         init(worker)
+
+
+def _kill_workers() -> None:
+    # torch would take their end for an error.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for child in active_children():
+        if child.daemon:
+            child.kill()

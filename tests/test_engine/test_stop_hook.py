@@ -28,14 +28,15 @@ def lab(tmp_path_factory) -> Laboratory:
 
 
 def signalled(
-    lab: Laboratory, number: int, at: int, folder: Path, **options: int
+    lab: Laboratory, number: int, at: int, folder: Path, **options: object
 ) -> Child:
     """Start a run that gets a signal in the middle of an iteration."""
 
     class Send(Hook):
         def before_train_iter(self, runner, **kwargs) -> None:
             if runner.iter + 1 == at:
-                os.kill(os.getpid(), number)
+                # As Ctrl-C in a terminal: to its processes, too.
+                os.killpg(0, number)
 
     build = Runner.from_cfg
 
@@ -73,6 +74,15 @@ def test_the_accumulated_batch_is_finished(lab):
     child = signalled(lab, signal.SIGTERM, 1, folder, **options)
     assert child.wait() == EXIT_CODE, child.tail()
     assert 'stopped after iteration 3' in child.log.read_text()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_workers_live_on(lab, number):
+    folder = lab.folder()
+    options = {'train_dataloader.num_workers': 2}
+    child = signalled(lab, number, 3, folder, **options)
+    assert child.wait() == EXIT_CODE, child.tail()
+    assert numbered(folder)[-1].name == 'iter_3.pth'
 
 
 def test_a_missed_validation_is_stopped_too():
