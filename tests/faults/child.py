@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -52,23 +53,28 @@ class Child:
 
     def kill(self) -> None:
         """Kill it and what it started."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            self.process.kill()
+        self.signal(signal.SIGKILL)
         self.process.join()
 
-    def signal_after(self, seconds: float, number: int) -> bool:
-        """Send a signal when it has computed for so long.
+    def signal(self, number: int) -> None:
+        """Send a signal to it and what it started."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:  # it has no group of its own yet
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
-        In seconds of the CPU: so it is the same instant on a busy machine.
+    def signal_after(self, seconds: float, number: int) -> bool:
+        """Send a signal to it and what it started, at a point of its work.
+
+        It is measured in seconds of the CPU: the same on a busy machine.
 
         Returns:
             Whether it was still at work.
         """
         while self.process.is_alive():
             if self.cpu_seconds() >= seconds:
-                os.kill(self.pid, number)
+                self.signal(number)
                 return True
             time.sleep(POLL)
         return False

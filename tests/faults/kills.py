@@ -46,12 +46,16 @@ def disturb(lab: Laboratory, method: str, seconds: float, number: int) -> Path:
 
 
 def stop_training(lab: Laboratory) -> None:
-    """Send what a scheduler or a user sends; the run saves if it trains."""
+    """Send what a scheduler or a user sends; the run saves if it trains.
+
+    It goes to all processes of the run, those that load images, too.
+    """
     method = lab.rng.choice(sorted(METHODS))
+    workers = {'train_dataloader.num_workers': lab.rng.choice([0, 2])}
     _, seconds = lab.undisturbed_run(method)
     number = lab.rng.choice([signal.SIGTERM, signal.SIGINT])
     folder, code = lab.interrupt(
-        lambda folder: lab.train(method, folder), seconds, number
+        lambda folder: lab.train(method, folder, **workers), seconds, number
     )
     if code == EXIT_CODE and not numbered(folder):
         raise Lost(f'ended with {code} and saved nothing')
