@@ -22,6 +22,9 @@ def roll_back(runner: Runner, checkpoint: Path) -> None:
     runner.resume(str(checkpoint))
     runner.message_hub.update_info(AHEAD, consumed - runner.iter)
     _forget_accumulated(runner)
+    for hook in runner.hooks:
+        if hasattr(hook, 'rewind'):  # it keeps records of the run
+            hook.rewind(runner)
     # The loop counts the iteration that ends here.
     runner.train_loop._iter -= 1
 

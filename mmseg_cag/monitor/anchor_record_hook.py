@@ -36,8 +36,12 @@ class AnchorRecordHook(Hook):
     # After AnchorHook has made them.
     priority = 'LOW'
 
-    @master_only
     def before_train(self, runner: Runner) -> None:
+        """Go on from the records that there are."""
+        self.rewind(runner)
+
+    @master_only
+    def rewind(self, runner: Runner) -> None:
         """Drop what is of later stages, and keep the anchors that there are.
 
         A stage that begins where the run goes on begins again.

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -56,22 +57,29 @@ class MonitorHook(WatchHook):
     ) -> None:
         super().__init__(interval)
         self.bins = bins
-        self.alarms = AlarmWatch(
-            [
-                VanishedClass(**(vanished_class or {})),
-                CoverageCollapse(**(coverage or {})),
-                Disagreement(**(disagreement or {})),
-            ]
+        self.rules = (
+            partial(VanishedClass, **(vanished_class or {})),
+            partial(CoverageCollapse, **(coverage or {})),
+            partial(Disagreement, **(disagreement or {})),
         )
+        self.alarms = self._new_watch()
+
+    def before_train(self, runner: Runner) -> None:
+        """Go on from the records that there are."""
+        self.rewind(runner)
 
     @master_only
-    def before_train(self, runner: Runner) -> None:
+    def rewind(self, runner: Runner) -> None:
         """Drop what is of later iterations than the run goes on from."""
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / RECORDS)
+        self.alarms = self._new_watch()
         for record in self.file.keep(lambda r: r['iter'] <= runner.iter):
             self._look_again(record)
         RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
+
+    def _new_watch(self) -> AlarmWatch:
+        return AlarmWatch([rule() for rule in self.rules])
 
     def _look_again(self, record: dict) -> None:
         try:

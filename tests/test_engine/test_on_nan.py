@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 from pathlib import Path
@@ -66,6 +67,7 @@ def run(
     cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan=on_nan, limit=1))
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.runtime_info = dict(type='LossLogHook')
+    cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
     cfg.train_cfg.max_iters = 4
     cfg.optim_wrapper.accumulative_counts = counts
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
@@ -100,6 +102,9 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
     assert runner.message_hub.get_info(AHEAD) == 2
     saved = torch.load(tmp_path / 'iter_4.pth', weights_only=False)
     assert same(saved['state_dict'], spoil.states[-1])
+    # The monitor has no line of what was undone.
+    lines = (tmp_path / 'monitor.jsonl').read_text().splitlines()
+    assert [json.loads(line)['iter'] for line in lines] == [1, 2, 3, 4]
 
 
 def test_rollback_accumulates_anew(root, tmp_path, unformatted):
