@@ -22,7 +22,7 @@ def imdecode(content: bytes, flags: int) -> np.ndarray | None:
         The image, or None if it is none, whatever OpenCV makes of it: it
         refuses an empty buffer, or a size beyond its limit, in many lines.
     """
-    if not content or claims_too_much(content):
+    if not content or _claims_too_much(content):
         return None
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -30,13 +30,13 @@ def imdecode(content: bytes, flags: int) -> np.ndarray | None:
         return None
 
 
-def claims_too_much(content: bytes) -> bool:
-    """Tell whether a small file would take seconds and gigabytes to decode.
+def _claims_too_much(content: bytes) -> bool:
+    """Tell whether a file would take seconds and gigabytes to decode.
 
-    Its header claims more pixels than Pillow would decode, or a part of a PNG
-    more bytes than the file has, which OpenCV allocates.
+    Its header claims more pixels than Pillow would decode, or it is a PNG
+    that `chunk_overruns`.
     """
-    if _chunk_overruns(content):
+    if chunk_overruns(content):
         return True
     try:
         Image.open(BytesIO(content)).close()
@@ -47,8 +47,14 @@ def claims_too_much(content: bytes) -> bool:
     return False
 
 
-def _chunk_overruns(content: bytes) -> bool:
-    """Tell whether a chunk of a PNG is longer than the whole file."""
+def chunk_overruns(content: bytes) -> bool:
+    """Tell whether a PNG claims that a part of it is longer than the file.
+
+    OpenCV allocates and clears what is claimed, up to 4 GB.
+
+    Args:
+        content: The bytes of any file.
+    """
     if not content.startswith(PNG):
         return False
     position = len(PNG)

@@ -9,9 +9,10 @@ from mmseg.registry import HOOKS
 
 from .stage_hook import bare_model
 
-# Settings of glibc's allocator, by <malloc.h>, and the largest value, an int.
+# Settings of glibc's allocator, by <malloc.h>, and the largest value, an int;
+# the largest that glibc before 2.35 takes for the second.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-LARGEST = 2**31 - 1
+LARGEST, LARGEST_BEFORE = 2**31 - 1, 2**25
 
 
 @HOOKS.register_module()
@@ -41,7 +42,10 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, TypeError):  # no glibc, no such name
         return False
-    return all(
-        mallopt(setting, LARGEST)
-        for setting in (MMAP_THRESHOLD, TRIM_THRESHOLD)
+    return bool(
+        mallopt(TRIM_THRESHOLD, LARGEST)
+        and (
+            mallopt(MMAP_THRESHOLD, LARGEST)
+            or mallopt(MMAP_THRESHOLD, LARGEST_BEFORE)
+        )
     )

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -67,7 +68,7 @@ def load_late(loop: BaseLoop) -> None:
 
 def can_skip(sampler: object) -> bool:
     """Tell whether a sampler can begin later: `UDASampler`, mmengine's."""
-    return hasattr(sampler, 'skip') or hasattr(sampler, '_indices_of_rank')
+    return isinstance(sampler, InfiniteSampler) or hasattr(sampler, 'skip')
 
 
 def skip_what_was_seen(runner: Runner) -> None:

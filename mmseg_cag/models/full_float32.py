@@ -4,7 +4,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import torch
 
@@ -20,7 +19,7 @@ def full_float32(device_type: str) -> Iterator[None]:
     Args:
         device_type: Type of the device that computes.
     """
-    shortcuts = _shortcuts_of(device_type)
+    shortcuts = SHORTCUTS.get(device_type, NO_SHORTCUTS)
     shortcuts.forbid()
     try:
         with torch.autocast(device_type, enabled=False):
@@ -67,9 +66,6 @@ class _Shortcuts:
                 setattr(owner, name, value)
 
 
-_shortcuts_of = cache(_Shortcuts)
-
-
 def _settings(device_type: str) -> Iterator[tuple[object, str, str | bool]]:
     """List owner, name and exact value of the settings of this torch."""
     cuda, cudnn, cpu = (
@@ -85,3 +81,7 @@ def _settings(device_type: str) -> Iterator[tuple[object, str, str | bool]]:
     elif device_type == 'cpu' and named:
         for owner in (cpu.matmul, cpu.conv):
             yield owner, 'fp32_precision', 'ieee'
+
+
+SHORTCUTS = {kind: _Shortcuts(kind) for kind in ('cuda', 'cpu')}
+NO_SHORTCUTS = _Shortcuts('another')

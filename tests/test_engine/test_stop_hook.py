@@ -9,13 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, get_priority
 from mmseg.registry import HOOKS
+from torch.utils.data import DataLoader, Dataset
 
 from mmseg_cag.checkpoints import numbered
 from mmseg_cag.engine.stop_hook import EXIT_CODE
-from mmseg_cag.engine.stop_request import ECHO, StopRequest
+from mmseg_cag.engine.stop_request import (
+    ECHO,
+    SIGNALS,
+    StopRequest,
+    shield_workers,
+)
 from mmseg_cag.errors import UserError
 from tests import tiny
 from tests.faults.child import Child
@@ -83,6 +90,36 @@ def test_workers_live_on(lab, number):
     child = signalled(lab, number, 3, folder, **options)
     assert child.wait() == EXIT_CODE, child.tail()
     assert numbered(folder)[-1].name == 'iter_3.pth'
+
+
+class Handlers(Dataset):
+    """Tells what the process that reads it does on signals."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[bool]:
+        return [signal.getsignal(n) == signal.SIG_IGN for n in SIGNALS]
+
+
+def test_workers_ignore_the_signals_and_are_set_up_as_before():
+    set_up = []
+    loader = DataLoader(
+        Handlers(), num_workers=1, worker_init_fn=set_up.append
+    )
+    shield_workers(loader)
+    assert [bool(x) for x in next(iter(loader))] == [True, True]
+    loader.worker_init_fn(0)
+    assert set_up == [0]
+
+
+def test_a_test_builds_no_training_data(lab, monkeypatch):
+    cfg = lab.config('CAG', lab.folder())
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator, cfg.test_cfg = cfg.val_evaluator, dict(type='TestLoop')
+    cfg.train_dataloader.dataset.source.data_root = 'gone'
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))
+    assert 'mIoU' in Runner.from_cfg(cfg).test()
 
 
 def test_a_missed_validation_is_stopped_too():

@@ -16,7 +16,7 @@ from mmengine import fileio
 
 from mmseg_cag.errors import UserError
 
-from ..imdecode import claims_too_much
+from ..imdecode import chunk_overruns
 from .finding import Finding
 from .label_reader import LabelReader, advise_on_unknown_ids, show_ids
 
@@ -128,7 +128,7 @@ def _image_fault(path: str, backend_args: dict | None) -> str | None:
     """Why an image cannot be decoded; None if it can."""
     try:
         raw = fileio.get(path, backend_args=backend_args)
-        if not claims_too_much(raw) and mmcv.imfrombytes(raw) is not None:
+        if not chunk_overruns(raw) and mmcv.imfrombytes(raw) is not None:
             return None
     except UserError as error:
         return str(error).removeprefix(f'{path}: ')

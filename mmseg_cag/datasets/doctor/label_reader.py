@@ -22,7 +22,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.errors import UserError
 
-from ..imdecode import claims_too_much
+from ..imdecode import chunk_overruns
 from ..load_label_ids import LoadLabelIds
 
 # What mmseg's label files have where nothing is labelled.
@@ -66,8 +66,8 @@ class TrainIdReader:
         """
         try:
             raw = fileio.get(path, backend_args=self.step.backend_args)
-            if claims_too_much(raw):
-                raise OSError('larger than any image')
+            if chunk_overruns(raw):
+                raise OSError('a part of it is longer than the file')
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )

@@ -9,9 +9,9 @@ from PIL import Image
 
 from mmseg_cag.errors import UserError
 
+from ..imdecode import PNG
 from .inflate import zlib
 
-SIGNATURE = b'\x89PNG\r\n\x1a\n'
 HEADER = struct.Struct('>IIBBBBB')
 # Channels by bits, colour type, compression, filter and interlacing: what is
 # read here. A pixel of a palette is its index.
@@ -64,7 +64,7 @@ class LazyPng:
         Raises:
             DamagedPngError: It is cut, or a checksum is wrong.
         """
-        if not content.startswith(SIGNATURE):
+        if not content.startswith(PNG):
             return None
         try:
             chunks = list(_chunks(content))
@@ -144,7 +144,7 @@ def _independent(filters: np.ndarray) -> int:
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Walk through the named parts of a PNG to its end."""
-    view, start, name = memoryview(content), len(SIGNATURE), b''
+    view, start, name = memoryview(content), len(PNG), b''
     while name != b'IEND':
         if len(view) < start + 12:
             raise ValueError('cut short')

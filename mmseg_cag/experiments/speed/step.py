@@ -92,8 +92,7 @@ class Step:
         with self.optim.optim_context(self.model):
             views = [self.model.forward_view(self.inputs['source'])]
             views.append(self.model.forward_view(self.inputs['target']))
-            with torch.no_grad():
-                self.model._labeler_view(self.inputs['target'])
+            self.model._labeler_view(self.inputs['target'])
         logits = [view.logits for view in views]
         torch.autograd.backward(logits, [torch.ones_like(x) for x in logits])
 

@@ -1,8 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
@@ -56,7 +54,7 @@ def pixel_loss(
     scores: Tensor,
     labels: Tensor,
     ignore_index: int,
-    **kwargs: Any,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Apply a loss of mmseg to the pixels that are not ignored.
 
@@ -68,7 +66,7 @@ def pixel_loss(
         scores: Class scores (N, K, H, W).
         labels: Labels (N, H, W) int64.
         ignore_index: Label that does not count.
-        **kwargs: More arguments of the loss.
+        weight: Weights of the pixels (N, H, W).
     """
     if (
         isinstance(loss, CrossEntropyLoss)
@@ -77,20 +75,25 @@ def pixel_loss(
         and loss.reduction == 'mean'
         and loss.class_weight is None
     ):
-        kwargs.update(ignore_index=ignore_index, reduction_override='sum')
-        total = loss(*_as_rows(scores, labels), **kwargs)
-        return total / pixel_count(labels != ignore_index, total)
-    return loss(scores, labels, ignore_index=ignore_index, **kwargs)
+        count = pixel_count(labels != ignore_index, scores)
+        if scores.is_contiguous(memory_format=torch.channels_last):
+            # Rows of pixels: torch reorders the scores otherwise, and so
+            # their gradient, which takes twice the time.
+            scores = scores.permute(0, 2, 3, 1).flatten(0, 2)
+            labels, weight = labels.flatten(), _flatten(weight)
+        total = loss(
+            scores,
+            labels,
+            weight=weight,
+            ignore_index=ignore_index,
+            reduction_override='sum',
+        )
+        return total / count
+    return loss(scores, labels, weight=weight, ignore_index=ignore_index)
 
 
-def _as_rows(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Flatten scores whose memory is channels-last, a row for each pixel.
-
-    torch reorders them otherwise, and so their gradient: twice the time.
-    """
-    if not scores.is_contiguous(memory_format=torch.channels_last):
-        return scores, labels
-    return scores.permute(0, 2, 3, 1).flatten(0, 2), labels.flatten()
+def _flatten(weight: Tensor | None) -> Tensor | None:
+    return None if weight is None else weight.flatten()
 
 
 def accuracy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:

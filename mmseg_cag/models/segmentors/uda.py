@@ -47,7 +47,7 @@ class UDASegmentor(DirectEncoderDecoder):
 
     Who wants to look at a step adds a function to ``watchers``: it is called
     with maps of the target as they are computed, ``images`` and ``student``
-    (class scores) here and others by a method.
+    (class scores) here and others by a method. They are not to be changed.
 
     Args:
         data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one

@@ -16,9 +16,14 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('over_labelled', [False, True])
-def test_losses_are_those_of_the_head_itself(over_labelled, layout):
-    model = MODELS.build(tiny.cag())
-    head = model.decode_head
+@pytest.mark.parametrize('hard', [False, True])
+def test_losses_are_those_of_the_head_itself(over_labelled, hard, layout):
+    cfg = tiny.cag()
+    if hard:
+        cfg['decode_head']['sampler'] = dict(
+            type='OHEMPixelSampler', thresh=0.1, min_kept=1000
+        )
+    head = MODELS.build(cfg).decode_head
     head.loss_decode.avg_non_ignore = over_labelled
     scores = torch.randn(2, head.num_classes, 8, 16)
     scores = scores.contiguous(memory_format=layout).requires_grad_()
