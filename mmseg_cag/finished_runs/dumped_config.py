@@ -11,6 +11,9 @@ from mmengine.utils import import_modules_from_strings
 from mmseg_cag.config_text import parse_config
 from mmseg_cag.errors import MissingFileError, UserError
 
+SECTIONS = ('model', 'train_cfg')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def read_dumped_config(path: Path) -> Config:
     """Read the config that a runner left in its work dir.
@@ -39,6 +42,7 @@ def read_dumped_config(path: Path) -> Config:
                 f'{path}: its config has the type {name!r}, expected the name '
                 'of a registered class'
             )
+    _require_sections(cfg, path)
     _import_own(cfg, path)
     return cfg
 
@@ -52,6 +56,23 @@ def types(settings: Any) -> Iterator[str]:
     elif isinstance(settings, list | tuple):
         for value in settings:
             yield from types(value)
+
+
+def _require_sections(cfg: Config, path: Path) -> None:
+    """Check what a run is described by, as far as it is there."""
+    for key in SECTIONS:
+        if not isinstance(cfg.get(key, {}), dict):
+            raise UserError(f'{path}: {key} is no dict(...)')
+    for key in LOADERS:
+        loader = cfg.get(key)
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        if loader is not None and not (
+            isinstance(dataset, dict) and isinstance(dataset.get('type'), str)
+        ):
+            raise UserError(
+                f'{path}: {key} has no data set, expected '
+                'dataset=dict(type=...)'
+            )
 
 
 def _import_own(cfg: Config, path: Path) -> None:

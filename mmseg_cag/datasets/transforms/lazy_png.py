@@ -104,7 +104,7 @@ class LazyPng:
             lines = self._inflate(rows.stop, columns.stop)
             first = _independent(lines[: rows.start + 1, 0])
             part = self._unfilter(lines[first:])
-        except (zlib.error, OSError, ValueError) as error:
+        except (zlib.error, OSError, ValueError, OverflowError) as error:
             raise DamagedPngError(
                 f'{self._path}: a damaged PNG ({error})'
             ) from error
