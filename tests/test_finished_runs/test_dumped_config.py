@@ -25,6 +25,10 @@ def test_plain_data_is_read(tmp_path):
         ("custom_imports = dict(imports=['no_such_module'])", 'imported'),
         ('custom_imports = dict(no=1)', 'imported'),
         ('custom_imports = 1', 'imported'),
+        ('train_cfg = [6]', 'train_cfg is no dict'),
+        ('val_dataloader = dict(workers=1)', 'val_dataloader has no data set'),
+        ("test_dataloader = dict(dataset='x')", 'test_dataloader has no data'),
+        ('train_dataloader = dict(dataset=dict(type=1))', 'has no data set'),
         (None, 'not found'),
     ],
 )

@@ -340,6 +340,8 @@ def damage(folder: Path, how: str) -> None:
         (folder / 'config.py').unlink()
     elif how == 'unfinished':
         notes.write_text('{"20": {"mIoU": 1.0}}')
+    elif how == 'no length':
+        (folder / 'config.py').write_text("model = dict(type='A')")
     elif how == 'damaged':
         notes.write_text('[1, 2')
 
@@ -350,6 +352,7 @@ def damage(folder: Path, how: str) -> None:
         ('no result', 'x: no validation.json, expected the work dir of'),
         ('no config', 'x: no config *.py of the run'),
         ('unfinished', 'x: its last result is of iteration 20 of 40'),
+        ('no length', 'x: its last result is of iteration 40 of None'),
         ('damaged', 'validation.json: not readable as JSON'),
     ],
 )

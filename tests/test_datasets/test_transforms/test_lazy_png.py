@@ -163,3 +163,9 @@ def test_rows_that_are_missing_or_wrong(lines):
     png = LazyPng((HEIGHT, WIDTH, 3), b'no stream', 'x.png')
     with pytest.raises(ValueError, match=r'^x\.png: a damaged PNG'):
         png.decode()
+
+
+def test_a_header_that_claims_exabytes():
+    png = LazyPng((2**31, 2**31, 3), zlib.compress(b''), 'x.png')
+    with pytest.raises(ValueError, match=r'^x\.png: a damaged PNG'):
+        png.decode()
