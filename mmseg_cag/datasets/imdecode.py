@@ -60,9 +60,9 @@ def chunk_overruns(content: bytes) -> bool:
     position = len(PNG)
     while position < len(content):
         length = int.from_bytes(content[position : position + 4], 'big')
-        if content[position + 4 : position + 8] == b'IEND':
-            return False  # what follows is no part of the image
         if length > len(content):
             return True
+        if content[position + 4 : position + 8] == b'IEND':
+            return False  # what follows is no part of the image
         position += LENGTH_TYPE_AND_CHECKSUM + length
     return False

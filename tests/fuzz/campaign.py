@@ -82,6 +82,8 @@ def _work(
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with TemporaryDirectory() as scratch:
+        # Where a damaged config may lead: not to all files of the machine.
+        os.chdir(scratch)
         for number in numbers:
             # The signal ends the process wherever it computes.
             signal.setitimer(signal.ITIMER_PROF, COMPUTING)

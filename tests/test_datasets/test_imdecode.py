@@ -16,9 +16,9 @@ def encoded(ending: str) -> bytes:
     return cv2.imencode(ending, IMAGE)[1].tobytes()
 
 
-def with_length(png: bytes, length: int) -> bytes:
-    """Let the first chunk of data claim another length."""
-    at = png.index(b'IDAT') - 4
+def with_length(png: bytes, chunk: bytes, length: int) -> bytes:
+    """Let a chunk claim another length."""
+    at = png.index(chunk) - 4
     return png[:at] + length.to_bytes(4, 'big') + png[at + 4 :]
 
 
@@ -29,9 +29,12 @@ def test_images_are_decoded_whatever_follows_them(ending):
         assert np.array_equal(image, IMAGE)
 
 
+@pytest.mark.parametrize('chunk', [b'IHDR', b'IDAT', b'IEND'])
 @pytest.mark.parametrize('length', [10_000, 2**31, 2**32 - 1])
-def test_a_chunk_longer_than_the_file_is_refused_unread(length, monkeypatch):
-    damaged = with_length(encoded('.png'), length)
+def test_a_chunk_longer_than_the_file_is_refused_unread(
+    chunk, length, monkeypatch
+):
+    damaged = with_length(encoded('.png'), chunk, length)
     assert chunk_overruns(damaged)
     # OpenCV would allocate and clear what the chunk claims.
     monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))
