@@ -10,9 +10,9 @@ from mmseg.registry import HOOKS
 from .stage_hook import bare_model
 
 # Settings of glibc's allocator, by <malloc.h>, and the largest value, an int;
-# the largest that glibc before 2.35 takes for the second.
+# where the second has a limit, it is 32 MB.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-LARGEST, LARGEST_BEFORE = 2**31 - 1, 2**25
+LARGEST, LIMIT = 2**31 - 1, 2**25
 
 
 @HOOKS.register_module()
@@ -45,7 +45,6 @@ def keep_freed_memory() -> bool:
     return bool(
         mallopt(TRIM_THRESHOLD, LARGEST)
         and (
-            mallopt(MMAP_THRESHOLD, LARGEST)
-            or mallopt(MMAP_THRESHOLD, LARGEST_BEFORE)
+            mallopt(MMAP_THRESHOLD, LARGEST) or mallopt(MMAP_THRESHOLD, LIMIT)
         )
     )

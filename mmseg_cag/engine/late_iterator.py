@@ -19,7 +19,7 @@ class LateIterator:
     could shield them from signals, and loads all that a resumed run skips.
 
     Args:
-        loader: Data loader of a sampler that `can_skip`.
+        loader: A data loader that `can_skip`.
     """
 
     def __init__(self, loader: DataLoader) -> None:
@@ -59,16 +59,16 @@ class LateIterator:
 def load_late(loop: BaseLoop) -> None:
     """Let a loop that has its workers already begin with them anew."""
     data = getattr(loop, 'dataloader_iterator', None)
-    if getattr(data, '_iterator', None) is None or not can_skip(
-        loop.dataloader.sampler
-    ):
-        return
-    loop.dataloader_iterator = LateIterator(loop.dataloader)
+    begun = getattr(data, '_iterator', None) is not None
+    if begun and can_skip(loop.dataloader):
+        loop.dataloader_iterator = LateIterator(loop.dataloader)
 
 
-def can_skip(sampler: object) -> bool:
-    """Tell whether a sampler can begin later: `UDASampler`, mmengine's."""
-    return isinstance(sampler, InfiniteSampler) or hasattr(sampler, 'skip')
+def can_skip(loader: DataLoader) -> bool:
+    """Tell whether batches, of one size, can be skipped by their number."""
+    sampler = loader.sampler  # UDASampler can, and mmengine's endless one
+    endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, 'skip')
+    return endless and loader.batch_size is not None
 
 
 def skip_what_was_seen(runner: Runner) -> None:

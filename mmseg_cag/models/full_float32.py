@@ -68,9 +68,8 @@ class _Shortcuts:
 
 def _settings(device_type: str) -> Iterator[tuple[object, str, str | bool]]:
     """List owner, name and exact value of the settings of this torch."""
-    cuda, cudnn, cpu = (
-        getattr(torch.backends, name) for name in ('cuda', 'cudnn', 'mkldnn')
-    )
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    cpu = torch.backends.mkldnn
     named = hasattr(cudnn, 'conv')  # torch 2.9 and later
     if device_type == 'cuda' and named:
         for owner in (cuda.matmul, cudnn.conv):

@@ -50,10 +50,15 @@ def test_it_goes_on_where_it_was(workers):
 
 
 def test_only_a_loop_that_has_begun_is_changed():
-    for begun, sampler in ((None, InfiniteSampler(range(7))), (iter([]), [])):
+    endless = InfiniteSampler(range(7))
+    for begun, sampler, size in (
+        (None, endless, 2),
+        (iter([]), [], 2),
+        (iter([]), endless, None),  # a batch sampler chooses it
+    ):
         data = SimpleNamespace(_iterator=begun)
         loop = SimpleNamespace(
-            dataloader=SimpleNamespace(sampler=sampler),
+            dataloader=SimpleNamespace(sampler=sampler, batch_size=size),
             dataloader_iterator=data,
         )
         load_late(loop)
