@@ -61,7 +61,7 @@ def types(settings: Any) -> Iterator[str]:
 def _require_sections(cfg: Config, path: Path) -> None:
     """Check what a run is described by, as far as it is there."""
     for key in SECTIONS:
-        if not isinstance(cfg.get(key, {}), dict):
+        if not isinstance(cfg.get(key), dict | None):
             raise UserError(f'{path}: {key} is no dict(...)')
     for key in LOADERS:
         loader = cfg.get(key)

@@ -107,7 +107,7 @@ def read_run(folder: Path) -> FinishedRun:
         )
     results = read_results(notes)
     cfg = read_config(folder)
-    end = cfg.get('train_cfg', {}).get('max_iters')
+    end = (cfg.get('train_cfg') or {}).get('max_iters')
     last = max(results, default=0)
     if last != end:
         raise UserError(

@@ -341,7 +341,7 @@ def damage(folder: Path, how: str) -> None:
     elif how == 'unfinished':
         notes.write_text('{"20": {"mIoU": 1.0}}')
     elif how == 'no length':
-        (folder / 'config.py').write_text("model = dict(type='A')")
+        (folder / 'config.py').write_text('train_cfg = None')
     elif how == 'damaged':
         notes.write_text('[1, 2')
 
