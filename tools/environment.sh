@@ -16,11 +16,13 @@ pinned=(-c "$root/constraints.txt")
 case $stack in
   maintained)
     venv=${VENV:-$root/.venv}
+    # Built apart from torch, mmcv is a pure wheel, made in seconds.
     provides=(-r "$root/requirements/openmmlab.txt")
     ;;
   openmmlab)
     venv=${VENV:-$root/.venv-openmmlab}
-    provides=(-r "$root/requirements/openmmlab_last.txt")
+    # mmcv 2.1.0 needs torch and this environment's setuptools to be built.
+    provides=(--no-build-isolation -r "$root/requirements/openmmlab_last.txt")
     pinned+=(-c "$root/constraints-openmmlab.txt")
     ;;
   *)
@@ -37,10 +39,9 @@ recipe=$(cat "$root"/constraints*.txt "$root"/requirements*.txt \
 if [ "$(cat "$venv/recipe" 2>/dev/null)" != "$recipe" ]; then
   echo "== Install into $venv"
   "$python" -m venv "$venv"
-  # torch first and pinned: a later package must not choose another build, and
-  # mmcv is compiled against it where there is no wheel.
+  # torch first and pinned: a later package must not choose another build.
   install torch setuptools wheel
-  install --no-build-isolation "${provides[@]}"
+  install "${provides[@]}"
   install -e "$root[minitown,tests,onnx,figures,report,monitor]"
   echo "$recipe" > "$venv/recipe"
 fi
