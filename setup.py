@@ -48,7 +48,7 @@ def read_requirements(path: Path) -> list[str]:
 
 def read_version() -> str:
     """Read the version that the package states."""
-    text = (ROOT / 'mmseg_cag' / '__init__.py').read_text()
+    text = (ROOT / 'mmseg_cag' / 'version.py').read_text()
     return re.search(r"__version__ = '(.+)'", text).group(1)
 
 
@@ -62,7 +62,12 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_cag*']),
-    package_data={'mmseg_cag.report': ['templates/*', 'templates/sections/*']},
+    package_data={
+        'mmseg_cag.analysis.report': [
+            'templates/*',
+            'templates/sections/*',
+        ]
+    },
     install_requires=read_requirements(ROOT / 'requirements.txt'),
     extras_require={
         path.stem: read_requirements(path)

@@ -16,8 +16,8 @@ from mmseg_cag import (  # noqa: E402
     models,
     monitor,
 )
+from mmseg_cag.version import __version__  # noqa: E402
 
-__version__ = '0.1.0'
 __all__ = [
     'datasets',
     'engine',

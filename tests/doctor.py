@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.datasets.doctor import Report, examine
+from mmseg_cag.data_check.examine import examine
+from mmseg_cag.data_check.report import Report
 from tests import tiny
 
 

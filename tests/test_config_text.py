@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.config_text import parse_config
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_config import parse_config
 
 VALUES = dict(
     words="it's\n",

@@ -15,10 +15,10 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
-from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.experiments.bdl.plan import load_steps
-from mmseg_cag.experiments.stages import set_stages, walk
-from mmseg_cag.pseudo_labels.label_note import NOTE
+from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.launch.stages import set_stages, walk
+from mmseg_cag.minitown.town import draw_minitown
+from mmseg_cag.workflows.bdl.plan import load_steps
 from tests import tiny
 from tests.own_data import write_own
 

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmseg.registry import DATASETS
 
-from mmseg_cag.engine import rank_data_hook
-from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+from mmseg_cag.engine.checks import rank_data_hook
+from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import UserError
 from tests import tiny
 from tests.test_distributed import launch

@@ -52,7 +52,7 @@ RUN_BY = {
     'test_quickstart.py': ['tools/quickstart.sh'],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
-    'test_tools/test_benchmark.py': ['tools/analysis/benchmark.py'],
+    'test_tools/test_benchmark.py': ['tools/benchmarks/benchmark_speed.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
         'tools/dist_test.sh',
@@ -94,8 +94,8 @@ RUN_BY = {
 # an hour, whose parts test_quickstart runs.
 RUN_BY_NONE = {
     'tools/run_tests.sh',
-    'tools/analysis/benchmark_minitown.py',
-    'tools/analysis/sweep_margin.py',
+    'tools/benchmarks/benchmark_minitown.py',
+    'tools/benchmarks/sweep_margin.py',
 }
 
 

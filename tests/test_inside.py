@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.inside import require_inside
-from mmseg_cag.pseudo_labels.label_folder import LabelFolder
-from mmseg_cag.pseudo_labels.prediction_store import PredictionStore
-from mmseg_cag.translated_images.image_folder import ImageFolder
+from mmseg_cag.fileio.safe_path import require_inside
+from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
+from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.workflows.translate import ImageFolder
 
 LABELS = np.zeros((2, 2), np.uint8)
 

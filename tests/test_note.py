@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.note import read_note, write_note
+from mmseg_cag.fileio.json_file import read_note, write_note
 
 
 def test_a_note_is_read_as_it_was_written(tmp_path):

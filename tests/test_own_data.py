@@ -16,7 +16,7 @@ import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.minitown.town import draw_minitown
 from tests import own_data, tiny
 
 ROOT = Path(__file__).parents[1]

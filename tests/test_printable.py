@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.errors import UserError
-from mmseg_cag.printable import printable
+from mmseg_cag.errors import UserError, printable
 
 
 @pytest.mark.parametrize(

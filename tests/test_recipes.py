@@ -16,7 +16,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.minitown.town import draw_minitown
 
 ROOT = Path(__file__).parents[1]
 FILE = re.compile(r'^```python\n(# (\S+\.py)\n.*?)^```$', re.M | re.S)

@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 from PIL import Image
 
-from mmseg_cag.monitor.watch_hook import WatchHook
+from mmseg_cag.monitor.observer_hook import WatchHook
 
 SIZE = (32, 64)  # height and width, pixels
 VOID = 255

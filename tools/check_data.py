@@ -94,7 +94,8 @@ def main() -> int:
         notes.print(f'error: {line}', markup=False, soft_wrap=True)
         return ERROR
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.doctor import examine, show
+    from mmseg_cag.data_check.examine import examine
+    from mmseg_cag.data_check.report import show
     from mmseg_cag.errors import UserError
 
     sample = None if args.full else args.sample

@@ -67,9 +67,8 @@ def show(args: argparse.Namespace) -> None:
     """Write what the network sees of the input."""
     from mmengine.logging import print_log
 
-    from mmseg_cag.demo.network import load_network
-    from mmseg_cag.demo.show import find_way, show_input
-    from mmseg_cag.demo.view import View
+    from mmseg_cag.inference.demo.network import load_network
+    from mmseg_cag.inference.demo.show import View, find_way, show_input
 
     find_way(args.input)
     model = load_network(args.checkpoint, args.config)
@@ -82,8 +81,8 @@ def show(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     """Open the page until it is interrupted."""
-    from mmseg_cag.demo.network import load_network
-    from mmseg_cag.demo.page import build_page
+    from mmseg_cag.inference.demo.network import load_network
+    from mmseg_cag.inference.demo.page import build_page
 
     page = build_page(load_network(args.checkpoint, args.config), args.opacity)
     page.launch(server_name=args.host, server_port=args.port, share=False)

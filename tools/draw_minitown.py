@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.datasets.minitown.sheet import contact_sheet
 from mmseg_cag.errors import UserError
+from mmseg_cag.minitown.sheet import contact_sheet
+from mmseg_cag.minitown.town import draw_minitown
 
 
 def parse_args() -> argparse.Namespace:

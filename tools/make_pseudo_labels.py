@@ -78,10 +78,10 @@ def main() -> None:
     from mmengine.dist import is_main_process
     from mmengine.registry import init_default_scope
 
-    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
     from mmseg_cag.errors import UserError
-    from mmseg_cag.pseudo_labels.keep_sure import Rule
-    from mmseg_cag.pseudo_labels.make import make_pseudo_labels
+    from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
+    from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     rule = Rule(args.portion, args.cap)

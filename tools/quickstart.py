@@ -17,11 +17,11 @@ from mmcv import imread
 from rich.console import Console
 from rich.table import Table
 
+from mmseg_cag.analysis.evaluate import build_runner, predict
+from mmseg_cag.analysis.report.write import write_report
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments.evaluation import build_runner, predict
-from mmseg_cag.experiments.minitown import Budget, MinitownRuns
-from mmseg_cag.experiments.picture import paint, save_comparison
-from mmseg_cag.report.write import write_report
+from mmseg_cag.minitown.runs import Budget, MinitownRuns
+from mmseg_cag.visualization import paint, save_comparison
 
 
 def parse_args() -> argparse.Namespace:

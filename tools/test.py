@@ -61,8 +61,8 @@ def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.require_images import require_images_of
-    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.datasets.dataset_configs import require_images_of
+    from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
     from mmseg_cag.errors import UserError
 
     try:

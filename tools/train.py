@@ -85,8 +85,8 @@ def main() -> None:
     cfg = load_config(args)
     # After the config, which may choose what is imported.
     from mmseg_cag.errors import UserError
-    from mmseg_cag.experiments.chain import default_work_dir, train_chain
-    from mmseg_cag.experiments.stages import select_stage, shorten_stages
+    from mmseg_cag.launch.chain import default_work_dir, train_chain
+    from mmseg_cag.launch.stages import select_stage, shorten_stages
 
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     try:

@@ -51,8 +51,8 @@ def main() -> None:
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.errors import UserError
-    from mmseg_cag.experiments.bdl.loop import train_loop
-    from mmseg_cag.experiments.chain import default_work_dir
+    from mmseg_cag.launch.chain import default_work_dir
+    from mmseg_cag.workflows.bdl.plan import train_loop
 
     default = cfg.get('work_dir') or default_work_dir(args.config)
     cfg.work_dir = args.work_dir or default

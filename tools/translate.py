@@ -70,9 +70,9 @@ def main() -> None:
     from mmengine.dist import is_main_process
     from mmengine.registry import init_default_scope
 
-    from mmseg_cag.engine.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
     from mmseg_cag.errors import UserError
-    from mmseg_cag.translated_images.translate import translate_images
+    from mmseg_cag.workflows.translate import translate_images
 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:

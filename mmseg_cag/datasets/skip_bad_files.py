@@ -9,10 +9,9 @@ from mmengine.dataset import Compose
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
+from mmseg_cag.datasets.inspection.headers import check_headers
+from mmseg_cag.datasets.inspection.reading import readings_of
 from mmseg_cag.errors import UserError
-
-from .doctor.headers import check_headers
-from .doctor.reading import readings_of
 
 # What readers of images and labels raise for a file that is no good.
 BAD_FILE = (UserError, OSError, AssertionError, SyntaxError, cv2.error)

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from mmseg_cag.errors import UserError
 
-from .require_images import require_images
+from .dataset_configs import require_images
 from .skip_bad_files import SkipBadFiles, load_or_stop
 
 

@@ -1,35 +1,33 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from .anchor_hook import AnchorHook
-from .atomic_checkpoint_hook import AtomicCheckpointHook
-from .bfloat16_optim_wrapper import BFloat16OptimWrapper
-from .channels_last_hook import ChannelsLastHook
-from .check_checkpoint_hook import CheckCheckpointHook
-from .check_data_hook import CheckDataHook
-from .checkpoint_loaders import register_safe_loaders
-from .compile_hook import CompileHook
-from .cpu_distributed import CPUDistributedDataParallel
-from .data_fingerprint_hook import DataFingerprintHook
-from .discriminator_hook import DiscriminatorHook
-from .effective_batch_hook import EffectiveBatchHook
-from .joint_optim_constructor import JointOptimWrapperConstructor
-from .joint_optim_wrapper import JointOptimWrapper
-from .keep_memory_hook import KeepMemoryHook
-from .label_map_hook import LabelMapHook
-from .labeler_hook import LabelerHook
-from .last_and_best_hook import LastAndBestHook
-from .lenient_vis_backend import LenientVisBackend
-from .loss_log_hook import LossLogHook
-from .missed_validation_hook import MissedValidationHook
-from .non_finite_hook import NonFiniteHook
-from .rank_data_hook import RankDataHook
-from .recipe_hook import RecipeHook
-from .repeated_sgd import RepeatedSGD
-from .skipped_files_hook import SkippedFilesHook
-from .stage_hook import StageHook
-from .stagewise_poly import StagewisePolyLR
-from .step_seed_hook import StepSeedHook
-from .stop_hook import StopHook
-from .translation_panel_hook import TranslationPanelHook
+from mmseg_cag.fileio.mmengine_loaders import register_safe_loaders
+
+from .checks.check_checkpoint_hook import CheckCheckpointHook
+from .checks.check_data_hook import CheckDataHook
+from .checks.data_fingerprint_hook import DataFingerprintHook
+from .checks.effective_batch_hook import EffectiveBatchHook
+from .checks.label_map_hook import LabelMapHook
+from .checks.rank_data_hook import RankDataHook
+from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .optim.joint_optim_constructor import JointOptimWrapperConstructor
+from .optim.joint_optim_wrapper import JointOptimWrapper
+from .optim.repeated_sgd import RepeatedSGD
+from .optim.stagewise_poly import StagewisePolyLR
+from .records.atomic_checkpoint_hook import AtomicCheckpointHook
+from .records.last_and_best_hook import LastAndBestHook
+from .records.loss_log_hook import LossLogHook
+from .records.recipe_hook import RecipeHook
+from .records.skipped_files_hook import SkippedFilesHook
+from .resilience.missed_validation_hook import MissedValidationHook
+from .resilience.non_finite_hook import NonFiniteHook
+from .resilience.stop_hook import StopHook
+from .runtime.channels_last_hook import ChannelsLastHook
+from .runtime.compile_hook import CompileHook
+from .runtime.cpu_distributed import CPUDistributedDataParallel
+from .runtime.keep_memory_hook import KeepMemoryHook
+from .runtime.step_seed_hook import StepSeedHook
+from .stages.anchor_hook import AnchorHook
+from .stages.labeler_hook import LabelerHook
+from .stages.stage_hook import StageHook
 
 register_safe_loaders()
 
@@ -43,7 +41,6 @@ __all__ = [
     'CheckDataHook',
     'CompileHook',
     'DataFingerprintHook',
-    'DiscriminatorHook',
     'EffectiveBatchHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
@@ -51,7 +48,6 @@ __all__ = [
     'LabelMapHook',
     'LabelerHook',
     'LastAndBestHook',
-    'LenientVisBackend',
     'LossLogHook',
     'MissedValidationHook',
     'NonFiniteHook',
@@ -63,5 +59,4 @@ __all__ = [
     'StagewisePolyLR',
     'StepSeedHook',
     'StopHook',
-    'TranslationPanelHook',
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -70,3 +71,12 @@ class UDADataPreprocessor(BaseDataPreprocessor):
             )
             # mmengine refuses a map of another size on the same object.
             sample.pseudo_sem_seg = PixelData(data=padded)
+
+
+def swaps_channels(preprocessor: SegDataPreProcessor) -> bool:
+    """Tell whether a preprocessor turns BGR into RGB, or back.
+
+    mmsegmentation 1.2.2 and its continuation keep it under different names.
+    """
+    names = ('_channel_conversion', 'channel_conversion')
+    return any(getattr(preprocessor, name, False) for name in names)

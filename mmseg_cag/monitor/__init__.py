@@ -1,12 +1,17 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .anchor_record_hook import AnchorRecordHook
+from .discriminator_hook import DiscriminatorHook
 from .monitor_hook import MonitorHook
-from .optional_tensorboard import OptionalTensorboardVisBackend
 from .panel_hook import PanelHook
+from .translation_panel_hook import TranslationPanelHook
+from .vis_backends import LenientVisBackend, OptionalTensorboardVisBackend
 
 __all__ = [
     'AnchorRecordHook',
+    'DiscriminatorHook',
+    'LenientVisBackend',
     'MonitorHook',
     'OptionalTensorboardVisBackend',
     'PanelHook',
+    'TranslationPanelHook',
 ]

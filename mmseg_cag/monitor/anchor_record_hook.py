@@ -9,11 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.engine.stage_hook import (
-    bare_model,
-    current_stage,
-    stage_begins,
-)
+from mmseg_cag.models.unwrap import bare_model, current_stage, stage_begins
 
 from .gap_bins import anchor_distances
 from .record_file import RecordFile

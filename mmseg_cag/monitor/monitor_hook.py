@@ -10,22 +10,18 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.engine.stage_hook import bare_model, current_stage
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.unwrap import bare_model, current_stage
+from mmseg_cag.monitor.alarms.alarm import ALARMS, AlarmWatch, write_alarm
+from mmseg_cag.monitor.alarms.coverage_collapse import CoverageCollapse
+from mmseg_cag.monitor.alarms.disagreement import Disagreement
+from mmseg_cag.monitor.alarms.vanished_class import VanishedClass
 
-from .alarms import (
-    AlarmWatch,
-    CoverageCollapse,
-    Disagreement,
-    VanishedClass,
-    write_alarm,
-)
-from .alarms.alarm import ALARMS
 from .gap_bins import anchor_distances, gap_edges
+from .observer_hook import WatchHook
 from .record_file import RecordFile
 from .target_counts import count_target, sum_over_ranks
 from .target_record import gap_record, margin_record, target_record
-from .watch_hook import WatchHook
 
 RECORDS = 'monitor.jsonl'
 

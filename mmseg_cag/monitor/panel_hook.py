@@ -9,9 +9,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.experiments.picture import paint
+from mmseg_cag.visualization import paint
 
-from .watch_hook import WatchHook
+from .observer_hook import WatchHook
 
 # legend: N images, K classes, H W image, h w feature map
 

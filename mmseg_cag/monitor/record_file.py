@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmseg_cag.checkpoints import write_whole
 from mmseg_cag.errors import UserError
-from mmseg_cag.note import parse_note
+from mmseg_cag.fileio.atomic import write_whole
+from mmseg_cag.fileio.json_file import parse_note
 
 
 class RecordFile:

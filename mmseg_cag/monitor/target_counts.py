@@ -5,7 +5,7 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmseg_cag.models.heads.pseudo_label_head import nearest_anchor
+from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
 
 from .gap_bins import count_gaps
 

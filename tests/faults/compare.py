@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mmseg_cag.checkpoints import numbered
+from mmseg_cag.fileio.checkpoints import numbered
 
 from .child import Child, Lost
 

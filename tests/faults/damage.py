@@ -15,8 +15,8 @@ from random import Random
 
 from mmengine import fileio
 
-from mmseg_cag.checkpoints import numbered
-from mmseg_cag.engine import StepSeedHook
+from mmseg_cag.engine.runtime.step_seed_hook import StepSeedHook
+from mmseg_cag.fileio.checkpoints import numbered
 
 from .child import Lost
 from .compare import require_same_run

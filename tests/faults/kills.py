@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.checkpoints import numbered
-from mmseg_cag.datasets.conversion import convert_labels
-from mmseg_cag.engine.stop_hook import EXIT_CODE
-from mmseg_cag.models.segmentors import CAGSegmentor
-from mmseg_cag.pseudo_labels.make import make_pseudo_labels
-from mmseg_cag.translated_images.translate import translate_images
+from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
+from mmseg_cag.fileio.checkpoints import numbered
+from mmseg_cag.models.segmentors.cag import CAGSegmentor
+from mmseg_cag.workflows.label_set import convert_labels
+from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.workflows.translate import translate_images
 
 from .child import Child, Lost
 from .compare import require_end, require_same_files

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.experiments.chain import train_chain
+from mmseg_cag.launch.chain import train_chain
 from tests import tiny
 
 from .child import Child

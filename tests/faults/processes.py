@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from mmseg_cag.experiments.run_lock import LOCK
+from mmseg_cag.launch.run_lock import LOCK
 
 from .child import POLL, Child, Lost
 from .compare import require_end, require_same_run

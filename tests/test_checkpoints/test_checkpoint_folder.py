@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_cag.checkpoints import (
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.checkpoints import (
     newest_whole,
     numbered,
     put_aside,
     remove_drafts,
 )
-from mmseg_cag.errors import MissingFileError, UserError
 
 
 def fill(folder: Path, *steps: int, note: int | None = None) -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from mmengine.fileio import get_file_backend
 
-from mmseg_cag.checkpoints import fault_of, write_whole
+from mmseg_cag.fileio.atomic import write_whole
+from mmseg_cag.fileio.checkpoints import fault_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_cag.datasets.imdecode import chunk_overruns, imdecode
+from mmseg_cag.fileio.images import chunk_overruns, imdecode
 
 IMAGE = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
 

@@ -10,8 +10,11 @@ import pytest
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmseg_cag.datasets.doctor import readings_of
-from mmseg_cag.engine.check_data_hook import check_made_files, stop_at_faults
+from mmseg_cag.datasets.inspection.reading import readings_of
+from mmseg_cag.engine.checks.check_data_hook import (
+    check_made_files,
+    stop_at_faults,
+)
 from tests import tiny
 
 RESIZE = dict(type='Resize', scale=tiny.SIZE[::-1], keep_ratio=False)

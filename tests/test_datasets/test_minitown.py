@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
-from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.datasets.minitown.classes import CLASSES, Label
-from mmseg_cag.datasets.minitown.render import render
-from mmseg_cag.datasets.minitown.sheet import contact_sheet
-from mmseg_cag.datasets.minitown.styles import CAMERA, GAME, RENDERED
+from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.minitown.classes import CLASSES, Label
+from mmseg_cag.minitown.render import render
+from mmseg_cag.minitown.sheet import contact_sheet
+from mmseg_cag.minitown.styles import CAMERA, GAME, RENDERED
+from mmseg_cag.minitown.town import draw_minitown
 
 SMALL = dict(size=(64, 128), source=3, target=4, val=2, synthia=2)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.datasets.require_images import require_images
+from mmseg_cag.datasets.dataset_configs import require_images
 from tests import tiny
 
 

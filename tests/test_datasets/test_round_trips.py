@@ -13,11 +13,11 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.conversion import convert_labels
-from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.datasets.require_images import require_images
+from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.datasets.uda_dataset import seeded_transforms
-from mmseg_cag.engine.check_data_hook import check_files
+from mmseg_cag.engine.checks.check_data_hook import check_files
+from mmseg_cag.minitown.town import draw_minitown
+from mmseg_cag.workflows.label_set import convert_labels
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ from itertools import islice
 import pytest
 from mmseg.registry import DATA_SAMPLERS
 
-from mmseg_cag.datasets import UDADataset, uda_sampler
+from mmseg_cag.datasets import uda_sampler
+from mmseg_cag.datasets.uda_dataset import UDADataset
 
 LENGTHS = (7, 4)  # source and target
 

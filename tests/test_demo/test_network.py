@@ -6,8 +6,8 @@ import os
 import pytest
 import torch
 
-from mmseg_cag.demo.network import load_network
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.demo.network import load_network
 from tests import tiny
 
 

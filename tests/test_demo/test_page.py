@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmseg_cag.demo.network import load_network
-from mmseg_cag.demo.page import Explainer, build_page
-from mmseg_cag.demo.view import View
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.demo.network import load_network
+from mmseg_cag.inference.demo.page import Explainer, build_page
+from mmseg_cag.inference.demo.show import View
 
 
 @pytest.fixture

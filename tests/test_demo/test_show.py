@@ -6,9 +6,8 @@ import mmcv
 import numpy as np
 import pytest
 
-from mmseg_cag.demo.show import find_way, show_input
-from mmseg_cag.demo.view import overlay
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.demo.show import find_way, overlay, show_input
 
 
 def invert(image: np.ndarray) -> np.ndarray:
@@ -45,7 +44,8 @@ def test_a_video_cut_short_is_shown_as_far_as_it_goes(
 ):
     said = []
     monkeypatch.setattr(
-        'mmseg_cag.demo.video.print_log', lambda text, *_: said.append(text)
+        'mmseg_cag.inference.demo.video.print_log',
+        lambda text, *_: said.append(text),
     )
     cut = tmp_path / 'cut.avi'
     content = video.read_bytes()

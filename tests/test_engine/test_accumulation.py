@@ -10,7 +10,7 @@ import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from mmseg_cag.engine import StagewisePolyLR
+from mmseg_cag.engine.optim.stagewise_poly import StagewisePolyLR
 from tests import tiny
 from tests.alternating import draw, joint_losses, make
 

@@ -15,9 +15,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmseg_cag.engine import AtomicCheckpointHook, checkpoint_room
+from mmseg_cag.engine.records import atomic_checkpoint_hook as checkpoint_room
+from mmseg_cag.engine.records.atomic_checkpoint_hook import (
+    AtomicCheckpointHook,
+)
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.safe_load import read_checkpoint
+from mmseg_cag.fileio.safe_load import read_checkpoint
 from tests import tiny
 
 

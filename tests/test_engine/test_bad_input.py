@@ -12,9 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_cag.datasets.minitown import draw_minitown
-from mmseg_cag.datasets.require_images import require_images_of
+from mmseg_cag.datasets.dataset_configs import require_images_of
 from mmseg_cag.errors import UserError
+from mmseg_cag.minitown.town import draw_minitown
 from tests import planted_faults
 from tests.doctor import gta_config, synthia_config
 

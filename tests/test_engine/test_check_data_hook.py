@@ -12,8 +12,8 @@ from mmengine.logging import MessageHub
 from mmseg.registry import DATASETS, HOOKS
 from torch import nn
 
-from mmseg_cag.datasets.doctor.headers import check_headers
-from mmseg_cag.datasets.require_images import require_images_of
+from mmseg_cag.datasets.dataset_configs import require_images_of
+from mmseg_cag.datasets.inspection.headers import check_headers
 from tests import tiny
 
 

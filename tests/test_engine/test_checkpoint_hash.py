@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from mmseg_cag.engine.checkpoint_hash import BLOCK, checkpoint_hash
+from mmseg_cag.fileio.checkpoints import BLOCK, checkpoint_hash
 
 
 @pytest.mark.parametrize('size', [0, 5, BLOCK, 2 * BLOCK + 3])

@@ -9,14 +9,14 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
 
-from mmseg_cag.engine.checkpoint_loaders import (
+from mmseg_cag.engine.records.recipe import read_recipe
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.mmengine_loaders import (
     SAFE,
     UNSAFE,
     load_safely,
     register_safe_loaders,
 )
-from mmseg_cag.engine.recipe import read_recipe
-from mmseg_cag.errors import MissingFileError, UserError
 from tests.hostile import Hostile
 
 
@@ -71,7 +71,7 @@ def test_every_place_is_covered_once():
     before = dict(CheckpointLoader._schemes)
     assert {'', 'https://', 'open-mmlab://'} <= before.keys()
     assert all(
-        loader.__module__ == 'mmseg_cag.engine.checkpoint_loaders'
+        loader.__module__ == 'mmseg_cag.fileio.mmengine_loaders'
         or hasattr(loader, '__wrapped__')
         for loader in before.values()
     )

@@ -11,7 +11,7 @@ import pytest
 from mmengine.logging import MessageHub
 from mmseg.registry import DATASETS, HOOKS
 
-from mmseg_cag.engine.data_fingerprint_hook import SAME
+from mmseg_cag.engine.checks.data_fingerprint_hook import SAME
 from mmseg_cag.errors import UserError
 from tests import tiny
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmseg_cag.engine import DiscriminatorHook
+from mmseg_cag.monitor.discriminator_hook import DiscriminatorHook
 from tests import tiny
 
 

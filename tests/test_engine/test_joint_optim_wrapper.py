@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 
-from mmseg_cag.engine import JointOptimWrapper
+from mmseg_cag.engine.optim.joint_optim_wrapper import JointOptimWrapper
 from mmseg_cag.errors import UserError
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmseg.registry import HOOKS
 
-from mmseg_cag.engine import keep_memory_hook
+from mmseg_cag.engine.runtime import keep_memory_hook
 
 # Prints how many pages a few tensors of 64 MB fetch, before and after; at
 # least, as other things may come to lie where a tensor was.

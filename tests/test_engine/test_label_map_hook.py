@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from mmseg.registry import DATASETS, HOOKS
 
-from mmseg_cag.engine.label_map_hook import check_names, describe_labels
+from mmseg_cag.engine.checks.label_map_hook import check_names, describe_labels
 from tests import tiny
 from tests.test_datasets.test_load_labels_by_name import (
     CLASSES,

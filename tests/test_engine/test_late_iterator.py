@@ -10,8 +10,8 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets import UDADataset
-from mmseg_cag.engine.late_iterator import LateIterator, load_late
+from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.engine.resilience.late_iterator import LateIterator, load_late
 from tests import tiny
 
 

@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_cag.engine import RepeatedSGD
+from mmseg_cag.engine.optim.repeated_sgd import RepeatedSGD
 from mmseg_cag.errors import UserError
 from tests.golden import golden_file
 

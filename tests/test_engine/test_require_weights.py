@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.engine.require_weights import (
+from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
     require_weights,
 )

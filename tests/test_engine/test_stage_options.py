@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
-from mmseg_cag.engine.anchor_hook import spread_subset
+from mmseg_cag.engine.stages.anchor_hook import spread_subset
 from mmseg_cag.errors import UserError
 from tests import tiny
 

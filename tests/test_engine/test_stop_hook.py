@@ -15,15 +15,15 @@ from mmengine.runner import Runner, get_priority
 from mmseg.registry import HOOKS
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_cag.checkpoints import numbered
-from mmseg_cag.engine.stop_hook import EXIT_CODE
-from mmseg_cag.engine.stop_request import (
+from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
+from mmseg_cag.engine.resilience.stop_request import (
     ECHO,
     SIGNALS,
     StopRequest,
     shield_workers,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.checkpoints import numbered
 from tests import tiny
 from tests.faults.child import Child
 from tests.faults.laboratory import Laboratory

@@ -16,12 +16,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.engine import StepSeedHook
+from mmseg_cag.engine.runtime.step_seed_hook import StepSeedHook
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments.bdl import loop
-from mmseg_cag.experiments.bdl.plan import load_steps
-from mmseg_cag.pseudo_labels import make
-from mmseg_cag.translated_images.image_folder import ImageFolder
+from mmseg_cag.workflows.bdl import plan as loop
+from mmseg_cag.workflows.bdl.plan import load_steps
+from mmseg_cag.workflows.pseudo_labels import make
+from mmseg_cag.workflows.translate import ImageFolder
 from tests import tiny
 
 ITERS = 3

@@ -11,10 +11,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.engine.recipe import list_changes, recipe_of
+from mmseg_cag.engine.records.recipe import list_changes, recipe_of
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments import chain
-from mmseg_cag.experiments.stages import select_stage, shorten_stages
+from mmseg_cag.launch import chain
+from mmseg_cag.launch.stages import select_stage, shorten_stages
 from tests import tiny
 
 WARM_UP, STAGE = 4, 2

@@ -10,9 +10,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.engine.recipe import recipe_of
+from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments.going_on import check_resumed
+from mmseg_cag.launch.resume import check_resumed
 from tests import tiny
 
 

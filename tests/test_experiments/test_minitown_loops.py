@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.experiments.bdl.plan import load_steps
-from mmseg_cag.experiments.bdl.training import Training
-from mmseg_cag.experiments.minitown import Budget
-from mmseg_cag.experiments.minitown_loops import MinitownLoops
+from mmseg_cag.minitown.loops import MinitownLoops
+from mmseg_cag.minitown.runs import Budget
+from mmseg_cag.workflows.bdl.plan import load_steps
+from mmseg_cag.workflows.bdl.steps import Training
 
 
 def make(root: Path, seed: int = 4, **budget: int) -> MinitownLoops:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.experiments.minitown import Budget, MinitownRuns
+from mmseg_cag.minitown.runs import Budget, MinitownRuns
 
 SMALL = Budget(images=(2, 2, 1, 1), size=(32, 64))
 

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.experiments.run_lock import LOCK, locked
+from mmseg_cag.launch.run_lock import LOCK, locked
 
 
 def config(folder: Path, launcher: str = 'none') -> Config:

@@ -3,16 +3,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-
-from mmseg_cag.experiments.speed.loops import LOOPS
-from mmseg_cag.experiments.speed.memory import extra_memory
-from mmseg_cag.experiments.speed.operations import (
-    Maps,
-    floor_bytes,
-    operations,
-)
-from mmseg_cag.experiments.speed.step import Form
-from mmseg_cag.experiments.speed.timing import time_in_turn
+from speed.loops import LOOPS
+from speed.memory import extra_memory
+from speed.operations import Maps, floor_bytes, operations
+from speed.step import Form
+from speed.timing import time_in_turn
 
 N, K, C, H, W = 2, 4, 6, 17, 24
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mmseg_cag.experiments import Step
+from mmseg_cag.minitown.step import Step
 
 RECIPE = dict(seed=1, size=[2, 3], deep=dict(rate=0.1))
 

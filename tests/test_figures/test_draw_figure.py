@@ -14,17 +14,21 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_cag.figures.embedding import embed
-from mmseg_cag.figures.features import Pixels, choose_pixels, nearest_share
-from mmseg_cag.figures.labeler import build_labeler
-from mmseg_cag.figures.pseudo_labels import label_image
-from mmseg_cag.finished_runs.network import (
+from mmseg_cag.analysis.figures.embedding import embed
+from mmseg_cag.analysis.figures.features import (
+    Pixels,
+    choose_pixels,
+    nearest_share,
+)
+from mmseg_cag.analysis.figures.labeler import build_labeler
+from mmseg_cag.analysis.figures.pseudo_labels import label_image
+from mmseg_cag.analysis.runs.network import (
     build_preprocessor,
     labeler_state,
     read_state,
 )
-from mmseg_cag.finished_runs.run_folder import open_run
-from mmseg_cag.finished_runs.samples import read_samples, source_dataset
+from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.samples import read_samples, source_dataset
 from tests import finished
 
 ROOT = Path(__file__).parents[2]

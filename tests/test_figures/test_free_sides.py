@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmseg_cag.figures.free_sides import free_sides
+from mmseg_cag.analysis.figures.free_sides import free_sides
 
 
 def test_a_name_avoids_stars_and_earlier_names():

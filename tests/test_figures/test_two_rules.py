@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmseg_cag.figures.pseudo_labels import (
+from mmseg_cag.analysis.figures.pseudo_labels import (
     KINDS,
     Assigned,
     Maps,

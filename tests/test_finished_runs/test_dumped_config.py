@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.finished_runs.dumped_config import read_dumped_config
 
 
 def test_plain_data_is_read(tmp_path):

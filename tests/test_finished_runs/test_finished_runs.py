@@ -8,20 +8,20 @@ import shutil
 import pytest
 import torch
 
-from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.finished_runs.network import (
+from mmseg_cag.analysis.runs.network import (
     build_network,
     labeler_state,
     read_state,
     start_state,
 )
-from mmseg_cag.finished_runs.run_folder import open_run
-from mmseg_cag.finished_runs.samples import (
+from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     read_samples,
     source_dataset,
     spread,
 )
+from mmseg_cag.errors import MissingFileError, UserError
 from tests import finished
 
 

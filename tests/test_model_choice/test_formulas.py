@@ -10,14 +10,18 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from mmseg_cag.model_choice.agreement import agreement, change_light, resize
-from mmseg_cag.model_choice.choose import choose
-from mmseg_cag.model_choice.entropy import mean_entropy
-from mmseg_cag.model_choice.neighbourhood_density import (
+from mmseg_cag.analysis.model_selection.agreement import (
+    agreement,
+    change_light,
+    resize,
+)
+from mmseg_cag.analysis.model_selection.choose import choose
+from mmseg_cag.analysis.model_selection.render import to_markdown
+from mmseg_cag.analysis.model_selection.scores import (
+    MeanIoU,
+    mean_entropy,
     soft_neighbourhood_density,
 )
-from mmseg_cag.model_choice.render import to_markdown
-from mmseg_cag.model_choice.source_iou import MeanIoU
 
 
 def test_entropy():

@@ -8,9 +8,10 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_cag.models import AnchorBank, bands, centroids
-from mmseg_cag.models.anchors import are_predicted
-from mmseg_cag.models.heads.pseudo_label_head import nearest_anchor
+from mmseg_cag.models.anchors import class_means as centroids
+from mmseg_cag.models.anchors import row_chunks as bands
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank, are_predicted
+from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
 
 N, K, C, H, W = 3, 5, 6, 4, 7
 MIN_PIXELS = 5

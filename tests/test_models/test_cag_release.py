@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_cag.models import AnchorBank
-from mmseg_cag.models.heads import PseudoLabelHead
-from mmseg_cag.models.losses import AnchorDistanceLoss
-from mmseg_cag.models.segmentors.uda import resize_labels
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
+from mmseg_cag.models.anchors.pseudo_label_head import PseudoLabelHead
+from mmseg_cag.models.losses.anchor_distance_loss import AnchorDistanceLoss
+from mmseg_cag.models.segmentors.base import resize_labels
 from tests.golden import golden_file
 
 IGNORE = 250

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_cag.models.category_anchors import read_category_anchors
+from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from tests.golden import golden_file
 
 

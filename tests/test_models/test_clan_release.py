@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_cag.models.losses import AdversarialLoss, SoftmaxFocalLoss
-from mmseg_cag.models.losses.adversarial_loss import SOURCE
+from mmseg_cag.models.losses.adversarial_loss import SOURCE, AdversarialLoss
+from mmseg_cag.models.losses.softmax_focal_loss import SoftmaxFocalLoss
 from mmseg_cag.models.segmentors.clan import disagreement
 from tests.golden import golden_file
 

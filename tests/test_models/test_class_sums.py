@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmseg_cag.models import bands
-from mmseg_cag.models import class_sums as module
-from mmseg_cag.models.class_sums import class_sums
+from mmseg_cag.models.anchors import class_means as module
+from mmseg_cag.models.anchors import row_chunks as bands
+from mmseg_cag.models.anchors.class_means import class_sums
 
 N, C, H, W = 3, 5, 6, 7
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mmseg_cag.models import AnchorBank
-from mmseg_cag.models.full_float32 import full_float32
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
+from mmseg_cag.models.anchors.full_float32 import full_float32
 
 backends = torch.backends
 named = hasattr(backends.cudnn, 'conv')

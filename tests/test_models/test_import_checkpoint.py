@@ -13,12 +13,12 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from mmseg_cag.models.heads import FCDiscriminator
-from mmseg_cag.models.import_checkpoint import (
+from mmseg_cag.inference.import_checkpoint import (
     FORMATS,
     read_published,
     rename,
 )
+from mmseg_cag.models.discriminators.fc_discriminator import FCDiscriminator
 from tests.golden import golden_file
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'models'

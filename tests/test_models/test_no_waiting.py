@@ -10,8 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
-
-from mmseg_cag.experiments.speed.operations import Maps, operations
+from speed.operations import Maps, operations
 
 SHAPE, K = (2, 8, 16, 24), 5
 

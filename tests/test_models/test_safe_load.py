@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.safe_load import safe_load
+from mmseg_cag.fileio.safe_load import safe_load
 from tests.hostile import Hostile
 
 

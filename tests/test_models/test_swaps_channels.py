@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_cag.models.swaps_channels import swaps_channels
+from mmseg_cag.models.data_preprocessor import swaps_channels
 
 
 @pytest.mark.parametrize('swaps', [True, False])

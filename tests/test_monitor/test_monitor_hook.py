@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
+from mmseg_cag.monitor.observer_hook import WatchHook
 from mmseg_cag.monitor.target_counts import count_target
-from mmseg_cag.monitor.watch_hook import WatchHook
 from tests import tiny
 
 STAGE, ITERS = 3, 6

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
-from mmseg_cag.monitor import optional_tensorboard
+from mmseg_cag.monitor import vis_backends as optional_tensorboard
 
 
 def build(folder):

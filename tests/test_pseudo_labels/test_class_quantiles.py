@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmseg_cag.pseudo_labels import class_quantiles as module
-from mmseg_cag.pseudo_labels.class_quantiles import (
+from mmseg_cag.workflows.pseudo_labels import class_quantiles as module
+from mmseg_cag.workflows.pseudo_labels.class_quantiles import (
     PASSES,
     ClassQuantiles,
     class_quantiles,

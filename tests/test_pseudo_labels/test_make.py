@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_cag.pseudo_labels import make
-from mmseg_cag.pseudo_labels.keep_sure import Rule
-from mmseg_cag.pseudo_labels.label_note import NOTE
-from mmseg_cag.pseudo_labels.make import make_pseudo_labels
-from mmseg_cag.pseudo_labels.target_images import target_images
+from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.workflows.pseudo_labels import make
+from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
+from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 from tests import tiny
 
 IMAGES = 5

@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 
-from mmseg_cag.finished_runs.run_folder import open_run
-from mmseg_cag.model_choice.score_run import score_run
+from mmseg_cag.analysis.model_selection.score_run import score_run
+from mmseg_cag.analysis.runs.run_folder import open_run
 from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
 from tests import finished, tiny
 

@@ -12,8 +12,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from mmseg_cag.report.page import SECTIONS
-from mmseg_cag.report.write import write_report
+from mmseg_cag.analysis.report.page import SECTIONS
+from mmseg_cag.analysis.report.write import write_report
 
 
 @pytest.fixture

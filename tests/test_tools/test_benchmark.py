@@ -11,7 +11,7 @@ import pytest
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = str(ROOT / 'tools/analysis/benchmark.py')
+SCRIPT = str(ROOT / 'tools/benchmarks/benchmark_speed.py')
 SMALL = '--shape 2 6 16 24 --classes 3 --many-classes 5 --rounds 1'.split()
 
 

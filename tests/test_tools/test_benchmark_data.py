@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = str(ROOT / 'tools/analysis/benchmark_data.py')
+SCRIPT = str(ROOT / 'tools/benchmarks/benchmark_data.py')
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

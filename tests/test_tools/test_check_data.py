@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.datasets.doctor import KINDS
-from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.datasets.inspection.finding import KINDS
 from mmseg_cag.errors import UserError
+from mmseg_cag.minitown.town import draw_minitown
 from tests import planted_faults
 from tests.doctor import gta_config
 
@@ -152,7 +152,7 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
     def examine(*_: object) -> None:
         raise UserError('a.zip: is no zip file')
 
-    monkeypatch.setattr('mmseg_cag.datasets.doctor.examine', examine)
+    monkeypatch.setattr('mmseg_cag.data_check.examine', examine)
     code, text = tool(gta_config(town))
     assert code == 2 and 'error: a.zip: is no zip file' in text
 

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 
-from mmseg_cag.demo.network import load_network
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.deployed import Deployed
-from mmseg_cag.models.export_onnx import compare_onnx
+from mmseg_cag.inference.demo.network import load_network
+from mmseg_cag.inference.deployed import Deployed
+from mmseg_cag.inference.export_onnx import compare_onnx
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/export_onnx.py'

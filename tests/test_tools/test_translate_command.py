@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.load_translated_image import NOTE
-from mmseg_cag.translated_images.translate import translate_images
+from mmseg_cag.datasets.transforms.load_translated_image import NOTE
+from mmseg_cag.workflows.translate import translate_images
 from tests import tiny
 from tests.test_distributed import launch_two
 

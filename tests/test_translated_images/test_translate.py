@@ -11,11 +11,10 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.load_translated_image import NOTE
-from mmseg_cag.engine.check_data_hook import check_made_files
-from mmseg_cag.translated_images import translate
-from mmseg_cag.translated_images.image_folder import names_hash
-from mmseg_cag.translated_images.translate import translate_images
+from mmseg_cag.datasets.transforms.load_translated_image import NOTE
+from mmseg_cag.engine.checks.check_data_hook import check_made_files
+from mmseg_cag.workflows import translate
+from mmseg_cag.workflows.translate import names_hash, translate_images
 from tests import tiny
 
 IMAGES = 7

@@ -16,10 +16,9 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
+from mmseg_cag.analysis.figures.make import FIGURES, Choices
+from mmseg_cag.analysis.runs.run_folder import open_run
 from mmseg_cag.errors import UserError
-from mmseg_cag.figures.make import FIGURES
-from mmseg_cag.figures.target import Choices
-from mmseg_cag.finished_runs.run_folder import open_run
 
 
 def parse_args() -> argparse.Namespace:

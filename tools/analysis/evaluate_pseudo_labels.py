@@ -62,12 +62,12 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     # After the config, which may choose what is imported.
-    from mmseg_cag.errors import UserError
-    from mmseg_cag.evaluation.pseudo_label_quality import (
+    from mmseg_cag.analysis.evaluate import build_runner
+    from mmseg_cag.analysis.pseudo_label_quality import (
         label_confusion,
         quality_of,
     )
-    from mmseg_cag.experiments.evaluation import build_runner
+    from mmseg_cag.errors import UserError
 
     try:
         folder = Path(args.work_dir)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from mmseg.utils import register_all_modules
 
+from mmseg_cag.analysis.tables.finished_run import FinishedRun, read_run
+from mmseg_cag.analysis.tables.render import to_latex, to_markdown
+from mmseg_cag.analysis.tables.result_table import make_tables
 from mmseg_cag.errors import UserError
-from mmseg_cag.tables.finished_run import FinishedRun, read_run
-from mmseg_cag.tables.render import to_latex, to_markdown
-from mmseg_cag.tables.result_table import make_tables
 
 
 def parse_args() -> argparse.Namespace:

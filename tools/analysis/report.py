@@ -44,7 +44,7 @@ def main() -> None:
     args = parse_args()
     register_all_modules()
     try:
-        from mmseg_cag.report.write import write_report
+        from mmseg_cag.analysis.report.write import write_report
 
         out = args.out or args.runs[0] / 'report.html'
         write_report(args.runs, out, args.images)

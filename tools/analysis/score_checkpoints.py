@@ -15,11 +15,11 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
+from mmseg_cag.analysis.model_selection.choose import choose
+from mmseg_cag.analysis.model_selection.render import to_markdown
+from mmseg_cag.analysis.model_selection.score_run import SCORES, score_run
+from mmseg_cag.analysis.runs.run_folder import open_run
 from mmseg_cag.errors import UserError
-from mmseg_cag.finished_runs.run_folder import open_run
-from mmseg_cag.model_choice.choose import choose
-from mmseg_cag.model_choice.render import to_markdown
-from mmseg_cag.model_choice.score_run import SCORES, score_run
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
-from mmseg_cag.demo.network import load_network
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.deployed import Deployed
-from mmseg_cag.models.export_onnx import compare_onnx, export_onnx
+from mmseg_cag.inference.demo.network import load_network
+from mmseg_cag.inference.deployed import Deployed
+from mmseg_cag.inference.export_onnx import compare_onnx, export_onnx
 
 
 def parse_args() -> argparse.Namespace:

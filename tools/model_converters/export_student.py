@@ -17,7 +17,10 @@ from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.export_student import student_checkpoint, student_config
+from mmseg_cag.inference.export_student import (
+    student_checkpoint,
+    student_config,
+)
 
 
 def main() -> None:

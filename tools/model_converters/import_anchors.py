@@ -11,7 +11,7 @@ import argparse
 import torch
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.category_anchors import read_category_anchors
+from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import argparse
 import torch
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.import_checkpoint import FORMATS, read_published
+from mmseg_cag.inference.import_checkpoint import FORMATS, read_published
 
 
 def main() -> None:

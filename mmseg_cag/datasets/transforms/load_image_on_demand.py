@@ -8,10 +8,9 @@ from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import MissingFileError, UserError
-
-from ..imdecode import imdecode
-from .array_cache import open_cache
-from .lazy_png import LazyPng
+from mmseg_cag.fileio.array_cache import open_cache
+from mmseg_cag.fileio.images import imdecode
+from mmseg_cag.fileio.lazy_png import LazyPng
 
 
 @TRANSFORMS.register_module()

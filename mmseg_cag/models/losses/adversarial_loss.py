@@ -1,11 +1,16 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.precision import at_least_float32
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Leave half precision, as autocast does for losses that it knows."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
 
 SOURCE, TARGET = 0, 1
 

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors import AnchorBank, are_predicted
-from mmseg_cag.models.class_sums import class_sums
-from mmseg_cag.models.own_distances import OwnDistances
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank, are_predicted
+from mmseg_cag.models.anchors.anchor_distance import OwnDistances
+from mmseg_cag.models.anchors.class_means import class_sums
 
-from .pixel_count import pixel_count
+from .head_loss import pixel_count
 
 # legend: N images, K classes, C feature channels, h w feature map
 

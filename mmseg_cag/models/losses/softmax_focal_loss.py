@@ -6,9 +6,8 @@ import math
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.precision import at_least_float32
-
-from .pixel_count import pixel_count
+from .adversarial_loss import at_least_float32
+from .head_loss import pixel_count
 
 # legend: N images, K classes, H W image
 

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .adversarial import AdversarialSegmentor
+from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
 from .clan import CLANSegmentor
-from .direct import DirectEncoderDecoder
-from .uda import UDASegmentor
+from .encoder_decoder import DirectEncoderDecoder
 
 __all__ = [
     'AdversarialSegmentor',

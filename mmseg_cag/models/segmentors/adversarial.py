@@ -13,9 +13,9 @@ from torch.func import functional_call
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
+from mmseg_cag.models.losses.head_loss import head_loss
 
-from .head_loss import head_loss
-from .uda import UDASegmentor
+from .base import UDASegmentor
 
 # legend: N images, K classes, H W image, h w feature map
 

@@ -11,11 +11,11 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.centroids import Centroids
-from mmseg_cag.models.pixel_sample import PixelSample
+from mmseg_cag.models.anchors.class_means import Centroids
+from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.losses.head_loss import pixel_loss
 
-from .head_loss import pixel_loss
-from .uda import UDASegmentor, View, forward_view, gt_labels, resize_labels
+from .base import UDASegmentor, View, forward_view, gt_labels, resize_labels
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 

@@ -13,13 +13,16 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.heads import CoTrainingHead
-from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
-from mmseg_cag.models.precision import at_least_float32
+from mmseg_cag.models.heads.co_training_head import CoTrainingHead
+from mmseg_cag.models.losses.adversarial_loss import (
+    SOURCE,
+    TARGET,
+    at_least_float32,
+)
+from mmseg_cag.models.losses.head_loss import head_loss
 
 from .adversarial import AdversarialSegmentor, judge_fixed
-from .head_loss import head_loss
-from .uda import UDASegmentor
+from .base import UDASegmentor
 
 # legend: N images, K classes, H W image, h w feature map
 

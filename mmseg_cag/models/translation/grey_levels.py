@@ -4,7 +4,7 @@ from __future__ import annotations
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor
 
-from mmseg_cag.models.swaps_channels import swaps_channels
+from mmseg_cag.models.data_preprocessor import swaps_channels
 
 # legend: N images, H W image
 

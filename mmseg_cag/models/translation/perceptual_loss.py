@@ -11,15 +11,15 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.errors import MissingFileError
-from mmseg_cag.models.export_student import (
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.student import (
     check_weights,
     student_model,
     student_weights,
 )
-from mmseg_cag.models.safe_load import read_checkpoint
 
 from .grey_levels import GreyLevels
-from .instance_norm import InstanceNorm
+from .resnet_generator import InstanceNorm
 
 # legend: N images, K classes, H W image, h w feature map
 

@@ -1,9 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from .alarm import Alarm, write_alarm
+from .alarm import Alarm, AlarmWatch, write_alarm
 from .coverage_collapse import CoverageCollapse
 from .disagreement import Disagreement
 from .vanished_class import VanishedClass
-from .watch import AlarmWatch
 
 __all__ = [
     'Alarm',

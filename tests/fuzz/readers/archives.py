@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 
-from mmseg_cag.datasets import LoadLabelIds
-from mmseg_cag.datasets.doctor.headers import check_headers
-from mmseg_cag.datasets.zip_files import ZipBackend
+from mmseg_cag.datasets.inspection.headers import check_headers
+from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.fileio.zip_backend import ZipBackend
 from tests import tiny
 
 from . import pictures

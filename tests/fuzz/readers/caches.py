@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_cag.datasets.transforms.array_cache import ArrayCache
-from mmseg_cag.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.fileio.array_cache import ArrayCache
+from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
 
 from . import pictures
 from .reader import Reader

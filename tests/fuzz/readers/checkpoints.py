@@ -14,11 +14,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import MODELS
 
-from mmseg_cag.demo.network import load_network
-from mmseg_cag.engine.recipe import read_recipe
-from mmseg_cag.models.category_anchors import read_category_anchors
-from mmseg_cag.models.export_student import student_checkpoint, student_model
-from mmseg_cag.models.import_checkpoint import FORMATS, read_published
+from mmseg_cag.engine.records.recipe import read_recipe
+from mmseg_cag.inference.demo.network import load_network
+from mmseg_cag.inference.export_student import student_checkpoint
+from mmseg_cag.inference.import_checkpoint import FORMATS, read_published
+from mmseg_cag.models.anchors.anchor_file import read_category_anchors
+from mmseg_cag.models.student import student_model
 from tests import tiny
 
 from .reader import Reader

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.datasets.doctor import examine
-from mmseg_cag.datasets.require_images import require_images_of
+from mmseg_cag.data_check.examine import examine
+from mmseg_cag.datasets.dataset_configs import require_images_of
 from mmseg_cag.errors import UserError
 from tests import tiny
 

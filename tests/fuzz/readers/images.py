@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_cag.datasets.doctor.contents import decode
-from mmseg_cag.datasets.doctor.headers import check_headers
+from mmseg_cag.data_check.contents import decode
+from mmseg_cag.datasets.inspection.headers import check_headers
 from mmseg_cag.datasets.transforms.load_image_on_demand import (
     LoadImageOnDemand,
 )
 from mmseg_cag.datasets.transforms.random_resize_crop import RandomResizeCrop
-from mmseg_cag.demo.images import read_image
+from mmseg_cag.inference.demo.images import read_image
 
 from . import pictures
 from .reader import Reader

@@ -5,16 +5,20 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmseg_cag.datasets.doctor.counts import never_drawn
-from mmseg_cag.datasets.load_translated_image import NOTE, _check_note
-from mmseg_cag.datasets.minitown.manifest import MANIFEST, is_complete
-from mmseg_cag.datasets.minitown.plan import Plan
-from mmseg_cag.demo.outputs import read_note
-from mmseg_cag.engine.last_and_best_hook import NOTES
-from mmseg_cag.experiments.step import Step
-from mmseg_cag.pseudo_labels.label_folder import LabelFolder
-from mmseg_cag.pseudo_labels.label_note import NOTE as LABELS
-from mmseg_cag.tables.finished_run import read_run
+from mmseg_cag.analysis.tables.finished_run import read_run
+from mmseg_cag.data_check.consistency import never_drawn
+from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
+from mmseg_cag.datasets.labels.pseudo_label_note import NOTE as LABELS
+from mmseg_cag.datasets.transforms.load_translated_image import (
+    NOTE,
+    _check_note,
+)
+from mmseg_cag.engine.records.last_and_best_hook import NOTES
+from mmseg_cag.inference.demo.show import read_note
+from mmseg_cag.minitown.manifest import is_complete
+from mmseg_cag.minitown.plan import Plan
+from mmseg_cag.minitown.step import Step
+from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
 from tests import tiny
 
 from .reader import Reader

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.conversion import Conversion, convert_labels
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.workflows.label_set import Conversion, convert_labels
 from tests import tiny
 
 
@@ -202,7 +202,7 @@ def test_a_process_that_is_ended(labels, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    name = 'mmseg_cag.datasets.conversion.label_set.convert_file'
+    name = 'mmseg_cag.workflows.label_conversion.label_set.convert_file'
     monkeypatch.setattr(name, die)
     with pytest.raises(UserError, match='run the command again'):
         convert(labels)

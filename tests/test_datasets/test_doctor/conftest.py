@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_cag.datasets.minitown import draw_minitown
+from mmseg_cag.minitown.town import draw_minitown
 
 
 @pytest.fixture(scope='session')

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmseg_cag.datasets.doctor.collect import collect
+from mmseg_cag.data_check.collect import collect
 from tests import tiny
 from tests.doctor import check, gta_config
 

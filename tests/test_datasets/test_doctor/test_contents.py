@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.doctor.contents import decode_all, spread
-from mmseg_cag.datasets.doctor.histogram import count_classes
-from mmseg_cag.datasets.doctor.reading import Reading
+from mmseg_cag.data_check.contents import decode_all, spread
+from mmseg_cag.data_check.histogram import count_classes
+from mmseg_cag.datasets.inspection.reading import Reading
 from tests import tiny
 from tests.doctor import check, gta_config
 

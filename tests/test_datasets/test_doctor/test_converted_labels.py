@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.datasets.conversion import convert_labels
+from mmseg_cag.workflows.label_set import convert_labels
 from tests import tiny
 from tests.doctor import check
 

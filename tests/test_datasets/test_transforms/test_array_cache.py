@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmseg_cag.datasets.transforms.array_cache import ArrayCache, open_cache
+from mmseg_cag.fileio.array_cache import ArrayCache, open_cache
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.transforms import lazy_png
-from mmseg_cag.datasets.transforms.lazy_png import LazyPng
+from mmseg_cag.fileio import lazy_png
+from mmseg_cag.fileio.lazy_png import LazyPng
 
 HEIGHT, WIDTH = 40, 30
 

@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.transforms.lazy_png import LazyPng
+from mmseg_cag.fileio.lazy_png import LazyPng
 from tests import tiny
 
 

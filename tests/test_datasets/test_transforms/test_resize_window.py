@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.transforms.resize_window import (
+from mmseg_cag.datasets.transforms.windows import (
+    Span,
     nearest_window,
     resize_window,
 )
-from mmseg_cag.datasets.transforms.span import Span
 
 SIZE = (263, 479)  # a quarter of GTA5's, height and width
 CROP = (128, 224)

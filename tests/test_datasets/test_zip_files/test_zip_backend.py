@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from mmengine import fileio
 
-from mmseg_cag.datasets.zip_files import ZipBackend, open_file
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.open_file import open_file
+from mmseg_cag.fileio.zip_backend import ZipBackend
 
 FILES = {
     'images/a/1.png': b'one' * 999,

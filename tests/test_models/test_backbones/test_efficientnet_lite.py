@@ -11,8 +11,8 @@ from matplotlib import cbook
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_cag.models.backbones import EfficientNetLite
-from mmseg_cag.models.backbones.efficientnet_lite_weights import (
+from mmseg_cag.models.backbones.efficientnet_lite import (
+    EfficientNetLite,
     imagenet_weights,
 )
 

@@ -8,7 +8,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_cag.models.heads import CoTrainingHead, DLV2Head
+from mmseg_cag.models.heads.co_training_head import CoTrainingHead
+from mmseg_cag.models.heads.dlv2_head import DLV2Head
 
 CLASSES = 5
 ARGS = dict(

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmseg_cag.models.losses import AdversarialLoss
+from mmseg_cag.models.losses.adversarial_loss import AdversarialLoss
 
 
 def slow_entropy(logit: float, domain: int) -> float:

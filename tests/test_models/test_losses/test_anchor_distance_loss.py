@@ -6,7 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_cag.models import AnchorBank
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 
 N, K, C, H, W = 2, 5, 6, 6, 7
 ABSENT = 3  # the class without an anchor

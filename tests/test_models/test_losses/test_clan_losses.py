@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_cag.models.losses import SoftmaxFocalLoss, WeightDiscrepancyLoss
+from mmseg_cag.models.losses.softmax_focal_loss import SoftmaxFocalLoss
+from mmseg_cag.models.losses.weight_discrepancy_loss import (
+    WeightDiscrepancyLoss,
+)
 
 
 @pytest.mark.parametrize('gamma', [0.0, 2.0])

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.export_student import student_weights
-from mmseg_cag.models.segmentors.uda import forward_view
+from mmseg_cag.models.segmentors.base import forward_view
+from mmseg_cag.models.student import student_weights
 from tests import tiny
 from tests.alternating import (
     Alternating,

@@ -7,7 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_cag.models.segmentors.head_loss import head_loss
+from mmseg_cag.models.losses.head_loss import head_loss
 from tests import tiny
 
 IGNORED = 255

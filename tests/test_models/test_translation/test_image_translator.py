@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.translation.instance_norm import InstanceNorm
+from mmseg_cag.models.translation.resnet_generator import InstanceNorm
 from tests import tiny
 
 STEPS = 5

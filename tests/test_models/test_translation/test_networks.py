@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.translation.instance_norm import InstanceNorm
+from mmseg_cag.models.translation.resnet_generator import InstanceNorm
 
 
 def generator(**kwargs) -> nn.Module:

@@ -1,0 +1,162 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What anchors and probabilities label in the target, and how rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmseg_cag.analysis.runs.labeler import Labeler
+from mmseg_cag.analysis.runs.network import view
+from mmseg_cag.analysis.runs.samples import Sample, preprocess
+from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
+from mmseg_cag.models.segmentors.base import resize_labels
+
+# legend: K classes, h w feature map, P pixels
+
+KINDS = ('anchor', 'probability')
+
+
+class Assigned(NamedTuple):
+    """The labels of one kind.
+
+    Attributes:
+        label: Class of the nearest anchor, or the likeliest one.
+        score: How clear that is: the gap to the runner-up anchor, or the
+            probability.
+        active: Whether the pixel takes the label.
+    """
+
+    label: np.ndarray
+    score: np.ndarray
+    active: np.ndarray
+
+
+class Maps(NamedTuple):
+    """The labels of an image, at the size of the feature map (h, w).
+
+    Attributes:
+        truth: Its true classes; values outside 0..K-1 are void.
+        kinds: By kind, of `KINDS`, those that it is given.
+    """
+
+    truth: np.ndarray
+    kinds: dict[str, Assigned]
+
+
+@torch.no_grad()
+def label_image(
+    labeler: Labeler, preprocessor: nn.Module, sample: Sample
+) -> Maps:
+    """Label a target image in both ways.
+
+    Args:
+        labeler: What labels.
+        preprocessor: Normalises target images.
+        sample: The image with its truth, for display only.
+    """
+    seen = view(labeler.model, preprocess(preprocessor, sample))
+    head = labeler.head
+    distances = labeler.bank.distances(seen.feat)
+    label, gap = nearest_anchor(distances)
+    by_anchor = Assigned(
+        label, gap, head.by_anchor(distances) != head.ignore_index
+    )
+    confidence, label = seen.logits.float().softmax(1).max(1)
+    by_probability = Assigned(
+        label,
+        confidence,
+        head.by_probability(seen.logits) != head.ignore_index,
+    )
+    truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
+    kinds = {
+        kind: Assigned(*(part[0].cpu().numpy() for part in found))
+        for kind, found in zip(KINDS, (by_anchor, by_probability), strict=True)
+    }
+    return Maps(truth, kinds)
+
+
+def join(maps: Iterable[Maps], num_classes: int) -> Maps:
+    """Join the pixels (P,) of images, without void ones.
+
+    Args:
+        maps: The images.
+        num_classes: Classes K.
+    """
+    kept = [(m, (m.truth >= 0) & (m.truth < num_classes)) for m in maps]
+    truth = np.concatenate([m.truth[is_class] for m, is_class in kept])
+    kinds = {
+        kind: Assigned(
+            *(
+                np.concatenate([m.kinds[kind][i][c] for m, c in kept])
+                for i in range(len(Assigned._fields))
+            )
+        )
+        for kind in KINDS
+    }
+    return Maps(truth, kinds)
+
+
+def coverage_by_class(
+    truth: np.ndarray, found: Assigned, num_classes: int
+) -> np.ndarray:
+    """Compute the share of each class's pixels that take a label.
+
+    Args:
+        truth: True classes (P,).
+        found: The labels (P,).
+        num_classes: Classes K.
+
+    Returns:
+        Shares (K,), NaN for a class without pixels.
+    """
+    return _share(found.active, truth, num_classes)
+
+
+def precision_by_class(
+    truth: np.ndarray, found: Assigned, num_classes: int
+) -> np.ndarray:
+    """Compute the share of each class's labels that are right.
+
+    Returns:
+        Shares (K,), NaN for a class that no pixel takes.
+    """
+    label, right = found.label, found.label == truth
+    active = found.active
+    return _share(right[active], label[active], num_classes)
+
+
+def precision_coverage(
+    score: np.ndarray, right: np.ndarray, points: int = 400
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how right the clearest pixels are, whatever the threshold.
+
+    Args:
+        score: How clear each pixel's label is (P,).
+        right: Whether it is right (P,) bool.
+        points: At most so many of the curve.
+
+    Returns:
+        Coverage and precision, ascending in coverage: of the pixels at or
+        above a score, their share of all and the share that is right.
+    """
+    order = np.argsort(-score, kind='stable')
+    ordered = score[order]
+    # Pixels of one score are labelled together: judge the last of a run.
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    count = last + 1
+    precision = np.cumsum(right[order])[last] / count
+    chosen = np.linspace(0, len(count) - 1, min(points, len(count)), dtype=int)
+    return count[chosen] / len(score), precision[chosen]
+
+
+def _share(
+    is_counted: np.ndarray, group: np.ndarray, num_groups: int
+) -> np.ndarray:
+    counted = np.bincount(group[is_counted], minlength=num_groups)
+    with np.errstate(invalid='ignore'):
+        return counted / np.bincount(group, minlength=num_groups)

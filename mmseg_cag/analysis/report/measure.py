@@ -1,0 +1,179 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a run has not recorded and its checkpoints still tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.analysis.runs.network import build_preprocessor, predict_map
+from mmseg_cag.analysis.runs.samples import read_samples, spread
+from mmseg_cag.errors import UserError
+
+from .anchors import Anchors, anchors_of
+from .networks import Loaded, Network, load_network
+from .pseudo_labels import Activity, LabelCounter
+from .run import Run
+from .samples import Shown, open_validation
+from .score import (
+    Score,
+    count_confusion,
+    score_of_confusion,
+    score_of_validation,
+)
+
+# legend: K classes, H W image, h w feature map
+
+Progress = Callable[[Sequence[int], str], Iterator[int]]
+
+
+@dataclass
+class Measured:
+    """What the networks of a run do on validation images.
+
+    Attributes:
+        networks: The networks.
+        scores: By title of the network.
+        samples: The pictures to show, by their place in the validation set.
+        activities: By title of the network, of the stages' labelers.
+        anchors: By title of the network, as its checkpoint holds them.
+        missing: A line for each thing that could not be computed.
+        total: Images of the validation set.
+        indices: Those on which is computed what was not recorded.
+    """
+
+    networks: list[Network]
+    scores: dict[str, Score] = field(default_factory=dict)
+    samples: dict[int, Shown] = field(default_factory=dict)
+    activities: dict[str, Activity] = field(default_factory=dict)
+    anchors: dict[str, Anchors] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    total: int = 0
+    indices: list[int] = field(default_factory=list)
+
+    @property
+    def start(self) -> Network | None:
+        """The network that the run started from."""
+        return next((n for n in self.networks if n.is_start), None)
+
+    @property
+    def last(self) -> Network | None:
+        """The network that it ended with, if it has come to one."""
+        return next((n for n in self.networks[::-1] if not n.is_start), None)
+
+
+def measure(
+    run: Run,
+    networks: list[Network],
+    images: int,
+    shown: int,
+    progress: Progress,
+) -> Measured:
+    """Score and picture the networks of a run.
+
+    Args:
+        run: The run.
+        networks: Its networks.
+        images: Images to compute a score on that was not recorded.
+        shown: Images of them to picture.
+        progress: Iterates over images and shows how many are done.
+    """
+    result = Measured(networks)
+    classes = run.classes
+    for network in networks:
+        score = score_of_validation(network.validation, classes)
+        if score:
+            result.scores[network.title] = score
+    dataset = collect_samples(run, result, images, shown)
+    for network in networks:
+        try:
+            loaded = load_network(network)
+            anchors = anchors_of(loaded.state)
+            if anchors and not network.is_start:
+                result.anchors[network.title] = anchors
+            if dataset is not None:
+                look(run, network, loaded, dataset, result, progress)
+        except UserError as error:
+            result.missing.append(str(error))
+    return result
+
+
+def collect_samples(
+    run: Run, result: Measured, images: int, shown: int
+) -> BaseSegDataset | None:
+    """Open the validation set and read what is pictured of it.
+
+    Bad files are noted, what can be read is shown.
+    """
+    try:
+        dataset = open_validation(run)
+        result.total = len(dataset)
+        result.indices = spread(dataset, images)
+        indices = [result.indices[i] for i in spread(result.indices, shown)]
+        samples = list(read_samples(dataset, indices))
+    except UserError as error:
+        result.missing.append(str(error))
+        return None
+    result.samples = {
+        index: Shown.of(sample)
+        for index, sample in zip(indices, samples, strict=True)
+    }
+    return dataset
+
+
+def look(
+    run: Run,
+    network: Network,
+    loaded: Loaded,
+    dataset: BaseSegDataset,
+    result: Measured,
+    progress: Progress,
+) -> None:
+    """Predict images, count errors and labels, keep what is pictured."""
+    recorded = result.scores.get(network.title)
+    is_scored = recorded is not None and recorded.confusion is not None
+    is_counted = loaded.labeler is None or bool(run.looks_by_stage)
+    counter = None
+    if loaded.labeler and (not is_counted or network == result.last):
+        preprocessor = build_preprocessor(network.cfg, 'target')
+        counter = LabelCounter(loaded.labeler, preprocessor)
+    indices = result.indices
+    if is_scored and is_counted:
+        indices = [*result.samples]
+    classes = dataset.metainfo['classes']
+    confusion = np.zeros((len(classes),) * 2, np.int64)
+    for index in progress(indices, f'Predict: {network.title}'):
+        [sample] = read_samples(dataset, [index])
+        prediction = predict_map(loaded.model, sample)
+        if sample.has_truth:
+            truth = sample.truth.numpy()
+            confusion += count_confusion(truth, prediction, len(classes))
+        labels = counter.label(sample) if counter else None
+        if shown := result.samples.get(index):
+            shown.predictions[network.title] = prediction.astype(np.uint8)
+            shown.pseudo = labels
+    if confusion.any():
+        keep_score(result, network, confusion, classes, len(indices))
+    if not is_counted:
+        result.activities[network.title] = counter.activity
+
+
+def keep_score(
+    result: Measured,
+    network: Network,
+    confusion: np.ndarray,
+    classes: Sequence[str],
+    images: int,
+) -> None:
+    """Note a computed score where the run recorded none."""
+    recorded = result.scores.get(network.title)
+    computed = score_of_confusion(confusion, classes, images)
+    if recorded is None:
+        result.scores[network.title] = computed
+    elif recorded.confusion is None:
+        result.scores[network.title] = Score(
+            recorded.mean, recorded.iou, confusion, images
+        )

@@ -1,0 +1,171 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The networks of a run that its report compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmseg.models.segmentors import EncoderDecoder
+
+from mmseg_cag.analysis.runs.labeler import Labeler, restore_labeler
+from mmseg_cag.analysis.runs.network import (
+    State,
+    build_network,
+    labeler_state,
+    read_state,
+)
+from mmseg_cag.errors import UserError
+
+from .run import Run, read_run
+
+
+class Loaded(NamedTuple):
+    """A network that predicts, and what its stage was labelled by.
+
+    Attributes:
+        state: All weights of the checkpoint.
+        model: The network.
+        labeler: That of its stage; None of a method without, or of a start.
+    """
+
+    state: State
+    model: EncoderDecoder
+    labeler: Labeler | None
+
+
+def load_network(network: Network) -> Loaded:
+    """Build a network as its run had it.
+
+    Raises:
+        UserError: Its checkpoint or its config is not there, or they do not
+            fit each other.
+    """
+    path, cfg = network.checkpoint, network.cfg
+    if path is None or cfg is None:
+        lacking = 'checkpoint' if cfg else 'readable config'
+        raise UserError(f'{network.title}: no {lacking} is kept')
+    state = read_state(path)
+    if network.is_labeler:
+        state = labeler_state(state)
+    try:
+        model = build_network(cfg, state, path)
+        labeler = None
+        if state.get('stage') and not network.is_start:
+            labeler = restore_labeler(cfg, labeler_state(state), path)
+    except UserError:
+        raise
+    # What a config of another version lacks may show anywhere.
+    except Exception as error:
+        line = str(error).strip().partition('\n')[0]
+        raise UserError(
+            f'{path}: not of the network of its config ({line})'
+        ) from error
+    return Loaded(state, model, labeler)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network as it was at some time.
+
+    Attributes:
+        title: Such as "source only" or "stage 2".
+        cfg: The config that it was trained by; None if unreadable.
+        checkpoint: Its weights; None if they were not kept.
+        iteration: Of the run that trained it.
+        validation: What that run noted of it; empty if nothing.
+        is_start: Whether the run started from it.
+        is_labeler: Whether it is the labeler in that checkpoint.
+    """
+
+    title: str
+    cfg: Config | None
+    checkpoint: Path | None
+    iteration: int
+    validation: dict
+    is_start: bool = False
+    is_labeler: bool = False
+
+
+def list_networks(run: Run) -> list[Network]:
+    """List the start of a run, the end of each stage and the last."""
+    start = find_start(run)
+    own = [
+        Network(
+            title=name_stage(run, iteration),
+            cfg=run.cfg,
+            checkpoint=run.checkpoints.get(iteration),
+            iteration=iteration,
+            validation=run.validations.get(iteration, {}),
+        )
+        for iteration in moments(run)
+    ]
+    return [start, *own] if start else own
+
+
+def moments(run: Run) -> list[int]:
+    """List the iterations at which something is known of a network."""
+    known = {*run.checkpoints, *run.mean_iou}
+    if not known:
+        return []
+    return sorted({*(known & {*run.boundaries}), max(known)})
+
+
+def name_stage(run: Run, iteration: int) -> str:
+    """Name the network of an iteration."""
+    if run.stage_iters and iteration % run.stage_iters == 0:
+        return f'stage {iteration // run.stage_iters}'
+    if iteration == run.max_iters:
+        return 'last'
+    return f'iteration {iteration}'
+
+
+def find_start(run: Run) -> Network | None:
+    """Find the network that a run started from."""
+    checkpoint = find_start_checkpoint(run)
+    if checkpoint is None:
+        return None
+    number = checkpoint.stem.removeprefix('iter_')
+    iteration = int(number) if number.isdigit() else 0
+    try:
+        source = read_run(checkpoint.parent)
+    except ValueError:
+        source = None
+    is_kept = checkpoint.is_file()
+    return Network(
+        title=checkpoint.parent.name.replace('_', ' ') or 'before',
+        cfg=source.cfg if is_kept and source and source.cfg else run.cfg,
+        checkpoint=checkpoint if is_kept else first_checkpoint(run),
+        iteration=iteration,
+        validation=source.validations.get(iteration, {}) if source else {},
+        is_start=True,
+        is_labeler=not is_kept,
+    )
+
+
+def first_checkpoint(run: Run) -> Path | None:
+    """Find a checkpoint of the first stage, whose labeler is the start."""
+    for iteration, path in run.checkpoints.items():
+        if iteration <= (run.stage_iters or 0):
+            return path
+    return None
+
+
+def find_start_checkpoint(run: Run) -> Path | None:
+    """Find the checkpoint that a run was first started from.
+
+    A run that was resumed names one of its own later. Runs that were moved
+    together find each other as neighbours.
+    """
+    for cfg in run.configs:
+        named = cfg.get('load_from')
+        if not named:
+            continue
+        path = Path(named)
+        neighbour = run.folder.resolve().parent / path.parent.name / path.name
+        if path.parent.name == run.folder.resolve().name:
+            continue
+        return path if path.is_file() or not neighbour.is_file() else neighbour
+    return None

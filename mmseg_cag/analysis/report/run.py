@@ -1,0 +1,233 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""All that a work dir tells of its run, whatever state it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
+from mmseg_cag.analysis.runs.run_folder import find_checkpoints
+from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.launch.stages import stage_lengths
+
+from .read_json import (
+    measure_seconds,
+    numbers,
+    read_environment,
+    read_lines,
+    read_object,
+)
+
+MOST = 1000  # stages; a file that tells of more is damaged
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a work dir holds.
+
+    Attributes:
+        folder: The work dir.
+        name: What the report calls it.
+        configs: The configs that it was started with, the earliest first.
+        training: Lines of losses and times, by iteration.
+        validations: By iteration, what a validation noted.
+        monitor: Lines of `monitor.jsonl`.
+        anchors: Lines of `anchors.jsonl`.
+        alarms: Lines of `alarms.jsonl`; None where nobody watched.
+        environment: Versions and devices.
+        seconds: Time it took; None if no log tells.
+        problems: A line for each file that is damaged.
+    """
+
+    folder: Path
+    name: str
+    configs: list[Config]
+    training: list[dict]
+    validations: dict[int, dict]
+    monitor: list[dict]
+    anchors: list[dict]
+    alarms: list[dict] | None
+    environment: dict[str, str]
+    seconds: float | None
+    problems: list[str]
+
+    @property
+    def cfg(self) -> Config | None:
+        """The config that it was last started with."""
+        return self.configs[-1] if self.configs else None
+
+    @cached_property
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints that are kept, by iteration."""
+        return find_checkpoints(self.folder)
+
+    @property
+    def stage_iters(self) -> int | None:
+        """Iterations of a stage; None for a run without stages."""
+        lengths = stage_lengths(self.cfg) if self.cfg else []
+        return lengths[0][1] if lengths else None
+
+    @property
+    def max_iters(self) -> int | None:
+        """Iterations that it is to have."""
+        return (
+            self.cfg.get('train_cfg', {}).get('max_iters')
+            if self.cfg
+            else None
+        )
+
+    @property
+    def iteration(self) -> int:
+        """The latest iteration that anything tells of."""
+        return max(
+            [
+                0,
+                *(line['iter'] for line in self.training),
+                *self.validations,
+                *self.checkpoints,
+            ]
+        )
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Iterations at which a stage has ended."""
+        if not self.stage_iters or self.iteration > MOST * self.stage_iters:
+            return []
+        return list(
+            range(self.stage_iters, self.iteration + 1, self.stage_iters)
+        )
+
+    @cached_property
+    def metainfo(self) -> dict:
+        """Names and colours of the classes that are evaluated."""
+        if not self.cfg or 'val_dataloader' not in self.cfg:
+            return {}
+        dataset = self.cfg.val_dataloader.dataset
+        cls = DATASETS.get(dataset.type)
+        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that are evaluated."""
+        return list(self.metainfo.get('classes', ()))
+
+    @property
+    def mean_iou(self) -> dict[int, float]:
+        """Validated mIoU in percent, by iteration."""
+        return {
+            iteration: values['mIoU']
+            for iteration, values in self.validations.items()
+            if 'mIoU' in numbers(values)
+        }
+
+    @cached_property
+    def looks_by_stage(self) -> dict[str, list[dict]]:
+        """The monitor's looks at pseudo labels, by the title of the stage."""
+        stages: dict[str, list[dict]] = {}
+        for look in self.monitor:
+            if numbers(look.get('coverage')):
+                stage = look.get('stage')
+                title = f'stage {stage}' if stage else 'training'
+                stages.setdefault(title, []).append(look)
+        return stages
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Read a work dir; what is damaged is noted, what is missing is empty.
+
+    Args:
+        folder: The work dir.
+        name: What to call the run; by default its folder's name.
+
+    Raises:
+        MissingFileError: There is no such folder.
+        UserError: Nothing in it is of a run.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f'{folder}: work dir not found')
+    problems: list[str] = []
+    starts = sorted(path.parent for path in folder.glob('*/vis_data'))
+    logs = [log for s in starts for log in sorted(s.glob('*.log'))]
+    logs = logs or sorted(folder.glob('*/*.log'))
+    lines = read_scalars(starts, problems)
+    run = Run(
+        folder=folder,
+        name=name or folder.resolve().name,
+        configs=read_configs(folder, starts, problems),
+        training=[line for line in lines if 'iter' in numbers(line)],
+        validations=read_validations(folder, lines, problems),
+        monitor=read_lines(folder / 'monitor.jsonl', problems, ('iter',)),
+        anchors=read_lines(folder / 'anchors.jsonl', problems, ('iter',)),
+        alarms=read_alarms(folder, problems),
+        environment=read_environment(logs[-1]) if logs else {},
+        seconds=measure_seconds(logs),
+        problems=problems,
+    )
+    if not (run.configs or logs or lines or run.checkpoints):
+        raise UserError(
+            f'{folder}: no config, log or checkpoint, expected the work dir '
+            'of a run'
+        )
+    return run
+
+
+def read_configs(
+    folder: Path, starts: list[Path], problems: list[str]
+) -> list[Config]:
+    """Read what a run was started with, each time."""
+    paths = [
+        path
+        for path in (s / 'vis_data' / 'config.py' for s in starts)
+        if path.is_file()
+    ] or sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    configs = []
+    for path in paths:
+        try:
+            configs.append(read_dumped_config(path))
+        except UserError as error:
+            problems.append(str(error).replace(str(folder), '').lstrip('/'))
+    return configs
+
+
+def read_scalars(starts: list[Path], problems: list[str]) -> list[dict]:
+    """Join the lines of all starts; one that resumes replaces what follows."""
+    joined: list[dict] = []
+    for start in starts:
+        path = start / 'vis_data' / 'scalars.json'
+        lines = read_lines(path, problems, ('step',))
+        if lines:
+            first = lines[0]['step']
+            joined = [line for line in joined if line['step'] < first]
+        joined += lines
+    return joined
+
+
+def read_validations(
+    folder: Path, lines: list[dict], problems: list[str]
+) -> dict[int, dict]:
+    """Read the validations, with less detail from the scalars."""
+    found = {
+        line['step']: numbers(line)
+        for line in lines
+        if 'iter' not in line and 'mIoU' in line
+    }
+    for iteration, values in read_object(folder / NOTES, problems).items():
+        if NUMBER.fullmatch(iteration) and isinstance(values, dict):
+            found[int(iteration)] = values
+        else:
+            problems.append(f'{NOTES}: {iteration!r} is no validation')
+    return dict(sorted(found.items()))
+
+
+def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
+    """Read the alarms; none where a monitor ran is good news."""
+    path = folder / 'alarms.jsonl'
+    if path.is_file() or (folder / 'monitor.jsonl').is_file():
+        return read_lines(path, problems, ('iter',))
+    return None

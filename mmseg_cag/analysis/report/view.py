@@ -1,0 +1,116 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""All that the page shows of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from mmseg_cag.analysis.report.charts.curves import draw_losses, draw_shares
+from mmseg_cag.analysis.report.charts.label_maps import (
+    draw_coverage,
+    draw_gaps,
+)
+from mmseg_cag.analysis.report.charts.matrices import (
+    draw_confusion,
+    draw_distances,
+)
+
+from .anchors import Geometry, computed_geometry, recorded_geometry
+from .class_table import ClassTable, make_table
+from .facts import list_facts
+from .label_table import LabelTable, make_label_table
+from .measure import Measured
+from .pictures import Panel, make_panels
+from .read_json import read_object
+from .run import Run
+
+SCORES = 'scores.json'
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What the page shows of a run; None is what was not recorded."""
+
+    run: Run
+    measured: Measured
+    facts: dict[str, str | None]
+    table: ClassTable | None
+    labels: LabelTable | None
+    geometry: list[Geometry]
+    panels: list[Panel]
+    choices: dict
+    charts: dict[str, Markup | None]
+
+    @property
+    def config(self) -> str:
+        """The text of the run's config, without the file's name."""
+        return self.run.cfg.text.partition('\n')[2]
+
+
+def make_view(run: Run, measured: Measured, number: int) -> RunView:
+    """Assemble what is shown of the run with this number in the page."""
+    classes = run.classes
+    geometry = recorded_geometry(run.anchors, classes) or computed_geometry(
+        measured.anchors, classes
+    )
+    return RunView(
+        run=run,
+        measured=measured,
+        facts=list_facts(run),
+        table=make_table(measured, classes),
+        labels=make_label_table(run, measured),
+        geometry=geometry,
+        panels=make_panels(measured, run.metainfo.get('palette') or []),
+        choices=read_choices(run),
+        charts={
+            'confusion': _confusion(run, measured, number),
+            'shares': draw_shares(run, f'chart-shares-{number}'),
+            'coverage': draw_coverage(run, f'chart-coverage-{number}'),
+            'gaps': draw_gaps(run, f'chart-gaps-{number}'),
+            'anchors': _distances(run, geometry, number),
+            'losses': draw_losses(run, f'chart-losses-{number}'),
+        },
+    )
+
+
+def read_choices(run: Run) -> dict:
+    """Read the scores that were computed without labels, if any were."""
+    content = read_object(run.folder / SCORES, run.problems)
+    scores = content.get('scores')
+    choices = content.get('choices')
+    return {
+        'scores': [s for s in scores if isinstance(s, dict)]
+        if isinstance(scores, list)
+        else [],
+        'choices': {k: c for k, c in choices.items() if isinstance(c, dict)}
+        if isinstance(choices, dict)
+        else {},
+    }
+
+
+def _confusion(run: Run, measured: Measured, number: int) -> Markup | None:
+    last = measured.last
+    score = measured.scores.get(last.title) if last else None
+    if score is None or score.confusion is None:
+        return None
+    return draw_confusion(
+        score.confusion,
+        run.classes,
+        f'chart-confusion-{number}',
+        f'Confusion matrix of {run.name}, {last.title}',
+    )
+
+
+def _distances(
+    run: Run, geometry: list[Geometry], number: int
+) -> Markup | None:
+    if not geometry:
+        return None
+    return draw_distances(
+        geometry[-1].distances,
+        run.classes,
+        f'chart-anchors-{number}',
+        f'Distances between anchors of {run.name}, {geometry[-1].title}',
+    )

@@ -1,0 +1,125 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The networks of a run, as stock segmentors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import View, forward_view
+from mmseg_cag.models.student import (
+    check_weights,
+    student_model,
+    student_weights,
+)
+
+from .run_folder import RunFolder
+from .samples import Sample
+
+# legend: N images, H W image
+
+State = dict[str, Tensor]
+
+
+def read_state(checkpoint: Path) -> State:
+    """Read the weights of a checkpoint, anchors and labeler included.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is damaged or no checkpoint.
+    """
+    return read_checkpoint(checkpoint)['state_dict']
+
+
+def labeler_state(state: State) -> State:
+    """Put the frozen labeler of a CAG checkpoint in the student's place."""
+    mark = 'labeler.'
+    labeler = {
+        key.removeprefix(mark): value
+        for key, value in state.items()
+        if key.startswith(mark)
+    }
+    return {**state, **labeler}
+
+
+def start_state(
+    run: RunFolder, checkpoint: Path | None = None
+) -> State | None:
+    """Read the weights that a run began from.
+
+    The labeler of a first stage has them, and the anchors of its network are
+    beside it; without one they are what ``load_from`` names.
+
+    Args:
+        run: The run.
+        checkpoint: The start, where the run does not tell it.
+
+    Returns:
+        The weights, or None for a run that began from no other.
+
+    Raises:
+        MissingFileError: The start is nowhere.
+    """
+    if checkpoint:
+        return read_state(checkpoint)
+    first = read_state(next(iter(run.checkpoints.values())))
+    if first.get('stage') == 1:
+        return labeler_state(first)
+    start = run.cfg.get('load_from')
+    return read_state(Path(start)) if start else None
+
+
+def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
+    """Build the network that predicts by these weights.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of a checkpoint.
+        origin: Where they are from, for the error.
+
+    Returns:
+        The network in evaluation mode, on the GPU if there is one.
+
+    Raises:
+        UserError: They are of another network.
+    """
+    model = MODELS.build(student_model(cfg.model))
+    weights = student_weights(state)
+    check_weights(model, weights, origin)
+    model.load_state_dict(weights)
+    return model.eval().to(get_device())
+
+
+def build_preprocessor(cfg: Config, domain: str) -> nn.Module:
+    """Build what normalises the images of a domain.
+
+    Args:
+        cfg: The run's config.
+        domain: ``source`` or ``target``.
+    """
+    preprocessor = cfg.model.data_preprocessor
+    built = MODELS.build(preprocessor.get(domain, preprocessor))
+    return built.to(get_device())
+
+
+@torch.no_grad()
+def view(model: EncoderDecoder, images: Tensor) -> View:
+    """Compute features and class scores of images (N, 3, H, W)."""
+    neck = model.neck if model.with_neck else None
+    return forward_view(model.backbone, neck, model.decode_head, images)
+
+
+@torch.no_grad()
+def predict_map(model: EncoderDecoder, sample: Sample) -> np.ndarray:
+    """Predict the classes (H, W) of an image."""
+    batch = dict(inputs=[sample.image], data_samples=[sample.data])
+    [result] = model.test_step(batch)
+    return result.pred_sem_seg.data.squeeze(0).cpu().numpy()

@@ -1,0 +1,126 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.errors import UserError
+
+# legend: H W image
+
+
+class Sample(NamedTuple):
+    """An image as a data set's pipeline gives it.
+
+    Attributes:
+        image: What the preprocessor gets (3, H, W).
+        data: What is known of it.
+    """
+
+    image: Tensor
+    data: SegDataSample
+
+    @property
+    def truth(self) -> Tensor:
+        """The label (H, W) int64.
+
+        Raises:
+            UserError: The pipeline reads none.
+        """
+        if not self.has_truth:
+            raise UserError(
+                f'{self.data.img_path}: its data set reads no label, expected '
+                'a pipeline with a step that does'
+            )
+        return self.data.gt_sem_seg.data.squeeze(0).long()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the pipeline reads a label."""
+        return 'gt_sem_seg' in self.data
+
+
+def build_dataset(cfg: dict | None, key: str) -> BaseSegDataset:
+    """Build a data set that has images.
+
+    Args:
+        cfg: Its config.
+        key: Where that stands, for the error.
+
+    Raises:
+        MissingFileError: Its folder does not exist.
+        UserError: The config is missing, or there is no image.
+    """
+    require_images(cfg, key)
+    return DATASETS.build(cfg)
+
+
+def source_dataset(cfg: Config) -> BaseSegDataset:
+    """Build the labelled source without augmentation.
+
+    Raises:
+        MissingFileError: Its folder does not exist.
+        UserError: The config has none.
+    """
+    for number, hook in enumerate(cfg.get('custom_hooks') or []):
+        if hook['type'] == 'AnchorHook':
+            key = f'custom_hooks.{number}.dataloader.dataset'
+            return build_dataset(hook['dataloader']['dataset'], key)
+    return build_dataset(cfg.get('source_plain'), 'source_plain')
+
+
+def spread(items: Sized, count: int) -> list[int]:
+    """Choose at most so many of, say, a data set's images, evenly spread."""
+    last = len(items) - 1
+    return np.linspace(0, last, min(count, last + 1), dtype=int).tolist()
+
+
+def read_samples(
+    dataset: BaseSegDataset, indices: list[int]
+) -> Iterator[Sample]:
+    """Read images of a data set.
+
+    Raises:
+        UserError: An image or its label cannot be read.
+    """
+    for index in indices:
+        try:
+            sample = dataset[index]
+        except UserError:
+            raise
+        # Files that are no images make their readers fail in several ways.
+        except (
+            OSError,
+            AssertionError,
+            AttributeError,
+            SyntaxError,
+            KeyError,
+        ) as error:
+            path = dataset.get_data_info(index)['img_path']
+            raise UserError(
+                f'{path}: the image or its label cannot be read '
+                f'({type(error).__name__})'
+            ) from error
+        yield Sample(sample['inputs'], sample['data_samples'])
+
+
+def preprocess(preprocessor: nn.Module, sample: Sample) -> Tensor:
+    """Normalise an image.
+
+    Args:
+        preprocessor: That of its domain.
+        sample: The image.
+
+    Returns:
+        The batch (1, 3, H, W) float32 on the preprocessor's device.
+    """
+    batch = dict(inputs=[sample.image], data_samples=[sample.data])
+    return preprocessor(batch)['inputs']

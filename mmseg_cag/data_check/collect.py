@@ -1,0 +1,91 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Find every data set that a config is going to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmseg_cag.datasets.dataset_configs import dataset_of, leaves
+from mmseg_cag.datasets.inspection.finding import Finding
+from mmseg_cag.datasets.inspection.reading import Reading
+
+ROLES = {
+    'train_dataloader': 'train',
+    'val_dataloader': 'val',
+    'test_dataloader': 'test',
+}
+
+
+def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
+    """What a run of a config reads, each data set once, and what cannot be.
+
+    Two places that read the same files in the same way are one reading.
+
+    Args:
+        cfg: The run's config.
+    """
+    readings: dict[str, Reading] = {}
+    findings = []
+    for key, role, part in _places(cfg):
+        found = _build(key, role, part)
+        if isinstance(found, Finding):
+            findings.append(found)
+            continue
+        same = readings.setdefault(_identity(found), found)
+        if same is not found:
+            same.again.append(key)
+    if not readings and not findings:
+        findings.append(
+            Finding('broken config', ', '.join(ROLES), 'names no data set')
+        )
+    return list(readings.values()), findings
+
+
+def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
+    for loader, role in ROLES.items():
+        if cfg.get(loader):
+            dataset = dataset_of(cfg, loader)
+            yield from leaves(dataset, f'{loader}.dataset', role)
+    for index, hook in enumerate(cfg.get('custom_hooks') or ()):
+        if hook.get('dataloader'):
+            dataset = hook['dataloader'].get('dataset')
+            key = f'custom_hooks.{index}.dataloader.dataset'
+            yield from leaves(dataset, key, 'hook')
+
+
+def _build(key: str, role: str, cfg: dict | None) -> Reading | Finding:
+    if not cfg:
+        return Finding('broken config', key, 'is missing, expected a data set')
+    try:
+        dataset = DATASETS.build(
+            {**cfg, 'lazy_init': True, 'serialize_data': False}
+        )
+    except Exception as error:  # any mistake in it, by any class
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return Finding('broken config', key, reason[-1])
+    if not isinstance(dataset, BaseSegDataset):
+        name = type(dataset).__name__
+        return Finding('not checked', key, f'{name} is of another kind')
+    # The labels of the target stay closed, whatever its pipeline says.
+    return Reading(key, role, dataset, False if role == 'target' else None)
+
+
+def _identity(reading: Reading) -> str:
+    """What decides which files are read, and how."""
+    dataset = reading.dataset
+    parts: dict[str, Any] = {
+        'kind': reading.kind,
+        'evaluation': reading.role in ('val', 'test'),
+        'target': reading.role == 'target',
+        'labels': reading.labels and vars(reading.labels).get('ids', True),
+        'reader': type(reading.labels),
+        'classes': reading.classes,
+    }
+    for name in ('data_prefix', 'ann_file', 'img_suffix', 'seg_map_suffix'):
+        parts[name] = getattr(dataset, name)
+    return repr((parts, dataset._indices))

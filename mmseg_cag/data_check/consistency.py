@@ -1,0 +1,227 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from mmseg_cag.datasets.inspection.drawing_record import (
+    CLAIM,
+    MANIFEST,
+    read_manifest,
+)
+from mmseg_cag.datasets.inspection.finding import Finding
+from mmseg_cag.datasets.inspection.reading import Reading
+
+from .folders import PUBLISHERS, publisher_of
+
+HEADS = ('decode_head', 'auxiliary_head')
+
+
+def check_class_names(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """Check that every data set has the classes of the first.
+
+    And that a step that knows its classes has those of its data set.
+    """
+    for reading in readings:
+        named = list(getattr(reading.labels, 'classes', reading.classes))
+        if named != reading.classes:
+            yield Finding(
+                'class names differ',
+                f'{reading.key}.pipeline',
+                f'{_difference(named, reading.classes)} metainfo.classes',
+            )
+    for reading in readings[1:]:
+        if reading.classes != readings[0].classes:
+            yield Finding(
+                'class names differ',
+                reading.key,
+                f'{_difference(reading.classes, readings[0].classes)} '
+                f'{readings[0].key}',
+            )
+
+
+def _difference(found: list[str], wanted: list[str]) -> str:
+    lacking = [name for name in wanted if name not in found]
+    added = [name for name in found if name not in wanted]
+    if not lacking and not added:
+        return 'has the same classes in another order than'
+    parts = [
+        f'{verb} {", ".join(names)}'
+        for verb, names in (('lacks', lacking), ('adds', added))
+        if names
+    ]
+    return f'{" and ".join(parts)}, compared with'
+
+
+def check_class_count(model: dict, classes: int) -> Iterator[Finding]:
+    """Check that every head predicts as many classes as the data has.
+
+    Args:
+        model: Config of the network.
+        classes: Number of classes of the data.
+    """
+    for key, head in _heads(model, 'model'):
+        found = head.get('num_classes', classes)
+        if found != classes:
+            yield Finding(
+                'class count differs',
+                f'{key}.num_classes',
+                f'is {found}, but the data has {classes} classes',
+            )
+
+
+def _heads(cfg: object, key: str) -> Iterator[tuple[str, dict]]:
+    """Every head in a network's config, and where it stands."""
+    if isinstance(cfg, dict):
+        for name, value in cfg.items():
+            if name in HEADS and isinstance(value, dict):
+                yield f'{key}.{name}', value
+            else:
+                yield from _heads(value, f'{key}.{name}')
+    elif isinstance(cfg, (list, tuple)):
+        for index, value in enumerate(cfg):
+            parent = key.rsplit('.', 1)[-1]
+            if parent in HEADS and isinstance(value, dict):
+                yield f'{key}.{index}', value
+            else:
+                yield from _heads(value, f'{key}.{index}')
+
+
+TRAINING, EVALUATION = ('train', 'source', 'target'), ('val', 'test')
+
+
+def check_names(reading: Reading) -> Iterator[Finding]:
+    """Check that the files are not named as those of other data."""
+    own = publisher_of(reading.dataset)
+    names = [Path(sample['img_path']).name for sample in reading.samples]
+    if own is None or _share(own.file_name, names) > 0:
+        return
+    for other in PUBLISHERS:
+        if _share(other.file_name, names) == 1:
+            yield Finding(
+                'swapped domains',
+                reading.folder('img_path'),
+                f'{reading.key} ({reading.kind}) reads files named as in '
+                f'{other.name}, such as {names[0]}',
+            )
+
+
+def _share(pattern: object, names: list[str]) -> float:
+    return sum(bool(pattern.fullmatch(name)) for name in names) / len(names)
+
+
+def check_target(reading: Reading) -> Iterator[Finding]:
+    """Check that no label of the target is opened in training."""
+    if reading.role == 'target' and reading.labels is not None:
+        yield Finding(
+            'target labels read',
+            f'{reading.key}.pipeline',
+            f'{type(reading.labels).__name__} would read labels of the target',
+        )
+
+
+def check_overlap(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """Check that no image has two roles that exclude each other."""
+    images = [_images(reading) for reading in readings]
+    for first, second in combinations(range(len(readings)), 2):
+        roles = {readings[first].role, readings[second].role}
+        if roles == {'source', 'target'}:
+            name = 'same images'
+        elif roles.intersection(TRAINING) and roles.intersection(EVALUATION):
+            name = 'training images evaluated'
+        else:
+            continue
+        shared = sorted(images[first] & images[second])
+        if shared:
+            keys = (readings[first].key, readings[second].key)
+            yield Finding(
+                name,
+                shared[0],
+                f'is read by {keys[0]} and {keys[1]}, as are '
+                f'{len(shared)} images in all',
+            )
+
+
+def _images(reading: Reading) -> set[str]:
+    """Paths of the images, with links among the folders followed."""
+    folders: dict[str, str] = {}
+    paths = set()
+    for sample in reading.samples:
+        folder, name = os.path.split(sample['img_path'])
+        if folder not in folders:
+            local = '://' not in folder
+            folders[folder] = os.path.realpath(folder) if local else folder
+        paths.add(os.path.join(folders[folder], name))
+    return paths
+
+
+# The part of minitown that a folder of images is, by the end of its path.
+TOWNS = {
+    'gta/images': 'source',
+    'cityscapes/leftImg8bit/train': 'target',
+    'cityscapes/leftImg8bit/val': 'val',
+    'synthia/RGB': 'synthia',
+}
+
+
+def check_count(reading: Reading) -> Iterator[Finding]:
+    """Compare the number of images with what was published or drawn.
+
+    Minitown keeps a record of what was drawn, which counts instead.
+    """
+    if reading.is_subset:
+        return
+    where = reading.folder('img_path')
+    folder = Path(where)
+    if any((parent / CLAIM).is_file() for parent in folder.parents):
+        yield Finding(
+            'unfinished minitown', where, 'its drawing was interrupted'
+        )
+        return
+    name, expected = _drawn(folder) or _published(reading, folder)
+    found = len(reading.samples)
+    if expected not in (None, found):
+        yield Finding(
+            'unexpected count',
+            where,
+            f'{name} has {expected} images, found {found}',
+        )
+
+
+def _published(reading: Reading, folder: Path) -> tuple[str, int | None]:
+    publisher = publisher_of(reading.dataset)
+    if publisher is None:
+        return '', None
+    for end, count in publisher.counts.items():
+        if folder.as_posix().endswith(end):
+            return publisher.name, count
+    return publisher.name, None
+
+
+def _drawn(folder: Path) -> tuple[str, int] | None:
+    found = _record(folder)
+    if found is None:
+        return None
+    record, town = found
+    return 'this minitown', record['arguments'][town]
+
+
+def never_drawn(folder: Path) -> set[int]:
+    """Train ids without a pixel in a part of minitown, by its record."""
+    found = _record(folder)
+    if found is None:
+        return set()
+    record, town = found
+    shares = record['pixel_shares'][town].values()
+    return {i for i, share in enumerate(shares) if not share}
+
+
+def _record(folder: Path) -> tuple[dict, str] | None:
+    for parent in folder.parents:
+        path = parent / MANIFEST
+        if path.is_file():
+            town = TOWNS.get(folder.relative_to(parent).as_posix())
+            return (read_manifest(path), town) if town else None
+    return None

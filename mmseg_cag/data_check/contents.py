@@ -1,0 +1,151 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Decode a sample of a data set in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import cv2
+import mmcv
+import numpy as np
+from mmengine import fileio
+
+from mmseg_cag.datasets.inspection.finding import Finding
+from mmseg_cag.datasets.inspection.label_reader import (
+    LabelReader,
+    advise_on_unknown_ids,
+    show_ids,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import chunk_overruns
+
+CHUNK = 4  # samples that a process takes at a time
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one sample holds.
+
+    Args:
+        path: Its label, or its image if it has no label.
+        findings: What is wrong with it.
+        ids: Pixels of each raw id.
+    """
+
+    path: str
+    findings: tuple[Finding, ...] = ()
+    ids: dict[int, int] = field(default_factory=dict)
+
+
+def spread(
+    samples: Sequence[dict], count: int | None, seed: int
+) -> list[dict]:
+    """Draw samples evenly over a data set, one of each stretch.
+
+    Args:
+        samples: All samples, in order.
+        count: How many to draw; all if None or more than there are.
+        seed: The same seed draws the same samples.
+    """
+    if count is None or count >= len(samples):
+        return list(samples)
+    edges = np.linspace(0, len(samples), count + 1).astype(int)
+    draw = np.random.default_rng(seed).integers
+    return [
+        samples[draw(low, high)]
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def decode_all(
+    samples: Sequence[dict],
+    labels: LabelReader | None,
+    backend_args: dict | None,
+    workers: int,
+) -> Iterator[Content]:
+    """Decode images and labels, in order.
+
+    Args:
+        samples: ``img_path`` and ``seg_map_path`` of each.
+        labels: The step that reads labels; None leaves them closed.
+        backend_args: Arguments of mmengine's file backend.
+        workers: Processes that share the work.
+    """
+    work = partial(decode, labels=labels, backend_args=backend_args)
+    with _mapper(min(workers, len(samples))) as run:
+        yield from run(work, samples)
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Iterable]:
+    if workers <= 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        yield partial(pool.map, chunksize=CHUNK)
+
+
+def _one_thread() -> None:
+    # The files are shared out already; more threads would only compete.
+    cv2.setNumThreads(0)
+
+
+def decode(
+    sample: dict, labels: LabelReader | None, backend_args: dict | None
+) -> Content:
+    """Decode one image and its label.
+
+    Args:
+        sample: ``img_path`` and ``seg_map_path``.
+        labels: The step that reads labels; None leaves the label closed.
+        backend_args: Arguments of mmengine's file backend.
+    """
+    path = sample['img_path']
+    findings = []
+    fault = _image_fault(path, backend_args)
+    if fault:
+        findings.append(Finding('unreadable file', path, fault))
+    if labels is None:
+        return Content(path, tuple(findings))
+    path = sample['seg_map_path']
+    try:
+        ids = _count(labels.read_ids(path))
+    except (UserError, OSError, SyntaxError) as error:
+        reason = str(error).removeprefix(f'{path}: ')
+        findings.append(Finding('unreadable file', path, reason))
+        return Content(path, tuple(findings))
+    unknown = sorted(ids.keys() - labels.train_ids.keys() - labels.void_ids)
+    if unknown:
+        names = show_ids(labels, unknown)
+        problem = f'neither a class nor a known void: {names}'
+        advice = advise_on_unknown_ids(labels)
+        findings.append(Finding('unknown ids', path, problem, advice))
+    return Content(path, tuple(findings), ids)
+
+
+def _image_fault(path: str, backend_args: dict | None) -> str | None:
+    """Why an image cannot be decoded; None if it can."""
+    try:
+        raw = fileio.get(path, backend_args=backend_args)
+        if not chunk_overruns(raw) and mmcv.imfrombytes(raw) is not None:
+            return None
+    except UserError as error:
+        return str(error).removeprefix(f'{path}: ')
+    except (OSError, SyntaxError, cv2.error):
+        pass
+    return 'cannot be decoded'
+
+
+def _count(ids: np.ndarray) -> dict[int, int]:
+    """Count the pixels of each id of a map (H, W)."""
+    if ids.dtype not in (np.uint8, np.uint16):
+        values, counts = np.unique(ids, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    size = np.iinfo(ids.dtype).max + 1
+    ids = np.ascontiguousarray(ids)
+    counts = cv2.calcHist([ids], [0], None, [size], [0, size]).ravel()
+    return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}

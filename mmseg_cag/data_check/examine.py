@@ -1,0 +1,97 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from mmengine.config import Config
+
+from mmseg_cag.datasets.inspection.reading import Reading
+
+from .collect import collect
+from .consistency import (
+    check_class_count,
+    check_class_names,
+    check_count,
+    check_overlap,
+    check_target,
+)
+from .contents import decode_all, spread
+from .histogram import check_classes_seen, count_classes
+from .quick_checks import quick_checks
+from .report import Part, Report
+
+SEED = 0  # of the sample, so that two runs look at the same files
+Progress = Callable[[Iterable, int, str], Iterable]
+
+
+def silent(items: Iterable, total: int, text: str) -> Iterable:
+    """Pass items on and show nothing."""
+    return items
+
+
+def examine(
+    cfg: Config,
+    sample: int | None,
+    workers: int,
+    progress: Progress = silent,
+) -> Report:
+    """Check everything that a run of a config is going to read.
+
+    Args:
+        cfg: The run's config.
+        sample: Samples of each data set to decode in full; all if None.
+        workers: Processes that decode, and threads that open headers.
+        progress: Passes on what is iterated over and shows how many of how
+            many are done, and of what.
+    """
+    readings, findings = collect(cfg)
+    parts = [_examine_one(r, sample, workers, progress) for r in readings]
+    if readings:
+        findings += check_class_names(readings)
+        findings += check_class_count(
+            cfg.get('model') or {}, len(readings[0].classes)
+        )
+    listed = [part.reading for part in parts if part.images]
+    findings += check_overlap(listed)
+    return Report(parts, findings)
+
+
+def _examine_one(
+    reading: Reading, sample: int | None, workers: int, progress: Progress
+) -> Part:
+    part = Part(reading)
+    part.findings += check_target(reading)
+    show = partial(progress, text=f'headers of {reading.key}')
+    part.findings += quick_checks(reading, workers, show)
+    if part.images:
+        part.findings += check_count(reading)
+    if not part.has_errors:
+        _decode(part, sample, workers, progress)
+    return part
+
+
+def _decode(
+    part: Part, sample: int | None, workers: int, progress: Progress
+) -> None:
+    reading = part.reading
+    bad = {finding.where for finding in part.findings}
+    good = [
+        s
+        for s in reading.samples
+        if bad.isdisjoint((s['img_path'], s.get('seg_map_path')))
+    ]
+    chosen = spread(good, sample, SEED)
+    labels = reading.labels if reading.labelled else None
+    contents = decode_all(
+        chosen, labels, reading.dataset.backend_args, workers
+    )
+    show = partial(progress, text=f'contents of {reading.key}')
+    contents = list(show(contents, len(chosen)))
+    part.decoded = len(contents)
+    part.findings += [f for c in contents for f in c.findings]
+    if labels:
+        part.histogram = count_classes(reading, contents)
+        part.findings += check_classes_seen(
+            reading, part.histogram, part.decoded
+        )

@@ -1,0 +1,117 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine import fileio
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_cag.errors import MissingFileError, UserError
+
+
+def dataset_of(cfg: dict, loader: str) -> dict | None:
+    """Find the config of a dataloader's data set.
+
+    Raises:
+        UserError: The dataloader's is no config.
+    """
+    if not isinstance(cfg[loader], dict):
+        raise UserError(f'{loader}: expected the config of a dataloader')
+    return cfg[loader].get('dataset')
+
+
+def leaves(
+    cfg: dict | None, key: str, role: str = ''
+) -> Iterator[tuple[str, str, dict | None]]:
+    """Key, role and config of each data set within wrappers.
+
+    Args:
+        cfg: Config of a data set, of a wrapper or of `UDADataset`.
+        key: Its place in the whole config.
+        role: Its role in the run; the domains of `UDADataset` have theirs.
+
+    Raises:
+        UserError: A part is no config.
+    """
+    cfg = cfg or {}
+    if not isinstance(cfg, dict):
+        raise UserError(f'{key}: expected the config of a data set')
+    if cfg.get('type') == 'UDADataset':
+        for domain in ('source', 'target'):
+            yield from leaves(cfg.get(domain), f'{key}.{domain}', domain)
+    elif 'dataset' in cfg:
+        yield from leaves(cfg['dataset'], f'{key}.dataset', role)
+    elif isinstance(cfg.get('datasets'), list | tuple):
+        for index, part in enumerate(cfg['datasets']):
+            yield from leaves(part, f'{key}.datasets.{index}', role)
+    else:
+        yield key, role, cfg or None
+
+
+def require_images(cfg: dict | None, name: str) -> None:
+    """Check that a data set, or each part of a combined one, has images.
+
+    mmengine cannot even build an empty one, and says so in a way that names
+    neither folder nor key.
+
+    Args:
+        cfg: Config of the data set.
+        name: Key of that config, for the error.
+
+    Raises:
+        UserError: The config is missing or its folder holds no image.
+        MissingFileError: There is no such folder.
+    """
+    for key, _, part in leaves(cfg, name):
+        if part is None:
+            raise UserError(
+                f'{key} is missing, expected the config of a data set'
+            )
+        _require_images_of_one(part, key)
+
+
+def _require_images_of_one(cfg: dict, name: str) -> None:
+    try:
+        _list_images(cfg, name)
+    except UserError:
+        raise
+    # Settings that are wrong make the classes fail in any way at all.
+    except Exception as error:
+        raise UserError(
+            f'{name}: its images cannot be listed, {type(error).__name__}: '
+            f'{error}'
+        ) from error
+
+
+def _list_images(cfg: dict, name: str) -> None:
+    dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
+    folder = dataset.data_prefix.get('img_path')
+    if not folder:
+        raise UserError(
+            f'{name}.data_prefix.img_path is missing, expected the folder of '
+            'the images'
+        )
+    if not fileio.isdir(folder, backend_args=dataset.backend_args):
+        raise MissingFileError(f'{name}: no folder {folder}')
+    if not dataset.load_data_list():
+        raise UserError(
+            f'{name} has no image in {folder}, expected files '
+            f'*{dataset.img_suffix}'
+        )
+
+
+def require_images_of(cfg: Config, *loaders: str) -> None:
+    """Check, before a run is built, that its data sets have images.
+
+    Args:
+        cfg: The run's config.
+        loaders: Keys of dataloaders, such as ``val_dataloader``.
+
+    Raises:
+        UserError: One has none.
+        MissingFileError: A folder does not exist.
+    """
+    for loader in loaders:
+        if cfg.get(loader):
+            require_images(dataset_of(cfg, loader), f'{loader}.dataset')

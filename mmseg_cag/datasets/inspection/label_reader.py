@@ -1,0 +1,115 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The step of a pipeline that reads labels, seen in one way.
+
+A step takes part by three members: ``read_ids(path)``, the raw ids (H, W) of
+a file; ``train_ids``, from raw id to train id; ``void_ids``, the raw ids that
+are known and not trained on. Three more are optional: ``bit_depth``, bits of
+an id on disk, by which headers are checked; ``classes``, the names of the
+train ids; ``show_ids(ids)``, raw ids written for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import LoadAnnotations
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import chunk_overruns
+
+# What mmseg's label files have where nothing is labelled.
+MMSEG_IGNORED = 255
+
+
+class LabelReader(Protocol):
+    """What the doctor asks of a step that reads labels."""
+
+    train_ids: dict[int, int]
+    void_ids: set[int]
+
+    def read_ids(self, path: str) -> np.ndarray:
+        """Read raw ids (H, W)."""
+
+
+class TrainIdReader:
+    """mmseg's own `LoadAnnotations`: a file of train ids and 255.
+
+    Args:
+        step: The pipeline's step.
+        classes: How many classes the files were written with.
+        reduce_zero_label: Whether id 0 is void and the others move down.
+    """
+
+    bit_depth = 8
+
+    def __init__(
+        self, step: LoadAnnotations, classes: int, reduce_zero_label: bool
+    ) -> None:
+        first = int(reduce_zero_label)
+        self.train_ids = {i + first: i for i in range(classes)}
+        self.void_ids = {MMSEG_IGNORED, *range(first)}
+        self.step = step
+
+    def read_ids(self, path: str) -> np.ndarray:
+        """Read the train ids (H, W) of a file, as wide as they are stored.
+
+        Raises:
+            UserError: The file cannot be decoded to a map (H, W).
+        """
+        try:
+            raw = fileio.get(path, backend_args=self.step.backend_args)
+            if chunk_overruns(raw):
+                raise OSError('a part of it is longer than the file')
+            ids = mmcv.imfrombytes(
+                raw, flag='unchanged', backend=self.step.imdecode_backend
+            )
+        except (OSError, SyntaxError, cv2.error) as error:
+            raise UserError(f'{path}: cannot be decoded ({error})') from error
+        ids = np.empty(0) if ids is None else ids.squeeze()
+        if ids.ndim != 2:
+            raise UserError(
+                f'{path}: expected one id a pixel, found shape {ids.shape}'
+            )
+        return ids
+
+
+def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
+    """The step by which a data set reads labels; None if it reads none."""
+    for step in dataset.pipeline.transforms:
+        if hasattr(step, 'read_ids'):
+            return step
+        if isinstance(step, LoadAnnotations):
+            classes = dataset.METAINFO.get('classes') or dataset.metainfo.get(
+                'classes', ()
+            )
+            return TrainIdReader(step, len(classes), dataset.reduce_zero_label)
+    return None
+
+
+def show_ids(labels: LabelReader, ids: Sequence[int]) -> str:
+    """Write raw ids for the user, as their step does if it can."""
+    if hasattr(labels, 'show_ids'):
+        return labels.show_ids(ids)
+    return ' '.join(map(str, ids))
+
+
+def advise_on_unknown_ids(labels: LabelReader) -> str:
+    """What to do about ids unknown to a step; empty if nothing special."""
+    name = type(labels).__name__
+    if isinstance(labels, LoadLabelIds):
+        return (
+            f'The file is not of the format ids={labels.ids!r} of {name}: set '
+            'ids to its format, or replace it if it is damaged or foreign.'
+        )
+    if hasattr(labels, 'classes'):
+        return (
+            f'Add each id to ids of {name} if it is a class, else to void_ids.'
+        )
+    return ''

@@ -1,0 +1,106 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.datasets.transforms.load_translated_image import may_be_scaled
+
+from .label_reader import LabelReader, label_reader
+
+
+@dataclass
+class Reading:
+    """One data set, as a run reads it.
+
+    Args:
+        key: Where the config names it.
+        role: `train`, `source`, `target`, `val`, `test` or `hook`.
+        dataset: The data set, without wrappers.
+        labelled: Whether its labels are opened; the pipeline's if None.
+        skips: Whether bad files of it are skipped in training.
+        again: Where the config names the same data once more.
+    """
+
+    key: str
+    role: str
+    dataset: BaseSegDataset
+    labelled: bool | None = None
+    skips: bool = False
+    again: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.labelled is None:
+            self.labelled = self.labels is not None
+
+    @cached_property
+    def labels(self) -> LabelReader | None:
+        """The pipeline's step that reads labels."""
+        return label_reader(self.dataset)
+
+    @cached_property
+    def scaled(self) -> bool:
+        """Whether images may be scaled copies of what is labelled."""
+        return may_be_scaled(self.dataset)
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """`img_path` and `seg_map_path` of every sample."""
+        return [
+            self.dataset.get_data_info(i) for i in range(len(self.dataset))
+        ]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that the network sees."""
+        return list(self.dataset.metainfo.get('classes') or ())
+
+    @property
+    def kind(self) -> str:
+        """Name of the data set's class."""
+        return type(self.dataset).__name__
+
+    def folder(self, prefix: str) -> str | None:
+        """Folder of the images (`img_path`) or labels (`seg_map_path`)."""
+        return self.dataset.data_prefix.get(prefix) or None
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether the config deliberately reads a part of the folder."""
+        dataset = self.dataset
+        return bool(dataset.ann_file) or dataset._indices is not None
+
+
+def readings_of(
+    dataset: Any, key: str, role: str, labelled: bool | None = None
+) -> list[Reading]:
+    """The data sets within a built one, which may be a wrapper.
+
+    Args:
+        dataset: A data set of mmseg, of mmengine's wrappers or `UDADataset`.
+        key: Its place, for messages.
+        role: Its role in the run.
+        labelled: Whether its labels are opened; the pipelines' if None.
+    """
+    if hasattr(dataset, 'source') and hasattr(dataset, 'target'):
+        return [
+            *readings_of(dataset.source, f'{key}.source', 'source'),
+            *readings_of(dataset.target, f'{key}.target', 'target', False),
+        ]
+    if hasattr(dataset, 'datasets'):
+        return [
+            reading
+            for i, part in enumerate(dataset.datasets)
+            for reading in readings_of(
+                part, f'{key}.datasets.{i}', role, labelled
+            )
+        ]
+    if hasattr(dataset, 'dataset'):
+        within = readings_of(dataset.dataset, f'{key}.dataset', role, labelled)
+        for reading in within:
+            reading.skips |= getattr(dataset, 'skips_bad_files', False)
+        return within
+    return [Reading(key, role, dataset, labelled)]

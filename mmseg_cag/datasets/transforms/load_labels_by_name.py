@@ -1,0 +1,154 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.datasets.labels.label_formats import ColourFormat, IdFormat
+from mmseg_cag.datasets.labels.match_classes import match_classes
+from mmseg_cag.errors import UserError
+
+# legend: H W image
+
+Id = int | Sequence[int]
+OTHERS = 'others'
+UNKNOWN = -1
+
+
+@TRANSFORMS.register_module()
+class LoadLabelsByName(BaseTransform):
+    """Read label files of any ids and match their classes by name.
+
+    Writes ``gt_seg_map``, uint8 (H, W), train ids in the order of
+    ``classes``. Classes of the files that are not trained, by their own name
+    or by ``merge``, become ``ignore_index``, as void ids do. An id that is
+    declared nowhere stops the run.
+
+    Args:
+        classes: The classes that are trained.
+        ids: The classes of the files: name -> id, or name -> (red, green,
+            blue) where colours stand for classes.
+        merge: A class of the files -> the trained class that it joins.
+        void_ids: Further ids or colours of the files, which stand for no
+            class; ``others`` takes all ids that are not in ``ids``.
+        absent: Trained classes that these files lack.
+        ignore_index: Train id of what is not trained on.
+        backend_args: Arguments of mmengine's file backend.
+
+    Attributes:
+        train_ids: Train id of each raw id that is trained on; the raw id of a
+            colour is 0xRRGGBB.
+        void_ids: The known raw ids that are not trained on.
+
+    Raises:
+        UserError: The names do not match, or an id is none or has two uses.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        ids: dict[str, Id],
+        merge: dict[str, str] | None = None,
+        void_ids: Collection[Id] | str = (),
+        absent: Sequence[str] = (),
+        ignore_index: int = 255,
+        backend_args: dict | None = None,
+    ) -> None:
+        if not 1 < len(classes) <= ignore_index < 2**8:
+            raise UserError(
+                f'LoadLabelsByName: {len(classes)} classes with ignore_index='
+                f'{ignore_index}, expected 2 classes or more, and an 8-bit '
+                'index beyond theirs'
+            )
+        self.classes = list(classes)
+        self.backend_args = backend_args
+        is_id = all(isinstance(value, int) for value in ids.values())
+        self._format = IdFormat() if is_id else ColourFormat()
+        numbers = {n: self._format.number(i, n) for n, i in ids.items()}
+        trained = match_classes(self.classes, ids, merge or {}, absent)
+        self.train_ids = {numbers[n]: index for n, index in trained.items()}
+        names = self._invert(numbers)
+        self.void_ids = names.keys() - self.train_ids.keys()
+        self.void_ids |= self._declared_void(void_ids, names)
+        self._table = np.full(self._format.size, UNKNOWN, np.int16)
+        self._table[list(self.void_ids)] = ignore_index
+        self._table[list(self.train_ids)] = list(self.train_ids.values())
+
+    def read_ids(self, path: str) -> np.ndarray:
+        """Read the raw ids (H, W) of a file, unsigned integers.
+
+        Raises:
+            UserError: The file cannot be decoded to one id a pixel.
+        """
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+            return self._format.decode(content)
+        except (OSError, SyntaxError) as error:
+            raise UserError(
+                f'{path}: cannot be read as a label map ({error})'
+            ) from error
+
+    def show_ids(self, ids: Sequence[int]) -> str:
+        """Write raw ids for the user, colours as such."""
+        return self._format.show(ids)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_seg_map`` to the sample.
+
+        Args:
+            results: The sample; ``seg_map_path`` names the label file.
+
+        Raises:
+            UserError: The file is no label map or holds an undeclared id, or
+                the data set maps labels by itself.
+        """
+        path = results['seg_map_path']
+        if results.get('label_map') is not None:
+            raise UserError(
+                f'{path}: is of a data set with classes of its own, expected '
+                'type=BaseSegDataset where LoadLabelsByName maps the ids'
+            )
+        ids = self.read_ids(path)
+        labels = self._table[ids]
+        if labels.min() == UNKNOWN:
+            unknown = np.unique(ids[labels == UNKNOWN]).tolist()
+            raise UserError(
+                f'{path}: found {self.show_ids(unknown)}, expected what '
+                'ids or void_ids list'
+            )
+        results['gt_seg_map'] = labels.astype(np.uint8)
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    def _invert(self, numbers: dict[str, int]) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for name, number in numbers.items():
+            if number in names:
+                raise UserError(
+                    f'ids: {name!r} and {names[number]!r} both have '
+                    f'{self.show_ids([number])}'
+                )
+            names[number] = name
+        return names
+
+    def _declared_void(
+        self, void_ids: Collection[Id] | str, names: dict[int, str]
+    ) -> set[int]:
+        if isinstance(void_ids, str):
+            if void_ids != OTHERS or not isinstance(self._format, IdFormat):
+                raise UserError(
+                    f'void_ids={void_ids!r}: expected a list, or {OTHERS!r} '
+                    'where the files hold ids'
+                )
+            return set(range(self._format.size)) - names.keys()
+        void = {self._format.number(value, 'void_ids') for value in void_ids}
+        for number in void & names.keys():
+            raise UserError(
+                f'void_ids: {self.show_ids([number])} is also '
+                f'{names[number]!r} in ids'
+            )
+        return void

@@ -1,0 +1,93 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.datasets.labels.pseudo_label_note import note_above
+from mmseg_cag.datasets.labels.read_ids import read_index
+from mmseg_cag.errors import MissingFileError, UserError
+
+# legend: H W image
+
+
+@TRANSFORMS.register_module()
+class LoadPseudoLabels(BaseTransform):
+    """Read what a network has labelled, and nothing else.
+
+    Adds ``pseudo_seg_map``, uint8 (H, W), which the transforms of images move
+    along. Only folders that ``tools/make_pseudo_labels.py`` has noted its
+    making in are read, so a true label cannot be taken for one.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``pseudo_seg_map`` to the sample.
+
+        Args:
+            results: The sample; ``seg_map_path`` names the label, and
+                ``img_shape`` is the size at which it was predicted.
+
+        Raises:
+            UserError: The file is no pseudo label, or not of this image.
+        """
+        path = _path_of(results)
+        note = note_above(Path(path).parent)
+        try:
+            labels = read_index(path)
+        except (OSError, SyntaxError) as error:
+            raise UserError(f'{path}: no readable image ({error})') from error
+        size, expected = labels.shape, results['img_shape'][:2]
+        if size != expected:
+            raise UserError(
+                f'{path}: is {size[1]}x{size[0]}, the image {expected[1]}x'
+                f'{expected[0]}; put the Resize that the network predicts '
+                'with before LoadPseudoLabels'
+            )
+        wrong = (labels >= len(note['classes'])) & (
+            labels != note['ignore_index']
+        )
+        if wrong.any():
+            raise UserError(
+                f'{path}: has the id {labels[wrong][0]}, but there are '
+                f'{len(note["classes"])} classes'
+            )
+        # Pillow's array is read-only, as transforms do not expect.
+        results['pseudo_seg_map'] = np.array(labels)
+        results['seg_fields'].append('pseudo_seg_map')
+        return results
+
+    def check(self, dataset: BaseSegDataset) -> None:
+        """Check the labels of a data set before it is trained on.
+
+        Args:
+            dataset: The data set whose pipeline this step is in.
+
+        Raises:
+            MissingFileError: An image has no label.
+            UserError: They are no pseudo labels, or of other classes.
+        """
+        classes = list(dataset.metainfo['classes'])
+        for index in range(len(dataset)):
+            path = _path_of(dataset.get_data_info(index))
+            if not fileio.isfile(path):
+                raise MissingFileError(f'{path}: pseudo label not found')
+            labelled = list(note_above(Path(path).parent)['classes'])
+            if labelled != classes:
+                raise UserError(
+                    f'{path}: the pseudo labels have the classes {labelled}, '
+                    f'expected those of the data set, {classes}'
+                )
+
+
+def _path_of(sample: dict) -> str:
+    if sample.get('seg_map_path') is None:
+        raise UserError(
+            'LoadPseudoLabels: data_prefix.seg_map_path is not set, expected '
+            'a folder of tools/make_pseudo_labels.py'
+        )
+    return sample['seg_map_path']

@@ -1,0 +1,98 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mmcv.transforms import LoadImageFromFile, Resize
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.datasets.labels.label_formats import WRITTEN_SUFFIX
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.json_file import read_note
+
+# In a folder that a translator has made: who made it, and how many images.
+NOTE = 'translated_images.json'
+
+
+@TRANSFORMS.register_module()
+class LoadTranslatedImage(LoadImageFromFile):
+    """Read a source image that was translated into the target's style.
+
+    The images of the data set are the translated ones, its labels the
+    original ones. It says so to the checks before a run: every label must
+    have an image, and where a later step resizes both to one size, an image
+    may be a scaled copy of the frame that the label is of.
+    """
+
+    def check(self, dataset: BaseSegDataset) -> None:
+        """Check that the translated images of a data set are complete.
+
+        Args:
+            dataset: The data set whose pipeline this step is in.
+
+        Raises:
+            MissingFileError: A label has no image.
+            UserError: They are others than the note in their folder tells of.
+        """
+        if dataset.ann_file or dataset._indices is not None:
+            return  # a subset, whose images are listed by name
+        images = {
+            dataset.get_data_info(index)['img_path']
+            for index in range(len(dataset))
+        }
+        wanted = [_image_of(label, dataset) for label in _labels(dataset)]
+        missing = [path for path in wanted if path not in images]
+        if missing:
+            raise MissingFileError(
+                f'{missing[0]}: translated image not found; of {len(wanted)} '
+                f'labels in {dataset.data_prefix["seg_map_path"]}, '
+                f'{len(missing)} have none'
+            )
+        _check_note(Path(dataset.data_prefix['img_path'], NOTE), len(images))
+
+
+def _check_note(path: Path, found: int) -> None:
+    if not path.is_file():
+        return  # images from elsewhere
+    note = read_note(path)
+    if note.get('images') != found:
+        raise UserError(
+            f'{path}: tells of {note.get("images", "unfinished")} images, '
+            f'found {found}'
+        )
+
+
+def may_be_scaled(dataset: BaseSegDataset) -> bool:
+    """Tell whether images may differ in size from their labels.
+
+    Translated ones may where a `Resize` to a fixed size makes them equal.
+    """
+    steps = dataset.pipeline.transforms
+    return any(isinstance(s, LoadTranslatedImage) for s in steps) and any(
+        isinstance(s, Resize) and not s.keep_ratio for s in steps
+    )
+
+
+def _labels(dataset: BaseSegDataset) -> list[str]:
+    """List the label files, relative to their folder, in order."""
+    suffix = dataset.seg_map_suffix
+    names = fileio.list_dir_or_file(
+        dataset.data_prefix['seg_map_path'],
+        list_dir=False,
+        suffix=suffix,
+        recursive=True,
+        backend_args=dataset.backend_args,
+    )
+    converted = WRITTEN_SUFFIX
+    if suffix.endswith(converted):
+        return sorted(names)
+    return sorted(name for name in names if not name.endswith(converted))
+
+
+def _image_of(label: str, dataset: BaseSegDataset) -> str:
+    stem = label.removesuffix(dataset.seg_map_suffix)
+    folder = dataset.data_prefix['img_path']
+    return os.path.join(folder, f'{stem}{dataset.img_suffix}')

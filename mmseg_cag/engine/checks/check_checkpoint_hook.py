@@ -1,0 +1,41 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.unwrap import bare_model
+
+PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
+
+
+@HOOKS.register_module()
+class CheckCheckpointHook(Hook):
+    """Refuse a checkpoint that is not of this network.
+
+    mmengine loads whatever fits and warns of the rest, so that a network of
+    random weights can be trained on or evaluated unawares.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the parts that predict, key by key.
+
+        Raises:
+            UserError: One is missing or has another shape.
+        """
+        found = checkpoint.get('state_dict', checkpoint)
+        for key, value in bare_model(runner).state_dict().items():
+            if not key.startswith(PREDICTING) or 'num_batches' in key:
+                continue
+            if key not in found:
+                problem = 'is not in it'
+            elif found[key].shape != value.shape:
+                problem = f'has shape {tuple(found[key].shape)} in it'
+            else:
+                continue
+            raise UserError(
+                f'{runner._load_from}: a checkpoint of another network, {key} '
+                f'{problem}, expected shape {tuple(value.shape)}'
+            )

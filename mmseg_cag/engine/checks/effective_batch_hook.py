@@ -1,0 +1,76 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.engine.stages.stage_hook import StageHook
+from mmseg_cag.errors import UserError
+
+
+@HOOKS.register_module()
+class EffectiveBatchHook(Hook):
+    """Tell what an update is made of, and warn if the recipe has another.
+
+    The recipe's batch is ``auto_scale_lr.base_batch_size`` of the config, in
+    images of each domain; with ``auto_scale_lr.enable`` mmengine scales the
+    learning rates by the ratio.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Compute the batch of an update and compare.
+
+        Raises:
+            UserError: Gradients of two stages would be accumulated, or lost
+                by a run that goes on from a checkpoint, or the learning rate
+                would be scaled by a wrong ratio.
+        """
+        cfg = runner.cfg
+        images = runner.train_dataloader.batch_size
+        ranks = get_world_size()
+        counts = cfg.optim_wrapper.get('accumulative_counts', 1)
+        _require_whole_updates(runner, counts)
+        total = images * ranks * counts
+        runner.logger.info(
+            f'An update is of {total} images of each domain: {images} a '
+            f'process, {ranks} processes, {counts} accumulated'
+        )
+        scaling = cfg.get('auto_scale_lr') or {}
+        recipe = scaling.get('base_batch_size')
+        if recipe is None or total == recipe:
+            return
+        if not scaling.get('enable', False):
+            runner.logger.warning(
+                f'An update is of {total} images, the recipe has {recipe}, '
+                'and learning rates are not scaled: set '
+                'train_dataloader.batch_size, or auto_scale_lr.enable=True '
+                f'to multiply them by {total / recipe:g}'
+            )
+        elif counts > 1:
+            raise UserError(
+                'auto_scale_lr.enable=True with '
+                f'optim_wrapper.accumulative_counts={counts}, which mmengine '
+                'does not count; expected learning rates set by hand'
+            )
+        else:
+            runner.logger.info(
+                f'The recipe has {recipe}: learning rates are multiplied by '
+                f'{total / recipe:g}'
+            )
+
+
+def _require_whole_updates(runner: Runner, counts: int) -> None:
+    for hook in runner.hooks:
+        if isinstance(hook, StageHook):
+            key, iters = 'stage_iters', hook.stage_iters
+        elif isinstance(hook, CheckpointHook) and not hook.by_epoch:
+            key, iters = 'interval', hook.interval
+        else:
+            continue
+        if iters > 0 and iters % counts:
+            raise UserError(
+                f'optim_wrapper.accumulative_counts={counts}: does not '
+                f'divide {key}={iters} of {type(hook).__name__}'
+            )

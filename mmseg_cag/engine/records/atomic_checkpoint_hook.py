@@ -1,0 +1,275 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The batch statistics that each rank has of its own images."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import RemoveLater, write_whole
+from mmseg_cag.fileio.checkpoints import (
+    NOTE,
+    numbered,
+    put_aside,
+    remove_drafts,
+)
+from mmseg_cag.models.unwrap import bare_model
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's checkpoints, which a kill or a full disk cannot spoil.
+
+    Each is written whole or not at all, and old ones are removed after that.
+    One that cannot be written is reported, and training goes on; the next is
+    tried at its time. A run that begins afresh puts aside what an earlier one
+    left in the folder.
+
+    Args:
+        **kwargs: Those of mmengine's hook, but for folder and names.
+
+    Raises:
+        UserError: There are some, which a resumed run would not look for.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        for key in ('out_dir', 'filename_tmpl'):
+            if kwargs.get(key) is not None:
+                raise UserError(
+                    f'AtomicCheckpointHook: {key}={kwargs[key]!r}, expected '
+                    'none: checkpoints are iter_N.pth in work_dir'
+                )
+        super().__init__(**{'backend_args': {'backend': 'atomic'}, **kwargs})
+        self.failure: str | None = None
+        self._statistics: list[dict] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let each rank have its own statistics where a run goes on."""
+        # After a rollback it is in the middle.
+        if runner._resume or runner.iter:
+            restore_statistics(checkpoint)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the statistics of all ranks."""
+        if self._statistics:
+            checkpoint[KEY] = self._statistics
+
+    def before_train(self, runner: Runner) -> None:
+        """Make the folder ready.
+
+        Raises:
+            UserError: There is no room for a checkpoint.
+        """
+        super().before_train(runner)
+        # mmengine removes the old best before the new one is written.
+        self.file_backend = RemoveLater(self.out_dir)
+        if not is_main_process():
+            return
+        remove_drafts(self.out_dir)
+        if runner.iter == 0 and (aside := put_aside(self.out_dir)):
+            runner.logger.warning(
+                f'Checkpoints of an earlier run are now in {aside}'
+            )
+        require_room(self, runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """End with an error where the end of the run is on no disk.
+
+        Raises:
+            UserError: The last checkpoint could not be written.
+        """
+        super().after_train(runner)
+        if self.failure:
+            raise UserError(self.failure)
+
+    def save_now(self, runner: Runner, step: int) -> None:
+        """Save the state after so many iterations, between two savings."""
+        if self.last_ckpt != self._path(step):
+            meta = dict(epoch=runner.epoch, iter=step)
+            self._save_checkpoint_with_step(runner, step, meta)
+
+    def _path(self, step: int) -> str:
+        return str(Path(self.out_dir, self.filename_tmpl.format(step)))
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict
+    ) -> None:
+        path = self._path(step)
+        runner.message_hub.update_info('last_ckpt', path)
+        if get_world_size() > 1:
+            self._statistics = gather_statistics(bare_model(runner))
+        error = None
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                Path(path).name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                write_whole(Path(runner.work_dir, NOTE), path.encode())
+                self._remove_old(step)
+        except OSError as caught:
+            error = caught
+        finally:
+            self._statistics = []
+        if self._failed(runner, path, error):
+            return
+        self.failure = None
+        self.last_ckpt = path
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        hub = runner.message_hub.runtime_info
+        before, paths = _best(hub), copy.deepcopy(_best(vars(self)))
+        # It is saved again below, when all ranks know that the best is.
+        last, self.last_ckpt = self.last_ckpt, None
+        error = None
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except OSError as caught:
+            error = caught
+        self.last_ckpt = last
+        found = _best(hub)
+        if self._failed(runner, f'{self.out_dir}: best checkpoint', error):
+            for key in found:
+                del hub[key]
+            hub.update(before)
+            vars(self).update(paths)
+        elif found != before:
+            if last is not None:
+                self._save_again(runner)
+            self.file_backend.remove_now(keep=list(found.values()))
+        self.file_backend.paths.clear()
+
+    def _save_again(self, runner: Runner) -> None:
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        step = meta['epoch' if self.by_epoch else 'iter']
+        self._save_checkpoint_with_step(runner, step, meta)
+
+    def _failed(
+        self, runner: Runner, path: str, error: OSError | None
+    ) -> bool:
+        """Tell all ranks of an error of the first, which alone writes."""
+        reasons = [error and (error.strerror or str(error))]
+        broadcast_object_list(reasons)
+        if reasons[0] is None:
+            return False
+        self.failure = f'{path}: could not be written ({reasons[0]})'
+        if error:
+            runner.logger.error(
+                f'{self.failure}; training goes on, the next one is tried at '
+                'its time'
+            )
+        return True
+
+    def _remove_old(self, step: int) -> None:
+        """Keep the last ones up to this step."""
+        if self.max_keep_ckpts > 0:
+            found = [str(path) for path in numbered(self.out_dir)]
+            upto = found[: found.index(self._path(step)) + 1]
+            for path in upto[: -self.max_keep_ckpts]:
+                Path(path).unlink()
+
+
+def _best(values: dict[str, Any]) -> dict[str, Any]:
+    """Select what tells of the best checkpoints."""
+    names = ('best_score', 'best_ckpt')
+    return {k: v for k, v in values.items() if k.startswith(names)}
+
+
+def require_room(hook: CheckpointHook, runner: Runner) -> None:
+    """Check that there is room for one checkpoint; warn if not for all.
+
+    Raises:
+        UserError: There is not.
+    """
+    size = estimate_bytes(runner)
+    free = shutil.disk_usage(hook.out_dir).free
+    room = f'{hook.out_dir}: {free / 2**20:.0f} MiB are free'
+    if free < size:
+        raise UserError(
+            f'{room}, expected {size / 2**20:.0f} MiB for a checkpoint'
+        )
+    count = _most_files(hook, runner)
+    if free < size * count:
+        runner.logger.warning(
+            f'{room}, but the run will keep {count} checkpoints of '
+            f'{size / 2**20:.0f} MiB'
+        )
+
+
+def _most_files(hook: CheckpointHook, runner: Runner) -> int:
+    """Count checkpoints that stand side by side: old, new and best."""
+    steps = runner.max_epochs if hook.by_epoch else runner.max_iters
+    left = steps - (runner.epoch if hook.by_epoch else runner.iter)
+    saved = left // hook.interval if hook.interval > 0 else 0
+    saved += hook.save_last
+    if hook.max_keep_ckpts > 0:
+        saved = min(saved, hook.max_keep_ckpts + 1)
+    return saved + 2 * len(hook.save_best or ())
+
+
+def estimate_bytes(runner: Runner) -> int:
+    """Estimate the size of a checkpoint, from above.
+
+    The model, and as much as Adam keeps of each trained parameter.
+    """
+    model = bare_model(runner)
+    state = sum(_bytes(value) for value in model.state_dict().values())
+    trained = sum(_bytes(p) for p in model.parameters() if p.requires_grad)
+    return state + 2 * trained
+
+
+def _bytes(tensor: Any) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+KEY = 'rank_statistics'  # in a checkpoint
+
+
+def gather_statistics(model: nn.Module) -> list[dict[str, Tensor]]:
+    """Collect the running statistics of all ranks, on the host.
+
+    A checkpoint's ``state_dict`` is of the first rank; the others could not
+    go on as they were without theirs.
+
+    Args:
+        model: The model, without a distributed wrapper.
+    """
+    own = {
+        f'{name}.{key}': value.cpu()
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase)
+        for key, value in module.named_buffers()
+    }
+    return all_gather_object(own)
+
+
+def restore_statistics(checkpoint: dict) -> None:
+    """Put this rank's statistics into a checkpoint that was loaded.
+
+    Nothing is done where it is of another number of ranks.
+    """
+    found = checkpoint.get(KEY, [])
+    if len(found) == get_world_size():
+        checkpoint['state_dict'].update(found[get_rank()])

@@ -1,0 +1,124 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What the weights of a run depend on, in a form that can be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmseg_cag.fileio.safe_load import read_checkpoint
+
+# What a runner trains by. Other keys of a config only name or describe.
+PARTS = (
+    'model',
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'custom_hooks',
+    'randomness',
+    'sync_bn',
+    'begun_from',
+    'made_from',
+)
+# How the same data is fetched, and when it is validated.
+MEANS = (
+    'cache_dir',
+    'workers',
+    'num_workers',
+    'persistent_workers',
+    'prefetch_factor',
+    'pin_memory',
+    'val_interval',
+    'val_begin',
+)
+# Hooks that watch a run, and write of it, but leave its weights as they are.
+WATCHING = (
+    'CheckCheckpointHook',
+    'CheckDataHook',
+    'DataFingerprintHook',
+    'DiscriminatorHook',
+    'KeepMemoryHook',
+    'LabelMapHook',
+    'LastAndBestHook',
+    'MissedValidationHook',
+    'NonFiniteHook',
+    'RecipeHook',
+    'SkippedFilesHook',
+    'StopHook',
+)
+
+
+def recipe_of(cfg: Config) -> dict[str, Any]:
+    """Extract what the weights depend on as plain data of JSON.
+
+    Args:
+        cfg: The run's config; ``begun_from`` is the checkpoint that it began
+            from, or the recipe of the run that made it, which ``load_from``
+            no longer tells once the run was resumed; ``made_from`` tells
+            what other runs made its data and its fixed networks.
+    """
+    recipe = {key: cfg.get(key) for key in PARTS}
+    scaling = cfg.get('auto_scale_lr') or {}
+    # Switched off it is a mere note.
+    if scaling.get('enable'):
+        recipe['auto_scale_lr'] = scaling
+    return _as_json(recipe)
+
+
+def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
+    """Name each key in which two recipes differ, with both values."""
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        path = f'{key}.{name}' if key else name
+        changes += _compare(old.get(name), new.get(name), path)
+    return changes
+
+
+def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
+    """Read what the weights of a checkpoint depend on, if it says so."""
+    content = read_checkpoint(checkpoint, mmap=True)
+    meta = content.get('meta')
+    recipe = meta.get('recipe') if isinstance(meta, dict) else None
+    # One of an earlier version may have more in it.
+    return _as_json(recipe) if isinstance(recipe, dict) else None
+
+
+def _as_json(recipe: dict) -> dict[str, Any]:
+    return json.loads(json.dumps(_plain(recipe), default=str))
+
+
+def _compare(before: Any, after: Any, path: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return list_changes(before, after, path)
+    both = isinstance(before, list) and isinstance(after, list)
+    if both and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [
+            change
+            for index, (one, other) in pairs
+            for change in _compare(one, other, f'{path}.{index}')
+        ]
+    if before == after:
+        return []
+    return [f'{path} was {_short(before)}, is {_short(after)}']
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _plain(v) for k, v in node.items() if k not in MEANS}
+    if isinstance(node, list | tuple):
+        return [_plain(value) for value in node if not _watches(value)]
+    return node
+
+
+def _watches(node: Any) -> bool:
+    return isinstance(node, dict) and node.get('type') in WATCHING
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[:limit]}...'

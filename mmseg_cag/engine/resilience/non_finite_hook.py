@@ -1,0 +1,149 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import math
+
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.checkpoints import newest_whole
+from mmseg_cag.models.unwrap import bare_model
+
+from .first_bad_module import first_bad_module
+from .rollback import go_ahead, roll_back
+from .step_guard import StepGuard
+
+COUNT = 'bad_steps'  # of the whole run, in the message hub
+ACTIONS = ('stop', 'skip', 'rollback')
+
+
+@HOOKS.register_module()
+class NonFiniteHook(Hook):
+    """Keep a loss that is not finite out of the weights, and report it.
+
+    The step of such a batch is not taken (`StepGuard`). A step that a
+    gradient scaler leaves out, for gradients beyond half precision, is no
+    such case: its loss is finite.
+
+    Args:
+        on_nan: What follows: ``stop`` ends the run; ``skip`` goes on from the
+            state before the batch; ``rollback`` goes back to the last whole
+            checkpoint, and on with the data after the batch.
+        limit: Batches in a run that may be skipped or rolled back from.
+
+    Raises:
+        UserError: ``on_nan`` is none of these.
+    """
+
+    # After the log and the schedule, before a checkpoint is written; and
+    # after the hooks by which a stage begins, which change buffers.
+    priority = 80
+
+    def __init__(self, on_nan: str = 'stop', limit: int = 10) -> None:
+        if on_nan not in ACTIONS:
+            raise UserError(
+                f'NonFiniteHook: on_nan={on_nan!r}, expected one of {ACTIONS}'
+            )
+        self.on_nan = on_nan
+        self.limit = limit
+        # Of each module, by name: what it was before the batch.
+        self._kept: list[tuple[nn.Module, str, Tensor]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Guard the optimizer's steps."""
+        self._guard = StepGuard(runner.optim_wrapper)
+        go_ahead(runner)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Keep what a forward pass changes, such as batch statistics."""
+        if self.on_nan == 'skip':
+            self._kept = [
+                (module, name, buffer.clone())
+                for module in bare_model(runner).modules()
+                for name, buffer in module.named_buffers(recurse=False)
+            ]
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Act on a loss of this iteration that is not finite.
+
+        Raises:
+            UserError: There is one, and the run is to stop or has had more
+                than its limit.
+        """
+        if self._guard.was_finite():
+            return
+        report = _describe(runner, data_batch, outputs)
+        count = runner.message_hub.get_info(COUNT, 0) + 1
+        if self.on_nan == 'stop':
+            raise UserError(report)
+        if count > self.limit:
+            raise UserError(f'{report}; the {count}th, limit={self.limit}')
+        if self.on_nan == 'skip':
+            self._undo()
+            runner.logger.warning(f'{report}; skipped, {count} so far')
+        else:
+            checkpoint = _last_checkpoint(runner, report)
+            roll_back(runner, checkpoint)
+            self._guard.begin_update()
+            runner.logger.warning(f'{report}; back to {checkpoint}')
+        runner.message_hub.update_info(COUNT, count)
+
+    @torch.no_grad()
+    def _undo(self) -> None:
+        for module, name, kept in self._kept:
+            buffer = module.get_buffer(name)
+            if buffer.shape == kept.shape:
+                buffer.copy_(kept)
+            else:  # some grow, such as a pool of images
+                setattr(module, name, kept)
+
+
+def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
+    """Say in one line where and in what the values are not finite."""
+    losses = {key: value.item() for key, value in outputs.items()}
+    bad = [key for key, x in losses.items() if not math.isfinite(x)]
+    step = runner.iter + 1
+    # Every rank takes part: a forward pass may add up over ranks.
+    with runner.optim_wrapper.optim_context(runner.model):
+        module = first_bad_module(bare_model(runner), batch)
+    if not bad:
+        return f'iteration {step}: a loss of another rank is not finite'
+    # The sum says nothing that its terms do not.
+    bad = [key for key in bad if key != 'loss'] or bad
+    values = ', '.join(f'{key}={losses[key]}' for key in bad)
+    files = ', '.join(files_of(batch['data_samples'], bad))
+    return (
+        f'iteration {step}: {values}, expected finite losses; first bad '
+        f'module {module or "not found again"}; images {files}'
+    )
+
+
+def _last_checkpoint(runner: Runner, report: str) -> str:
+    """Choose, for all ranks, the checkpoint to go back to."""
+    found = [newest_whole(runner.work_dir) if is_main_process() else None]
+    broadcast_object_list(found)
+    if found[0] is None:
+        raise UserError(f'{report}; no checkpoint to go back to yet')
+    return str(found[0])
+
+
+def files_of(data_samples: list | dict[str, list], keys: list) -> list[str]:
+    """Name the images of a batch, of those domains that keys begin with."""
+    if isinstance(data_samples, dict):
+        named = {key.split('.')[0] for key in keys}
+        domains = [d for d in data_samples if d in named] or data_samples
+        data_samples = [s for d in domains for s in data_samples[d]]
+    return [sample.img_path for sample in data_samples]

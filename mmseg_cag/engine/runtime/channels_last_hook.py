@@ -1,0 +1,43 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.models.unwrap import bare_model
+
+
+@HOOKS.register_module()
+class ChannelsLastHook(Hook):
+    """Keep the weights of convolutions in channels-last memory order.
+
+    Convolutions then run in that order throughout, which is faster on CPUs
+    and on tensor cores; the values are the same.
+    """
+
+    priority = 'HIGHEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Reorder the model's weights."""
+        to_channels_last(runner)
+
+    def before_test(self, runner: Runner) -> None:
+        """Reorder the model's weights."""
+        to_channels_last(runner)
+
+
+def to_channels_last(runner: Runner) -> None:
+    """Reorder a model's weights, and wrap it anew if it is distributed.
+
+    A wrapper lays out its buckets of gradients as the weights lie when it is
+    made. Where their order changes afterwards it mixes the gradients up: they
+    are wrong, without any error (torch 2.13).
+    """
+    model = bare_model(runner)
+    model.to(memory_format=torch.channels_last)
+    if is_model_wrapper(runner.model):
+        wrapper = runner.cfg.get('model_wrapper_cfg')
+        runner.model = runner.wrap_model(wrapper, model)

@@ -1,0 +1,94 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+
+
+@register_backend('atomic')
+class AtomicBackend(LocalBackend):
+    """Files of the local disk that are written in full or not at all.
+
+    ``backend_args=dict(backend='atomic')`` has mmengine write by it.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes."""
+        write_whole(filepath, obj)
+
+    def put_text(
+        self, obj: str, filepath: str | Path, encoding: str = 'utf-8'
+    ) -> None:
+        """Write text."""
+        write_whole(filepath, obj.encode(encoding))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file so that a kill at any instant leaves the old or the new.
+
+    Args:
+        path: The file; a draft of it stands beside it while it is written.
+        content: What is to be in it.
+
+    Raises:
+        OSError: It cannot be written; the old one is there, and no draft.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_of(path)
+    try:
+        with draft.open('wb') as file:
+            file.write(content)
+            file.flush()
+            # Else a power cut could leave the new name on an empty file.
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def draft_of(path: Path) -> Path:
+    """Name the file that is written in the place of another."""
+    return path.with_name(f'.{path.name}.part')
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class RemoveLater(LocalBackend):
+    """A disk whose files are removed when something better is there.
+
+    Args:
+        folder: That of the files.
+
+    Attributes:
+        paths: Those that are to be removed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.paths: list[str] = []
+
+    def remove(self, filepath: str | Path) -> None:
+        """Note a file, unless it is of the folder that this one was once."""
+        if Path(filepath).parent == self.folder:
+            self.paths.append(str(filepath))
+
+    def remove_now(self, keep: list[str]) -> None:
+        """Remove the files that were noted.
+
+        Args:
+            keep: Those that were written anew, and stay.
+        """
+        for path in self.paths:
+            if path not in keep:
+                Path(path).unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Turn a run's config and checkpoint into those of a stock segmentor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.student import (
+    check_weights,
+    student_model,
+    student_pipeline,
+    student_weights,
+)
+
+
+def student_config(cfg: Config) -> Config:
+    """Write the config that predicts with a run's student alone.
+
+    The segmentor becomes the mmseg class that it is a subclass of, and of the
+    imports those remain whose classes are still in use.
+
+    Args:
+        cfg: The config that the student was trained by.
+    """
+    pipeline = student_pipeline(cfg)
+    model = student_model(cfg.model)
+    exported = dict(
+        default_scope='mmseg',
+        model=model,
+        test_pipeline=pipeline,
+        # Where mmseg's inferencer looks.
+        test_dataloader=dict(dataset=dict(pipeline=pipeline)),
+        visualizer=dict(type='SegLocalVisualizer'),
+    )
+    used = list(classes_in_use(model, pipeline))
+    imports = [
+        name
+        for name in cfg.get('custom_imports', {}).get('imports', [])
+        if any(f'{cls.__module__}.'.startswith(f'{name}.') for cls in used)
+    ]
+    if imports:
+        exported['custom_imports'] = dict(imports=imports)
+    return Config(exported)
+
+
+def classes_in_use(model: ConfigDict, pipeline: list[dict]) -> Iterator[type]:
+    """List the classes that a model and a pipeline consist of."""
+    yield from {type(module) for module in MODELS.build(model).modules()}
+    yield from (TRANSFORMS.get(step['type']) for step in pipeline)
+
+
+def student_checkpoint(cfg: Config, path: str | Path) -> dict:
+    """Read a run's checkpoint and keep the student's weights and classes.
+
+    Args:
+        cfg: The config that the student was trained by.
+        path: The checkpoint.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It does not have the weights of this config's network.
+    """
+    checkpoint = read_checkpoint(path)
+    weights = student_weights(checkpoint['state_dict'])
+    check_weights(MODELS.build(student_model(cfg.model)), weights, path)
+    meta = student_meta(cfg, checkpoint)
+    return dict(meta=dict(dataset_meta=meta), state_dict=weights)
+
+
+def student_meta(cfg: Config, checkpoint: dict) -> dict:
+    """Look up the classes and their palette."""
+    meta = checkpoint.get('meta', {}).get('dataset_meta')
+    meta = meta or DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    return {key: meta[key] for key in ('classes', 'palette')}

@@ -1,0 +1,219 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train a run after the run that it starts from."""
+
+from __future__ import annotations
+
+import gc
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier
+from mmengine.runner import Runner
+
+from mmseg_cag.datasets.dataset_configs import require_images_of
+from mmseg_cag.engine.checks.require_weights import (
+    require_checkpoint,
+    require_weights,
+)
+from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.checkpoints import newest_whole
+
+from .resume import check_recipe, check_resumed, go_on
+from .run_lock import locked
+from .stages import require_equal_stages
+
+
+def train_chain(cfg: Config, resume: bool = False) -> None:
+    """Train by a config; first by that of its ``start_from``, if need be.
+
+    A complete result of an earlier run is reused, an interrupted one is gone
+    on with. All ranks decide so before any of them writes.
+
+    Args:
+        cfg: The run's config, with ``work_dir`` and ``launcher``.
+        resume: Whether to go on from the run's own latest checkpoint, if any.
+
+    Raises:
+        UserError: A config, file or folder that is needed is wrong; a folder
+            holds the result of other settings, or another run is in it.
+    """
+    if not cfg.get('load_from'):
+        # mmengine would resume from the start's checkpoint, of another run.
+        resume = resume or cfg.get('resume', False)
+        cfg.resume = False
+    runs = pending_runs(load_chain(cfg), resume)
+    for position, run in enumerate(runs, start=1):
+        run.chain = f'run {position} of {len(runs)}'
+        require_equal_stages(run)
+        require_weights(run)
+        require_images_of(run, 'train_dataloader', 'val_dataloader')
+    train_runs(runs)
+
+
+def train_runs(runs: list[Config]) -> None:
+    """Train one run after another, by all ranks together.
+
+    Raises:
+        UserError: Another run is in one's folder, or a checkpoint is wrong.
+    """
+    with locked(runs):
+        for run in runs:
+            require_checkpoint(run)
+            train(run)
+            barrier()
+
+
+def train(cfg: Config) -> None:
+    """Train one run and free what it held."""
+    use_gloo_without_gpu(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    stop_workers(runner)
+    del runner
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def stop_workers(runner: Runner) -> None:
+    """Stop the processes that load data.
+
+    A worker whose queue is collected together with the runner, in a cycle,
+    only looks up after 5 seconds.
+    """
+    runner.train_loop.dataloader_iterator = None
+    for part in (runner.train_loop, runner.val_loop):
+        if part is not None:
+            part.dataloader._iterator = None
+
+
+def load_chain(cfg: Config) -> list[Config]:
+    """Load the configs of the runs that a run starts from, earliest first.
+
+    Each begins from the last checkpoint of the one before; its ``begun_from``
+    is that one's recipe, so a change anywhere before it is seen.
+
+    Args:
+        cfg: The last run's config, changed in place.
+
+    Raises:
+        MissingFileError: A config that ``start_from`` names is no file.
+        UserError: The runs go in a circle.
+    """
+    chain = [cfg]
+    paths: list[str] = []
+    while chain[0].get('start_from') and not chain[0].get('load_from'):
+        path = chain[0].start_from
+        if path in paths:
+            circle = ' -> '.join([*paths, path])
+            raise UserError(f'start_from: goes in a circle, {circle}')
+        paths.append(path)
+        options = chain[0].get('start_options') or {}
+        chain.insert(0, load_run(path, options, cfg.launcher))
+        _require_own_folder(chain)
+    chain[0].begun_from = chain[0].get('load_from')
+    for earlier, later in pairwise(chain):
+        later.begun_from = recipe_of(earlier)
+        later.load_from = str(last_checkpoint(earlier))
+    return chain
+
+
+def load_run(
+    path: str, options: dict, launcher: str, key: str = 'start_from'
+) -> Config:
+    """Load the config of a run that another one needs.
+
+    Args:
+        path: The config file.
+        options: Settings in which the run is to differ from it.
+        launcher: As of the run that needs it.
+        key: What names the file, for errors.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: The run is not counted in iterations.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{key}={path}: config file not found')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options)
+    cfg.launcher = launcher
+    cfg.resume = False
+    if 'max_iters' not in cfg.train_cfg:
+        raise UserError(
+            f'{key}={path}: has no train_cfg.max_iters, expected '
+            'IterBasedTrainLoop'
+        )
+    set_work_dir(cfg, cfg.get('work_dir') or default_work_dir(path))
+    return cfg
+
+
+def set_work_dir(cfg: Config, folder: str) -> None:
+    """Name the folder of a run's results."""
+    cfg.work_dir = folder
+    # mmengine tells runs of one process apart by it.
+    cfg.experiment_name = '_'.join(Path(folder).parts[-2:])
+
+
+def _require_own_folder(chain: list[Config]) -> None:
+    folders = [Path(cfg.work_dir).resolve() for cfg in chain]
+    if folders[0] in folders[1:]:
+        raise UserError(
+            f'start_from={chain[1].start_from}: has the work_dir '
+            f'{chain[0].work_dir}, as the run that starts from it, expected '
+            'one of its own'
+        )
+
+
+def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
+    """List the runs that are to be done, after the last that has begun.
+
+    Args:
+        chain: As of `load_chain`; a run that has begun is set to resume.
+        resume: Whether the last run, too, goes on from where it was.
+
+    Raises:
+        UserError: A folder holds the result of other settings, or no whole
+            checkpoint.
+    """
+    *earlier, last = chain
+    if resume and (latest := newest_whole(last.work_dir)):
+        check_resumed(last, latest)
+        return [go_on(last, latest)]
+    return [*unfinished_runs(earlier), last]
+
+
+def unfinished_runs(chain: list[Config]) -> list[Config]:
+    """List the runs that are to be done for the result of the last one.
+
+    Args:
+        chain: As of `load_chain`; a run that has begun is set to resume.
+
+    Raises:
+        UserError: A folder holds the result of other settings, or no whole
+            checkpoint.
+    """
+    for index, run in reversed(list(enumerate(chain))):
+        latest = newest_whole(run.work_dir)
+        if latest is None:
+            continue
+        check_recipe(run, latest)
+        if latest == last_checkpoint(run):
+            return chain[index + 1 :]
+        go_on(run, latest)
+        return chain[index:]
+    return chain
+
+
+def default_work_dir(path: str | Path) -> str:
+    """Name the folder of a config's results."""
+    path = Path(path)
+    return str(Path('work_dirs', path.parent.name, path.stem))
+
+
+def last_checkpoint(cfg: Config) -> Path:
+    """Name the checkpoint at the end of a run."""
+    return Path(cfg.work_dir, f'iter_{cfg.train_cfg.max_iters}.pth')

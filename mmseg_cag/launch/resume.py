@@ -1,0 +1,94 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Whether a checkpoint is that of a config, so that its run can go on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmseg_cag.engine.records.recipe import (
+    list_changes,
+    read_recipe,
+    recipe_of,
+)
+from mmseg_cag.errors import UserError
+
+
+def go_on(cfg: Config, latest: Path) -> Config:
+    """Let a run resume from its latest checkpoint."""
+    # Before its start, which mmengine would resume from.
+    cfg.load_from = str(latest)
+    cfg.resume = True
+    return cfg
+
+
+def check_recipe(cfg: Config, checkpoint: Path) -> None:
+    """Check that a checkpoint was trained by this very config.
+
+    Raises:
+        UserError: It was not, or does not tell.
+    """
+    recipe = read_recipe(checkpoint)
+    advice = (
+        f'move {cfg.work_dir} away to train it anew, or set load_from to a '
+        'checkpoint in it to start from that all the same'
+    )
+    if recipe is None:
+        raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
+    _require_equal(checkpoint, recipe, recipe_of(cfg), advice)
+
+
+def check_resumed(cfg: Config, checkpoint: Path) -> None:
+    """Check that what a run did so far is what this config would have done.
+
+    So the length of the run may differ (where the schedule depends on it,
+    that differs too), and the place of the data, of which the checkpoint has
+    a fingerprint; where the run began from is asked only of a chain.
+
+    Raises:
+        UserError: It is not.
+    """
+    recipe = read_recipe(checkpoint)
+    if recipe is None:
+        print_log(
+            f'{checkpoint}: does not tell its settings, they are not compared',
+            'current',
+            logging.WARNING,
+        )
+        return
+    now = recipe_of(cfg)
+    for one in (recipe, now):
+        one['train_cfg'].pop('max_iters', None)
+        _forget(one['train_dataloader'], 'data_root')
+        _forget(one['custom_hooks'], 'data_root')
+    starts = (recipe['begun_from'], now['begun_from'])
+    if not all(isinstance(start, dict) for start in starts):
+        recipe['begun_from'] = now['begun_from']
+    advice = (
+        f'mend the config, or move {cfg.work_dir} away to train by it from '
+        'the beginning'
+    )
+    _require_equal(checkpoint, recipe, now, advice)
+
+
+def _require_equal(
+    checkpoint: Path, recipe: dict, now: dict, advice: str
+) -> None:
+    if changes := list_changes(recipe, now):
+        more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
+        raise UserError(
+            f'{checkpoint}: is of other settings than its config now has, '
+            f'{"; ".join(changes[:2])}{more}; {advice}'
+        )
+
+
+def _forget(node: object, key: str) -> None:
+    """Remove a key from all dicts within."""
+    if isinstance(node, dict):
+        node.pop(key, None)
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        _forget(child, key)

@@ -1,0 +1,96 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Loops on minitown: for the benchmark, beside the single runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmseg_cag.analysis.evaluate import evaluate
+from mmseg_cag.workflows.bdl.plan import load_steps
+from mmseg_cag.workflows.bdl.steps import Training
+
+from .runs import CONFIGS, ROOT, MinitownRuns
+from .step import Step
+
+
+class MinitownLoops(MinitownRuns):
+    """All runs on minitown for one seed, and loops of several.
+
+    A loop starts from the same source-only network as the single runs, which
+    is to be trained before it.
+    """
+
+    def train_loop(self, name: str) -> float:
+        """Run a loop of ``configs/minitown``; returns the seconds it took."""
+        step = self._loop(name)
+
+        def work() -> None:
+            path = self._write_loop(name)
+            command = [sys.executable, ROOT / 'tools' / 'train_bdl.py', path]
+            options = ['--work-dir', step.folder]
+            done = subprocess.run([*command, *options], check=False)
+            if done.returncode:
+                raise SystemExit(f'{step.name}: failed, see the error above')
+
+        return step.run(work)
+
+    def evaluate_loop(self, name: str) -> dict[str, float]:
+        """Compute target mIoU (percent) of each network that a loop trained.
+
+        Returns:
+            By the name of its step; the last is the loop's result.
+        """
+        folder = self.folder / 'evaluation' / name
+        recipe = {'of': self._loop(name).fingerprint}
+        results = folder / 'results.json'
+
+        def work() -> None:
+            loop = Config.fromfile(self._write_loop(name))
+            loop.update(work_dir=str(self.folder / name), launcher='none')
+            values = {
+                step.name: evaluate(step.cfg, step.result, folder)
+                for step in load_steps(loop)
+                if isinstance(step, Training)
+                and 'decode_head' in step.cfg.model
+            }
+            results.write_text(json.dumps(values))
+
+        Step(f'Evaluate {name}, seed {self.seed}', folder, recipe).run(work)
+        return json.loads(results.read_text())
+
+    def _steps(self, name: str) -> list[dict]:
+        steps = Config.fromfile(CONFIGS / f'{name}.py').to_dict()['steps']
+        if self.budget.stage_iters:
+            # The budget says how long a run is.
+            for step in steps:
+                step.pop('iters', None)
+        return steps
+
+    def _write_loop(self, name: str) -> Path:
+        """Write the loop's config and those of its runs for this budget."""
+        folder = self.folder / name / 'configs'
+        folder.mkdir(parents=True, exist_ok=True)
+        steps = self._steps(name)
+        for step in steps:
+            if 'train' in step:
+                stem = Path(step['train']).stem
+                step['train'] = str(folder / f'{stem}.py')
+                self.config(stem).dump(step['train'])
+        path = folder / f'{name}.py'
+        Config(dict(steps=steps)).dump(path)
+        return path
+
+    def _loop(self, name: str) -> Step:
+        steps = self._steps(name)
+        runs = {Path(s['train']).stem for s in steps if 'train' in s}
+        recipe = {
+            'steps': steps,
+            'runs': {run: self._training(run).fingerprint for run in runs},
+        }
+        title = f'Run {name}, seed {self.seed}'
+        return Step(title, self.folder / name, recipe)

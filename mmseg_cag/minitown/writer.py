@@ -1,0 +1,98 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The on-disk forms of GTA5, Cityscapes and SYNTHIA."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+
+from .classes import PALETTE, Label
+
+# Cities of the target; the images of a split are dealt out in turn.
+CITIES = {'train': ('ahornau', 'buchenfeld', 'eichstadt'), 'val': ('lindau',)}
+# What the camera town leaves void is the bonnet of the own car.
+EGO_VEHICLE = 1
+FIRST_THING = Label.PERSON
+
+
+def gta_paths(root: Path, index: int) -> tuple[Path, Path]:
+    """Image and label path; GTA5 counts from one."""
+    name = f'{index + 1:05d}.png'
+    return root / 'gta/images' / name, root / 'gta/labels' / name
+
+
+def cityscapes_paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
+    """Image and label path in `train` or `val`."""
+    cities = CITIES[split]
+    city = cities[index % len(cities)]
+    stem = f'{city}_{index // len(cities):06d}_000019'
+    base = root / 'cityscapes'
+    return (
+        base / 'leftImg8bit' / split / city / f'{stem}_leftImg8bit.png',
+        base / 'gtFine' / split / city / f'{stem}_gtFine_labelIds.png',
+    )
+
+
+def synthia_paths(root: Path, index: int) -> tuple[Path, Path]:
+    """Image and label path; SYNTHIA counts from zero."""
+    name = f'{index:07d}.png'
+    return root / 'synthia/RGB' / name, root / 'synthia/GT/LABELS' / name
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Stores an RGB image uint8 (H, W, 3)."""
+    _save_array(path, image[..., ::-1])
+
+
+def save_gta_label(path: Path, label: np.ndarray) -> None:
+    """Stores trainIds (H, W) as a palette image of GTA5 ids."""
+    ids = Image.fromarray(_raw_ids(CITYSCAPES_IDS, void=0)[label], 'P')
+    colours = np.zeros((256, 3), np.uint8)
+    for raw, train in CITYSCAPES_IDS.items():
+        colours[raw] = PALETTE[train]
+    ids.putpalette(colours.tobytes())
+    _atomically(path, lambda part: ids.save(part, format='PNG'))
+
+
+def save_cityscapes_label(path: Path, label: np.ndarray) -> None:
+    """Stores trainIds (H, W) as Cityscapes labelIds."""
+    _save_array(path, _raw_ids(CITYSCAPES_IDS, void=EGO_VEHICLE)[label])
+
+
+def save_synthia_label(path: Path, label: np.ndarray) -> None:
+    """Stores trainIds (H, W) as 16 bit: R the class, G the instance."""
+    things = (label >= FIRST_THING) & (label != Label.VOID)
+    _, instances = cv2.connectedComponents(things.astype(np.uint8))
+    stored = np.zeros((*label.shape, 3), np.uint16)
+    # OpenCV stores the channels in the order B, G, R.
+    stored[..., 2] = _raw_ids(SYNTHIA_IDS, void=0)[label]
+    stored[..., 1] = instances
+    _save_array(path, stored)
+
+
+def _raw_ids(ids: dict[int, int], void: int) -> np.ndarray:
+    """Look-up table (256,) from trainId to the raw id of a data set."""
+    table = np.full(256, void, np.uint8)
+    for raw, train in ids.items():
+        table[train] = raw
+    return table
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    _, data = cv2.imencode('.png', array)
+    _atomically(path, lambda part: part.write_bytes(data.tobytes()))
+
+
+def _atomically(path: Path, save: Callable[[Path], object]) -> None:
+    """Saves beside the path, then renames: no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.{os.getpid()}.part')
+    save(part)
+    os.replace(part, path)

@@ -1,0 +1,7 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Category anchors and what is computed with them."""
+
+from .anchor_bank import AnchorBank
+from .pseudo_label_head import PseudoLabelHead
+
+__all__ = ['AnchorBank', 'PseudoLabelHead']

@@ -1,0 +1,195 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .full_float32 import full_float32
+from .row_chunks import split_bands
+
+# legend: N images, K classes, C feature channels
+
+
+class Centroids:
+    """Running class means in float64, merged batch by batch, rank by rank.
+
+    Args:
+        like: Tensor (K, C) whose shape and device are taken.
+        cap: Largest weight of the past; None for an exact mean.
+    """
+
+    def __init__(self, like: Tensor, cap: int | None = None) -> None:
+        self.means = torch.zeros_like(like, dtype=torch.float64)
+        self.weights = self.means.new_zeros(len(like))
+        self.cap = cap
+
+    def add(self, sums: Tensor, pixels: Tensor, weights: Tensor) -> None:
+        """Move the means towards the class means of images, one by one.
+
+        The release's rule a <- (a n + m) / (n + 1), n <- min(n + 1, cap)
+        with weight w in the place of 1 (as released, and exact without cap).
+        Written out, an image's share in the end is its share when it came
+        times what each later one left.
+
+        Args:
+            sums: Feature sums (N, K, C).
+            pixels: How many pixels each sum is over (N, K).
+            weights: Weight of each new mean (N, K), zero for a class that an
+                image does not have.
+        """
+        weights = weights.double()
+        after = self._capped(self.weights + weights.cumsum(0))
+        before = torch.cat([self.weights[None], after[:-1]])
+        share = weights / (before + weights).clamp(min=1)
+        left = (1 - share).flip(0).cumprod(0).flip(0)
+        share[:-1] *= left[1:]
+        share = share / pixels.clamp(min=1)
+        self.means *= left[0].unsqueeze(1)
+        self.means += (sums * share.unsqueeze(2)).sum(0)
+        self.weights = after[-1]
+
+    def reduce(self) -> None:
+        """Merge the means of all ranks: every rank holds the same after it.
+
+        Exact below the cap; above it the ranks' means are averaged.
+        """
+        sums = self.means * self.weights.unsqueeze(1)
+        all_reduce(sums)
+        all_reduce(self.weights)
+        self.means = sums / self.weights.clamp(min=1).unsqueeze(1)
+        self.weights = self._capped(self.weights)
+
+    def _capped(self, weights: Tensor) -> Tensor:
+        return weights if self.cap is None else weights.clamp(max=self.cap)
+
+
+# legend: N images, K classes, C feature channels, h w feature map, P pixels
+
+# Classes from which on adding up takes less time than the product, on a CPU
+# with a pixel's channels far apart in memory (docs/performance.md).
+BREAK_EVEN = 32
+# Pixels that are added up one after the other: the sum of a million the same
+# numbers is then off by 1e-5 at most, without a limit by 4e-3.
+IN_A_ROW = 4096
+
+
+def class_sums(
+    feat: Tensor, labels: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Sum features by image and class.
+
+    Args:
+        feat: Features (N, C, h, w).
+        labels: Labels (N, h, w) int64; values outside 0..K-1 are left out.
+        num_classes: Classes K.
+
+    Returns:
+        Sums (N, K, C) and pixel counts (N, K), both of the features' dtype,
+        at least float32.
+    """
+    is_class = (labels >= 0) & (labels < num_classes)
+    labels = labels.where(is_class, num_classes)
+    sums = ClassSums.apply(feat, labels, num_classes)
+    ones = sums.new_ones(()).expand(labels.flatten(1).shape)
+    counts = sums.new_zeros(len(labels), num_classes + 1)
+    return sums, counts.scatter_add_(1, labels.flatten(1), ones)[:, :-1]
+
+
+class ClassSums(torch.autograd.Function):
+    """Sums (N, K, C) of features (N, C, h, w) by labels (N, h, w) of 0..K.
+
+    Label K is dropped. The gradient gives each pixel its class's: neither way
+    is the feature map copied, or anything of its size kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, feat: Tensor, labels: Tensor, num_classes: int
+    ) -> Tensor:
+        """Add up the sums of bands, in float32 at least."""
+        ctx.save_for_backward(labels)
+        ctx.form = feat.dtype, is_channels_last(feat)
+        dtype = torch.promote_types(feat.dtype, torch.float32)
+        sums = feat.new_zeros(
+            len(feat), num_classes, feat.shape[1], dtype=dtype
+        )
+        add_up = _add_up if _adding_is_faster(feat, num_classes) else _multiply
+        for band, band_labels in split_bands(feat, labels, most=IN_A_ROW):
+            pixels = band.flatten(2).to(dtype)
+            sums += add_up(pixels, band_labels.flatten(1), num_classes)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Give each pixel the gradient of its class."""
+        (labels,) = ctx.saved_tensors
+        dtype, channels_last = ctx.form
+        rows = F.pad(grad.to(dtype), (0, 0, 0, 1))
+        return spread(rows, labels, channels_last), None, None
+
+
+def _adding_is_faster(feat: Tensor, num_classes: int) -> bool:
+    """Whether to add up pixel by pixel, which takes as long for any K.
+
+    On a GPU that is atomic: slow for few classes, and in any order.
+    """
+    many = is_channels_last(feat) or num_classes > BREAK_EVEN
+    return feat.is_cpu and many
+
+
+def _add_up(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Sum pixels (N, C, P) by labels (N, P): the time is that of reading."""
+    n, c, _ = pixels.shape
+    if is_channels_last(pixels):
+        rows = pixels.mT.reshape(-1, c)
+        sums = rows.new_zeros(n * (num_classes + 1), c)
+        sums.index_add_(0, _global_labels(labels, num_classes), rows)
+        return sums.view(n, -1, c)[:, :-1]
+    sums = pixels.new_zeros(n, c, num_classes + 1)
+    sums.scatter_add_(2, labels.unsqueeze(1).expand_as(pixels), pixels)
+    return sums[:, :, :-1].mT
+
+
+def _multiply(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Sum pixels (N, C, P) by labels (N, P) in one product with one-hots."""
+    n, _, p = pixels.shape
+    one_hot = pixels.new_zeros(n, num_classes + 1, p)
+    one_hot.scatter_(1, labels.unsqueeze(1), 1)
+    with full_float32(pixels.device.type):
+        return one_hot[:, :-1] @ pixels.mT
+
+
+def spread(rows: Tensor, labels: Tensor, channels_last: bool) -> Tensor:
+    """Give each pixel the row of its label.
+
+    Args:
+        rows: A row for each image and label (N, K, C).
+        labels: Labels (N, h, w) int64 of 0..K-1.
+        channels_last: Memory order of the result.
+
+    Returns:
+        Map (N, C, h, w).
+    """
+    n, k, c = rows.shape
+    if channels_last:
+        index = _global_labels(labels.flatten(1), k - 1)
+        pixels = rows.flatten(0, 1).index_select(0, index)
+        return pixels.view(*labels.shape, c).permute(0, 3, 1, 2)
+    index = labels.flatten(1).unsqueeze(1).expand(-1, c, -1)
+    return rows.mT.contiguous().gather(2, index).view(n, c, *labels.shape[1:])
+
+
+def is_channels_last(pixels: Tensor) -> bool:
+    """Whether the channels (dimension 1) lie beside each other in memory."""
+    return pixels.stride(1) == 1
+
+
+def _global_labels(labels: Tensor, num_classes: int) -> Tensor:
+    first = torch.arange(len(labels), device=labels.device).unsqueeze(1)
+    return (labels + first * (num_classes + 1)).flatten()

@@ -1,0 +1,167 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .anchor_bank import two_nearest
+
+# legend: N images, K classes, h w feature map, P pixels
+
+
+@MODELS.register_module()
+class PseudoLabelHead(nn.Module):
+    """Active target instances (ATI) and their pseudo labels (PLA).
+
+    A target pixel is active where its nearest anchor is nearer than the
+    runner-up by at least the margin, and takes that anchor's class (CAG Sec.
+    3.2). Beside it stand the labels of self-training: the likeliest class
+    where its probability exceeds a threshold.
+
+    Args:
+        num_classes: Classes K.
+        by: Which labels the cross entropy is averaged over, out of
+            ``anchor`` and ``probability``; the release uses both.
+        margin: Distance from nearest to runner-up, in units of the features;
+            ``auto`` chooses it by `calibrate` with the anchors.
+        precision: Wanted share of right labels on the source (``auto`` only).
+        per_class: Whether each class gets a margin of its own (``auto`` only).
+        probability: Threshold of the probability, exceeded strictly.
+        ignore_index: Label of inactive pixels.
+
+    Raises:
+        ValueError: ``by`` is empty or holds an unknown kind, or the margin is
+            neither a number nor ``auto``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        by: Sequence[str] = ('anchor',),
+        margin: float | str = 2.5,
+        precision: float = 0.95,
+        per_class: bool = False,
+        probability: float = 0.95,
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        if not by or set(by) - {'anchor', 'probability'}:
+            raise ValueError(
+                f"PseudoLabelHead: by={by}, expected 'anchor', 'probability' "
+                'or both'
+            )
+        self.is_auto = margin == 'auto'
+        if not self.is_auto and not isinstance(margin, int | float):
+            raise ValueError(
+                f'PseudoLabelHead: margin={margin!r}, expected a number or '
+                "'auto'"
+            )
+        self.by = tuple(by)
+        self.precision = precision
+        self.per_class = per_class
+        self.probability = probability
+        self.ignore_index = ignore_index
+        # Infinite until calibrated: nothing is assigned by mistake.
+        start = float('inf') if self.is_auto else float(margin)
+        margin = torch.full((num_classes,), start)
+        # A number is the config's; only a chosen one is state.
+        self.register_buffer('margin', margin, persistent=self.is_auto)
+
+    @torch.no_grad()
+    def calibrate(self, distances: Tensor, labels: Tensor) -> None:
+        """Choose the margin on labelled source pixels.
+
+        It is the smallest at which nearest-anchor labels reach the wanted
+        precision, over all classes or for each class that is assigned.
+
+        Args:
+            distances: Distances to the anchors (P, K).
+            labels: True classes (P,) int64.
+        """
+        label, gap = nearest_anchor(distances)
+        correct = label == labels
+        if not self.per_class:
+            self.margin.fill_(smallest_margin(gap, correct, self.precision))
+            return
+        for k in range(len(self.margin)):
+            own = label == k
+            self.margin[k] = smallest_margin(
+                gap[own], correct[own], self.precision
+            )
+
+    def by_anchor(self, distances: Tensor) -> Tensor:
+        """Assign the nearest anchor's class to active pixels.
+
+        Args:
+            distances: Distances to the anchors (N, K, h, w).
+
+        Returns:
+            Labels (N, h, w) int64, ``ignore_index`` where inactive.
+        """
+        return self.by_gap(*nearest_anchor(distances))
+
+    def by_gap(self, label: Tensor, gap: Tensor) -> Tensor:
+        """Assign a pixel its nearest anchor's class if it is active.
+
+        Args:
+            label: Class of the nearest anchor (N, h, w) int64.
+            gap: Distance from nearest to runner-up (N, h, w).
+
+        Returns:
+            Labels (N, h, w) int64, ``ignore_index`` where inactive.
+        """
+        return label.where(gap >= self.margin[label], self.ignore_index)
+
+    def by_probability(self, logits: Tensor) -> Tensor:
+        """Assign the likeliest class to confident pixels.
+
+        Args:
+            logits: Class scores (N, K, h, w).
+
+        Returns:
+            Labels (N, h, w) int64, ``ignore_index`` where not confident.
+        """
+        confidence, label = logits.float().softmax(1).max(1)
+        return label.where(confidence > self.probability, self.ignore_index)
+
+
+def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the nearest anchor and how much farther the runner-up is.
+
+    Args:
+        distances: Distances to the anchors (N, K, ...).
+
+    Returns:
+        Class of the nearest (N, ...) int64 and the gap (N, ...).
+    """
+    label, nearest, runner_up = two_nearest(distances.clone())
+    return label, runner_up - nearest
+
+
+# legend: P pixels
+
+
+def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
+    """Find the smallest margin at which enough of the labels are right.
+
+    Args:
+        gaps: Distance from nearest to runner-up anchor of each pixel (P,).
+        correct: Whether the nearest anchor's class is right (P,) bool.
+        precision: Wanted share of right ones among pixels whose gap is at
+            least the margin.
+
+    Returns:
+        The smallest such gap; infinite where none is large enough, so that
+        nothing is assigned.
+    """
+    gaps, order = gaps.sort(descending=True)
+    right = correct[order].double().cumsum(0)
+    share = right / torch.arange(1, len(gaps) + 1, device=gaps.device)
+    # Pixels with equal gaps are active together: judge the last of a run.
+    last = torch.ones_like(correct)
+    last[:-1] = gaps[:-1] != gaps[1:]
+    good = (share >= precision) & last
+    return gaps[good].min().item() if good.any() else float('inf')

@@ -1,0 +1,123 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+# legend: N images, K classes, H W image, h w feature map
+
+
+def head_loss(
+    head: BaseDecodeHead, scores: Tensor, data_samples: list[SegDataSample]
+) -> dict[str, Tensor]:
+    """Compute a head's own losses and its accuracy in percent.
+
+    They are those of mmseg's ``loss_by_feat``, which waits for the device
+    several times. A head that has another one keeps it.
+
+    Args:
+        head: The head.
+        scores: Its class scores (N, K, h, w).
+        data_samples: N samples with labels (1, H, W) int64.
+    """
+    if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
+        return head.loss_by_feat(scores, data_samples)
+    labels = torch.stack([s.gt_sem_seg.data for s in data_samples])
+    scores = resize(
+        scores,
+        labels.shape[-2:],
+        mode='bilinear',
+        align_corners=head.align_corners,
+        warning=False,
+    )
+    weight = head.sampler and head.sampler.sample(scores, labels)
+    labels = labels.squeeze(1)
+    terms = head.loss_decode
+    losses: dict[str, Tensor] = {}
+    for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
+        loss = pixel_loss(
+            term, scores, labels, head.ignore_index, weight=weight
+        )
+        losses[term.loss_name] = losses.get(term.loss_name, 0) + loss
+    losses['acc_seg'] = accuracy(scores, labels, head.ignore_index)
+    return losses
+
+
+def pixel_loss(
+    loss: nn.Module,
+    scores: Tensor,
+    labels: Tensor,
+    ignore_index: int,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Apply a loss of mmseg to the pixels that are not ignored.
+
+    Cross entropy over labelled pixels is averaged over those of all ranks, by
+    a count that stays on the device.
+
+    Args:
+        loss: The loss.
+        scores: Class scores (N, K, H, W).
+        labels: Labels (N, H, W) int64.
+        ignore_index: Label that does not count.
+        weight: Weights of the pixels (N, H, W).
+    """
+    if (
+        isinstance(loss, CrossEntropyLoss)
+        and not (loss.use_sigmoid or loss.use_mask)
+        and loss.avg_non_ignore
+        and loss.reduction == 'mean'
+        and loss.class_weight is None
+    ):
+        count = pixel_count(labels != ignore_index, scores)
+        if scores.is_contiguous(memory_format=torch.channels_last):
+            # Rows of pixels: torch reorders the scores otherwise, and so
+            # their gradient, which takes twice the time.
+            scores = scores.permute(0, 2, 3, 1).flatten(0, 2)
+            labels, weight = labels.flatten(), _flatten(weight)
+        total = loss(
+            scores,
+            labels,
+            weight=weight,
+            ignore_index=ignore_index,
+            reduction_override='sum',
+        )
+        return total / count
+    return loss(scores, labels, weight=weight, ignore_index=ignore_index)
+
+
+def _flatten(weight: Tensor | None) -> Tensor | None:
+    return None if weight is None else weight.flatten()
+
+
+def accuracy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+    """Compute the percentage of right pixels among those not ignored."""
+    counted = labels != ignore_index
+    right = (scores.argmax(1) == labels) & counted
+    return 100 * right.sum() / counted.sum().clamp(min=1)
+
+
+def pixel_count(counted: Tensor, like: Tensor) -> Tensor:
+    """Count what the sum of a loss is divided by, on the device.
+
+    The mean over ranks, not a rank's own number: gradients are averaged over
+    ranks, and so the loss is the mean over what counts in the images of all
+    of them, as if one process had them in one batch.
+
+    Args:
+        counted: What counts, bool of any shape.
+        like: Tensor of whose dtype, but at least float32, the count is.
+
+    Returns:
+        Positive scalar: where nothing counts on any rank it is that of one
+        pixel.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    count = counted.sum().to(dtype)
+    all_reduce(count, op='mean')
+    return count.clamp(min=1 / get_world_size())

@@ -1,0 +1,152 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The steps that apply a trained network to a whole data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmseg_cag.datasets.dataset_configs import require_images_of
+from mmseg_cag.datasets.labels.pseudo_label_note import NOTE as LABELS
+from mmseg_cag.datasets.transforms.load_translated_image import NOTE as IMAGES
+from mmseg_cag.engine.checks.require_weights import require_weights
+from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
+from mmseg_cag.fileio.checkpoints import checkpoint_hash
+from mmseg_cag.launch.chain import (
+    last_checkpoint,
+    load_chain,
+    set_work_dir,
+    train_runs,
+    unfinished_runs,
+)
+from mmseg_cag.launch.stages import require_equal_stages
+from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.workflows.translate import translate_images
+
+
+class LoopStep(ABC):
+    """A step of the loop: a run whose result is in a folder of its own.
+
+    Args:
+        name: What it is called, as its folder is.
+        folder: Where the result goes.
+        needs: The earlier steps whose results it takes, by their role.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, needs: dict[str, LoopStep]
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.needs = needs
+
+    @property
+    @abstractmethod
+    def result(self) -> Path:
+        """The file by which the result is known."""
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """SHA-256 of each result that this one is made from, by step."""
+        return {
+            step.name: checkpoint_hash(step.result)
+            for step in self.needs.values()
+        }
+
+    @abstractmethod
+    def check(self) -> None:
+        """Check what can be checked before the first step runs."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Make the result, unless it is there; go on with half of one.
+
+        Raises:
+            UserError: The folder holds the result of something else.
+        """
+
+
+class Translation(LoopStep):
+    """Translate the source's images; needs a translator as ``by``."""
+
+    @property
+    def result(self) -> Path:
+        """The note of the folder, which names the checkpoint."""
+        return self.folder / IMAGES
+
+    def check(self) -> None:
+        """Nothing to check: the translator's run reads the same images."""
+
+    def run(self) -> None:
+        """Translate what is not translated yet."""
+        by = self.needs['by']
+        use_gloo_without_gpu(by.cfg)
+        translate_images(by.cfg, by.result, self.folder)
+
+
+class Labelling(LoopStep):
+    """Make pseudo labels of the target; needs a network as ``by``."""
+
+    @property
+    def result(self) -> Path:
+        """The note of the folder, which names the checkpoint."""
+        return self.folder / LABELS
+
+    def check(self) -> None:
+        """Nothing to check: the network's run reads the same images."""
+
+    def run(self) -> None:
+        """Predict what is not predicted yet, and write all labels."""
+        by = self.needs['by']
+        use_gloo_without_gpu(by.cfg)
+        make_pseudo_labels(by.cfg, by.result, self.folder)
+
+
+class Training(LoopStep):
+    """Train a translator or a segmentation network by its config.
+
+    What its config starts from is trained first, as `tools/train.py` does.
+
+    Args:
+        name: As of `LoopStep`.
+        folder: Its work dir.
+        needs: As of `LoopStep`.
+        cfg: The run's config, with its inputs put in.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        needs: dict[str, LoopStep],
+        cfg: Config,
+    ) -> None:
+        super().__init__(name, folder, needs)
+        self.cfg = cfg
+        set_work_dir(cfg, str(folder))
+        self._chain = load_chain(cfg)
+
+    @property
+    def result(self) -> Path:
+        """The checkpoint at the end."""
+        return last_checkpoint(self.cfg)
+
+    def check(self) -> None:
+        """Check stages, weights and images that no step has to make."""
+        for run in self._chain:
+            require_equal_stages(run)
+            require_weights(run)
+            require_images_of(run, 'val_dataloader')
+            if run is not self.cfg or 'images' not in self.needs:
+                require_images_of(run, 'train_dataloader')
+
+    def run(self) -> None:
+        """Train, or resume from the latest checkpoint."""
+        self.cfg.made_from = self.made_from or None
+        runs = unfinished_runs(self._chain)
+        if not runs:
+            print_log(f'{self.result}: complete, reused', 'current')
+        train_runs(runs)

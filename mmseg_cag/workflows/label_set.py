@@ -1,0 +1,133 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from mmseg_cag.datasets.labels.label_formats import WRITTEN_SUFFIX
+from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_path import require_inside
+
+from .label_file import convert_file
+
+
+@dataclass
+class Conversion:
+    """What became of a set of label files.
+
+    Attributes:
+        pixels: Pixels by train id, of all files that are converted now.
+        written: Number of files written.
+        kept: Number of files that an earlier run had written.
+        failures: One line for each file that could not be converted.
+    """
+
+    pixels: Counter = field(default_factory=Counter)
+    written: int = 0
+    kept: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def convert_labels(
+    root: Path,
+    out: Path,
+    ids: str,
+    suffix: str,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Conversion:
+    """Write all label files of a folder as files of train ids.
+
+    A file that fails is noted and the others are still converted. What an
+    earlier run finished is kept, unless its source has changed since.
+
+    Args:
+        root: Folder of the label files.
+        out: Folder to write into, at the same relative paths.
+        ids: Format of the label files, as `LoadLabelIds` knows it.
+        suffix: End of the label files' names; what stands before it goes on.
+        workers: Number of processes; one per available core if None.
+        progress: Called with the number of files done and their total.
+
+    Raises:
+        MissingFileError: The folder does not exist.
+        UserError: It holds no label files, or a process was ended.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f'{root}: no such folder of label files')
+    sources, failures = _find(root, suffix)
+    if not sources and not failures:
+        raise UserError(f'{root}: no label file, expected files *{suffix}')
+    result = Conversion(failures=failures)
+    convert = partial(_convert, root, out, LoadLabelIds(ids), suffix)
+    workers = workers or len(os.sched_getaffinity(0))
+    # The files are shared out already; more threads would only compete.
+    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        try:
+            outcomes = pool.map(convert, sources, chunksize=8)
+            for done, outcome in enumerate(outcomes, start=1):
+                _add(result, outcome)
+                if progress:
+                    progress(done, len(sources))
+        except BrokenProcessPool as error:
+            raise UserError(
+                f'{root}: a converting process was ended from outside; run '
+                'the command again to go on'
+            ) from error
+    return result
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(0)
+
+
+def _find(root: Path, suffix: str) -> tuple[list[Path], list[str]]:
+    """Find the label files; linked folders are named as failures."""
+    sources, failures = [], []
+    for folder, folders, files in os.walk(root):
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                failures.append(
+                    f'{Path(folder, name)}: is a symlink, expected a folder'
+                )
+        sources += [
+            Path(folder, name)
+            for name in files
+            if name.endswith(suffix) and not name.endswith(WRITTEN_SUFFIX)
+        ]
+    return sorted(sources), sorted(failures)
+
+
+def _convert(
+    root: Path, out: Path, loader: LoadLabelIds, suffix: str, source: Path
+) -> tuple[dict[int, int], bool] | str:
+    """Convert one file; returns why not, where it cannot be."""
+    relative = str(source.relative_to(root))
+    target = out / (relative.removesuffix(suffix) + WRITTEN_SUFFIX)
+    try:
+        require_inside(source, root)
+        require_inside(target.parent, out)
+        return convert_file(loader, source, target)
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f'{source}: cannot be converted ({error})'
+
+
+def _add(result: Conversion, outcome: tuple[dict, bool] | str) -> None:
+    if isinstance(outcome, str):
+        result.failures.append(outcome)
+        return
+    pixels, written = outcome
+    result.pixels.update(pixels)
+    result.written += written
+    result.kept += not written

@@ -1,0 +1,70 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The target's training images, as the network sees images at test."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.student import LABEL_LOADERS
+
+
+def target_images(cfg: Config) -> dict:
+    """Write the config of the target's training images, without any label.
+
+    Args:
+        cfg: The config of a run.
+
+    Raises:
+        UserError: The config trains on no target, or on a combined one.
+    """
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    if dataset.get('type') == 'UDADataset':
+        target, key = dataset.target, 'train_dataloader.dataset.target'
+    else:
+        target, key = cfg.get('target_train'), 'target_train'
+    require_images(target, key)
+    if 'data_prefix' not in target:
+        raise UserError(
+            f'{key}: {target.type} combines data sets, expected a single one '
+            'with data_prefix.img_path'
+        )
+    pipeline = [
+        step
+        for step in cfg.test_dataloader.dataset.pipeline
+        if step['type'] not in LABEL_LOADERS
+    ]
+    return dict(
+        target,
+        # Nor the pseudo labels that it may have been trained on.
+        data_prefix=dict(img_path=target.data_prefix.img_path),
+        pipeline=pipeline,
+        test_mode=True,
+    )
+
+
+def label_names(dataset: BaseSegDataset) -> dict[str, str]:
+    """Name the label of each image: as the image, a PNG.
+
+    Args:
+        dataset: The images, built of `target_images`.
+
+    Returns:
+        Path of each image -> path of its label, relative to their folder.
+
+    Raises:
+        UserError: Two images would share one.
+    """
+    root = f'{dataset.data_prefix["img_path"].rstrip("/")}/'
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    names = {
+        path: str(PurePosixPath(path.removeprefix(root)).with_suffix('.png'))
+        for path in paths
+    }
+    if len(set(names.values())) < len(paths):
+        raise UserError(f'{root}: images that differ in their suffix alone')
+    return names

@@ -1,0 +1,252 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+from PIL import Image
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.datasets.transforms.load_translated_image import NOTE
+from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.checkpoints import checkpoint_hash
+from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.student import check_weights
+from mmseg_cag.models.translation.image_translator import ImageTranslator
+from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.workflows.output_folder import OriginFolder
+
+# legend: H W image
+
+
+class ImageFolder(OriginFolder):
+    """A folder of translated images that appears complete or not at all.
+
+    Args:
+        path: The folder.
+        origin: All that its images depend on, as plain data of JSON.
+    """
+
+    def __init__(self, path: Path, origin: dict) -> None:
+        super().__init__(path, origin, NOTE, 'translated images')
+
+    def has(self, name: str) -> bool:
+        """Tell whether an image is in the draft."""
+        return (self.draft / name).is_file()
+
+    def write(self, name: str, image: np.ndarray) -> None:
+        """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""
+        path = self.file(name)
+        part = path.with_name(f'{path.name}.part')
+        _, data = cv2.imencode(path.suffix, image)
+        part.write_bytes(data)
+        os.replace(part, path)
+
+    def describe(self, names: Iterable[str]) -> dict:
+        """Count the images of the draft by size and note their names."""
+        names = list(names)
+        return {
+            'images': len(names),
+            'names_sha256': names_hash(names),
+            'sizes': dict(Counter(self._size(name) for name in names)),
+        }
+
+    def _size(self, name: str) -> str:
+        with Image.open(self.draft / name) as image:
+            return f'{image.width}x{image.height}'
+
+
+def names_hash(names: Iterable[str]) -> str:
+    """Compute the SHA-256 of the names of files, in alphabetical order."""
+    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()
+
+
+PREFIX = 'generators.target.'
+
+
+def load_generator(model: ImageTranslator, checkpoint: str | Path) -> None:
+    """Load the network that makes images of the target's kind.
+
+    Args:
+        model: Takes the weights.
+        checkpoint: Checkpoint of a translator's run.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is damaged, or of another network.
+    """
+    state = read_checkpoint(checkpoint)['state_dict']
+    weights = {
+        key.removeprefix(PREFIX): value
+        for key, value in state.items()
+        if key.startswith(PREFIX)
+    }
+    generator = model.generators['target']
+    check_weights(generator, weights, checkpoint)
+    generator.load_state_dict(weights)
+
+
+LOADER = 'translate_dataloader'
+
+
+def translate_images(
+    cfg: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    batch_size: int | None = None,
+) -> dict:
+    """Write all source images as the target's, once.
+
+    Args:
+        cfg: The config of the translator's run, with ``work_dir`` and
+            ``launcher``; ``translate_dataloader`` has the images. Every rank
+            calls this.
+        checkpoint: The translator's weights.
+        out: The folder of the translated images, laid out as theirs.
+        batch_size: Images at a time, in place of the config's.
+
+    Returns:
+        The note of the folder.
+
+    Raises:
+        MissingFileError: There is no such checkpoint.
+        UserError: The folder holds something else, or the config, its images
+            or the checkpoint cannot be used.
+    """
+    out, images = Path(out), _source_images(cfg)
+    folder = ImageFolder(out, _origin(cfg, checkpoint, images))
+    if folder.is_complete():
+        print_log(f'{out}: complete, reused', 'current')
+        return read_note(out / NOTE)
+    runner = _build(cfg, out)
+    load_generator(bare_model(runner), checkpoint)
+    # All ranks have looked before one of them writes.
+    barrier()
+    if is_main_process():
+        folder.begin()
+    barrier()
+    dataset = DATASETS.build(images)
+    names = image_names(dataset)
+    _translate_all(runner, dataset, names, folder, batch_size)
+    if is_main_process():
+        made = {'checkpoint': str(checkpoint), 'recipe': recipe_of(cfg)}
+        folder.finish(made | folder.describe(names.values()))
+    barrier()
+    return read_note(out / NOTE)
+
+
+def image_names(dataset: BaseSegDataset) -> dict[str, str]:
+    """Name each image relative to their folder, so that its label is found.
+
+    Returns:
+        Path of each image -> its name, with ``/`` between folders.
+    """
+    root = f'{dataset.data_prefix["img_path"].rstrip("/")}/'
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    return {path: path.removeprefix(root) for path in paths}
+
+
+def _source_images(cfg: Config) -> dict:
+    """Get the config of the images that are to be translated."""
+    images, key = cfg.get(LOADER, {}).get('dataset'), f'{LOADER}.dataset'
+    require_images(images, key)
+    if 'data_prefix' not in images:
+        raise UserError(
+            f'{key}: {images.type} combines data sets, expected a single one '
+            'with data_prefix.img_path'
+        )
+    return images
+
+
+def _origin(cfg: Config, checkpoint: str | Path, images: dict) -> dict:
+    """List all that the images depend on, as plain data of JSON."""
+    origin = {
+        'checkpoint_sha256': checkpoint_hash(checkpoint),
+        # Which segmentor it was trained by, the checkpoint's hash implies.
+        'model': dict(cfg.model, perceptual=None),
+        'images': images,
+    }
+    return json.loads(json.dumps(origin, default=str))
+
+
+def _build(cfg: Config, out: Path) -> Runner:
+    cfg = cfg.copy()
+    cfg.model.perceptual = None
+    cfg.load_from = None
+    cfg.resume = False
+    # The run's own folder keeps the config that it was trained by.
+    cfg.work_dir = str(Path(cfg.work_dir, 'translated_images'))
+    # mmengine tells runs of one process apart by it.
+    cfg.experiment_name = '_'.join(['translated_images', *out.parts[-2:]])
+    return Runner.from_cfg(cfg)
+
+
+def _translate_all(
+    runner: Runner,
+    dataset: BaseSegDataset,
+    names: dict[str, str],
+    folder: ImageFolder,
+    batch_size: int | None,
+) -> None:
+    """Translate, shared over ranks, the images that are not there yet."""
+    pending = [
+        i for i, name in enumerate(names.values()) if not folder.has(name)
+    ]
+    barrier()
+    if pending:
+        loader = _loader(runner, dataset.get_subset(pending), batch_size)
+        model = bare_model(runner).eval()
+        for batch in track(loader, 'Translate', disable=not is_main_process()):
+            for path, image in translate_batch(model, batch):
+                folder.write(names[path], image)
+    barrier()
+
+
+def _loader(
+    runner: Runner, dataset: BaseSegDataset, batch_size: int | None
+) -> DataLoader:
+    settings = runner.cfg[LOADER]
+    return runner.build_dataloader(
+        dict(
+            batch_size=batch_size or settings.batch_size,
+            num_workers=settings.num_workers,
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+            dataset=dataset,
+        )
+    )
+
+
+def translate_batch(
+    model: ImageTranslator, batch: dict
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Translate a collated batch, images of one size together.
+
+    Yields:
+        Path of each image, and the BGR image (H, W, 3) uint8 made of it.
+    """
+    pairs = list(zip(batch['inputs'], batch['data_samples'], strict=True))
+    for shape in {image.shape for image, _ in pairs}:
+        images, samples = zip(
+            *(pair for pair in pairs if pair[0].shape == shape), strict=True
+        )
+        made = model.translate_source(
+            {'inputs': list(images), 'data_samples': list(samples)}
+        )
+        for sample, image in zip(samples, made, strict=True):
+            yield sample.img_path, image.permute(1, 2, 0).cpu().numpy()

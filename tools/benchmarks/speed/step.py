@@ -1,0 +1,178 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import load_checkpoint
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+
+# legend: N images, K classes, H W image
+
+# Side of the squares of one class that labels are drawn of, in pixels.
+BLOCK = 32
+WRAPPERS = {
+    None: {},
+    'bf16': dict(type='BFloat16OptimWrapper'),
+    'fp16': dict(type='AmpOptimWrapper', dtype='float16'),
+}
+# Source pixels that an automatic margin is chosen on.
+MARGIN_PIXELS = 10_000
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a step is computed.
+
+    Attributes:
+        amp: ``bf16``, ``fp16`` or None for float32.
+        channels_last: Whether convolutions run in that memory order.
+        compiled: Whether backbones run as `torch.compile` makes them.
+    """
+
+    amp: str | None = None
+    channels_last: bool = False
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        parts = [self.amp or 'fp32']
+        parts += ['channels-last'] * self.channels_last
+        parts += ['compiled'] * self.compiled
+        return ', '.join(parts)
+
+
+class Step:
+    """A training step of a CAG config, and its bare passes.
+
+    Anchors and margin are those of the checkpoint, else of the batch.
+
+    Args:
+        cfg: The config.
+        form: How the step is computed.
+        device: Where.
+        batch: Images of both domains, as the loader gives them.
+        checkpoint: Weights; random ones without.
+    """
+
+    def __init__(
+        self,
+        cfg: Config,
+        form: Form,
+        device: str,
+        batch: dict,
+        checkpoint: str | None = None,
+    ) -> None:
+        self.form, self.device, self.batch = form, device, batch
+        self.model = self._build(cfg, checkpoint)
+        options = dict(cfg.optim_wrapper)
+        options.update(WRAPPERS[form.amp])
+        self.optim = build_optim_wrapper(self.model, options)
+        data = self.model.data_preprocessor(self.batch, True)
+        self.inputs, self.samples = data['inputs'], data['data_samples']
+        if not self.model.anchor_bank.counts.any():
+            self._begin_stage()
+
+    def whole(self) -> None:
+        """The whole step, from images in memory to new weights."""
+        self.model.train_step(self.batch, self.optim)
+
+    def passes(self) -> None:
+        """Student forward and backward on both domains, labeler forward."""
+        self.optim.zero_grad()
+        with self.optim.optim_context(self.model):
+            views = [self.model.forward_view(self.inputs['source'])]
+            views.append(self.model.forward_view(self.inputs['target']))
+            self.model._labeler_view(self.inputs['target'])
+        logits = [view.logits for view in views]
+        torch.autograd.backward(logits, [torch.ones_like(x) for x in logits])
+
+    @torch.no_grad()
+    def anchors(self) -> None:
+        """What the anchors take of a batch: labeler forward and sums."""
+        with self.optim.optim_context(self.model):
+            self.model.collect_centroids(
+                self.model.anchor_bank.new_centroids(),
+                None,
+                self.inputs['source'],
+                self.samples['source'],
+            )
+
+    @torch.no_grad()
+    def labels(self) -> Tensor:
+        """Labels of the target by anchors (N, h, w)."""
+        with self.optim.optim_context(self.model):
+            return self.model.label_target(self.inputs['target'])['anchor']
+
+    def _build(self, cfg: Config, checkpoint: str | None) -> Any:
+        torch.manual_seed(0)
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        if checkpoint:
+            load_checkpoint(model, checkpoint, map_location='cpu')
+        model = model.to(self.device)
+        if self.form.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if self.form.compiled:
+            model.backbone.compile()
+            model.labeler['backbone'].compile()
+        return model.train()
+
+    def _begin_stage(self) -> None:
+        """Labeler, anchors and margin, as hooks make them; from the batch."""
+        model = self.model
+        model.start_stage()
+        centroids = model.anchor_bank.new_centroids()
+        images, samples = self.inputs['source'], self.samples['source']
+        sample = None
+        if model.pseudo_label_head.is_auto:
+            like = model.anchor_bank.anchors
+            sample = PixelSample(MARGIN_PIXELS, len(images), like)
+        with torch.no_grad():
+            model.collect_centroids(centroids, sample, images, samples)
+            model.store_anchors(centroids, sample)
+
+
+def load_batch(cfg: Config) -> dict:
+    """Load the first images of a config's training data."""
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    return pseudo_collate(
+        [
+            dataset[(0, i), i % len(dataset.source), i % len(dataset.target)]
+            for i in range(cfg.train_dataloader.batch_size)
+        ]
+    )
+
+
+def draw_batch(cfg: Config) -> dict:
+    """Draw a batch of a config's size in the place of its data."""
+    size, number = tuple(cfg.crop_size), cfg.train_dataloader.batch_size
+    num_classes = cfg.model.decode_head.num_classes
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(high: int, shape: tuple) -> Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    batch: dict[str, dict] = dict(inputs={}, data_samples={})
+    for domain in ('source', 'target'):
+        images, samples = [], []
+        for _ in range(number):
+            images.append(draw(256, (3, *size)).to(torch.uint8))
+            blocks = draw(num_classes, (1, *(-(-s // BLOCK) for s in size)))
+            labels = blocks.repeat_interleave(BLOCK, 1)[:, : size[0]]
+            labels = labels.repeat_interleave(BLOCK, 2)[..., : size[1]]
+            sample = SegDataSample()
+            if domain == 'source':
+                sample.gt_sem_seg = PixelData(data=labels)
+            samples.append(sample)
+        batch['inputs'][domain] = images
+        batch['data_samples'][domain] = samples
+    return batch
