@@ -425,12 +425,21 @@ def joint_optim() -> dict:
 
 def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
     """Six iterations of an adversarial method, without stages."""
-    cfg = run_config(root, work_dir, stage_iters=6)
-    cfg.custom_hooks = [dict(type='StepSeedHook')]
+    cfg = run_config(root, work_dir)
+    one_stage(cfg, 6)
+    for name in ('channels_last', 'check_data'):
+        cfg.default_hooks.pop(name)
     cfg.model = model
     cfg.optim_wrapper = joint_optim()
-    cfg.train_cfg.max_iters = 6
     return cfg
+
+
+def one_stage(cfg: Config, iters: int) -> None:
+    """Leave stages and anchors out of a run."""
+    cfg.default_hooks.pop('anchors')
+    cfg.train_cfg = dict(
+        type='UDATrainLoop', max_iters=iters, val_interval=iters
+    )
 
 
 def translator(**kwargs) -> ConfigDict:
@@ -468,15 +477,11 @@ def translator_optim() -> dict:
 def translator_run(root: Path, work_dir: Path) -> Config:
     """Four iterations of a translator, which read no label."""
     cfg = run_config(root, work_dir)
+    one_stage(cfg, 4)
     cfg.model = translator()
     cfg.optim_wrapper = translator_optim()
     cfg.param_scheduler = [
         dict(type='LinearLR', end_factor=0.0, end=4, by_epoch=False)
-    ]
-    cfg.custom_hooks = [
-        dict(type='ChannelsLastHook'),
-        dict(type='CheckDataHook'),
-        dict(type='StepSeedHook'),
     ]
     dataset = cfg.train_dataloader.dataset
     steps = [
@@ -494,7 +499,6 @@ def translator_run(root: Path, work_dir: Path) -> Config:
         dataset={**dataset.source, 'pipeline': [steps[0], steps[-1]]},
     )
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4)
     cfg.launcher = 'none'
     return cfg
 
@@ -523,15 +527,11 @@ def run_config(
                 checkpoint=dict(
                     type='CheckpointHook', by_epoch=False, interval=1
                 ),
-            ),
-            custom_hooks=[
-                dict(type='ChannelsLastHook'),
-                dict(type='CheckDataHook'),
-                dict(type='StepSeedHook'),
-                dict(type='LabelerHook', stage_iters=stage_iters),
-                dict(
+                channels_last=dict(type='ChannelsLastHook'),
+                check_data=dict(type='CheckDataHook'),
+                step_seed=dict(type='StepSeedHook'),
+                anchors=dict(
                     type='AnchorHook',
-                    stage_iters=stage_iters,
                     dataloader=dict(
                         batch_size=2,
                         num_workers=workers,
@@ -543,7 +543,8 @@ def run_config(
                         dataset=gta(root),
                     ),
                 ),
-            ],
+            ),
+            custom_hooks=[],
             log_processor=dict(by_epoch=False),
             randomness=dict(seed=5),
             load_from=None,
@@ -562,13 +563,9 @@ def run_config(
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
             ),
-            param_scheduler=[
-                dict(type='StagewisePolyLR', stage_iters=stage_iters)
-            ],
+            param_scheduler=[dict(type='PolyRestartLR', by_epoch=False)],
             train_cfg=dict(
-                type='IterBasedTrainLoop',
-                max_iters=2 * stage_iters,
-                val_interval=stage_iters,
+                type='StageTrainLoop', stages=2, stage_iters=stage_iters
             ),
             val_cfg=dict(type='ValLoop'),
         )

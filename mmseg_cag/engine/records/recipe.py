@@ -15,9 +15,11 @@ from mmseg_cag.fileio.safe_load import read_checkpoint
 PARTS = (
     'model',
     'train_dataloader',
+    'anchor_dataloader',
     'train_cfg',
     'optim_wrapper',
     'param_scheduler',
+    'default_hooks',
     'custom_hooks',
     'randomness',
     'sync_bn',
@@ -34,21 +36,35 @@ MEANS = (
     'pin_memory',
     'val_interval',
     'val_begin',
+    'vals_per_stage',
+    'saves_per_stage',
 )
 # Hooks that watch a run, and write of it, but leave its weights as they are.
 WATCHING = (
+    'AnchorRecordHook',
+    'AtomicCheckpointHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'CheckpointHook',
     'DataFingerprintHook',
     'DiscriminatorHook',
+    'EffectiveBatchHook',
+    'IterTimerHook',
     'KeepMemoryHook',
     'LabelMapHook',
     'LastAndBestHook',
-    'MissedValidationHook',
+    'LoggerHook',
+    'LossLogHook',
+    'MonitorHook',
     'NonFiniteHook',
+    'PanelHook',
+    'RankDataHook',
     'RecipeHook',
+    'RuntimeInfoHook',
+    'SegVisualizationHook',
     'SkippedFilesHook',
     'StopHook',
+    'TranslationPanelHook',
 )
 
 
@@ -109,7 +125,11 @@ def _compare(before: Any, after: Any, path: str) -> list[str]:
 
 def _plain(node: Any) -> Any:
     if isinstance(node, dict):
-        return {k: _plain(v) for k, v in node.items() if k not in MEANS}
+        return {
+            k: _plain(v)
+            for k, v in node.items()
+            if k not in MEANS and not _watches(v)
+        }
     if isinstance(node, list | tuple):
         return [_plain(value) for value in node if not _watches(value)]
     return node

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
@@ -13,7 +14,8 @@ from mmseg_cag.datasets.skip_bad_files import SkipBadFiles
 from mmseg_cag.engine.checks.check_data_hook import check_files
 from mmseg_cag.engine.checks.data_fingerprint_hook import SAME
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
-from mmseg_cag.engine.resilience.stop_request import shield_workers
+from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
+from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.anchors.pixel_sampler import PixelSample
@@ -21,19 +23,15 @@ from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
 
-from .labeler_hook import LabelerHook
-from .stage_hook import StageHook
-
 
 @HOOKS.register_module()
-class AnchorHook(StageHook):
+class AnchorHook(Hook):
     """Compute the anchors over the source set as a stage begins.
 
-    Runs after `LabelerHook`: the centroids are those of the new labeler.
+    `StageTrainLoop` has made the new labeler: the centroids are its.
     Each rank takes its share of the source images, each image once.
 
     Args:
-        stage_iters: Iterations of a stage.
         dataloader: Config of the source's dataloader, without augmentation;
             its sampler must not repeat images (``round_up=False``).
         recompute: Whether each stage computes them anew; else those that are
@@ -50,7 +48,6 @@ class AnchorHook(StageHook):
 
     def __init__(
         self,
-        stage_iters: int,
         dataloader: dict,
         recompute: bool = True,
         init_from: str | None = None,
@@ -58,7 +55,6 @@ class AnchorHook(StageHook):
         images: int | None = None,
         workers: int = 16,
     ) -> None:
-        super().__init__(stage_iters)
         if images is not None and images < 1:
             raise UserError(
                 f'AnchorHook: images={images}, expected at least 1, or None '
@@ -72,17 +68,17 @@ class AnchorHook(StageHook):
         self.workers = workers
 
     def before_train(self, runner: Runner) -> None:
-        """Check the stages and the data that the anchors come from.
+        """Check the loop and the data that the anchors come from.
 
         Raises:
-            UserError: No hook makes the labeler, the data has other classes
-                than the training set, or a file cannot be used.
+            UserError: The run has no stages, the data has other classes than
+                the training set, or a file cannot be used.
         """
-        super().before_train(runner)
-        if not any(isinstance(hook, LabelerHook) for hook in runner.hooks):
+        loop = type(runner.train_loop)
+        if not issubclass(loop, StageTrainLoop):
             raise UserError(
-                'AnchorHook: custom_hooks has no LabelerHook, whose labeler '
-                'the anchors are of'
+                f'AnchorHook: train_cfg.type is {loop.__name__}, expected '
+                'StageTrainLoop, by whose stages anchors are computed'
             )
         if self.init_from:
             self._read_anchors(bare_model(runner))
@@ -115,7 +111,7 @@ class AnchorHook(StageHook):
             check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
-    def begin_stage(self, runner: Runner) -> None:
+    def before_stage(self, runner: Runner) -> None:
         """Load, keep or compute the anchors."""
         model = bare_model(runner)
         if self.init_from and runner.iter == 0:
@@ -148,7 +144,7 @@ class AnchorHook(StageHook):
 
     def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
         loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
-        shield_workers(loader)
+        ignore_signals_in_workers(loader)
         centroids = model.anchor_bank.new_centroids()
         sample = None
         if model.pseudo_label_head.is_auto:

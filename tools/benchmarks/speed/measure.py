@@ -146,8 +146,8 @@ def measure_step(
     return dict(
         batch=cfg.train_dataloader.batch_size,
         size=list(cfg.crop_size),
-        stage_iters=cfg.stage_iters,
-        stages=cfg.stages,
+        stage_iters=cfg.train_cfg.stage_iters,
+        stages=cfg.train_cfg.stages,
         active=(labels[0] != ignored).float().mean().item(),
         agreement=(labels[0] == labels[-1]).float().mean().item(),
         forms=measured,
