@@ -37,7 +37,6 @@ custom_hooks = [
     dict(type='KeepMemoryHook'),
     dict(type='LabelMapHook'),
     dict(type='LastAndBestHook'),
-    dict(type='MissedValidationHook'),
     dict(type='NonFiniteHook'),
     dict(type='RecipeHook'),
     dict(type='SkippedFilesHook'),

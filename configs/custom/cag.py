@@ -34,10 +34,8 @@ train_dataloader = dict(
 )
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type='LabelerHook', stage_iters=_base_.stage_iters),
     dict(
         type='AnchorHook',
-        stage_iters=_base_.stage_iters,
         dataloader=dict(
             batch_size=1,  # images may differ in their proportions
             num_workers=4,
@@ -46,8 +44,4 @@ custom_hooks = [
         ),
     ),
 ]
-default_hooks = dict(
-    checkpoint=dict(
-        interval=max(1, _base_.stage_iters // 5), max_keep_ckpts=-1
-    )
-)
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=-1))

@@ -27,7 +27,7 @@ train_dataloader = dict(
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
+    checkpoint=dict(interval=_base_.max_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
     panels=dict(interval=50),
 )

@@ -34,11 +34,4 @@ anchor_dataloader = dict(
     num_workers=6,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
 )
-# A sixth of a stage divides it: the end of each is among what is kept.
-default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 6, max_keep_ckpts=-1)
-)
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='LabelerHook', stage_iters=_base_.stage_iters),
-]
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=-1))

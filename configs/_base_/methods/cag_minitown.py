@@ -33,10 +33,8 @@ train_dataloader = dict(
 )
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type='LabelerHook', stage_iters=_base_.stage_iters),
     dict(
         type='AnchorHook',
-        stage_iters=_base_.stage_iters,
         dataloader=dict(
             batch_size=10,
             num_workers=1,
@@ -46,7 +44,7 @@ custom_hooks = [
     ),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
+    checkpoint=dict(max_keep_ckpts=-1),
     monitor=dict(interval=10),
     panels=dict(interval=50),
 )

@@ -7,7 +7,6 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='AnchorHook',
-        stage_iters=_base_.stage_iters,
         dataloader=dict(
             **_base_.anchor_dataloader, dataset=_base_.source_plain
         ),

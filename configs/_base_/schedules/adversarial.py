@@ -43,14 +43,12 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         decay_iters=250000,
         power=0.9,
     )
 ]
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000
-)
+train_cfg = dict(type='UDATrainLoop', max_iters=max_iters, val_interval=5000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

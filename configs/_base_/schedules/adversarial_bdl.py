@@ -6,12 +6,12 @@ max_iters = 80000
 ssl_iters = 120000
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         decay_iters=250000,
         power=0.9,
     )
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=10000)
-ssl_scheduler = [dict(param_scheduler[0], stage_iters=ssl_iters)]
+ssl_scheduler = [dict(param_scheduler[0])]
 ssl_train_cfg = dict(max_iters=ssl_iters)

@@ -3,8 +3,8 @@ _base_ = './adversarial.py'
 max_iters = 100000
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         warmup_iters=max_iters // 20,
         power=0.9,
     )

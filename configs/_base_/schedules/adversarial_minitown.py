@@ -1,7 +1,6 @@
 # Adversarial adaptation on minitown, half as long as CAG's three stages:
 # twice as long is worse (docs/minitown.md).
-stage_iters = 225
-stages = 1
+max_iters = 225
 optim_wrapper = dict(
     constructor='JointOptimWrapperConstructor',
     type='OptimWrapper',
@@ -12,13 +11,9 @@ optim_wrapper = dict(
         ),
     ),
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=stage_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 train_cfg = dict(
-    type='IterBasedTrainLoop',
-    max_iters=stages * stage_iters,
-    val_interval=stage_iters,
+    type='UDATrainLoop', max_iters=max_iters, val_interval=max_iters
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -4,11 +4,9 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=2.5e-4, momentum=0.9, weight_decay=2e-4),
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 train_cfg = dict(
-    type='IterBasedTrainLoop',
+    type='UDATrainLoop',
     max_iters=max_iters,
     val_interval=max_iters // 18,
 )

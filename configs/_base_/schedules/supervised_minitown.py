@@ -4,11 +4,9 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
+    type='UDATrainLoop', max_iters=max_iters, val_interval=max_iters
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -18,4 +18,4 @@ param_scheduler = [
         by_epoch=False,
     )
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(type='UDATrainLoop', max_iters=max_iters)
