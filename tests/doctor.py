@@ -24,7 +24,7 @@ def gta_config(town: Path) -> Config:
 def synthia_config(town: Path) -> Config:
     """The same with SYNTHIA's form as the source, without anchors."""
     cfg = gta_config(town)
-    cfg.train_dataloader.dataset.source = tiny.synthia(town)
+    cfg.train_dataloader.dataset.domains.source = tiny.synthia(town)
     cfg.custom_hooks.pop()
     return cfg
 

@@ -55,7 +55,7 @@ def make_plain(folder: Path) -> Path:
     """Write the run of a stock segmentor beside that of CAG."""
     cfg = Config.fromfile(folder / 'config.py')
     cfg.source_plain = cfg.custom_hooks[-1].dataloader.dataset
-    cfg.target_train = cfg.train_dataloader.dataset.target
+    cfg.target_train = cfg.train_dataloader.dataset.domains.target
     cfg.train_dataloader.dataset = cfg.source_plain
     cfg.model = tiny.segmentor()
     cfg.custom_hooks = []

@@ -150,7 +150,11 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     dataset = cfg.train_dataloader.dataset
-    for part in (dataset.source, dataset.target, cfg.translate_dataloader):
+    for part in (
+        dataset.domains.source,
+        dataset.domains.target,
+        cfg.translate_dataloader,
+    ):
         part = part.get('dataset', part)
         assert set(part.data_prefix) == {'img_path'}
         assert not any('Label' in step.type for step in part.pipeline)
@@ -160,11 +164,11 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
 def test_no_adaptation_opens_a_target_label(path: str) -> None:
     dataset = Config.fromfile(ROOT / path).train_dataloader.dataset
     if dataset.type == 'UDADataset':
-        steps = {step.type for step in dataset.target.pipeline}
+        steps = {step.type for step in dataset.domains.target.pipeline}
         # These read what a network has labelled, and nothing else.
         made = {'LoadPseudoLabels'} & steps
         assert not any('Label' in s or 'Annot' in s for s in steps - made)
-        assert made or 'seg_map_path' not in dataset.target.data_prefix
+        assert made or 'seg_map_path' not in dataset.domains.target.data_prefix
 
 
 @pytest.mark.parametrize('path', LOOPS)

@@ -284,7 +284,13 @@ def cityscapes(root: Path, split: str, labelled: bool = True) -> dict:
 def uda(root: Path, augment: bool = False) -> dict:
     target = cityscapes(root, 'train', labelled=False)
     target['pipeline'] = pipeline(None, augment)
-    return dict(type='UDADataset', source=gta(root, augment), target=target)
+    domains = dict(source=gta(root, augment), target=target)
+    return dict(type='UDADataset', domains=domains)
+
+
+def item(key: tuple, source: int, target: int) -> tuple:
+    """An item of `UDASampler`."""
+    return key, dict(source=source, target=target)
 
 
 def preprocessor(mean: list = MEAN, std: list = STD) -> dict:
@@ -341,9 +347,7 @@ def cag(
             **segmentor(**kwargs),
             'type': 'CAGSegmentor',
             'data_preprocessor': dict(
-                type='UDADataPreprocessor',
-                source=preprocessor(),
-                target=preprocessor(),
+                type='UDADataPreprocessor', default=preprocessor()
             ),
             'anchor_bank': dict(type='AnchorBank'),
             'pseudo_label_head': dict(
@@ -485,13 +489,13 @@ def translator_run(root: Path, work_dir: Path) -> Config:
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackSegInputs'),
     ]
-    for domain in (dataset.source, dataset.target):
+    for domain in (dataset.domains.source, dataset.domains.target):
         domain.data_prefix.pop('seg_map_path', None)
         domain.pipeline = steps
     cfg.translate_dataloader = dict(
         batch_size=2,
         num_workers=0,
-        dataset={**dataset.source, 'pipeline': [steps[0], steps[-1]]},
+        dataset={**dataset.domains.source, 'pipeline': [steps[0], steps[-1]]},
     )
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4)

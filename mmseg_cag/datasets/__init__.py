@@ -15,7 +15,7 @@ from .transforms import (
     ResizeLabel,
 )
 from .uda_dataset import UDADataset
-from .uda_sampler import UDASampler
+from .uda_sampler import ShuffledOrder, UDASampler
 
 __all__ = [
     'GTADataset',
@@ -28,6 +28,7 @@ __all__ = [
     'RandomResizeCrop',
     'ResizeLabel',
     'SYNTHIADataset',
+    'ShuffledOrder',
     'SkipBadFiles',
     'UDADataset',
     'UDASampler',

@@ -38,8 +38,8 @@ def leaves(
     if not isinstance(cfg, dict):
         raise UserError(f'{key}: expected the config of a data set')
     if cfg.get('type') == 'UDADataset':
-        for domain in ('source', 'target'):
-            yield from leaves(cfg.get(domain), f'{key}.{domain}', domain)
+        for domain, part in (cfg.get('domains') or {}).items():
+            yield from leaves(part, f'{key}.domains.{domain}', domain)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role)
     elif isinstance(cfg.get('datasets'), list | tuple):

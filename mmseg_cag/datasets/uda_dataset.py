@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,75 +17,108 @@ from .skip_bad_files import SkipBadFiles, load_or_stop
 
 @DATASETS.register_module()
 class UDADataset(Dataset):
-    """A labelled source data set and an unlabelled target data set.
+    """Data sets of several domains, of which an item has one sample each.
 
     An item is ``{'inputs': {'source': image, 'target': image},
     'data_samples': {same}}``, images uint8 (3, H, W), which mmengine's
-    ``pseudo_collate`` turns into lists by domain. The target's pipeline has
-    no step that loads labels; a target sample with a label is refused.
+    ``pseudo_collate`` turns into lists by domain. The pipeline of an
+    unlabelled domain has no step that loads labels; a sample of it with a
+    label is refused.
 
     Args:
-        source: Config of the labelled data set, of any mmseg class.
-        target: Config of the unlabelled data set, of any mmseg class.
+        domains: Config of the data set of each domain, by name, of any mmseg
+            class. The first gives the length, the last the palette.
+        labelled: Names of the domains whose labels are read.
         skip_bad_files: Whether another sample, drawn by the key, stands in
             for one that cannot be read; else such a file ends the run.
 
     Raises:
-        UserError: A domain is missing or empty, or the classes differ.
+        UserError: There is no domain, one is empty, a labelled one has no
+            data set, or the classes differ.
     """
 
     def __init__(
         self,
-        source: dict | None = None,
-        target: dict | None = None,
+        domains: dict[str, dict],
+        labelled: Sequence[str] = ('source',),
         skip_bad_files: bool = False,
     ) -> None:
-        require_images(source, 'UDADataset: source')
-        require_images(target, 'UDADataset: target')
-        self.source = DATASETS.build(source)
-        self.target = DATASETS.build(target)
-        if skip_bad_files:
-            self.source = SkipBadFiles(self.source)
-            self.target = SkipBadFiles(self.target)
-        classes = [d.metainfo['classes'] for d in (self.source, self.target)]
-        if list(classes[0]) != list(classes[1]):
+        if not domains:
             raise UserError(
-                'UDADataset: source and target must have the same classes, '
-                f'got {classes[0]} and {classes[1]}'
+                'UDADataset: domains is empty, expected data sets by name, '
+                'such as source and target'
             )
+        for name in labelled:
+            if name not in domains:
+                raise UserError(
+                    f'UDADataset: labelled names {name}, expected one of the '
+                    f'domains {", ".join(domains)}'
+                )
+        self.labelled = tuple(labelled)
+        self.domains = {
+            name: build_domain(name, cfg, skip_bad_files)
+            for name, cfg in domains.items()
+        }
+        self._require_equal_classes()
+
+    def _require_equal_classes(self) -> None:
+        (first, one), *others = self.domains.items()
+        for name, dataset in others:
+            classes = [list(d.metainfo['classes']) for d in (one, dataset)]
+            if classes[0] != classes[1]:
+                raise UserError(
+                    f'UDADataset: {first} and {name} must have the same '
+                    f'classes, got {classes[0]} and {classes[1]}'
+                )
 
     @property
     def metainfo(self) -> dict:
-        """Classes and palette, which both domains share."""
-        return self.target.metainfo
+        """Classes and palette, which the domains share."""
+        return list(self.domains.values())[-1].metainfo
 
     def __len__(self) -> int:
-        """Source images: the sampler draws the target by itself."""
-        return len(self.source)
+        """Images of the first domain: the sampler draws the others."""
+        return len(next(iter(self.domains.values())))
 
-    def __getitem__(self, item: tuple[tuple[int, int], int, int]) -> dict:
-        """Load one pair.
+    def __getitem__(self, item: tuple[tuple[int, int], dict]) -> dict:
+        """Load one sample of each domain.
 
         Args:
-            item: (key, source index, target index), as `UDASampler` yields
+            item: (key, index of each domain by name), as `UDASampler` yields
                 it; random transforms are a function of the key alone.
 
         Raises:
-            UserError: A file is bad, or the target's pipeline loads labels.
+            UserError: A file is bad, or an unlabelled domain has a label.
         """
-        key, source_index, target_index = item
+        key, indices = item
         with seeded_transforms(key):
-            source = load_or_stop(self.source, source_index, key)
-            target = load_or_stop(self.target, target_index, key)
-        if 'gt_sem_seg' in target['data_samples']:
-            raise UserError(
-                'UDADataset: the pipeline of the target loads labels, '
-                'expected one without LoadLabelIds or LoadAnnotations'
-            )
+            samples = {
+                name: load_or_stop(self.domains[name], index, key)
+                for name, index in indices.items()
+            }
+        for name, sample in samples.items():
+            unlabelled = name not in self.labelled
+            if unlabelled and 'gt_sem_seg' in sample['data_samples']:
+                raise UserError(
+                    f'UDADataset: the pipeline of {name} loads labels, '
+                    'expected one without LoadLabelIds or LoadAnnotations, '
+                    f'or {name} among labelled'
+                )
         return {
-            part: {'source': source[part], 'target': target[part]}
+            part: {name: sample[part] for name, sample in samples.items()}
             for part in ('inputs', 'data_samples')
         }
+
+
+def build_domain(name: str, cfg: dict, skip_bad_files: bool) -> Dataset:
+    """Build the data set of a domain.
+
+    Raises:
+        UserError: It is missing or empty.
+    """
+    require_images(cfg, f'UDADataset: {name}')
+    dataset = DATASETS.build(cfg)
+    return SkipBadFiles(dataset) if skip_bad_files else dataset
 
 
 @contextmanager

@@ -1,6 +1,4 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The zlib module that PNGs are decoded with, the faster one if installed."""
-
 from __future__ import annotations
 
 import struct
@@ -12,6 +10,12 @@ from PIL import Image
 from mmseg_cag.errors import UserError
 
 from .images import PNG
+
+# The faster module if it is installed.
+try:
+    from zlib_ng import zlib_ng as zlib
+except ImportError:
+    import zlib
 
 HEADER = struct.Struct('>IIBBBBB')
 # Channels by bits, colour type, compression, filter and interlacing: what is
@@ -158,11 +162,3 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise ValueError('wrong checksum')
         yield name, view[start + 8 : end]
         start = end + 4
-
-
-try:
-    from zlib_ng import zlib_ng as zlib
-except ImportError:
-    import zlib
-
-__all__ = ['zlib']

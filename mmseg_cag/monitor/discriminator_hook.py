@@ -80,8 +80,8 @@ class DiscriminatorHook(Hook):
         """Sum each discriminator's losses over the domains, by its name."""
         losses: dict[str, Tensor] = {}
         for key, value in outputs.items():
-            domain, _, name = key.partition('.')
-            if domain in ('source', 'target') and name.endswith(self.key):
+            _, _, name = key.partition('.')
+            if name.endswith(self.key):
                 losses[name] = losses.get(name, 0) + value
         return losses
 

@@ -21,7 +21,7 @@ class PanelHook(WatchHook):
     """Show target images as a step has them, by the visualizer.
 
     Side by side: the input, the student's prediction and, of a method with a
-    labeler, the pseudo labels, black where a pixel has none. The images are
+    teacher, the pseudo labels, black where a pixel has none. The images are
     those of the loader, in BGR as mmcv loads them.
 
     Args:

@@ -19,7 +19,7 @@ def count_target(
 
     Args:
         maps: What the segmentor showed of the step: ``student`` and, of a
-            method with a labeler, ``labeler``, both scores (N, K, h, w);
+            method with a teacher, ``teacher``, both scores (N, K, h, w);
             ``distances`` to the anchors (N, K, h, w); pseudo labels
             ``anchor`` and ``probability`` (N, h, w) int64.
         num_classes: Classes K.
@@ -27,7 +27,7 @@ def count_target(
 
     Returns:
         Counts int64 by name. ``predicted`` (K,): by the student. With a
-        labeler ``labeler`` (K,), what that predicts, ``agree`` (), pixels
+        teacher ``teacher`` (K,), what that predicts, ``agree`` (), pixels
         where both predict the same, and of the pseudo labels (those by
         anchors, if there are, else those by probability) ``candidates`` (K,),
         the class that a pixel may get, ``active`` (K,), the one that it gets,
@@ -36,10 +36,10 @@ def count_target(
     """
     student = maps['student'].argmax(1)
     counts = {'predicted': _by_class(student, num_classes)}
-    if 'labeler' not in maps:
+    if 'teacher' not in maps:
         return counts
-    candidates = maps['labeler'].argmax(1)
-    counts['labeler'] = _by_class(candidates, num_classes)
+    candidates = maps['teacher'].argmax(1)
+    counts['teacher'] = _by_class(candidates, num_classes)
     counts['agree'] = (student == candidates).sum()
     if 'distances' in maps:
         candidates, gap = nearest_anchor(maps['distances'])

@@ -21,7 +21,7 @@ def target_record(
 
     Returns:
         ``predicted``: share of pixels that the student predicts, by class.
-        With a labeler ``agreement``, ``active`` (both of all pixels),
+        With a teacher ``agreement``, ``active`` (both of all pixels),
         ``kappa`` (Cohen's: how much of the agreement beyond chance there is),
         ``followed`` (of active pixels), ``pseudo`` (of active pixels, by
         class), and ``coverage``, by class the share of the pixels that may
@@ -50,13 +50,13 @@ def target_record(
 
 
 def cohens_kappa(counts: dict[str, Tensor]) -> float | None:
-    """Compute how far student and labeler agree beyond chance.
+    """Compute how far student and teacher agree beyond chance.
 
     1 where they always agree and 0 where no more than two who draw classes
     by their own shares at random, such as a student that predicts one class.
 
     Args:
-        counts: ``predicted`` and ``labeler`` (K,), ``agree`` ().
+        counts: ``predicted`` and ``teacher`` (K,), ``agree`` ().
 
     Returns:
         (p - e) / (1 - e) of the share p of pixels that agree and the share e
@@ -66,7 +66,7 @@ def cohens_kappa(counts: dict[str, Tensor]) -> float | None:
     """
     shares = [
         counts[name].double() / counts[name].sum()
-        for name in ('predicted', 'labeler')
+        for name in ('predicted', 'teacher')
     ]
     chance = (shares[0] * shares[1]).sum().item()
     agreement = (counts['agree'] / counts['predicted'].sum()).item()

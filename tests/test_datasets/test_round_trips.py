@@ -137,12 +137,14 @@ def test_the_checks_before_a_run_name_what_is_not_zipped(towns):
 def test_workers_read_zip_files(towns, start, workers):
     cfg = dict(
         type='UDADataset',
-        source=config('gta', f'zip://{towns}/zip'),
-        target=config('cityscapes', f'zip://{towns}/zip'),
+        domains=dict(
+            source=config('gta', f'zip://{towns}/zip'),
+            target=config('cityscapes', f'zip://{towns}/zip'),
+        ),
     )
-    cfg['target']['pipeline'] = tiny.pipeline(None, augment=True)
+    cfg['domains']['target']['pipeline'] = tiny.pipeline(None, augment=True)
     dataset = DATASETS.build(cfg)
-    keys = [((0, k), k % 4, k % 3) for k in range(8)]
+    keys = [tiny.item((0, k), k % 4, k % 3) for k in range(8)]
 
     def batches(workers: int, **kwargs) -> list:
         loader = DataLoader(

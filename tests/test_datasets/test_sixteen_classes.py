@@ -58,7 +58,7 @@ def test_source_labels(tmp_path, method):
     cfg = config(f'{method}/deeplabv2_synthia2cs_16')
     if method == 'cag':
         sources = [
-            cfg.train_dataloader.dataset.source,
+            cfg.train_dataloader.dataset.domains.source,
             cfg.custom_hooks[-1].dataloader.dataset,
         ]
     else:
@@ -90,7 +90,7 @@ def test_target_labels_and_outputs(tmp_path, method):
 
 def test_the_target_of_adaptation_has_the_same_classes():
     dataset = config('cag/deeplabv2_synthia2cs_16').train_dataloader.dataset
-    assert dataset.target.metainfo == dataset.source.metainfo
+    assert dataset.domains.target.metainfo == dataset.domains.source.metainfo
 
 
 def test_the_warm_up_has_the_same_classes():

@@ -75,10 +75,10 @@ def base() -> Config:
 def write_configs(**changes) -> None:
     """Write the three configs; the changes are of the translator's."""
     plain = base()
-    source = plain.train_dataloader.dataset.source
+    source = plain.train_dataloader.dataset.domains.source
     source.pipeline[0] = dict(type='LoadTranslatedImage')
     ssl = copy.deepcopy(plain)
-    target = ssl.train_dataloader.dataset.target
+    target = ssl.train_dataloader.dataset.domains.target
     target.data_prefix.seg_map_path = 'pseudo_labels'
     target.seg_map_suffix = '_leftImg8bit.png'
     target.pipeline.insert(1, dict(type='LoadPseudoLabels'))

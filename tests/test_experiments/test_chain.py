@@ -88,7 +88,7 @@ def test_the_warm_up_is_run_first_and_only_once(monkeypatch):
     first, second = state(FIRST), state(SECOND)
     labeler = state('work_dirs/second/net/iter_1.pth')
     key = 'backbone.layers.0.conv.weight'
-    assert torch.equal(labeler[f'labeler.{key}'], first[key])
+    assert torch.equal(labeler[f'teacher.module.{key}'], first[key])
     # Again: the warm-up is reused, and the result is the same.
     chain.train_chain(write_configs())
     assert folders[2:] == ['work_dirs/second/net']
@@ -223,7 +223,7 @@ def test_resume_in_the_config_is_not_of_the_warm_up(monkeypatch):
 def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
     folders = trained(monkeypatch)
     cfg = write_configs()
-    cfg.train_dataloader.dataset.target.data_prefix.img_path = 'none'
+    cfg.train_dataloader.dataset.domains.target.data_prefix.img_path = 'none'
     with pytest.raises(UserError, match='no folder'):
         chain.train_chain(cfg)
     assert not folders

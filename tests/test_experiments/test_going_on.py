@@ -52,7 +52,7 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
             'train_cfg.max_iters': 600,
             'train_cfg.val_interval': 50,
             'train_dataloader.num_workers': 8,
-            'train_dataloader.dataset.source.data_root': '/elsewhere',
+            'train_dataloader.dataset.domains.source.data_root': '/elsewhere',
             'custom_hooks.4.dataloader.dataset.data_root': '/elsewhere',
             'default_hooks.logger.interval': 7,
             'work_dir': 'elsewhere',

@@ -59,7 +59,7 @@ def test_a_run_began_from_its_first_labeler(folder):
     start = start_state(open_run(folder))
     key = 'backbone.layers.0.conv.weight'
     assert key in start
-    assert start[key].equal(first[f'labeler.{key}'])
+    assert start[key].equal(first[f'teacher.module.{key}'])
     assert not start[key].equal(first[key])
     assert start_state(open_run(folder), folder / 'iter_6.pth')[key].equal(
         second[key]
@@ -84,7 +84,10 @@ def test_the_network_is_the_student_or_the_labeler(folder):
     path = run.checkpoints[6]
     state = read_state(path)
     key = 'conv_seg.weight'
-    for wanted, mark in ((state, ''), (labeler_state(state), 'labeler.')):
+    for wanted, mark in (
+        (state, ''),
+        (labeler_state(state), 'teacher.module.'),
+    ):
         model = build_network(run.cfg, wanted, path)
         assert not model.training
         found = model.decode_head.state_dict()[key].cpu()

@@ -77,7 +77,7 @@ def train(cfg: Config, keep: Keep | None = None) -> Path:
     if keep:
         runner.register_hook(keep)
     runner.train()
-    assert not getattr(runner.model, 'watchers', None)
+    assert not getattr(runner.model, 'observers', None)
     return Path(cfg.work_dir)
 
 

@@ -143,7 +143,7 @@ def test_a_cut_zip_file(town, tool):
     cfg = gta_config(town)
     (town / 'gta/labels.zip').write_bytes(b'PK')
     root = f'zip://{town}/gta'
-    cfg.train_dataloader.dataset.source.data_root = root
+    cfg.train_dataloader.dataset.domains.source.data_root = root
     code, text = tool(cfg)
     assert code == 2 and 'cannot be read as a zip file' in text
 

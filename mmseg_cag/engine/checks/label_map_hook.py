@@ -26,8 +26,10 @@ class LabelMapHook(Hook):
         """State the labels of training and of validation."""
         dataset = runner.train_dataloader.dataset
         if isinstance(dataset, UDADataset):
-            dataset = dataset.source
-        self._state(runner, 'training', dataset)
+            for name in dataset.labelled:
+                self._state(runner, f'training {name}', dataset.domains[name])
+        else:
+            self._state(runner, 'training', dataset)
         if runner.val_loop is not None:
             dataset = runner.val_loop.dataloader.dataset
             self._state(runner, 'validation', dataset)

@@ -8,7 +8,7 @@ from .alarm import Alarm
 
 
 class Disagreement:
-    """A student that contradicts the labeler it was as the stage began.
+    """A student that contradicts the teacher it was as the stage began.
 
     Measured by Cohen's kappa, the agreement beyond chance: of two networks
     that both predict mostly road, a large part of the pixels agree whatever
@@ -17,7 +17,7 @@ class Disagreement:
     Args:
         window: Records that are averaged.
         fall: Share of the kappa of the stage's first record, when student and
-            labeler differ by dropout and batch norm alone, that must be left.
+            teacher differ by dropout and batch norm alone, that must be left.
     """
 
     def __init__(self, window: int = 3, fall: float = 0.5) -> None:
@@ -27,7 +27,7 @@ class Disagreement:
         self._start: float | None = None
 
     def look(self, record: dict) -> list[Alarm]:
-        """Tell whether student and labeler are too far apart."""
+        """Tell whether student and teacher are too far apart."""
         if 'kappa' not in record:
             return []
         if record.get('stage') != self._stage or self._start is None:
@@ -40,7 +40,7 @@ class Disagreement:
         if not full or now >= self.fall * self._start:
             return []
         message = (
-            f'kappa of student and labeler is {now:.2f}, as the stage began '
+            f'kappa of student and teacher is {now:.2f}, as the stage began '
             f'it was {self._start:.2f}: the student has left what its labels '
             "were made by; lower the optimizer's lr and go back to a "
             'checkpoint before this'

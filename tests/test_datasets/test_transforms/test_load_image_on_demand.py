@@ -84,8 +84,8 @@ def pipeline(ids: str | None, cache_dir: str, loader: str) -> list[dict]:
 
 def towns(root: Path, cache_dir='off', loader='LoadImageOnDemand'):
     cfg = tiny.uda(root)
-    cfg['source']['pipeline'] = pipeline('gta', cache_dir, loader)
-    cfg['target']['pipeline'] = pipeline(None, cache_dir, loader)
+    cfg['domains']['source']['pipeline'] = pipeline('gta', cache_dir, loader)
+    cfg['domains']['target']['pipeline'] = pipeline(None, cache_dir, loader)
     return DATASETS.build(cfg)
 
 
