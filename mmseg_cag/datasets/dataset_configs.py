@@ -38,7 +38,13 @@ def leaves(
     if not isinstance(cfg, dict):
         raise UserError(f'{key}: expected the config of a data set')
     if cfg.get('type') == 'UDADataset':
-        for domain, part in (cfg.get('domains') or {}).items():
+        domains = cfg.get('domains')
+        if not isinstance(domains, dict) or not domains:
+            raise UserError(
+                f'{key}.domains is missing, expected the data sets by name, '
+                'such as domains=dict(source=..., target=...)'
+            )
+        for domain, part in domains.items():
             yield from leaves(part, f'{key}.domains.{domain}', domain)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role)

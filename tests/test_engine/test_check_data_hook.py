@@ -113,7 +113,9 @@ def test_good_data_pass(towns):
 def test_target_labels_are_never_looked_for(towns):
     shutil.rmtree(towns / 'cityscapes/gtFine/train')
     labelled = tiny.cityscapes(towns, 'train')
-    check({**tiny.uda(towns), 'target': labelled})
+    cfg = tiny.uda(towns)
+    cfg['domains']['target'] = labelled
+    check(cfg)
     with pytest.raises(FileNotFoundError, match='gtFine/train: no such'):
         check(labelled)  # as a data set of ordinary training
 

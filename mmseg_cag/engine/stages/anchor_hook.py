@@ -94,7 +94,8 @@ class AnchorHook(StageHook):
                     self.dataloader['dataset'], self.images
                 ),
             }
-        if isinstance(getattr(training, 'source', None), SkipBadFiles):
+        domains = getattr(training, 'domains', {})
+        if isinstance(domains.get('source'), SkipBadFiles):
             self.dataloader = {
                 **self.dataloader,
                 'dataset': dict(
