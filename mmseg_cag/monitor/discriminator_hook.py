@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from .alarms import Alarm, write_alarm
 
 
 @dataclass

@@ -18,7 +18,7 @@ from mmseg_cag.inference.import_checkpoint import (
     read_published,
     rename,
 )
-from mmseg_cag.models.discriminators.fc_discriminator import FCDiscriminator
+from mmseg_cag.models.discriminators import FCDiscriminator
 from tests.golden import golden_file
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'models'

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.monitor.observer_hook import WatchHook
-from mmseg_cag.monitor.target_counts import count_target
+from mmseg_cag.monitor.target_record import count_target
 from tests import tiny
 
 STAGE, ITERS = 3, 6

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import torch
 
-from mmseg_cag.monitor.target_counts import count_target, sum_over_ranks
 from mmseg_cag.monitor.target_record import (
+    count_target,
     gap_record,
     margin_record,
+    sum_over_ranks,
     target_record,
 )
 

@@ -13,7 +13,7 @@ from mmseg_cag.analysis.runs.samples import (
     source_dataset,
     spread,
 )
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.segmentors.base import resize_labels
 
 

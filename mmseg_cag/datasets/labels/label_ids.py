@@ -11,7 +11,7 @@ import numpy as np
 
 from mmseg_cag.errors import UserError
 
-from .read_ids import read_index, read_red16
+from .label_formats import read_index, read_red16
 
 # Shared by Cityscapes `labelIds` and the GTA5 label images.
 CITYSCAPES_IDS: dict[int, int] = {

@@ -16,10 +16,10 @@ from mmseg_cag.engine.records.skipped_files_hook import count_skipped
 from mmseg_cag.engine.resilience.stop_request import shield_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
-from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
 
 from .labeler_hook import LabelerHook
 from .stage_hook import StageHook

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_means import Centroids
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.losses.head_loss import pixel_loss
 
 from .base import SegOutput, UDASegmentor, gt_labels, resize_labels

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.models.segmentors.adversarial import frozen_discriminator
 
-from .grey_levels import GreyLevels
+from .perceptual_loss import GreyLevels
 
 # legend: N images, H W image
 

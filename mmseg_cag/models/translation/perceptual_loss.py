@@ -3,15 +3,45 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.models.data_preprocessor import swaps_channels
 from mmseg_cag.models.student import load_student
 
-from .grey_levels import GreyLevels
 from .resnet_generator import InstanceNorm
 
-# legend: N images, K classes, H W image, h w feature map
+# legend: N images, H W image, K classes, h w feature map
+
+
+class GreyLevels:
+    """Grey levels of the images that a preprocessor has normalised, and back.
+
+    So one network's images are made those of another, whatever their channel
+    order, mean and scale.
+
+    Args:
+        preprocessor: What normalises a network's images.
+    """
+
+    def __init__(self, preprocessor: SegDataPreProcessor) -> None:
+        self.preprocessor = preprocessor
+
+    def of(self, images: Tensor) -> Tensor:
+        """Compute BGR in 0..255 from normalised images (N, 3, H, W)."""
+        p = self.preprocessor
+        if p._enable_normalize:
+            images = images * p.std.to(images) + p.mean.to(images)
+        return images.flip(1) if swaps_channels(p) else images
+
+    def normalise(self, grey: Tensor) -> Tensor:
+        """Compute normalised images from BGR (N, 3, H, W) in 0..255."""
+        p = self.preprocessor
+        images = grey.flip(1) if swaps_channels(p) else grey
+        if p._enable_normalize:
+            images = (images - p.mean.to(images)) / p.std.to(images)
+        return images
 
 
 @MODELS.register_module()

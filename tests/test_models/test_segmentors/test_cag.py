@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.teacher import prediction_parts
 from tests import tiny
 

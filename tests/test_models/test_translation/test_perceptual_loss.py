@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.student import load_student
-from mmseg_cag.models.translation.grey_levels import GreyLevels
+from mmseg_cag.models.translation.perceptual_loss import GreyLevels
 from tests import tiny
 
 PREPROCESSORS = {

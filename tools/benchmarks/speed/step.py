@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 
 # legend: N images, K classes, H W image
 
