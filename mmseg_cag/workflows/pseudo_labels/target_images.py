@@ -26,7 +26,7 @@ def target_images(cfg: Config) -> dict:
     if dataset.get('type') == 'UDADataset':
         target, key = dataset.target, 'train_dataloader.dataset.target'
     else:
-        target, key = cfg.get('target_train'), 'target_train'
+        target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     if 'data_prefix' not in target:
         raise UserError(
