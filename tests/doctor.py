@@ -25,7 +25,7 @@ def synthia_config(town: Path) -> Config:
     """The same with SYNTHIA's form as the source, without anchors."""
     cfg = gta_config(town)
     cfg.train_dataloader.dataset.domains.source = tiny.synthia(town)
-    cfg.custom_hooks.pop()
+    cfg.default_hooks.pop('anchors')
     return cfg
 
 

@@ -211,7 +211,7 @@ ANY = 'configs/cag/deeplabv2_gta2cs.py'
 def test_an_option_is_a_setting(path, key):
     part = Config.fromfile(ROOT / path)
     if key.startswith('start_options.'):  # of the run that it starts from
-        part = Config.fromfile(ROOT / part.start_from)
+        part = Config.fromfile(part.start_from)
         key = key.removeprefix('start_options.')
     *parents, last = key.split('.')
     for name in parents:

@@ -430,7 +430,7 @@ def joint_optim() -> dict:
 def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
     """Six iterations of an adversarial method, without stages."""
     cfg = run_config(root, work_dir, stage_iters=6)
-    cfg.custom_hooks = [dict(type='StepSeedHook')]
+    drop_hooks(cfg, 'channels_last', 'check_data', 'labeler', 'anchors')
     cfg.model = model
     cfg.optim_wrapper = joint_optim()
     cfg.train_cfg.max_iters = 6
@@ -477,11 +477,7 @@ def translator_run(root: Path, work_dir: Path) -> Config:
     cfg.param_scheduler = [
         dict(type='LinearLR', end_factor=0.0, end=4, by_epoch=False)
     ]
-    cfg.custom_hooks = [
-        dict(type='ChannelsLastHook'),
-        dict(type='CheckDataHook'),
-        dict(type='StepSeedHook'),
-    ]
+    drop_hooks(cfg, 'labeler', 'anchors')
     dataset = cfg.train_dataloader.dataset
     steps = [
         dict(type='LoadImageFromFile'),
@@ -501,6 +497,13 @@ def translator_run(root: Path, work_dir: Path) -> Config:
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4)
     cfg.launcher = 'none'
     return cfg
+
+
+def drop_hooks(cfg: Config, *names: str) -> None:
+    """Take hooks of `run_config` out; without names all of the project."""
+    own = ('channels_last', 'check_data', 'step_seed', 'labeler', 'anchors')
+    for name in names or own:
+        cfg.default_hooks.pop(name)
 
 
 def run_config(
@@ -527,27 +530,22 @@ def run_config(
                 checkpoint=dict(
                     type='CheckpointHook', by_epoch=False, interval=1
                 ),
+                channels_last=dict(type='ChannelsLastHook'),
+                check_data=dict(type='CheckDataHook'),
+                step_seed=dict(type='StepSeedHook'),
+                labeler=dict(type='LabelerHook', stage_iters=stage_iters),
+                anchors=dict(type='AnchorHook', stage_iters=stage_iters),
             ),
-            custom_hooks=[
-                dict(type='ChannelsLastHook'),
-                dict(type='CheckDataHook'),
-                dict(type='StepSeedHook'),
-                dict(type='LabelerHook', stage_iters=stage_iters),
-                dict(
-                    type='AnchorHook',
-                    stage_iters=stage_iters,
-                    dataloader=dict(
-                        batch_size=2,
-                        num_workers=workers,
-                        sampler=dict(
-                            type='DefaultSampler',
-                            shuffle=False,
-                            round_up=False,
-                        ),
-                        dataset=gta(root),
-                    ),
+            # Of a test: those of the project stand among the default ones.
+            custom_hooks=[],
+            anchor_dataloader=dict(
+                batch_size=2,
+                num_workers=workers,
+                sampler=dict(
+                    type='DefaultSampler', shuffle=False, round_up=False
                 ),
-            ],
+                dataset=gta(root),
+            ),
             log_processor=dict(by_epoch=False),
             randomness=dict(seed=5),
             load_from=None,

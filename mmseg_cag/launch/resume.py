@@ -63,7 +63,7 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
     for one in (recipe, now):
         one['train_cfg'].pop('max_iters', None)
         _forget(one['train_dataloader'], 'data_root')
-        _forget(one['custom_hooks'], 'data_root')
+        _forget(one.get('anchor_dataloader'), 'data_root')
     starts = (recipe['begun_from'], now['begun_from'])
     if not all(isinstance(start, dict) for start in starts):
         recipe['begun_from'] = now['begun_from']

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmseg_cag.datasets.dataset_configs import hooks_of
 from mmseg_cag.engine.records.recipe import read_recipe
 from mmseg_cag.engine.stages.stage_hook import check_stage_lengths
 from mmseg_cag.errors import UserError
@@ -23,7 +24,7 @@ def stage_lengths(cfg: dict) -> list[tuple[str, int]]:
         Type and iterations of each; empty where no hook acts at the start of
         a stage.
     """
-    hooks = [h for h in cfg.get('custom_hooks') or [] if 'stage_iters' in h]
+    hooks = [hook for hook in hooks_of(cfg) if 'stage_iters' in hook]
     if not hooks:
         return []
     schedulers = cfg.get('param_scheduler') or []
@@ -31,6 +32,12 @@ def stage_lengths(cfg: dict) -> list[tuple[str, int]]:
         schedulers = [schedulers]
     parts = [*hooks, *(s for s in schedulers if 'stage_iters' in s)]
     return [(part['type'], part['stage_iters']) for part in parts]
+
+
+def count_stages(cfg: Config) -> int:
+    """Count the stages of a run; 1 where it has none."""
+    lengths = stage_lengths(cfg)
+    return cfg.train_cfg.max_iters // lengths[0][1] if lengths else 1
 
 
 def require_equal_stages(cfg: Config) -> None:
@@ -66,8 +73,7 @@ def shorten_stages(cfg: Config, iters: int) -> None:
         )
     require_equal_stages(cfg)
     _, length = lengths[0]
-    stages = cfg.train_cfg.max_iters // length
-    set_stages(cfg, iters, stages)
+    set_stages(cfg, iters, count_stages(cfg))
 
 
 def select_stage(cfg: Config, stage: int) -> None:
@@ -84,7 +90,7 @@ def select_stage(cfg: Config, stage: int) -> None:
     Raises:
         UserError: The config has no such stage.
     """
-    hooks = {hook['type']: hook for hook in cfg.get('custom_hooks') or []}
+    hooks = {hook['type']: hook for hook in hooks_of(cfg)}
     if 'LabelerHook' not in hooks:
         raise UserError(
             f'--stage {stage}: {cfg.filename} has no stages, expected a '
@@ -92,7 +98,7 @@ def select_stage(cfg: Config, stage: int) -> None:
         )
     require_equal_stages(cfg)
     length = hooks['LabelerHook']['stage_iters']
-    stages = cfg.train_cfg.max_iters // length
+    stages = count_stages(cfg)
     if not 1 <= stage <= stages:
         raise UserError(
             f'--stage {stage}: does not exist, {cfg.filename} has the stages '

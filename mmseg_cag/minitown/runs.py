@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.launch.stages import set_stages, walk
+from mmseg_cag.launch.stages import count_stages, set_stages, walk
 from mmseg_cag.version import __version__
 
 from .manifest import VERSION
@@ -128,22 +128,21 @@ class MinitownRuns:
         cfg = Config.fromfile(CONFIGS / f'{like}.py')
         cfg.merge_from_dict(changes)
         cfg.randomness.seed = self.seed
-        towns = cfg.data_root
         for part in walk(cfg._cfg_dict):
             if 'data_root' in part:
-                part['data_root'] = part['data_root'].replace(
-                    towns, f'{self.data}/'
-                )
+                town = Path(part['data_root']).name
+                part['data_root'] = str(self.data / town)
             if part.get('type') == 'RandomResize':
                 part['scale'] = tuple(self.budget.size[::-1])
             if part.get('type') == 'RandomCrop':
-                # A crop keeps its share of the frame.
+                # A crop keeps its share of the frame, in the configs of the
+                # default size.
                 part['crop_size'] = tuple(
                     crop * size // whole
                     for crop, size, whole in zip(
                         part['crop_size'],
                         self.budget.size,
-                        cfg.crop_size,
+                        Budget.size,
                         strict=True,
                     )
                 )
@@ -151,11 +150,11 @@ class MinitownRuns:
             # Found under this folder, whatever its config calls its own.
             cfg.start_from = None
             cfg.load_from = str(self.checkpoints(start)[-1])
-            iters, stages = self.budget.stage_iters, cfg.stages
+            iters = self.budget.stage_iters
         else:
-            iters, stages = self.budget.supervised_iters, 1
+            iters = self.budget.supervised_iters
         if iters:
-            set_stages(cfg, iters, stages)
+            set_stages(cfg, iters, count_stages(cfg))
         return cfg
 
     def checkpoints(self, name: str) -> list[Path]:

@@ -11,7 +11,7 @@ from tests import tiny
 
 RUNTIME = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
 STAGE = 3
-STAGE_HOOKS = ('LabelerHook', 'AnchorHook')
+STAGE_HOOKS = ('labeler', 'anchors')
 METHODS = {
     'CAG': lambda *where: tiny.run_config(*where, STAGE),
     'AdaptSegNet': lambda *where: tiny.adversarial_run(
@@ -33,9 +33,8 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     """
     cfg = METHODS[method](root, work_dir)
     runtime = Config.fromfile(RUNTIME)
-    own = [hook for hook in cfg.custom_hooks if hook.type in STAGE_HOOKS]
-    cfg.custom_hooks = [*runtime.custom_hooks, *own]
-    cfg.default_hooks = runtime.default_hooks
+    own = {k: v for k, v in cfg.default_hooks.items() if k in STAGE_HOOKS}
+    cfg.default_hooks = {**runtime.default_hooks, **own}
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 2

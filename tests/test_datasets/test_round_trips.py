@@ -165,13 +165,21 @@ def test_workers_read_zip_files(towns, start, workers):
 def test_the_configs_take_another_place_from_the_environment(
     towns, pair, monkeypatch
 ):
-    path = ROOT / 'configs/_base_/datasets' / f'{pair}.py'
-    assert Config.fromfile(path).source.data_root.startswith('data/')
+    path = ROOT / 'configs/_base_/datasets' / f'uda_{pair}_896x512.py'
+    domains = Config.fromfile(path).train_dataloader.dataset
+    assert domains.source.data_root.startswith('data/')
     for name in SETS:
         place = f'zip://{towns}/zip/{name}'
         monkeypatch.setenv(f'{name.upper()}_ROOT', place)
     cfg = Config.fromfile(path)
-    for part in (cfg.source_train, cfg.source_plain, cfg.target_train):
+    domains = cfg.train_dataloader.dataset
+    for part in (
+        domains.source,
+        domains.target,
+        cfg.anchor_dataloader.dataset,
+        cfg.source_dataloader.dataset,
+        cfg.target_dataset,
+    ):
         assert len(DATASETS.build({**part, 'pipeline': []})) >= 3
     assert len(DATASETS.build(cfg.val_dataloader.dataset)) == 1
 

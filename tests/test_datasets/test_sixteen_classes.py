@@ -59,10 +59,13 @@ def test_source_labels(tmp_path, method):
     if method == 'cag':
         sources = [
             cfg.train_dataloader.dataset.domains.source,
-            cfg.custom_hooks[-1].dataloader.dataset,
+            cfg.anchor_dataloader.dataset,
         ]
     else:
-        sources = [cfg.train_dataloader.dataset]
+        sources = [
+            cfg.train_dataloader.dataset,
+            cfg.anchor_dataloader.dataset,
+        ]
     image = np.zeros((*IDS.shape, 3), np.uint8)
     tiny.save_image(tmp_path / 'RGB/0.png', image)
     ids = IDS % 23  # all of SYNTHIA
@@ -95,5 +98,5 @@ def test_the_target_of_adaptation_has_the_same_classes():
 
 def test_the_warm_up_has_the_same_classes():
     start = config('cag/deeplabv2_synthia2cs_16').start_from
-    warm_up = config(start.removeprefix('configs/').removesuffix('.py'))
+    warm_up = Config.fromfile(start)
     assert warm_up.model.decode_head.num_classes == len(SIXTEEN)

@@ -207,8 +207,14 @@ def test_no_label_of_the_target_is_opened(
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'custom_hooks.3.stage_iters': 2}, 'LabelerHook 2, AnchorHook 3'),
-        ({'custom_hooks.4.stage_iters': 2}, 'LabelerHook 3, AnchorHook 2'),
+        (
+            {'default_hooks.labeler.stage_iters': 2},
+            'LabelerHook 2, AnchorHook 3',
+        ),
+        (
+            {'default_hooks.anchors.stage_iters': 2},
+            'LabelerHook 3, AnchorHook 2',
+        ),
         ({'param_scheduler.0.stage_iters': 2}, 'StagewisePolyLR 2; expected'),
         ({'train_cfg.max_iters': 7}, 'max_iters=7 is no multiple of'),
     ],

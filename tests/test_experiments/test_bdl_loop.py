@@ -59,11 +59,9 @@ def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
 def base() -> Config:
     cfg = tiny.adversarial_run(Path.cwd(), Path('unused'), tiny.bdl())
     cfg.work_dir = cfg.experiment_name = None
-    cfg.custom_hooks = [
-        dict(type='StepSeedHook'),
-        dict(type='RecipeHook'),
-        dict(type='CheckDataHook'),
-    ]
+    cfg.default_hooks.update(
+        recipe=dict(type='RecipeHook'), check_data=dict(type='CheckDataHook')
+    )
     cfg.train_cfg.update(max_iters=ITERS, val_interval=ITERS)
     cfg.param_scheduler = [dict(type='StagewisePolyLR', stage_iters=ITERS)]
     cfg.test_dataloader = cfg.val_dataloader

@@ -123,8 +123,8 @@ def test_what_is_missing_or_damaged_is_said_in_one_line(folder):
     label.write_bytes(b'x')
     samples = read_samples(source_dataset(cfg), list(range(7)))
     assert f'{label}: ' in complaint(UserError, list, samples)
-    line = complaint(UserError, build_dataset, None, 'source_plain')
-    assert line.startswith('source_plain is missing')
+    line = complaint(UserError, build_dataset, None, 'a.dataset')
+    assert line.startswith('a.dataset is missing')
     shutil.rmtree(folder.parent / 'gta')
     line = complaint(MissingFileError, source_dataset, cfg)
     assert 'dataloader.dataset: no folder' in line

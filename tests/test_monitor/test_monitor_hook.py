@@ -244,7 +244,7 @@ def test_by_probability_there_is_no_margin(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model.pseudo_label_head.by = ['probability']
     cfg.model.anchor_loss = None
-    cfg.custom_hooks.pop()
+    cfg.default_hooks.pop('anchors')
     cfg.train_cfg.max_iters = STAGE
     train(cfg)
     for record in read(tmp_path, 'monitor.jsonl'):
@@ -274,7 +274,7 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
 def test_a_run_on_the_source_alone_has_nothing_to_watch(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model = tiny.segmentor()
-    cfg.custom_hooks = []
+    tiny.drop_hooks(cfg)
     cfg.train_dataloader.dataset = tiny.gta(root, augment=True)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     cfg.train_cfg.max_iters = 3

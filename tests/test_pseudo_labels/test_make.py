@@ -213,12 +213,12 @@ def test_what_cannot_be_used(cfg, root, tmp_path):
     )
     assert 'combines data sets' in complain(cfg, root / 'net.pth', out)
     cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.domains.source
-    assert 'target_train is missing' in complain(cfg, root / 'net.pth', out)
+    assert 'target_dataset is missing' in complain(cfg, root / 'net.pth', out)
     assert not out.exists()
 
 
 def test_a_source_only_run_labels_its_target_too(cfg, root, tmp_path):
-    cfg.target_train = cfg.train_dataloader.dataset.domains.target
+    cfg.target_dataset = cfg.train_dataloader.dataset.domains.target
     cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.domains.source
     make_pseudo_labels(cfg, root / 'net.pth', tmp_path / 'labels', RULE)
     assert len(read(tmp_path / 'labels')) == IMAGES

@@ -1,17 +1,19 @@
 # The length and the rate of the stages of adaptation.
+_base_ = '../../_base_/methods/cag.py'
 stage_iters = 5000
 stages = 3
+train_cfg = dict(
+    max_iters=stages * stage_iters,
+    val_interval=max(1, stage_iters // 5),
+)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=3e-4, weight_decay=0.01)
 )
 param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=stage_iters, power=0.9)
 ]
-train_cfg = dict(
-    type='IterBasedTrainLoop',
-    max_iters=stages * stage_iters,
-    val_interval=max(1, stage_iters // 5),
+default_hooks = dict(
+    checkpoint=dict(interval=max(1, stage_iters // 5)),
+    labeler=dict(stage_iters=stage_iters),
+    anchors=dict(stage_iters=stage_iters),
 )
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')

@@ -1,16 +1,17 @@
 # The length and the rate of training on labelled images.
+_base_ = '../../_base_/methods/source_only.py'
+auto_scale_lr = dict(base_batch_size=8)
 max_iters = 20000
+train_cfg = dict(
+    max_iters=max_iters,
+    val_interval=max(1, max_iters // 10),
+)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01)
 )
 param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
 ]
-train_cfg = dict(
-    type='IterBasedTrainLoop',
-    max_iters=max_iters,
-    val_interval=max(1, max_iters // 10),
+default_hooks = dict(
+    checkpoint=dict(interval=max(1, max_iters // 10), max_keep_ckpts=-1)
 )
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')

@@ -18,7 +18,7 @@ class Reading:
 
     Args:
         key: Where the config names it.
-        role: `train`, `source`, `target`, `val`, `test` or `hook`.
+        role: as of `LOADERS`; `source` or `target` in training on both.
         dataset: The data set, without wrappers.
         labelled: Whether its labels are opened; the pipeline's if None.
         skips: Whether bad files of it are skipped in training.

@@ -9,15 +9,19 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_cag.datasets.dataset_configs import loaders_of
 from mmseg_cag.fileio.safe_load import read_checkpoint
 
 # What a runner trains by. Other keys of a config only name or describe.
+# Custom hooks are those that a user adds by mmengine's own list.
 PARTS = (
     'model',
     'train_dataloader',
+    'anchor_dataloader',
     'train_cfg',
     'optim_wrapper',
     'param_scheduler',
+    'default_hooks',
     'custom_hooks',
     'randomness',
     'sync_bn',
@@ -25,7 +29,7 @@ PARTS = (
     'made_from',
 )
 # How the same data is fetched, and when it is validated.
-MEANS = (
+IGNORED_KEYS = (
     'cache_dir',
     'workers',
     'num_workers',
@@ -35,20 +39,36 @@ MEANS = (
     'val_interval',
     'val_begin',
 )
-# Hooks that watch a run, and write of it, but leave its weights as they are.
-WATCHING = (
+# Hooks that observe a run, or that every run has: its weights are no matter of
+# their settings.
+OBSERVER_HOOKS = (
+    'AnchorRecordHook',
+    'AtomicCheckpointHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'CheckpointHook',
     'DataFingerprintHook',
     'DiscriminatorHook',
+    'DistSamplerSeedHook',
+    'EffectiveBatchHook',
+    'IterTimerHook',
     'KeepMemoryHook',
     'LabelMapHook',
     'LastAndBestHook',
+    'LoggerHook',
+    'LossLogHook',
     'MissedValidationHook',
+    'MonitorHook',
     'NonFiniteHook',
+    'PanelHook',
+    'ParamSchedulerHook',
+    'RankDataHook',
     'RecipeHook',
+    'RuntimeInfoHook',
+    'SegVisualizationHook',
     'SkippedFilesHook',
     'StopHook',
+    'TranslationPanelHook',
 )
 
 
@@ -62,6 +82,8 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
             what other runs made its data and its fixed networks.
     """
     recipe = {key: cfg.get(key) for key in PARTS}
+    if 'anchor_dataloader' not in loaders_of(cfg):
+        recipe.pop('anchor_dataloader')
     scaling = cfg.get('auto_scale_lr') or {}
     # Switched off it is a mere note.
     if scaling.get('enable'):
@@ -109,14 +131,18 @@ def _compare(before: Any, after: Any, path: str) -> list[str]:
 
 def _plain(node: Any) -> Any:
     if isinstance(node, dict):
-        return {k: _plain(v) for k, v in node.items() if k not in MEANS}
+        return {
+            key: _plain(value)
+            for key, value in node.items()
+            if key not in IGNORED_KEYS and not _observes(value)
+        }
     if isinstance(node, list | tuple):
-        return [_plain(value) for value in node if not _watches(value)]
+        return [_plain(value) for value in node if not _observes(value)]
     return node
 
 
-def _watches(node: Any) -> bool:
-    return isinstance(node, dict) and node.get('type') in WATCHING
+def _observes(node: Any) -> bool:
+    return isinstance(node, dict) and node.get('type') in OBSERVER_HOOKS
 
 
 def _short(value: Any, limit: int = 60) -> str:

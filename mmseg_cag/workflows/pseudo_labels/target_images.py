@@ -27,7 +27,7 @@ def target_images(cfg: Config) -> dict:
         target = dataset.domains.get('target')
         key = 'train_dataloader.dataset.domains.target'
     else:
-        target, key = cfg.get('target_train'), 'target_train'
+        target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     if 'data_prefix' not in target:
         raise UserError(

@@ -25,7 +25,7 @@ def test_all_that_a_run_reads(town):
         ('val', True),
     ]
     assert readings[0].key == 'train_dataloader.dataset.domains.source'
-    assert readings[0].again == ['custom_hooks.4.dataloader.dataset']
+    assert readings[0].again == ['anchor_dataloader.dataset']
     assert readings[2].again == ['test_dataloader.dataset']
 
 
@@ -145,7 +145,7 @@ def test_a_deliberate_subset_is_not_counted(town):
         cfg.train_dataloader.dataset.domains.source,
         cfg.train_dataloader.dataset.domains.target,
         cfg.val_dataloader.dataset,
-        cfg.custom_hooks[-1].dataloader.dataset,
+        cfg.anchor_dataloader.dataset,
     ):
         part.indices = 2
     found = {f.name for f in check(cfg).all_findings}

@@ -4,10 +4,12 @@ from __future__ import annotations
 import torch
 from mmengine.config import Config
 
+from mmseg_cag.launch.stages import count_stages, stage_lengths
+
 from .loops import LOOPS
 from .memory import extra_memory
 from .operations import Maps, bind, floor_bytes, operations
-from .step import Form, Step, draw_batch, load_batch
+from .step import Form, Step, crop_size, draw_batch, load_batch
 from .timing import time_in_turn
 
 MEMORY_FORMATS = {
@@ -143,11 +145,12 @@ def measure_step(
     for key, value in times.items():
         name, part = key.split('|')
         measured[name][part] = value
+    [stage_iters, *_] = [length for _, length in stage_lengths(cfg)]
     return dict(
         batch=cfg.train_dataloader.batch_size,
-        size=list(cfg.crop_size),
-        stage_iters=cfg.stage_iters,
-        stages=cfg.stages,
+        size=list(crop_size(cfg)),
+        stage_iters=stage_iters,
+        stages=count_stages(cfg),
         active=(labels[0] != ignored).float().mean().item(),
         agreement=(labels[0] == labels[-1]).float().mean().item(),
         forms=measured,

@@ -155,9 +155,19 @@ def load_batch(cfg: Config) -> dict:
     )
 
 
+def crop_size(cfg: Config) -> tuple[int, int]:
+    """Find height and width of what a config's network is trained on."""
+    [size] = (
+        step.crop_size
+        for step in cfg.train_dataloader.dataset.domains.source.pipeline
+        if 'crop_size' in step
+    )
+    return tuple(size)
+
+
 def draw_batch(cfg: Config) -> dict:
     """Draw a batch of a config's size in the place of its data."""
-    size, number = tuple(cfg.crop_size), cfg.train_dataloader.batch_size
+    size, number = crop_size(cfg), cfg.train_dataloader.batch_size
     num_classes = cfg.model.decode_head.num_classes
     generator = torch.Generator().manual_seed(0)
 
