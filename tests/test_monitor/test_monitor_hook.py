@@ -259,6 +259,7 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
 ):
     cfg = tiny.adversarial_run(root, tmp_path, model())
     cfg.default_hooks = config(root, tmp_path).default_hooks
+    tiny.drop_hooks(cfg, 'labeler', 'anchors')
     keep = Keep()
     train(cfg, keep)
     records = read(tmp_path, 'monitor.jsonl')
