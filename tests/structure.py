@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     'version',
     'errors',
+    'progress',
     'stack',
     'visualization',
     'fileio',

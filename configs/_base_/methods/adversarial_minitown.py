@@ -27,6 +27,8 @@ train_dataloader = dict(
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='DiscriminatorHook')]
 default_hooks = dict(
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
     checkpoint=dict(interval=_base_.stage_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
     panels=dict(interval=50),

@@ -13,5 +13,7 @@ train_dataloader = dict(
     dataset=_base_.source_train,
 )
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.max_iters // 3, max_keep_ckpts=-1)
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
+    checkpoint=dict(interval=_base_.max_iters // 3, max_keep_ckpts=-1),
 )

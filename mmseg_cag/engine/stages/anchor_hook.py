@@ -6,7 +6,6 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
-from rich.progress import track
 from torch import Tensor
 
 from mmseg_cag.datasets.skip_bad_files import SkipBadFiles
@@ -20,6 +19,7 @@ from mmseg_cag.models.anchors.pixel_sampler import PixelSample
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from mmseg_cag.progress import track
 
 from .labeler_hook import LabelerHook
 from .stage_hook import StageHook
