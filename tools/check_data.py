@@ -17,7 +17,6 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.progress import track
 
 ERROR = 2
 
@@ -80,7 +79,10 @@ def progress(
     console: Console, items: Iterable, total: int, text: str
 ) -> Iterable:
     """Show how many are done."""
-    return track(items, text, total, console=console, transient=True)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.progress import track
+
+    return track(items, text, total, console)
 
 
 def main() -> int:
@@ -93,7 +95,6 @@ def main() -> int:
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         notes.print(f'error: {line}', markup=False, soft_wrap=True)
         return ERROR
-    # After the config, which may choose what is imported.
     from mmseg_cag.data_check.examine import examine
     from mmseg_cag.data_check.report import show
     from mmseg_cag.errors import UserError

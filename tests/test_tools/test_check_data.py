@@ -152,7 +152,7 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
     def examine(*_: object) -> None:
         raise UserError('a.zip: is no zip file')
 
-    monkeypatch.setattr('mmseg_cag.data_check.examine', examine)
+    monkeypatch.setattr('mmseg_cag.data_check.examine.examine', examine)
     code, text = tool(gta_config(town))
     assert code == 2 and 'error: a.zip: is no zip file' in text
 

@@ -40,6 +40,8 @@ param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
 ]
 default_hooks = dict(
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
     checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),
     panels=dict(interval=50),

@@ -13,6 +13,8 @@ param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=stage_iters, power=0.9)
 ]
 default_hooks = dict(
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
     checkpoint=dict(interval=stage_iters // 2),
     monitor=dict(interval=10),
     panels=dict(interval=50),

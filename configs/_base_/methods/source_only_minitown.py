@@ -11,5 +11,7 @@ param_scheduler = [
     dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=max_iters // 3, max_keep_ckpts=-1)
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
+    checkpoint=dict(interval=max_iters // 3, max_keep_ckpts=-1),
 )

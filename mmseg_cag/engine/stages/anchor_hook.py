@@ -5,7 +5,6 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -18,6 +17,7 @@ from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.monitor.alarms import Alarm, write_alarm
+from mmseg_cag.progress import track
 
 from .labeler_hook import LabelerHook
 from .stage_hook import StageHook
