@@ -5,7 +5,9 @@ start_from = (
 )
 domain = dict(metainfo=dict(classes=_base_.val_evaluator.class_sets.mIoU16))
 model = dict(decode_head=dict(num_classes=16))
-train_dataloader = dict(dataset=dict(source=domain, target=domain))
+train_dataloader = dict(
+    dataset=dict(domains=dict(source=domain, target=domain))
+)
 anchor_dataloader = dict(dataset=domain)
 val_dataloader = dict(dataset=domain)
 test_dataloader = val_dataloader

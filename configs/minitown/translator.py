@@ -22,4 +22,8 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(_base_.param_scheduler[0], begin=max_iters // 2, end=max_iters)
 ]
-default_hooks = dict(checkpoint=dict(interval=max_iters // 2))
+default_hooks = dict(
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
+    checkpoint=dict(interval=max_iters // 2),
+)

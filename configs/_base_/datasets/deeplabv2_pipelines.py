@@ -42,20 +42,22 @@ multi_scale_target = dict(
 # tools/make_pseudo_labels.py has written them, relative to data_root.
 pseudo_labels = dict(
     dataset=dict(
-        target=dict(
-            data_prefix=dict(seg_map_path='pseudo_labels'),
-            seg_map_suffix='_leftImg8bit.png',
-            pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(
-                    type='Resize',
-                    interpolation='bicubic',
-                    backend='pillow',
-                    **target_size,
-                ),
-                dict(type='LoadPseudoLabels'),
-                dict(type='PackPseudoSegInputs'),
-            ],
-        )
+        domains=dict(
+            target=dict(
+                data_prefix=dict(seg_map_path='pseudo_labels'),
+                seg_map_suffix='_leftImg8bit.png',
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(
+                        type='Resize',
+                        interpolation='bicubic',
+                        backend='pillow',
+                        **target_size,
+                    ),
+                    dict(type='LoadPseudoLabels'),
+                    dict(type='PackPseudoSegInputs'),
+                ],
+            )
+        ),
     )
 )

@@ -28,12 +28,14 @@ train_dataloader = dict(
     sampler=dict(type='UDASampler'),
     dataset=dict(
         type='UDADataset',
-        source=dict(**source, pipeline=train_pipeline),
-        target=dict(
-            type='CityscapesDataset',
-            data_root='{{$CITYSCAPES_ROOT:data/cityscapes}}',
-            data_prefix=dict(img_path='leftImg8bit/train'),
-            pipeline=train_pipeline,
+        domains=dict(
+            source=dict(**source, pipeline=train_pipeline),
+            target=dict(
+                type='CityscapesDataset',
+                data_root='{{$CITYSCAPES_ROOT:data/cityscapes}}',
+                data_prefix=dict(img_path='leftImg8bit/train'),
+                pipeline=train_pipeline,
+            ),
         ),
     ),
 )

@@ -6,5 +6,5 @@ source = dict(
     data_root='{{$SYNTHIA_ROOT:data/synthia}}',
     data_prefix=dict(img_path='RGB'),
 )
-train_dataloader = dict(dataset=dict(source=source))
+train_dataloader = dict(dataset=dict(domains=dict(source=source)))
 translate_dataloader = dict(dataset=source)

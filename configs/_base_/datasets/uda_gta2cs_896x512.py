@@ -59,7 +59,10 @@ train_dataloader = dict(
     num_workers=6,
     persistent_workers=True,
     sampler=dict(type='UDASampler'),
-    dataset=dict(type='UDADataset', source=source, target=target_dataset),
+    dataset=dict(
+        type='UDADataset',
+        domains=dict(source=source, target=target_dataset),
+    ),
 )
 # For training on labelled images alone, in the place of train_dataloader.
 source_dataloader = dict(

@@ -64,7 +64,10 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='UDASampler'),
-    dataset=dict(type='UDADataset', source=source, target=target_dataset),
+    dataset=dict(
+        type='UDADataset',
+        domains=dict(source=source, target=target_dataset),
+    ),
 )
 # For training on labelled images alone, in the place of train_dataloader.
 source_dataloader = dict(
@@ -111,30 +114,34 @@ test_cfg = dict(type='TestLoop')
 # or of your own; relative to data_root or absolute.
 translated = dict(
     dataset=dict(
-        source=dict(
-            data_prefix=dict(img_path='translated'),
-            pipeline=[
-                dict(type='LoadTranslatedImage'),
-                dict(type='LoadLabelIds', ids='gta'),
-                *augmentation,
-                dict(type='PackSegInputs'),
-            ],
-        )
+        domains=dict(
+            source=dict(
+                data_prefix=dict(img_path='translated'),
+                pipeline=[
+                    dict(type='LoadTranslatedImage'),
+                    dict(type='LoadLabelIds', ids='gta'),
+                    *augmentation,
+                    dict(type='PackSegInputs'),
+                ],
+            )
+        ),
     )
 )
 # BDL's self-supervised step: labels that a network has given the target, as
 # tools/make_pseudo_labels.py writes them, relative to data_root.
 pseudo_labels = dict(
     dataset=dict(
-        target=dict(
-            data_prefix=dict(seg_map_path='pseudo_labels'),
-            seg_map_suffix='_leftImg8bit.png',
-            pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(type='LoadPseudoLabels'),
-                *augmentation,
-                dict(type='PackPseudoSegInputs'),
-            ],
-        )
+        domains=dict(
+            target=dict(
+                data_prefix=dict(seg_map_path='pseudo_labels'),
+                seg_map_suffix='_leftImg8bit.png',
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='LoadPseudoLabels'),
+                    *augmentation,
+                    dict(type='PackPseudoSegInputs'),
+                ],
+            )
+        ),
     )
 )

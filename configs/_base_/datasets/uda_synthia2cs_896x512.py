@@ -24,7 +24,7 @@ source_no_aug = dict(
         dict(type='PackSegInputs'),
     ],
 )
-train_dataloader = dict(dataset=dict(source=source))
+train_dataloader = dict(dataset=dict(domains=dict(source=source)))
 source_dataloader = dict(dataset=source)
 anchor_dataloader = dict(dataset=source_no_aug)
 # What is reported of SYNTHIA beside the mean over all 19 classes: it has no

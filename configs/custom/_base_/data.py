@@ -97,7 +97,10 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='UDASampler'),
-    dataset=dict(type='UDADataset', source=source, target=target_dataset),
+    dataset=dict(
+        type='UDADataset',
+        domains=dict(source=source, target=target_dataset),
+    ),
 )
 # For training on the source alone.
 source_dataloader = dict(
