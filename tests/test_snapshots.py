@@ -32,13 +32,11 @@ FORMER_CUSTOM = [
     'malloc',
     'label_map',
     'results',
-    'missed_validation',
     'non_finite',
     'recipe',
     'skipped_files',
     'step_seed',
     'stop',
-    'labeler',
     'anchors',
     'discriminators',
 ]
@@ -55,7 +53,7 @@ HOOKS = [
     'anchor_record',
     'effective_batch',
     'rank_data',
-    *FORMER_CUSTOM[:13],
+    *FORMER_CUSTOM[:12],
 ]
 
 
@@ -68,9 +66,7 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
         hooks.pop(name) for name in FORMER_CUSTOM if name in hooks
     ]
     anchors = cfg.pop('anchor_dataloader', None)
-    for hook in cfg['custom_hooks']:
-        if hook['type'] == 'AnchorHook':
-            hook['dataloader'] = anchors
+    undo_loop(cfg, anchors)
     dataset = cfg['train_dataloader']['dataset']
     dataset.update(dataset.pop('domains', {}))
     if leaf.startswith('minitown/'):
@@ -81,6 +77,36 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     for key in ('target_dataset', 'log_level'):
         cfg.pop(key, None)
     return cfg
+
+
+def undo_loop(cfg: dict, anchors: dict | None) -> None:
+    """Say the length of a stage wherever version 0.1 had to be told."""
+    hooks, train = cfg['custom_hooks'], cfg['train_cfg']
+    names = [hook['type'] for hook in hooks]
+    # Its loop could not validate what an interrupted run had missed.
+    missed = names.index('LastAndBestHook') + 1
+    hooks.insert(missed, dict(type='MissedValidationHook'))
+    length = train.get('max_iters')
+    if train['type'] == 'StageTrainLoop':
+        length = train['stage_iters']
+        saves = length // train.pop('saves_per_stage')
+        cfg['default_hooks'].get('checkpoint', {})['interval'] = saves
+        cfg['train_cfg'] = train = dict(
+            max_iters=train['stages'] * length,
+            val_interval=length // train['vals_per_stage'],
+        )
+        first = names.index('AnchorHook') if 'AnchorHook' in names else -1
+        hook = dict(type='LabelerHook', stage_iters=length)
+        if first < 0:
+            hooks.append(hook)
+        else:
+            hooks.insert(first + 1, hook)
+            hooks[first + 2].update(stage_iters=length, dataloader=anchors)
+    train['type'] = 'IterBasedTrainLoop'
+    for schedule in cfg['param_scheduler']:
+        if schedule['type'] == 'PolyRestartLR':
+            schedule.pop('by_epoch')
+            schedule.update(type='StagewisePolyLR', stage_iters=length)
 
 
 def cleaned(v01: dict) -> dict:
@@ -119,7 +145,7 @@ def test_hooks_run_in_the_order_of_version_0_1(leaf):
 
 
 @pytest.mark.parametrize(
-    'name', ['labeler', 'step_seed', 'non_finite', 'checkpoint']
+    'name', ['anchors', 'step_seed', 'non_finite', 'checkpoint']
 )
 def test_a_lost_hook_is_noticed(name):
     leaf = 'cag/deeplabv2_gta2cs.py'

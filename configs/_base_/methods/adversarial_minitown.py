@@ -36,9 +36,7 @@ optim_wrapper = dict(
         )
     )
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 default_hooks = dict(
     # Steps are slow where there is no GPU: a line every few seconds.
     logger=dict(interval=10),
