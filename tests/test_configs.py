@@ -16,6 +16,7 @@ from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.workflows.bdl.plan import load_steps
@@ -112,7 +113,7 @@ def shrink(cfg: Config, towns: Path) -> Config:
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2
-    cfg.train_cfg.val_interval = 1 + cfg.train_cfg.max_iters
+    cfg.train_cfg.val_begin = 1 + total_iters(cfg.train_cfg)
     cfg.start_from = cfg.load_from = None
     return cfg
 
@@ -133,10 +134,10 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     keep_no_checkpoint(cfg)  # hundreds of megabytes each
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert runner.iter == cfg.train_cfg.max_iters
-    # Each iteration was a stage, whose labeler is its student's start.
+    assert runner.iter == total_iters(cfg.train_cfg)
+    # Each iteration was a stage, whose teacher is its student's start.
     stage = getattr(runner.model, 'stage', None)
-    assert stage is None or stage == cfg.train_cfg.max_iters
+    assert stage is None or stage == cfg.train_cfg.stages
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 
