@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown

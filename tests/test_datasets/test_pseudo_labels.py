@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.engine.checks.check_data_hook import check_made_files
 from mmseg_cag.fileio.json_file import write_note
 from tests import tiny

@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import require_images
-from mmseg_cag.datasets.uda_dataset import seeded_transforms
+from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.engine.checks.check_data_hook import check_files
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.workflows.label_set import convert_labels
@@ -166,13 +166,13 @@ def test_the_configs_take_another_place_from_the_environment(
     towns, pair, monkeypatch
 ):
     path = ROOT / 'configs/_base_/datasets' / f'uda_{pair}_896x512.py'
-    domains = Config.fromfile(path).train_dataloader.dataset
+    domains = Config.fromfile(path).train_dataloader.dataset.domains
     assert domains.source.data_root.startswith('data/')
     for name in SETS:
         place = f'zip://{towns}/zip/{name}'
         monkeypatch.setenv(f'{name.upper()}_ROOT', place)
     cfg = Config.fromfile(path)
-    domains = cfg.train_dataloader.dataset
+    domains = cfg.train_dataloader.dataset.domains
     for part in (
         domains.source,
         domains.target,

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.uda_dataset import seeded_transforms
+from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.errors import UserError
 from tests import tiny
 

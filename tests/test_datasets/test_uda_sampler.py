@@ -6,8 +6,8 @@ from itertools import islice
 import pytest
 from mmseg.registry import DATA_SAMPLERS
 
-from mmseg_cag.datasets import uda_sampler
-from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.datasets import uda as uda_sampler
+from mmseg_cag.datasets.uda import UDADataset
 from mmseg_cag.errors import UserError
 
 DOMAINS = ('source', 'target')

@@ -31,7 +31,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.lazy_png import zlib
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIG = ROOT / 'configs/_base_/datasets/uda_gta2cs_896x512.py'
@@ -100,7 +99,7 @@ def describe() -> str:
     """State the machine and the versions that matter."""
     return (
         f'{describe_machine()} OpenCV {cv2.__version__}, Pillow '
-        f'{PIL.__version__}, PNGs inflated by {zlib.__name__}.'
+        f'{PIL.__version__}.'
     )
 
 

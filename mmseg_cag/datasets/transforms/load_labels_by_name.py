@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.labels.label_formats import ColourFormat, IdFormat
+from mmseg_cag.datasets.label_formats import ColourFormat, IdFormat
 from mmseg_cag.errors import UserError
 
 

@@ -11,9 +11,9 @@ from mmengine.structures import PixelData
 from mmseg.datasets import BaseSegDataset, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.labels.label_formats import read_index
-from mmseg_cag.datasets.labels.pseudo_label_note import note_above
+from mmseg_cag.datasets.pseudo_label_note import note_above
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.images import read_index
 
 # legend: H W image
 

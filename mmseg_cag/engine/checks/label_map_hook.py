@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.datasets.uda import UDADataset
 from mmseg_cag.errors import UserError
 
 

@@ -82,8 +82,8 @@ def put_in_folder(cfg: Config, role: str, folder: Path, key: str) -> None:
     dataset = cfg.train_dataloader.dataset.domains.get(domain) or {}
     if loader not in [step['type'] for step in dataset.get('pipeline', [])]:
         raise UserError(
-            f'{key}: train_dataloader.dataset.domains.{domain} of {cfg.filename} '
-            f'reads none, expected {loader} in its pipeline'
+            f'{key}: train_dataloader.dataset.domains.{domain} of '
+            f'{cfg.filename} reads none, expected {loader} in its pipeline'
         )
     # Absolute: mmengine would take it to be within data_root.
     dataset.data_prefix[prefix] = str(folder.resolve())

@@ -1,13 +1,85 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.labels.label_ids import PUBLISHED_LABELS, IdMap
-from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.array_cache import open_cache
+from mmseg_cag.datasets.published import PUBLISHED_LABELS, IdMap
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.array_cache import ArrayCache
+from mmseg_cag.fileio.images import check_png, imdecode
+
+
+@TRANSFORMS.register_module()
+class LoadImageOnDemand(BaseTransform):
+    """Load an image; from a cache, `RandomResizeCrop` reads its window alone.
+
+    The place of ``LoadImageFromFile`` in a pipeline whose next step on images
+    is `RandomResizeCrop`. Writes ``img``, ``img_shape`` and ``ori_shape``.
+
+    Args:
+        cache_dir: Folder that keeps the decoded pixels of each image; of
+            these only the window is read. ``off`` or None: none.
+        backend_args: Arguments of mmengine's file backend.
+    """
+
+    def __init__(
+        self,
+        cache_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.backend_args = backend_args
+        self.cache = open_cache(cache_dir)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` to the sample.
+
+        Args:
+            results: The sample; ``img_path`` names the file.
+
+        Raises:
+            MissingFileError: There is no such file.
+            UserError: It is no image, or the cache cannot be written.
+        """
+        path = results['img_path']
+        if self.cache:
+            image = self.cache.get(path, 'image', lambda: self._load(path))
+        else:
+            image = self._load(path)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _load(self, path: str) -> np.ndarray:
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            raise MissingFileError(f'{path}: no such image') from error
+        check_png(content, path)
+        return decode_image(content, path)
+
+
+def decode_image(content: bytes, path: str) -> np.ndarray:
+    """Decode a file as ``LoadImageFromFile`` does.
+
+    Args:
+        content: The bytes of the file.
+        path: Its name, for the error.
+
+    Returns:
+        uint8 (H, W, 3), blue first.
+
+    Raises:
+        UserError: OpenCV cannot decode it.
+    """
+    image = imdecode(content, cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path}: cannot be decoded, expected an image')
+    return image
+
 
 # legend: H W image
 
@@ -103,3 +175,8 @@ class LoadLabelIds(BaseTransform):
         results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results
+
+
+def open_cache(folder: str | None) -> ArrayCache | None:
+    """Make the cache that a config asks for; ``off`` or None asks for none."""
+    return None if folder in (None, 'off') else ArrayCache(folder)

@@ -5,13 +5,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from mmseg.datasets import BaseSegDataset, CityscapesDataset
+from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_index, read_red16
 
-from .label_formats import read_index, read_red16
+
+@DATASETS.register_module()
+class GTADataset(BaseSegDataset):
+    """GTA5 (Playing for Data, ECCV 2016) in the 19 classes of Cityscapes.
+
+    Reads the published layout, ``images/00001.png`` beside
+    ``labels/00001.png``; the label files hold GTA ids, so the pipeline loads
+    them by ``LoadLabelIds(ids='gta')``.
+    """
+
+    METAINFO = CityscapesDataset.METAINFO
+
+    def __init__(
+        self,
+        img_suffix: str = '.png',
+        seg_map_suffix: str = '.png',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
+        )
+
+
+@DATASETS.register_module()
+class SYNTHIADataset(BaseSegDataset):
+    """SYNTHIA-RAND-CITYSCAPES (CVPR 2016) in the 19 classes of Cityscapes.
+
+    Reads the published layout, ``RGB/0000000.png`` beside
+    ``GT/LABELS/0000000.png``; the label files are 16-bit with SYNTHIA's ids
+    in the red channel, so the pipeline loads them by
+    ``LoadLabelIds(ids='synthia')``. Terrain, truck and train do not occur.
+    """
+
+    METAINFO = CityscapesDataset.METAINFO
+
+    def __init__(
+        self,
+        img_suffix: str = '.png',
+        seg_map_suffix: str = '.png',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
+        )
+
 
 # Shared by Cityscapes `labelIds` and the GTA5 label images.
 CITYSCAPES_IDS: dict[int, int] = {
