@@ -300,11 +300,12 @@ def _refuse(
     """
     parts, paths = path.split('.'), [*_paths(cfg._cfg_dict)]
     reason = 'nothing reads it' if path in paths else 'is not known'
+    read = _known(cfg._cfg_dict, [], None)
     near = get_close_matches(parts[depth], sorted(known), 1, 0.7)
-    if near:
+    # The name of a variable is no slip of the hand.
+    if near and parts[0] not in cfg or near and depth:
         nearest = '.'.join([*parts[:depth], near[0], *parts[depth + 1 :]])
     else:
-        read = _known(cfg._cfg_dict, [], None)
         paths = [p for p in paths if p.split('.')[0] in read]
         same = [p for p in paths if p.split('.')[-1] == parts[-1]]
         nearest = max(
