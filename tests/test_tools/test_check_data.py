@@ -163,11 +163,16 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
         (('--sample', '0'), '--sample: expected a whole number from 1'),
         (('--sample', '-3'), '--sample: expected a whole number from 1'),
         (('--workers', '0'), '--workers: expected a whole number from 1'),
-        (('--cfg-options', 'foo'), '--cfg-options: expected key=value'),
+        (
+            ('--cfg-options', 'foo'),
+            '--cfg-options foo: expected key.of.config=value',
+        ),
     ],
 )
 def test_a_bad_option_is_one_line(tool, tmp_path, arguments, expectation):
-    code, text = tool(tmp_path / 'config.py', *arguments)
+    path = tmp_path / 'config.py'
+    path.write_text('model = dict()')
+    code, text = tool(path, *arguments)
     assert code == 2 and 'Traceback' not in text
     [line] = [x for x in text.splitlines() if 'error: ' in x]
     assert expectation in line
