@@ -22,7 +22,9 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmseg_cag.monitor.observer_hook import WatchHook
@@ -407,6 +409,11 @@ def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
     return model
 
 
+def dacs(**kwargs) -> ConfigDict:
+    """`DACSSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(segmentor(**kwargs), type='DACSSegmentor')
+
+
 def joint_optim() -> dict:
     """SGD of the student, ten times as fast in the heads, and Adam."""
     heads = {name: dict(lr_mult=10.0) for name in ('head', 'classifier')}
@@ -576,4 +583,30 @@ def run_config(
             ),
             val_cfg=dict(type='ValLoop'),
         )
+    )
+
+
+def random_sample(labelled: bool = True) -> SegDataSample:
+    sample = SegDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE))
+    if labelled:
+        labels = torch.randint(0, 4, (1, *SIZE))
+        labels[:, 0] = VOID
+        sample.gt_sem_seg = PixelData(data=labels)
+    return sample
+
+
+def random_images(count: int = 2) -> list[torch.Tensor]:
+    return [
+        torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8)
+        for _ in range(count)
+    ]
+
+
+def raw_batch() -> dict:
+    return dict(
+        inputs=dict(source=random_images(), target=random_images()),
+        data_samples=dict(
+            source=[random_sample() for _ in range(2)],
+            target=[random_sample(False) for _ in range(2)],
+        ),
     )

@@ -16,6 +16,7 @@ from mmseg_cag.launch.cfg_options import (
 )
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
+SOURCE = 'train_dataloader.dataset.domains.source'
 CAG = 'cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'adaptsegnet/deeplabv2_gta2cs.py'
 LOOP = 'bdl/loop_gta2cs.py'
@@ -33,7 +34,10 @@ def merged(leaf: str, *words: str) -> Config:
         (CAG, 'default_hooks.non_finite.on_nan=skip'),
         (CAG, 'anchor_dataloader.batch_size=2'),
         (CAG, 'param_scheduler.0.power=1'),
-        (CAG, 'train_dataloader.dataset.source.pipeline.1.ids=trainids'),
+        (
+            CAG,
+            'train_dataloader.dataset.domains.source.pipeline.1.ids=trainids',
+        ),
         (CAG, 'model.decode_head.norm_cfg.type=SyncBN'),
         (CAG, 'start_options.train_dataloader.batch_size=1'),
         # Of which the config has nothing yet, but the class takes it.
@@ -105,11 +109,11 @@ def test_what_is_read_is_set(leaf, word):
         ),
         (
             CAG,
-            'train_dataloader.dataset.source.data_prefix.img_pth',
+            'train_dataloader.dataset.domains.source.data_prefix.img_pth',
             'is not known',
-            'train_dataloader.dataset.source.data_prefix.img_path',
+            'train_dataloader.dataset.domains.source.data_prefix.img_path',
         ),
-        (CAG, 'max_iters', 'is not known', 'train_cfg.max_iters'),
+        (CAG, 'max_iters', 'is not known', 'train_cfg.stage_iters'),
         (
             CAG,
             'source_dataloader.batch_size',
@@ -127,7 +131,7 @@ def test_what_is_read_is_set(leaf, word):
             CAG,
             'frame_size',
             'nothing reads it',
-            'train_dataloader.dataset.source.pipeline.2.frame_size',
+            'train_dataloader.dataset.domains.source.pipeline.2.frame_size',
         ),
         (
             CAG,
@@ -139,7 +143,7 @@ def test_what_is_read_is_set(leaf, word):
             CAG,
             'target_dataset.data_root',
             'nothing reads it',
-            'train_dataloader.dataset.target.data_root',
+            'train_dataloader.dataset.domains.target.data_root',
         ),
         (LOOP, 'plain', 'nothing reads it', 'steps.0.train'),
     ],

@@ -4,6 +4,7 @@ from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
 from .clan import CLANSegmentor
+from .dacs import DACSSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'BDLSegmentor',
     'CAGSegmentor',
     'CLANSegmentor',
+    'DACSSegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]

@@ -6,9 +6,7 @@ import copy
 import pytest
 import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
-from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
@@ -19,41 +17,13 @@ BOTH = ('anchor', 'probability')
 RELEASE = dict(type='AnchorDistanceLoss', level='centroid', min_pixels=1)
 
 
-def random_sample(labelled: bool = True) -> SegDataSample:
-    sample = SegDataSample(
-        metainfo=dict(img_shape=tiny.SIZE, ori_shape=tiny.SIZE)
-    )
-    if labelled:
-        labels = torch.randint(0, 4, (1, *tiny.SIZE))
-        labels[:, 0] = tiny.VOID
-        sample.gt_sem_seg = PixelData(data=labels)
-    return sample
-
-
-def random_images(count: int = 2) -> list[Tensor]:
-    return [
-        torch.randint(0, 256, (3, *tiny.SIZE), dtype=torch.uint8)
-        for _ in range(count)
-    ]
-
-
-def raw_batch() -> dict:
-    return dict(
-        inputs=dict(source=random_images(), target=random_images()),
-        data_samples=dict(
-            source=[random_sample() for _ in range(2)],
-            target=[random_sample(False) for _ in range(2)],
-        ),
-    )
-
-
 def build(anchors: bool = True, **kwargs) -> nn.Module:
     """A model in training, by default with anchors of random images."""
     model = MODELS.build(tiny.cag(**kwargs))
     model.init_weights()
     if anchors:
         model.start_stage()
-        batch = model.data_preprocessor(raw_batch(), True)
+        batch = model.data_preprocessor(tiny.raw_batch(), True)
         means = model.anchor_bank.new_centroids()
         pixels = None
         if model.pseudo_label_head.is_auto:
@@ -70,7 +40,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
 
 
 def losses_of(model: nn.Module) -> dict[str, Tensor]:
-    batch = model.data_preprocessor(raw_batch(), True)
+    batch = model.data_preprocessor(tiny.raw_batch(), True)
     return model(**batch, mode='loss')
 
 
@@ -202,7 +172,8 @@ def stock_checkpoint(path, neck: bool = False) -> nn.Module:
     """Save a stock segmentor whose statistics are not those at birth."""
     stock = MODELS.build(tiny.segmentor(neck=neck))
     batch = dict(
-        inputs=random_images(), data_samples=[random_sample(), random_sample()]
+        inputs=tiny.random_images(),
+        data_samples=[tiny.random_sample(), tiny.random_sample()],
     )
     stock.train()(**stock.data_preprocessor(batch, True), mode='loss')
     save_checkpoint(dict(state_dict=stock.state_dict()), str(path))
@@ -263,10 +234,10 @@ def test_prediction_is_that_of_the_stock_segmentor(tmp_path, neck):
     model = build(neck=neck)
     load_checkpoint(model, str(path), map_location='cpu')
     model.eval()
-    images = random_images(1)
+    images = tiny.random_images(1)
     results = []
     for net in (stock, model):
-        batch = dict(inputs=images, data_samples=[random_sample()])
+        batch = dict(inputs=images, data_samples=[tiny.random_sample()])
         with torch.no_grad():
             results += net.test_step(batch)
     first, second = results
@@ -312,7 +283,7 @@ def test_features_are_the_input_of_the_classifier(neck):
 def test_the_distance_losses_get_the_labels_of_their_domain():
     model = build(margin=0.02)
     model.anchor_loss = Witness()
-    batch = model.data_preprocessor(raw_batch(), True)
+    batch = model.data_preprocessor(tiny.raw_batch(), True)
     model(**batch, mode='loss')
     source, target = (labels for *_, labels in model.anchor_loss.calls)
     for n, sample in enumerate(batch['data_samples']['source']):
@@ -366,7 +337,9 @@ def test_finite_before_there_is_any_anchor():
 @pytest.mark.parametrize('neck', [False, True])
 def test_a_plain_batch_cannot_train(neck):
     model = build(neck=neck)
-    batch = dict(inputs=random_images(), data_samples=[random_sample()] * 2)
+    batch = dict(
+        inputs=tiny.random_images(), data_samples=[tiny.random_sample()] * 2
+    )
     with pytest.raises(ValueError, match='CAGSegmentor.*UDADataset') as caught:
         model(**model.data_preprocessor(batch, True), mode='loss')
     assert '\n' not in str(caught.value)
