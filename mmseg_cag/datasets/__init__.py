@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
-from .published import GTADataset, SYNTHIADataset
+from .published import ACDCDataset, GTADataset, SYNTHIADataset
 from .skip_bad_files import SkipBadFiles
 from .transforms import (
     LoadImageOnDemand,
@@ -16,6 +16,7 @@ from .transforms import (
 from .uda import ShuffledOrder, UDADataset, UDASampler
 
 __all__ = [
+    'ACDCDataset',
     'GTADataset',
     'LoadImageOnDemand',
     'LoadLabelIds',

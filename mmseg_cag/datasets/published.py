@@ -39,6 +39,40 @@ class GTADataset(BaseSegDataset):
 
 
 @DATASETS.register_module()
+class ACDCDataset(CityscapesDataset):
+    """ACDC (ICCV 2021): fog, night, rain and snow, in Cityscapes' classes.
+
+    Reads the published layout, ``rgb_anon/fog/train/GP010476/*.png`` beside
+    ``gt/fog/train/GP010476/*.png``; the label files hold Cityscapes' ids, so
+    the pipeline loads them by ``LoadLabelIds(ids='cityscapes')``.
+
+    Args:
+        split: ``train``, ``val`` or ``test``: the part of each condition that
+            is read. None reads all.
+        **kwargs: Those of `CityscapesDataset`.
+    """
+
+    def __init__(
+        self,
+        split: str | None = None,
+        img_suffix: str = '_rgb_anon.png',
+        seg_map_suffix: str = '_gt_labelIds.png',
+        **kwargs: Any,
+    ) -> None:
+        self.split = split
+        super().__init__(
+            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """List the samples of the split."""
+        samples = super().load_data_list()
+        if self.split is None:
+            return samples
+        return [s for s in samples if f'/{self.split}/' in s['img_path']]
+
+
+@DATASETS.register_module()
 class SYNTHIADataset(BaseSegDataset):
     """SYNTHIA-RAND-CITYSCAPES (CVPR 2016) in the 19 classes of Cityscapes.
 
