@@ -33,6 +33,7 @@ LOOPS = [path for path in ALL if 'loop' in Path(path).stem]
 TRANSLATORS = [path for path in ALL if 'translator' in Path(path).stem]
 CONFIGS = [path for path in ALL if path not in LOOPS + TRANSLATORS]
 SIZE = (64, 128)
+LABEL = 'gt_labelIds'  # of Dark Zurich and ACDC
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'ResizeLabel')
 
 
@@ -59,6 +60,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_minitown(root, size=SIZE, source=2, target=2, val=2, synthia=2)
     write_own(root, root)
     write_made(root)
+    write_more_targets(root)
     return root
 
 
@@ -78,6 +80,26 @@ def write_made(root: Path) -> None:
         origin={}, classes=dict.fromkeys(classes, {}), ignore_index=255
     )
     (labels / NOTE).write_text(json.dumps(note))
+
+
+def write_more_targets(root: Path) -> None:
+    """Copy the target to where Dark Zurich and ACDC have theirs."""
+    places = [('dark_zurich', 'rgb_anon/{}/night/a', 'gt/{}/night/a')]
+    places += [('acdc', 'rgb_anon/fog/{}/a', 'gt/fog/{}/a')]
+    city = root / 'cityscapes'
+    for name, images, labels in places:
+        for split in ('train', 'val'):
+            files = sorted((city / 'leftImg8bit' / split).rglob('*.png'))
+            for file in files:
+                stem = file.name.removesuffix('_leftImg8bit.png')
+                label = city / 'gtFine' / split / file.parent.name
+                for source, folder, ending in (
+                    (file, images, 'rgb_anon'),
+                    (label / f'{stem}_gtFine_labelIds.png', labels, LABEL),
+                ):
+                    target = root / name / folder.format(split)
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(source, target / f'{stem}_{ending}.png')
 
 
 def put_in(cfg: Config, towns: Path) -> None:

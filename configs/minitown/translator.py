@@ -10,7 +10,6 @@ model = dict(
     generator=dict(channels=16, num_blocks=3, residual=True),
     discriminator=dict(channels=32, num_layers=2),
 )
-auto_scale_lr = dict(base_batch_size=2)
 max_iters = 600
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(

@@ -21,6 +21,8 @@ source = dict(
     data_root='{{$GTA_ROOT:data/gta}}',
     data_prefix=dict(img_path='images'),
 )
+# The batch that the learning rates are for.
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

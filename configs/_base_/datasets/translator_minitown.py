@@ -12,6 +12,8 @@ source = dict(
     data_root=data_root + 'gta',
     data_prefix=dict(img_path='images'),
 )
+# The batch that the learning rates are for.
+auto_scale_lr = dict(enable=False, base_batch_size=2)
 train_dataloader = dict(
     batch_size=2,
     num_workers=1,

@@ -10,6 +10,7 @@ source = dict(
     ]
 )
 target_dataset = dict(pipeline=_base_.target_pipeline)
+auto_scale_lr = dict(base_batch_size=1)
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,

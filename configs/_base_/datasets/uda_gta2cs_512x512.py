@@ -22,6 +22,7 @@ target_dataset = dict(
         dict(type='PackSegInputs'),
     ]
 )
+auto_scale_lr = dict(base_batch_size=2)
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,

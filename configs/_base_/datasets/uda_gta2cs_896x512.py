@@ -54,6 +54,8 @@ target_dataset = dict(
         dict(type='PackSegInputs'),
     ],
 )
+# The batch that the learning rates are for.
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=6,

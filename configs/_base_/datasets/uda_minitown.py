@@ -59,6 +59,8 @@ target_labelled = dict(
         dict(type='PackSegInputs'),
     ],
 )
+# The batch that the learning rates are for.
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,

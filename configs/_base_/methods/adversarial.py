@@ -3,7 +3,6 @@
 # SGD 2.5e-4, ten times that in the heads, and Adam 1e-4, both poly 0.9 on
 # 250,000 iterations, of which AdaptSegNet runs 150,000.
 _base_ = '../default_runtime.py'
-auto_scale_lr = dict(enable=False, base_batch_size=1)
 train_cfg = dict(type='UDATrainLoop', max_iters=150000, val_interval=5000)
 # How often an update is repeated: docs/adversarial.md. As released:
 repeated_updates = dict(

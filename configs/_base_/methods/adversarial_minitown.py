@@ -25,7 +25,6 @@ clan = dict(
     # Until then the new classifier is not the other's equal.
     preheat=0.3,
 )
-auto_scale_lr = dict(base_batch_size=4)
 max_iters = 225
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(

@@ -12,7 +12,6 @@ warmup = dict(
     adversarial_weights=[0.01],
     discriminator_weight=1.0,
 )
-auto_scale_lr = dict(base_batch_size=4)
 train_cfg = dict(max_iters=90000)
 optim_wrapper = dict(
     members=dict(student=dict(optimizer=dict(weight_decay=2e-4)))

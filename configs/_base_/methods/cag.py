@@ -38,7 +38,6 @@ cag_small = dict(
         type='AnchorDistanceLoss', level='pixel', loss_weight=0.05
     ),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 # 84 passes over Cityscapes at batch 4; a rate that would be 0 after 90,000.
 train_cfg = dict(
     type='StageTrainLoop',

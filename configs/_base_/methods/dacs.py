@@ -9,7 +9,6 @@ dacs = dict(
     # The mean over all pixels, void ones counted (as released).
     decode_head=dict(loss_decode=dict(avg_non_ignore=False)),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=2)
 train_cfg = dict(type='UDATrainLoop', max_iters=40000, val_interval=4000)
 optim_wrapper = dict(
     type='OptimWrapper',

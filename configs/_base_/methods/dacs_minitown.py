@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # DACS on minitown, as long as CAG's three stages.
 _base_ = './dacs.py'
-auto_scale_lr = dict(base_batch_size=4)
 train_cfg = dict(max_iters=450, val_interval=150)
 optim_wrapper = dict(
     _delete_=True,

@@ -3,7 +3,6 @@
 # optimizer at a higher rate. A config says
 # `train_dataloader = dict(_delete_=True, **_base_.source_dataloader)`.
 _base_ = '../default_runtime.py'
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 max_iters = 90000
 train_cfg = dict(
     type='UDATrainLoop',

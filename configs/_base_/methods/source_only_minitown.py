@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # Training on minitown's labelled images alone.
 _base_ = './source_only.py'
-auto_scale_lr = dict(base_batch_size=8)
 max_iters = 600
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(

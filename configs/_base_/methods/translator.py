@@ -2,7 +2,6 @@
 # BDL's image translator, a CycleGAN: a constant rate for half of the run, then
 # down to 0. 20 epochs of GTA5's 24,966 images, four at a time.
 _base_ = '../default_runtime.py'
-auto_scale_lr = dict(enable=False, base_batch_size=4)
 max_iters = 124840
 train_cfg = dict(type='UDATrainLoop', max_iters=max_iters)
 adam = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
