@@ -24,8 +24,8 @@ def gta_config(town: Path) -> Config:
 def synthia_config(town: Path) -> Config:
     """The same with SYNTHIA's form as the source, without anchors."""
     cfg = gta_config(town)
-    cfg.train_dataloader.dataset.source = tiny.synthia(town)
-    cfg.custom_hooks.pop()
+    cfg.train_dataloader.dataset.domains.source = tiny.synthia(town)
+    cfg.default_hooks.pop('anchors')
     return cfg
 
 

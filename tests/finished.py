@@ -54,10 +54,9 @@ def make_weights(model: dict, stage: int) -> dict[str, torch.Tensor]:
 def make_plain(folder: Path) -> Path:
     """Write the run of a stock segmentor beside that of CAG."""
     cfg = Config.fromfile(folder / 'config.py')
-    cfg.source_plain = cfg.custom_hooks[-1].dataloader.dataset
-    cfg.target_train = cfg.train_dataloader.dataset.target
-    cfg.train_dataloader.dataset = cfg.source_plain
+    cfg.target_dataset = cfg.train_dataloader.dataset.domains.target
+    cfg.train_dataloader.dataset = cfg.anchor_dataloader.dataset
     cfg.model = tiny.segmentor()
-    cfg.custom_hooks = []
+    tiny.drop_hooks(cfg)
     cfg.param_scheduler = []
     return save(cfg, folder.with_name('plain'), range(1, 2))

@@ -147,7 +147,7 @@ def no_label_folder(town, cfg):
 
 
 def wrong_suffix(town, cfg):
-    cfg.train_dataloader.dataset.source.img_suffix = '.jpg'
+    cfg.train_dataloader.dataset.domains.source.img_suffix = '.jpg'
     return 'wrong suffix', 'gta/images'
 
 
@@ -178,22 +178,22 @@ def label_link_to_nowhere(town, cfg):
 
 def swapped_roots(town, cfg):
     data = cfg.train_dataloader.dataset
-    data.source.data_root = str(town / 'cityscapes')
-    data.target.data_root = str(town / 'gta')
+    data.domains.source.data_root = str(town / 'cityscapes')
+    data.domains.target.data_root = str(town / 'gta')
     return 'swapped domains', 'cityscapes'
 
 
 def swapped_folders(town, cfg):
     data = cfg.train_dataloader.dataset
-    data.source.data_root = str(town / 'cityscapes')
-    data.source.data_prefix = dict(
+    data.domains.source.data_root = str(town / 'cityscapes')
+    data.domains.source.data_prefix = dict(
         img_path='leftImg8bit/train', seg_map_path='gtFine/train'
     )
     return 'swapped domains', 'leftImg8bit/train'
 
 
 def game_as_target(town, cfg):
-    target = cfg.train_dataloader.dataset.target
+    target = cfg.train_dataloader.dataset.domains.target
     target.data_root = str(town / 'synthia')
     target.data_prefix = dict(img_path='RGB')
     target.img_suffix = '.png'
@@ -202,11 +202,11 @@ def game_as_target(town, cfg):
 
 def one_domain_twice(town, cfg):
     data = cfg.train_dataloader.dataset
-    data.target = dict(
+    data.domains.target = dict(
         **tiny.gta(town),
         **dict(img_suffix='.png'),
     )
-    data.target.pipeline.pop(1)
+    data.domains.target.pipeline.pop(1)
     return 'same images', 'gta/images/00001.png'
 
 
@@ -217,8 +217,8 @@ def evaluation_on_training_images(town, cfg):
 
 def target_with_labels(town, cfg):
     target = tiny.cityscapes(town, 'train')
-    cfg.train_dataloader.dataset.target = target
-    return 'target labels read', 'dataset.target.pipeline'
+    cfg.train_dataloader.dataset.domains.target = target
+    return 'target labels read', 'dataset.domains.target.pipeline'
 
 
 def other_class_names(town, cfg):
@@ -227,11 +227,11 @@ def other_class_names(town, cfg):
 
 
 def classes_in_another_order(town, cfg):
-    source = cfg.train_dataloader.dataset.source
+    source = cfg.train_dataloader.dataset.domains.source
     source.metainfo = dict(classes=('road', 'car'))
-    target = cfg.train_dataloader.dataset.target
+    target = cfg.train_dataloader.dataset.domains.target
     target.metainfo = dict(classes=('car', 'road'))
-    return 'class names differ', 'train_dataloader.dataset.target'
+    return 'class names differ', 'train_dataloader.dataset.domains.target'
 
 
 def other_class_count(town, cfg):
@@ -256,8 +256,8 @@ def unknown_setting(town, cfg):
 
 
 def missing_domain(town, cfg):
-    cfg.train_dataloader.dataset.target = None
-    return 'broken config', 'train_dataloader.dataset.target'
+    cfg.train_dataloader.dataset.domains.target = None
+    return 'broken config', 'train_dataloader.dataset.domains.target'
 
 
 def no_list_of_names(town, cfg):
@@ -293,7 +293,7 @@ def synthia_colours(town, cfg):
     for path, label in red_alone(town):
         colours = (label * 9 % 256).astype(np.uint8)
         cv2.imwrite(str(town / 'synthia/GT/COLOR' / path.name), colours)
-    source = cfg.train_dataloader.dataset.source
+    source = cfg.train_dataloader.dataset.domains.source
     source.data_prefix.seg_map_path = 'GT/COLOR'
     return 'colours as labels', 'GT/COLOR/0000000.png'
 

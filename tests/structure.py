@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     'version',
     'errors',
+    'progress',
     'stack',
+    'progress',
     'visualization',
     'fileio',
     'datasets',

@@ -15,8 +15,9 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
-from mmseg_cag.launch.stages import set_stages, walk
+from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.workflows.bdl.plan import load_steps
 from tests import tiny
@@ -32,6 +33,7 @@ LOOPS = [path for path in ALL if 'loop' in Path(path).stem]
 TRANSLATORS = [path for path in ALL if 'translator' in Path(path).stem]
 CONFIGS = [path for path in ALL if path not in LOOPS + TRANSLATORS]
 SIZE = (64, 128)
+LABEL = 'gt_labelIds'  # of Dark Zurich and ACDC
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'ResizeLabel')
 
 
@@ -58,6 +60,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_minitown(root, size=SIZE, source=2, target=2, val=2, synthia=2)
     write_own(root, root)
     write_made(root)
+    write_more_targets(root)
     return root
 
 
@@ -77,6 +80,26 @@ def write_made(root: Path) -> None:
         origin={}, classes=dict.fromkeys(classes, {}), ignore_index=255
     )
     (labels / NOTE).write_text(json.dumps(note))
+
+
+def write_more_targets(root: Path) -> None:
+    """Copy the target to where Dark Zurich and ACDC have theirs."""
+    places = [('dark_zurich', 'rgb_anon/{}/night/a', 'gt/{}/night/a')]
+    places += [('acdc', 'rgb_anon/fog/{}/a', 'gt/fog/{}/a')]
+    city = root / 'cityscapes'
+    for name, images, labels in places:
+        for split in ('train', 'val'):
+            files = sorted((city / 'leftImg8bit' / split).rglob('*.png'))
+            for file in files:
+                stem = file.name.removesuffix('_leftImg8bit.png')
+                label = city / 'gtFine' / split / file.parent.name
+                for source, folder, ending in (
+                    (file, images, 'rgb_anon'),
+                    (label / f'{stem}_gtFine_labelIds.png', labels, LABEL),
+                ):
+                    target = root / name / folder.format(split)
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(source, target / f'{stem}_{ending}.png')
 
 
 def put_in(cfg: Config, towns: Path) -> None:
@@ -109,8 +132,10 @@ def shrink(cfg: Config, towns: Path) -> Config:
         cfg.model.backbone.depth = 50
     if 'num_layers' in cfg.model.backbone:
         cfg.model.backbone.num_layers = [1, 1, 1, 1]
-    set_stages(cfg, 1, min(2, cfg.get('stages', 1)))
-    cfg.train_cfg.val_interval = 1 + cfg.train_cfg.max_iters
+    set_iters(cfg, 1)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = 2
+    cfg.train_cfg.val_begin = 1 + total_iters(cfg.train_cfg)
     cfg.start_from = cfg.load_from = None
     return cfg
 
@@ -131,10 +156,10 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     keep_no_checkpoint(cfg)  # hundreds of megabytes each
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert runner.iter == cfg.train_cfg.max_iters
-    # Each iteration was a stage, whose labeler is its student's start.
+    assert runner.iter == total_iters(cfg.train_cfg)
+    # Each iteration was a stage, whose teacher is its student's start.
     stage = getattr(runner.model, 'stage', None)
-    assert stage is None or stage == cfg.train_cfg.max_iters
+    assert stage is None or stage == cfg.train_cfg.stages
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 
@@ -150,7 +175,11 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     dataset = cfg.train_dataloader.dataset
-    for part in (dataset.source, dataset.target, cfg.translate_dataloader):
+    for part in (
+        dataset.domains.source,
+        dataset.domains.target,
+        cfg.translate_dataloader,
+    ):
         part = part.get('dataset', part)
         assert set(part.data_prefix) == {'img_path'}
         assert not any('Label' in step.type for step in part.pipeline)
@@ -160,11 +189,11 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
 def test_no_adaptation_opens_a_target_label(path: str) -> None:
     dataset = Config.fromfile(ROOT / path).train_dataloader.dataset
     if dataset.type == 'UDADataset':
-        steps = {step.type for step in dataset.target.pipeline}
+        steps = {step.type for step in dataset.domains.target.pipeline}
         # These read what a network has labelled, and nothing else.
         made = {'LoadPseudoLabels'} & steps
         assert not any('Label' in s or 'Annot' in s for s in steps - made)
-        assert made or 'seg_map_path' not in dataset.target.data_prefix
+        assert made or 'seg_map_path' not in dataset.domains.target.data_prefix
 
 
 @pytest.mark.parametrize('path', LOOPS)

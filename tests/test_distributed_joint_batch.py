@@ -93,7 +93,7 @@ def test_ranks_are_bit_equal_after_ten_steps(root):
 @pytest.mark.parametrize('iteration', [1, ITERS])
 def test_anchors_and_labeler_are_those_of_one_process(root, iteration):
     one, two = (
-        parts(state(root / name, 0, iteration), 'anchor_bank', 'labeler')
+        parts(state(root / name, 0, iteration), 'anchor_bank', 'teacher')
         for name in ('one', 'two')
     )
     assert one.keys() == two.keys()

@@ -34,7 +34,7 @@ def test_active_branches(path, branches):
 
 
 def test_bn_of_live_statistics_and_frozen_affine():
-    config = load('_base_/models/dlv2_r101.py').model.backbone
+    config = load('_base_/models/deeplabv2_r101.py').model.backbone
     config.update(depth=50, init_cfg=None)
     backbone = MODELS.build(config)
     backbone.train()
@@ -56,10 +56,10 @@ def test_bn_of_live_statistics_and_frozen_affine():
 
 
 def test_the_three_kinds_of_repeated_updates_agree():
-    schedule = load('_base_/schedules/adversarial.py')
+    schedule = load('_base_/methods/adversarial.py')
     exact, near, plain = (
         schedule[f'{kind}_updates']
-        for kind in ('exact', 'approximate', 'plain')
+        for kind in ('repeated', 'approximate', 'plain')
     )
     assert schedule.optim_wrapper.members.student == exact
     for kind in (near, plain):
@@ -78,7 +78,7 @@ def test_the_three_kinds_of_repeated_updates_agree():
 )
 def test_deeplab_starts_from_its_adversarial_warm_up(path):
     config = load(f'cag/{path}.py')
-    warm_up = load(config.start_from.removeprefix('configs/'))
+    warm_up = Config.fromfile(config.start_from)
     if 'source_only' not in path:
         assert warm_up.model.type == 'AdversarialSegmentor'
     for part in ('backbone', 'decode_head'):

@@ -78,7 +78,9 @@ def call(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
 def load(project: Path, monkeypatch, part: str) -> list[tuple]:
     monkeypatch.chdir(project)
     cfg = Config.fromfile('configs/mine/source_only.py')
-    parts = dict(source=cfg.source_plain, target=cfg.val_dataloader.dataset)
+    parts = dict(
+        source=cfg.anchor_dataloader.dataset, target=cfg.val_dataloader.dataset
+    )
     dataset = DATASETS.build(parts[part])
     assert list(dataset.metainfo['classes']) == own_data.CLASSES
     samples = [sample['data_samples'] for sample in dataset]

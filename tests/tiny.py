@@ -22,7 +22,9 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmseg_cag.monitor.observer_hook import WatchHook
@@ -284,7 +286,13 @@ def cityscapes(root: Path, split: str, labelled: bool = True) -> dict:
 def uda(root: Path, augment: bool = False) -> dict:
     target = cityscapes(root, 'train', labelled=False)
     target['pipeline'] = pipeline(None, augment)
-    return dict(type='UDADataset', source=gta(root, augment), target=target)
+    domains = dict(source=gta(root, augment), target=target)
+    return dict(type='UDADataset', domains=domains)
+
+
+def item(key: tuple, source: int, target: int) -> tuple:
+    """An item of `UDASampler`."""
+    return key, dict(source=source, target=target)
 
 
 def preprocessor(mean: list = MEAN, std: list = STD) -> dict:
@@ -341,9 +349,7 @@ def cag(
             **segmentor(**kwargs),
             'type': 'CAGSegmentor',
             'data_preprocessor': dict(
-                type='UDADataPreprocessor',
-                source=preprocessor(),
-                target=preprocessor(),
+                type='UDADataPreprocessor', default=preprocessor()
             ),
             'anchor_bank': dict(type='AnchorBank'),
             'pseudo_label_head': dict(
@@ -403,6 +409,11 @@ def clan(total_iters: int = 10, preheat: float = 0.2) -> ConfigDict:
     return model
 
 
+def dacs(**kwargs) -> ConfigDict:
+    """`DACSSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(segmentor(**kwargs), type='DACSSegmentor')
+
+
 def joint_optim() -> dict:
     """SGD of the student, ten times as fast in the heads, and Adam."""
     heads = {name: dict(lr_mult=10.0) for name in ('head', 'classifier')}
@@ -427,8 +438,7 @@ def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
     """Six iterations of an adversarial method, without stages."""
     cfg = run_config(root, work_dir)
     one_stage(cfg, 6)
-    for name in ('channels_last', 'check_data'):
-        cfg.default_hooks.pop(name)
+    drop_hooks(cfg, 'channels_last', 'check_data')
     cfg.model = model
     cfg.optim_wrapper = joint_optim()
     return cfg
@@ -490,17 +500,24 @@ def translator_run(root: Path, work_dir: Path) -> Config:
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackSegInputs'),
     ]
-    for domain in (dataset.source, dataset.target):
+    for domain in (dataset.domains.source, dataset.domains.target):
         domain.data_prefix.pop('seg_map_path', None)
         domain.pipeline = steps
     cfg.translate_dataloader = dict(
         batch_size=2,
         num_workers=0,
-        dataset={**dataset.source, 'pipeline': [steps[0], steps[-1]]},
+        dataset={**dataset.domains.source, 'pipeline': [steps[0], steps[-1]]},
     )
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     cfg.launcher = 'none'
     return cfg
+
+
+def drop_hooks(cfg: Config, *names: str) -> None:
+    """Take hooks of `run_config` out; without names all of the project."""
+    own = ('channels_last', 'check_data', 'step_seed', 'anchors')
+    for name in names or own:
+        cfg.default_hooks.pop(name)
 
 
 def run_config(
@@ -530,21 +547,18 @@ def run_config(
                 channels_last=dict(type='ChannelsLastHook'),
                 check_data=dict(type='CheckDataHook'),
                 step_seed=dict(type='StepSeedHook'),
-                anchors=dict(
-                    type='AnchorHook',
-                    dataloader=dict(
-                        batch_size=2,
-                        num_workers=workers,
-                        sampler=dict(
-                            type='DefaultSampler',
-                            shuffle=False,
-                            round_up=False,
-                        ),
-                        dataset=gta(root),
-                    ),
-                ),
+                anchors=dict(type='AnchorHook'),
             ),
+            # Of a test: those of the project stand among the default ones.
             custom_hooks=[],
+            anchor_dataloader=dict(
+                batch_size=2,
+                num_workers=workers,
+                sampler=dict(
+                    type='DefaultSampler', shuffle=False, round_up=False
+                ),
+                dataset=gta(root),
+            ),
             log_processor=dict(by_epoch=False),
             randomness=dict(seed=5),
             load_from=None,
@@ -569,4 +583,30 @@ def run_config(
             ),
             val_cfg=dict(type='ValLoop'),
         )
+    )
+
+
+def random_sample(labelled: bool = True) -> SegDataSample:
+    sample = SegDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE))
+    if labelled:
+        labels = torch.randint(0, 4, (1, *SIZE))
+        labels[:, 0] = VOID
+        sample.gt_sem_seg = PixelData(data=labels)
+    return sample
+
+
+def random_images(count: int = 2) -> list[torch.Tensor]:
+    return [
+        torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8)
+        for _ in range(count)
+    ]
+
+
+def raw_batch() -> dict:
+    return dict(
+        inputs=dict(source=random_images(), target=random_images()),
+        data_samples=dict(
+            source=[random_sample() for _ in range(2)],
+            target=[random_sample(False) for _ in range(2)],
+        ),
     )

@@ -14,10 +14,9 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.progress import track
 
 ERROR = 2
 
@@ -40,7 +39,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings: key.of.config=value ...',
     )
     parser.add_argument(
@@ -59,10 +59,7 @@ def parse_args() -> argparse.Namespace:
         help='processes that decode; one for each core',
     )
     parser.add_argument('--json', type=Path, help='write all findings here')
-    try:
-        return parser.parse_args()
-    except ValueError:  # by DictAction, in a way that names nothing
-        parser.error('--cfg-options: expected key=value ...')
+    return parser.parse_args()
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -70,8 +67,10 @@ def load_config(args: argparse.Namespace) -> Config:
     if not Path(args.config).is_file():
         raise ValueError(f'{args.config}: config file not found')
     cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.launch.cfg_options import merge_options, parse_options
+
+    merge_options(cfg, parse_options(args.cfg_options or ()))
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     return cfg
 
@@ -80,7 +79,10 @@ def progress(
     console: Console, items: Iterable, total: int, text: str
 ) -> Iterable:
     """Show how many are done."""
-    return track(items, text, total, console=console, transient=True)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.progress import track
+
+    return track(items, text, total, console)
 
 
 def main() -> int:
@@ -93,7 +95,6 @@ def main() -> int:
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         notes.print(f'error: {line}', markup=False, soft_wrap=True)
         return ERROR
-    # After the config, which may choose what is imported.
     from mmseg_cag.data_check.examine import examine
     from mmseg_cag.data_check.report import show
     from mmseg_cag.errors import UserError

@@ -11,11 +11,11 @@ import argparse
 from pathlib import Path
 
 import cv2
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.minitown.sheet import contact_sheet
 from mmseg_cag.minitown.town import draw_minitown
+from mmseg_cag.progress import progress
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,13 +65,7 @@ def main() -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draws, and says whether there was anything to draw."""
-    columns = (
-        TextColumn('minitown'),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task('draw', total=None)
+    with progress('minitown') as show:
         drawn = draw_minitown(
             args.root,
             size=tuple(args.size),
@@ -82,9 +76,7 @@ def run(args: argparse.Namespace) -> None:
             seed=args.seed,
             workers=args.workers,
             overwrite=args.force,
-            progress=lambda done, total: bar.update(
-                task, completed=done, total=total
-            ),
+            progress=show,
         )
     if drawn:
         print(f'drawn into {args.root}')

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from rich.table import Table
 from mmseg_cag.analysis.evaluate import build_runner, predict
 from mmseg_cag.analysis.report.write import write_report
 from mmseg_cag.errors import UserError
+from mmseg_cag.minitown.child import exit_on_signals
 from mmseg_cag.minitown.runs import Budget, MinitownRuns
 from mmseg_cag.visualization import paint, save_comparison
 
@@ -88,6 +90,9 @@ def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
 
 def main() -> None:
     """Run the quickstart; what the user can mend is said in one line."""
+    # A file that it writes to shows each line at once.
+    sys.stdout.reconfigure(line_buffering=True)
+    exit_on_signals()
     try:
         run(parse_args())
     except UserError as error:

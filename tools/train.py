@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +45,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings: key.of.config=value ...',
     )
     parser.add_argument(
@@ -64,10 +65,6 @@ def load_config(args: argparse.Namespace) -> Config:
         raise SystemExit(f'error: {args.config}: config file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
     if args.amp:
         if not torch.cuda.is_available():
             raise SystemExit(
@@ -76,6 +73,12 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.bf16:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    # After the config, which may choose what is imported.
+    from mmseg_cag.launch.cfg_options import merge_or_exit
+
+    merge_or_exit(cfg, args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
     return cfg
 
 

@@ -11,7 +11,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +25,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings: options.key.of.all.runs=value, '
         'steps.3.iters=value ...',
     )
@@ -46,14 +47,15 @@ def main() -> None:
         raise SystemExit(f'error: {args.config}: config file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
-    cfg.merge_from_dict(args.cfg_options or {})
     # After the config, which may choose what is imported.
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.errors import UserError
+    from mmseg_cag.launch.cfg_options import merge_or_exit
     from mmseg_cag.launch.chain import default_work_dir
     from mmseg_cag.workflows.bdl.plan import train_loop
 
+    merge_or_exit(cfg, args.cfg_options)
     default = cfg.get('work_dir') or default_work_dir(args.config)
     cfg.work_dir = args.work_dir or default
     init_default_scope('mmseg')

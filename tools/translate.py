@@ -14,7 +14,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +32,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings: key.of.config=value ...',
     )
     parser.add_argument(
@@ -53,8 +54,10 @@ def load_config(args: argparse.Namespace) -> Config:
         raise SystemExit(f'error: {args.config}: config file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.launch.cfg_options import merge_or_exit
+
+    merge_or_exit(cfg, args.cfg_options)
     path = Path(args.config)
     cfg.work_dir = args.work_dir or cfg.get(
         'work_dir', str(Path('work_dirs', path.parent.name, path.stem))

@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # What every run shares. The plugin registers itself here and nowhere else.
 custom_imports = dict(imports=['mmseg_cag'], allow_failed_imports=False)
 default_scope = 'mmseg'
@@ -7,6 +8,7 @@ env_cfg = dict(
     # Seconds after which a rank that waits for a dead one gives up.
     dist_cfg=dict(backend='nccl', timeout=1800),
 )
+# Each is set by its name: --cfg-options default_hooks.non_finite.on_nan=skip
 default_hooks = dict(
     runtime_info=dict(type='LossLogHook'),
     timer=dict(type='IterTimerHook'),
@@ -28,21 +30,20 @@ default_hooks = dict(
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),
     rank_data=dict(type='RankDataHook'),
+    channels_last=dict(type='ChannelsLastHook'),
+    check_checkpoint=dict(type='CheckCheckpointHook'),
+    check_data=dict(type='CheckDataHook'),
+    data_fingerprint=dict(type='DataFingerprintHook'),
+    malloc=dict(type='KeepMemoryHook'),
+    label_map=dict(type='LabelMapHook'),
+    results=dict(type='LastAndBestHook'),
+    # What a run does about losses and files that are bad: docs/reliability.md.
+    non_finite=dict(type='NonFiniteHook'),
+    recipe=dict(type='RecipeHook'),
+    skipped_files=dict(type='SkippedFilesHook'),
+    step_seed=dict(type='StepSeedHook'),
+    stop=dict(type='StopHook'),
 )
-custom_hooks = [
-    dict(type='ChannelsLastHook'),
-    dict(type='CheckCheckpointHook'),
-    dict(type='CheckDataHook'),
-    dict(type='DataFingerprintHook'),
-    dict(type='KeepMemoryHook'),
-    dict(type='LabelMapHook'),
-    dict(type='LastAndBestHook'),
-    dict(type='NonFiniteHook'),
-    dict(type='RecipeHook'),
-    dict(type='SkippedFilesHook'),
-    dict(type='StepSeedHook'),
-    dict(type='StopHook'),
-]
 vis_backends = [
     dict(type='LenientVisBackend'),
     dict(type='OptionalTensorboardVisBackend'),

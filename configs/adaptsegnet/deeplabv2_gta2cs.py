@@ -1,6 +1,7 @@
 # AdaptSegNet of two levels on GTA5 -> Cityscapes, DeepLab-V2 on ResNet-101.
 _base_ = [
-    '../_base_/models/dlv2_r101.py',
-    '../_base_/methods/adaptsegnet_gta2cs.py',
+    '../_base_/models/deeplabv2_r101.py',
+    '../_base_/datasets/uda_gta2cs_1280x720.py',
+    '../_base_/methods/adaptsegnet.py',
 ]
 model = _base_.adaptsegnet_multi

@@ -1,6 +1,7 @@
 # An adversarial warm-up that CAG can start from, on GTA5 -> Cityscapes.
 _base_ = [
-    '../_base_/models/deeplabv2_r101.py',
-    '../_base_/methods/adversarial_warmup_gta2cs.py',
+    '../_base_/models/deeplabv2-proda_r101.py',
+    '../_base_/datasets/uda_gta2cs_896x512.py',
+    '../_base_/methods/adversarial_warmup.py',
 ]
 model = _base_.warmup

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # All of BDL on GTA5 -> Cityscapes, two rounds: tools/train_bdl.py.
-translator = 'configs/bdl/translator_gta2cs.py'
-plain = 'configs/bdl/deeplabv2_gta2cs.py'
-ssl = 'configs/bdl/deeplabv2_ssl_gta2cs.py'
+translator = '{{ fileDirname }}/translator_gta2cs.py'
+plain = '{{ fileDirname }}/deeplabv2_gta2cs.py'
+ssl = '{{ fileDirname }}/deeplabv2_ssl_gta2cs.py'
 steps = [
     dict(name='translator_1', train=translator),
     dict(name='translated_1', translate='translator_1'),

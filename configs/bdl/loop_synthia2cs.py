@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # All of BDL on SYNTHIA -> Cityscapes, two rounds: tools/train_bdl.py.
-translator = 'configs/bdl/translator_synthia2cs.py'
-plain = 'configs/bdl/deeplabv2_synthia2cs.py'
-ssl = 'configs/bdl/deeplabv2_ssl_synthia2cs.py'
+translator = '{{ fileDirname }}/translator_synthia2cs.py'
+plain = '{{ fileDirname }}/deeplabv2_synthia2cs.py'
+ssl = '{{ fileDirname }}/deeplabv2_ssl_synthia2cs.py'
 steps = [
     dict(name='translator_1', train=translator),
     dict(name='translated_1', translate='translator_1'),

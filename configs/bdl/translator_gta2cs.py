@@ -2,6 +2,6 @@
 # BDL's translator of GTA5 into the style of Cityscapes.
 _base_ = [
     '../_base_/models/cyclegan.py',
-    '../_base_/schedules/translator.py',
-    '../_base_/methods/translator_gta2cs.py',
+    '../_base_/datasets/translator_gta2cs.py',
+    '../_base_/methods/translator.py',
 ]

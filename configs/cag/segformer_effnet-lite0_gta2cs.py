@@ -1,7 +1,10 @@
 # CAG-UDA on GTA5 -> Cityscapes, with EfficientNet-Lite0.
 _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
-    '../_base_/methods/cag_gta2cs.py',
+    '../_base_/datasets/uda_gta2cs_896x512.py',
+    '../_base_/methods/cag.py',
 ]
-start_from = 'configs/source_only/segformer_effnet-lite0_gta2cs.py'
-model = _base_.cag_auto
+start_from = (
+    '{{ fileDirname }}/../source_only/segformer_effnet-lite0_gta2cs.py'
+)
+model = _base_.cag_auto_margin

@@ -2,7 +2,9 @@
 # BDL without pseudo labels, from the source-only network.
 _base_ = [
     '../_base_/models/segformer_effnet-lite0.py',
-    '../_base_/methods/bdl_minitown.py',
+    '../_base_/datasets/uda_minitown.py',
+    '../_base_/methods/adversarial_minitown.py',
 ]
-start_from = 'configs/minitown/source_only.py'
+start_from = '{{ fileDirname }}/source_only.py'
 model = _base_.bdl
+train_dataloader = _base_.translated

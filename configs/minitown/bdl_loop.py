@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # All of BDL on minitown, two rounds: tools/train_bdl.py. The last network is
 # trained as long as AdaptSegNet's; what only serves it, two thirds of that.
-translator = 'configs/minitown/translator.py'
-plain = 'configs/minitown/bdl.py'
-ssl = 'configs/minitown/bdl_ssl.py'
+translator = '{{ fileDirname }}/translator.py'
+plain = '{{ fileDirname }}/bdl.py'
+ssl = '{{ fileDirname }}/bdl_ssl.py'
 short = 150
 steps = [
     dict(name='translator_1', train=translator),

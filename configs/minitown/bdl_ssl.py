@@ -1,6 +1,4 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # BDL's self-supervised step: the target has pseudo labels.
 _base_ = './bdl.py'
-train_dataloader = dict(
-    dataset=dict(target=dict(_delete_=True, **_base_.target_pseudo))
-)
+train_dataloader = _base_.pseudo_labels

@@ -1,3 +1,3 @@
 # CAG-UDA from AdaptSegNet's network.
 _base_ = './cag.py'
-start_from = 'configs/minitown/adaptsegnet.py'
+start_from = '{{ fileDirname }}/adaptsegnet.py'

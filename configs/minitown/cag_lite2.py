@@ -1,7 +1,8 @@
 # CAG-UDA on another network.
 _base_ = [
     '../_base_/models/fpn_effnet-lite2.py',
+    '../_base_/datasets/uda_minitown.py',
     '../_base_/methods/cag_minitown.py',
 ]
-start_from = 'configs/minitown/source_only_lite2.py'
-model = _base_.cag
+start_from = '{{ fileDirname }}/source_only_lite2.py'
+model = _base_.cag_small

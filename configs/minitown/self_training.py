@@ -4,7 +4,5 @@ model = dict(
     anchor_loss=None,
     pseudo_label_head=dict(by=['probability'], probability=0.95),
 )
-custom_hooks = [
-    # All but the anchors'.
-    *_base_.custom_hooks[:-1],
-]
+default_hooks = dict(_base_.default_hooks, _delete_=True)
+default_hooks.pop('anchors')

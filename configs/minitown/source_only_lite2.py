@@ -1,5 +1,8 @@
 # Source-only on another network.
 _base_ = [
     '../_base_/models/fpn_effnet-lite2.py',
+    '../_base_/datasets/uda_minitown.py',
     '../_base_/methods/source_only_minitown.py',
 ]
+auto_scale_lr = dict(base_batch_size=8)
+train_dataloader = dict(_delete_=True, **_base_.source_dataloader)

@@ -2,8 +2,8 @@
 # A small CycleGAN between the towns: minutes on two CPU cores.
 _base_ = [
     '../_base_/models/cyclegan.py',
-    '../_base_/schedules/translator.py',
-    '../_base_/methods/translator_minitown.py',
+    '../_base_/datasets/translator_minitown.py',
+    '../_base_/methods/translator.py',
 ]
 model = dict(
     # Near to the identity from the first step on: there are few.
@@ -11,6 +11,7 @@ model = dict(
     discriminator=dict(channels=32, num_layers=2),
 )
 max_iters = 600
+train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     members=dict(
         generators=dict(optimizer=dict(lr=1e-3)),
@@ -18,14 +19,10 @@ optim_wrapper = dict(
     )
 )
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1.0,
-        end_factor=0.0,
-        begin=max_iters // 2,
-        end=max_iters,
-        by_epoch=False,
-    )
+    dict(_base_.param_scheduler[0], begin=max_iters // 2, end=max_iters)
 ]
-train_cfg = dict(max_iters=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters // 2))
+default_hooks = dict(
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
+    checkpoint=dict(interval=max_iters // 2),
+)

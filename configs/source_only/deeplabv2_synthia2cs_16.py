@@ -1,7 +1,9 @@
 # As deeplabv2_synthia2cs.py, where only the 16 classes of SYNTHIA exist.
 _base_ = './deeplabv2_synthia2cs.py'
-metainfo = dict(classes=_base_.class_sets.mIoU16)
-model = dict(decode_head=dict(num_classes=len(metainfo['classes'])))
-train_dataloader = dict(dataset=dict(metainfo=metainfo))
-val_dataloader = dict(dataset=dict(metainfo=metainfo))
+domain = dict(metainfo=dict(classes=_base_.val_evaluator.class_sets.mIoU16))
+model = dict(decode_head=dict(num_classes=16))
+target_dataset = domain
+train_dataloader = dict(dataset=domain)
+anchor_dataloader = dict(dataset=domain)
+val_dataloader = dict(dataset=domain)
 test_dataloader = val_dataloader

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 from mmengine.runner import Runner
-from rich.progress import track
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import gt_labels, resize_labels
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
+from mmseg_cag.progress import track
 
 # legend: N images, K classes, h w feature map
 

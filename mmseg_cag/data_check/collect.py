@@ -10,15 +10,14 @@ from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.dataset_configs import dataset_of, leaves
+from mmseg_cag.datasets.dataset_configs import (
+    LOADERS,
+    dataset_of,
+    leaves,
+    loaders_of,
+)
 from mmseg_cag.datasets.inspection.finding import Finding
 from mmseg_cag.datasets.inspection.reading import Reading
-
-ROLES = {
-    'train_dataloader': 'train',
-    'val_dataloader': 'val',
-    'test_dataloader': 'test',
-}
 
 
 def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
@@ -36,26 +35,20 @@ def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
         if isinstance(found, Finding):
             findings.append(found)
             continue
-        same = readings.setdefault(_identity(found), found)
+        same = readings.setdefault(identity(found), found)
         if same is not found:
             same.again.append(key)
     if not readings and not findings:
         findings.append(
-            Finding('broken config', ', '.join(ROLES), 'names no data set')
+            Finding('broken config', ', '.join(LOADERS), 'names no data set')
         )
     return list(readings.values()), findings
 
 
 def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
-    for loader, role in ROLES.items():
-        if cfg.get(loader):
-            dataset = dataset_of(cfg, loader)
-            yield from leaves(dataset, f'{loader}.dataset', role)
-    for index, hook in enumerate(cfg.get('custom_hooks') or ()):
-        if hook.get('dataloader'):
-            dataset = hook['dataloader'].get('dataset')
-            key = f'custom_hooks.{index}.dataloader.dataset'
-            yield from leaves(dataset, key, 'hook')
+    for loader in loaders_of(cfg):
+        dataset = dataset_of(cfg, loader)
+        yield from leaves(dataset, f'{loader}.dataset', LOADERS[loader])
 
 
 def _build(key: str, role: str, cfg: dict | None) -> Reading | Finding:
@@ -75,8 +68,8 @@ def _build(key: str, role: str, cfg: dict | None) -> Reading | Finding:
     return Reading(key, role, dataset, False if role == 'target' else None)
 
 
-def _identity(reading: Reading) -> str:
-    """What decides which files are read, and how."""
+def identity(reading: Reading) -> str:
+    """Tell what decides which files are read, and how."""
     dataset = reading.dataset
     parts: dict[str, Any] = {
         'kind': reading.kind,

@@ -14,11 +14,10 @@ from pathlib import Path
 from mmengine import fileio
 from mmseg.datasets import CityscapesDataset
 
-from mmseg_cag.datasets.gta import GTADataset
 from mmseg_cag.datasets.inspection.finding import Finding
 from mmseg_cag.datasets.inspection.reading import Reading
-from mmseg_cag.datasets.labels.label_formats import WRITTEN_SUFFIX
-from mmseg_cag.datasets.synthia import SYNTHIADataset
+from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
+from mmseg_cag.datasets.published import GTADataset, SYNTHIADataset
 
 SHOWN = 6  # folders that a message lists
 NOT_SET = {

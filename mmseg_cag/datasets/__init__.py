@@ -1,9 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
-from .gta import GTADataset
+from .published import ACDCDataset, GTADataset, SYNTHIADataset
 from .skip_bad_files import SkipBadFiles
-from .synthia import SYNTHIADataset
 from .transforms import (
     LoadImageOnDemand,
     LoadLabelIds,
@@ -14,10 +13,10 @@ from .transforms import (
     RandomResizeCrop,
     ResizeLabel,
 )
-from .uda_dataset import UDADataset
-from .uda_sampler import UDASampler
+from .uda import ShuffledOrder, UDADataset, UDASampler
 
 __all__ = [
+    'ACDCDataset',
     'GTADataset',
     'LoadImageOnDemand',
     'LoadLabelIds',
@@ -28,6 +27,7 @@ __all__ = [
     'RandomResizeCrop',
     'ResizeLabel',
     'SYNTHIADataset',
+    'ShuffledOrder',
     'SkipBadFiles',
     'UDADataset',
     'UDASampler',

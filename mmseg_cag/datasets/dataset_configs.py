@@ -9,6 +9,55 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError, UserError
 
+# The dataloaders of a config, and what a run reads by them.
+LOADERS = {
+    'train_dataloader': 'train',
+    'val_dataloader': 'val',
+    'test_dataloader': 'test',
+    'anchor_dataloader': 'anchors',
+    'translate_dataloader': 'translation',
+}
+
+
+def hooks_of(cfg: dict) -> list[dict]:
+    """List the hooks of a config, those of the project and a user's own."""
+    named = (cfg.get('default_hooks') or {}).values()
+    return [
+        hook for hook in (*named, *(cfg.get('custom_hooks') or [])) if hook
+    ]
+
+
+def loaders_of(cfg: dict) -> list[str]:
+    """List the dataloaders that a run of a config reads."""
+    found = [loader for loader in LOADERS if cfg.get(loader)]
+    if not any(hook.get('type') == 'AnchorHook' for hook in hooks_of(cfg)):
+        # It is there for the figures alone.
+        return [loader for loader in found if loader != 'anchor_dataloader']
+    return found
+
+
+def anchor_loader(cfg: dict) -> dict:
+    """Find the source's dataloader that the anchors are computed by.
+
+    Its data set skips bad files where training does.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        UserError: The config has none.
+    """
+    loader = cfg.get('anchor_dataloader')
+    if not loader:
+        raise UserError(
+            'anchor_dataloader is missing, expected the dataloader of the '
+            'source without augmentation'
+        )
+    dataset = dataset_of(cfg, 'anchor_dataloader')
+    if dataset_of(cfg, 'train_dataloader').get('skip_bad_files'):
+        dataset = dict(type='SkipBadFiles', dataset=dataset)
+    return {**loader, 'dataset': dataset}
+
 
 def dataset_of(cfg: dict, loader: str) -> dict | None:
     """Find the config of a dataloader's data set.
@@ -38,8 +87,14 @@ def leaves(
     if not isinstance(cfg, dict):
         raise UserError(f'{key}: expected the config of a data set')
     if cfg.get('type') == 'UDADataset':
-        for domain in ('source', 'target'):
-            yield from leaves(cfg.get(domain), f'{key}.{domain}', domain)
+        domains = cfg.get('domains')
+        if not isinstance(domains, dict) or not domains:
+            raise UserError(
+                f'{key}.domains is missing, expected the data sets by name, '
+                'such as domains=dict(source=..., target=...)'
+            )
+        for domain, part in domains.items():
+            yield from leaves(part, f'{key}.domains.{domain}', domain)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role)
     elif isinstance(cfg.get('datasets'), list | tuple):

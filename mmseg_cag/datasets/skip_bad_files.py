@@ -118,28 +118,6 @@ class SkipBadFiles(Dataset):
         return self.dataset[index]
 
 
-def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
-    """Load a sample; a bad file is named in one line unless it is skipped.
-
-    Args:
-        dataset: The data set, which skips bad files if it is `SkipBadFiles`.
-        index: The sample that is wanted.
-        key: Non-negative integers that draw a stand-in.
-
-    Raises:
-        UserError: A file is bad.
-    """
-    if isinstance(dataset, SkipBadFiles):
-        return dataset.load(index, key)
-    try:
-        return dataset[index]
-    except UserError:
-        raise
-    except BAD_FILE as error:
-        path = dataset.get_data_info(index)['img_path']
-        raise UserError(f'{path}: {one_line(error)}') from error
-
-
 def one_line(error: Exception) -> str:
     """The end of an error's message, which says what is wrong."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

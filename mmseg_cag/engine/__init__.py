@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from mmseg_cag.fileio.mmengine_loaders import register_safe_loaders
+from mmseg_cag.fileio.safe_load import register_safe_loaders
 
 from .checks.check_checkpoint_hook import CheckCheckpointHook
 from .checks.check_data_hook import CheckDataHook

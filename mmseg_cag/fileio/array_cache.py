@@ -12,9 +12,6 @@ import numpy as np
 
 from mmseg_cag.errors import UserError
 
-# What a config says instead of a folder.
-OFF = 'off'
-
 
 class ArrayCache:
     """Decoded files as plain arrays on disk, of which parts can be read.
@@ -80,11 +77,6 @@ class ArrayCache:
                 f'{self.folder}: the input cache cannot be written, expected '
                 f'a folder with free space ({error.strerror or error})'
             ) from error
-
-
-def open_cache(folder: str | None) -> ArrayCache | None:
-    """Make the cache that a config asks for; ``off`` or None asks for none."""
-    return None if folder in (None, OFF) else ArrayCache(folder)
 
 
 def _signature(path: str) -> bytes:

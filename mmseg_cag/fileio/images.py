@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -9,10 +10,42 @@ from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image
+from mmengine import fileio
+from PIL import Image, UnidentifiedImageError
+
+from mmseg_cag.errors import UserError
 
 PNG = b'\x89PNG\r\n\x1a\n'
 LENGTH_TYPE_AND_CHECKSUM = 12  # bytes of a chunk beside its content
+
+
+class DamagedPngError(UserError, OSError):
+    """A file that begins as a PNG and is cut or altered."""
+
+
+def check_png(content: bytes, path: str) -> None:
+    """Check a PNG against its checksums, which OpenCV leaves unread.
+
+    Args:
+        content: The bytes of any file.
+        path: Its name, for the error.
+
+    Raises:
+        DamagedPngError: It is a PNG, and cut or altered.
+    """
+    if not content.startswith(PNG):
+        return
+    view, start, name = memoryview(content), len(PNG), b''
+    while name != b'IEND':
+        length = int.from_bytes(view[start : start + 4], 'big')
+        name = bytes(view[start + 4 : start + 8])
+        end = start + 8 + length
+        checksum = int.from_bytes(view[end : end + 4], 'big')
+        if len(view) < end + 4:
+            raise DamagedPngError(f'{path}: a damaged PNG (cut short)')
+        if zlib.crc32(view[start + 4 : end]) != checksum:
+            raise DamagedPngError(f'{path}: a damaged PNG (wrong checksum)')
+        start = end + 4
 
 
 def imdecode(content: bytes, flags: int) -> np.ndarray | None:
@@ -95,3 +128,62 @@ def open_image(file: Path | IO[bytes]) -> Iterator[Image.Image]:
         MemoryError,
     ) as error:
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read an 8-bit grey or palette PNG; a palette's index is the id.
+
+    Pillow keeps the index, where OpenCV expands a palette to its colours.
+
+    Args:
+        path: The label file.
+        backend_args: Arguments of mmengine's file backend.
+
+    Returns:
+        Ids, uint8 (H, W), read-only.
+
+    Raises:
+        UserError: The file is an image of another kind.
+        OSError, SyntaxError: It is no image, or a damaged one.
+    """
+    raw = fileio.get(path, backend_args=backend_args)
+    with open_image(BytesIO(raw)) as image:
+        # Decoding alone leaves the checksums of a PNG unread.
+        image.verify()
+    with open_image(BytesIO(raw)) as image:
+        if image.mode not in ('L', 'P'):
+            raise UserError(
+                f'{path}: expected one id a pixel, an 8-bit grey or palette '
+                f'image, found one of mode {image.mode}: colours are no ids, '
+                'so take the label file as published, not a colour-coded copy'
+            )
+        return np.asarray(image)
+
+
+def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read the red channel of a 16-bit RGB PNG, which Pillow would cut to 8.
+
+    Args:
+        path: The label file.
+        backend_args: Arguments of mmengine's file backend.
+
+    Returns:
+        Ids, uint16 (H, W).
+
+    Raises:
+        UserError: The file is an image of another kind.
+        OSError: It is no image, or a damaged one.
+    """
+    raw = fileio.get(path, backend_args=backend_args)
+    image = imdecode(raw, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UnidentifiedImageError('OpenCV cannot decode it')
+    if image.dtype != np.uint16 or image.ndim != 3:
+        channels = image.shape[2] if image.ndim == 3 else 1
+        raise UserError(
+            f'{path}: expected the 16-bit RGB image of GT/LABELS, its red '
+            f'channel the class, found {8 * image.itemsize} bits and '
+            f'{channels} channel(s): GT/COLOR and 8-bit copies hold no ids'
+        )
+    red = 2  # OpenCV's order is blue, green, red
+    return cv2.extractChannel(image, red)

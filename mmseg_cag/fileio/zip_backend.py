@@ -5,17 +5,19 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 from zipfile import BadZipFile
 
+from mmengine import fileio
 from mmengine.fileio import BaseStorageBackend, register_backend
 
 from mmseg_cag.errors import MissingFileError, UserError
 
-from .zip_locator import ArchiveHandles, ZipLocator
+from .zip_index import ArchiveHandles, ZipLocator
 
 # What zipfile raises on reading a member that is cut or altered.
 DAMAGE = (BadZipFile, EOFError, LZMAError, zlib.error)
@@ -150,3 +152,29 @@ def _naming(
             f'{path}: cannot be read from {archive} ({error}), expected a '
             'complete zip file, stored or deflated, without a password'
         ) from error
+
+
+@contextmanager
+def open_file(
+    path: str, backend_args: dict | None = None
+) -> Iterator[IO[bytes]]:
+    """Open a file of any backend, reading no more of it than is asked for.
+
+    mmengine's backends read whole files, which is too much for a header;
+    only those that lie elsewhere than on a disk are read so here.
+
+    Args:
+        path: The file.
+        backend_args: Arguments of mmengine's file backend.
+    """
+    backend = fileio.get_file_backend(
+        path, backend_args=backend_args, enable_singleton=True
+    )
+    if isinstance(backend, ZipBackend):
+        opened = backend.open(path)
+    elif isinstance(backend, fileio.LocalBackend):
+        opened = Path(path).open('rb')
+    else:
+        opened = BytesIO(backend.get(path))
+    with opened as stream:
+        yield stream

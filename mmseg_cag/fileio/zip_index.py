@@ -1,11 +1,13 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable
-from zipfile import ZipInfo
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import MissingFileError, UserError
 
 
 class ZipIndex:
@@ -86,3 +88,108 @@ def _checked_name(archive: str, member: ZipInfo) -> str:
             'archive, expected one as its publisher made it'
         )
     return posixpath.normpath(f'/{name}')[1:]
+
+
+PREFIX = 'zip://'
+
+
+class ZipLocator:
+    """Finds the zip files that a path leads into.
+
+    The nearest zip file on the way up the path, or all zip files in the
+    nearest folder that has some, looked into together.
+
+    Args:
+        handles: The open archives.
+    """
+
+    def __init__(self, handles: ArchiveHandles) -> None:
+        self._handles = handles
+        self._indexes: dict[Path, ZipIndex] = {}
+        self._folders: dict[str, tuple[ZipIndex, str]] = {}
+
+    def file(self, path: str | Path) -> tuple[ZipIndex, str]:
+        """Find the index for a file, and the file's name in it.
+
+        Raises:
+            MissingFileError: There is no zip file on the way.
+        """
+        folder, name = os.path.split(_without_prefix(path))
+        index, inside = self.folder(folder)
+        return index, f'{inside}/{name}' if inside else name
+
+    def folder(self, path: str | Path) -> tuple[ZipIndex, str]:
+        """Find the index for a folder, and the folder's name in it.
+
+        Raises:
+            MissingFileError: There is no zip file on the way.
+        """
+        folder = _without_prefix(path)
+        if folder not in self._folders:
+            root = Path(folder)
+            while not (archives := _archives(root)):
+                if root == root.parent:
+                    raise MissingFileError(
+                        f'{PREFIX}{folder}: no zip file there, expected one '
+                        'on the path or in a folder of it'
+                    )
+                root = root.parent
+            inside = Path(folder).relative_to(root).as_posix()
+            name = '' if inside == '.' else inside
+            self._folders[folder] = self._index(root, archives), name
+        return self._folders[folder]
+
+    def _index(self, root: Path, archives: list[str]) -> ZipIndex:
+        if root not in self._indexes:
+            self._indexes[root] = ZipIndex(
+                {path: self._handles[path].infolist() for path in archives}
+            )
+        return self._indexes[root]
+
+
+def _without_prefix(path: str | Path) -> str:
+    return os.path.normpath(str(path).removeprefix(PREFIX))
+
+
+def _archives(path: Path) -> list[str]:
+    """Name the zip files that a path stands for: itself, or those in it."""
+    if path.is_dir():
+        return sorted(str(p) for p in path.iterdir() if _is_zip(p))
+    return [str(path)] if _is_zip(path) else []
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == '.zip' and path.is_file()
+
+
+class ArchiveHandles:
+    """Open zip files, opened on first use by each process for itself.
+
+    A forked process would share its parent's position in the file and read
+    another member's bytes; it opens its own instead.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._files: dict[str, ZipFile] = {}
+
+    def __getitem__(self, archive: str) -> ZipFile:
+        """Open an archive, or return it where this process has it open.
+
+        Args:
+            archive: Local path of a zip file.
+
+        Raises:
+            UserError: It is damaged or no zip file.
+        """
+        if self._process != os.getpid():
+            self._process, self._files = os.getpid(), {}
+        if archive not in self._files:
+            try:
+                self._files[archive] = ZipFile(archive)
+            except (BadZipFile, OSError, NotImplementedError) as error:
+                raise UserError(
+                    f'{archive}: cannot be read as a zip file ({error}), is '
+                    'the download complete?'
+                ) from error
+        return self._files[archive]

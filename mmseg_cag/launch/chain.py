@@ -23,6 +23,7 @@ from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import newest_whole
 
+from .cfg_options import merge_options
 from .resume import check_recipe, check_resumed, go_on
 from .run_lock import locked
 
@@ -109,7 +110,11 @@ def load_chain(cfg: Config) -> list[Config]:
 
 
 def load_run(
-    path: str, options: dict, launcher: str, key: str = 'start_from'
+    path: str,
+    options: dict,
+    launcher: str,
+    key: str = 'start_from',
+    options_key: str = 'start_options',
 ) -> Config:
     """Load the config of a run that another one needs.
 
@@ -118,15 +123,17 @@ def load_run(
         options: Settings in which the run is to differ from it.
         launcher: As of the run that needs it.
         key: What names the file, for errors.
+        options_key: What gives the options, for errors.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: Its train_cfg does not tell its iterations.
+        UserError: Its train_cfg does not tell its iterations, or nothing
+            reads an option.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{key}={path}: config file not found')
     cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options)
+    merge_options(cfg, options, options_key)
     cfg.launcher = launcher
     cfg.resume = False
     try:

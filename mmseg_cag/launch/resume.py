@@ -66,7 +66,7 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
         one['train_cfg'].pop('stages', None)
         if not _is_of_run_length(one['param_scheduler']):
             one['train_cfg'].pop('max_iters', None)
-        for key in ('train_dataloader', 'anchor_dataloader', 'default_hooks'):
+        for key in ('train_dataloader', 'anchor_dataloader'):
             _forget(one.get(key), 'data_root')
     starts = (recipe['begun_from'], now['begun_from'])
     if not all(isinstance(start, dict) for start in starts):

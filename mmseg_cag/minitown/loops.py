@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -14,6 +12,7 @@ from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.workflows.bdl.plan import load_steps
 from mmseg_cag.workflows.bdl.steps import Training
 
+from .child import run_tool
 from .runs import CONFIGS, ROOT, MinitownRuns
 from .step import Step
 
@@ -31,11 +30,8 @@ class MinitownLoops(MinitownRuns):
 
         def work() -> None:
             path = self._write_loop(name)
-            command = [sys.executable, ROOT / 'tools' / 'train_bdl.py', path]
-            options = ['--work-dir', step.folder]
-            done = subprocess.run([*command, *options], check=False)
-            if done.returncode:
-                raise SystemExit(f'{step.name}: failed, see the error above')
+            tool = ROOT / 'tools' / 'train_bdl.py'
+            run_tool(step.name, tool, path, '--work-dir', step.folder)
 
         return step.run(work)
 

@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
-from rich.progress import Progress
 
 from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, stage_length, walk
+from mmseg_cag.progress import progress
 from mmseg_cag.version import __version__
 
+from .child import run_tool
 from .manifest import VERSION
 from .step import Step
 from .town import draw_minitown
@@ -78,16 +77,12 @@ class MinitownRuns:
         Raises:
             UserError: The folder holds something else.
         """
-        with Progress() as bar:
-            task = bar.add_task('Draw the towns')
-            draw_minitown(
-                self.data,
-                **self.budget.towns,
-                progress=lambda done, total: bar.update(
-                    task, completed=done, total=total
-                ),
-            )
-            bar.update(task, completed=1, total=1)
+        with progress('Draw the towns') as show:
+            if not draw_minitown(
+                self.data, **self.budget.towns, progress=show
+            ):
+                images = sum(self.budget.images)
+                show(images, images)
         return json.loads((self.data / MANIFEST).read_text())['seconds']
 
     def train(self, name: str) -> float:
@@ -97,11 +92,9 @@ class MinitownRuns:
         def work() -> None:
             path = step.folder / 'recipe.py'
             self.config(name).dump(path)
-            command = [sys.executable, ROOT / 'tools' / 'train.py', path]
+            tool = ROOT / 'tools' / 'train.py'
             options = ['--work-dir', step.folder, '--resume']
-            done = subprocess.run([*command, *options], check=False)
-            if done.returncode:
-                raise SystemExit(f'{step.name}: failed, see the error above')
+            run_tool(step.name, tool, path, *options)
 
         return step.run(work)
 
@@ -129,22 +122,21 @@ class MinitownRuns:
         cfg = Config.fromfile(CONFIGS / f'{like}.py')
         cfg.merge_from_dict(changes)
         cfg.randomness.seed = self.seed
-        towns = cfg.data_root
         for part in walk(cfg._cfg_dict):
             if 'data_root' in part:
-                part['data_root'] = part['data_root'].replace(
-                    towns, f'{self.data}/'
-                )
+                town = Path(part['data_root']).name
+                part['data_root'] = str(self.data / town)
             if part.get('type') == 'RandomResize':
                 part['scale'] = tuple(self.budget.size[::-1])
             if part.get('type') == 'RandomCrop':
-                # A crop keeps its share of the frame.
+                # A crop keeps its share of the frame, in the configs of the
+                # default size.
                 part['crop_size'] = tuple(
                     crop * size // whole
                     for crop, size, whole in zip(
                         part['crop_size'],
                         self.budget.size,
-                        cfg.crop_size,
+                        Budget.size,
                         strict=True,
                     )
                 )

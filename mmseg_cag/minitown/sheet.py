@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
 
 from . import writer
 from .classes import PALETTE

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -82,7 +83,8 @@ def _draw_all(
     counts = np.zeros((len(STREAMS), len(CLASSES)), np.int64)
     workers = workers or len(os.sched_getaffinity(0))
     draw = partial(_draw_picture, root, plan)
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    try:
         results = pool.map(draw, pictures, chunksize=8)
         for done, (picture, count) in enumerate(
             zip(pictures, results, strict=True), start=1
@@ -90,15 +92,21 @@ def _draw_all(
             counts[picture.stream] += count
             if progress:
                 progress(done, len(pictures))
+    finally:
+        # Where it is interrupted, nobody waits for the rest.
+        pool.shutdown(cancel_futures=True)
     return {
         stream.town: _shares(count)
         for stream, count in zip(STREAMS, counts, strict=True)
     }
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
     # The images are shared out already; more threads would only compete.
     cv2.setNumThreads(0)
+    # A key pressed in a terminal is for the process that waits for this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _draw_picture(root: Path, plan: Plan, picture: Picture) -> np.ndarray:

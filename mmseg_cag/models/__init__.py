@@ -10,8 +10,10 @@ from mmseg_cag.models import (
 )
 
 from .data_preprocessor import UDADataPreprocessor
+from .teacher import Teacher
 
 __all__ = [
+    'Teacher',
     'UDADataPreprocessor',
     'anchors',
     'backbones',

@@ -7,7 +7,9 @@ from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
+
+from mmseg_cag.errors import UserError
 
 
 @MODELS.register_module()
@@ -15,22 +17,47 @@ class UDADataPreprocessor(BaseDataPreprocessor):
     """Normalise, pad and stack the images of each domain by its own settings.
 
     A training batch is ``{'inputs': {'source': [...], 'target': [...]},
-    'data_samples': {same}}``; each domain becomes (N, 3, H, W) float32. A
-    plain batch, as in validation, is taken for the target's. Pseudo labels of
-    a target sample, ``pseudo_sem_seg``, are padded as its image is.
+    'data_samples': {same}}``, with any domains; each becomes (N, 3, H, W)
+    float32. A plain batch, as in validation, is taken for the target's.
+    Pseudo labels of a sample, ``pseudo_sem_seg``, are padded as its image is.
 
     Args:
-        source: Config of the source's preprocessor.
-        target: Config of the target's preprocessor.
+        domains: Config of the preprocessor of each domain.
+        default: Config of the one for all other domains.
+
+    Raises:
+        UserError: There is neither, or an image is of another domain.
     """
 
-    def __init__(self, source: dict, target: dict) -> None:
+    def __init__(
+        self,
+        domains: dict[str, dict] | None = None,
+        default: dict | None = None,
+    ) -> None:
         super().__init__()
-        self.source = MODELS.build(source)
-        self.target = MODELS.build(target)
+        if not domains and not default:
+            raise UserError(
+                'UDADataPreprocessor: expected domains or default, the '
+                'config of a preprocessor'
+            )
+        self.domains = nn.ModuleDict(
+            {name: MODELS.build(cfg) for name, cfg in (domains or {}).items()}
+        )
+        self.default = MODELS.build(default) if default else None
+
+    def of(self, domain: str) -> BaseDataPreprocessor:
+        """Get the preprocessor of a domain."""
+        if domain in self.domains:
+            return self.domains[domain]
+        if self.default is None:
+            raise UserError(
+                f'model.data_preprocessor: has no domain {domain}, expected '
+                f'one of {list(self.domains)}, or a default'
+            )
+        return self.default
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Preprocess a batch of one or both domains, or a plain one.
+        """Preprocess a batch of several domains, or a plain one.
 
         Args:
             data: The collated batch.
@@ -38,39 +65,36 @@ class UDADataPreprocessor(BaseDataPreprocessor):
                 training.
         """
         if not isinstance(data['inputs'], dict):
-            return self.target(data, training)
-        domains = {
-            domain: getattr(self, domain)(
-                {
-                    'inputs': images,
-                    'data_samples': data['data_samples'][domain],
-                },
-                training,
+            return self.of('target')(data, training)
+        domains = {}
+        for domain, images in data['inputs'].items():
+            preprocessor = self.of(domain)
+            batch = dict(
+                inputs=images, data_samples=data['data_samples'][domain]
             )
-            for domain, images in data['inputs'].items()
-        }
-        if 'target' in domains:
-            self._pad_pseudo_labels(**domains['target'])
+            domains[domain] = preprocessor(batch, training)
+            value = preprocessor.seg_pad_val
+            pad_pseudo_labels(**domains[domain], value=value)
         return {
             key: {domain: batch[key] for domain, batch in domains.items()}
             for key in ('inputs', 'data_samples')
         }
 
-    def _pad_pseudo_labels(
-        self, inputs: Tensor, data_samples: list[SegDataSample]
-    ) -> None:
-        for sample in data_samples:
-            if 'pseudo_sem_seg' not in sample:
-                continue
-            labels = sample.pseudo_sem_seg.data
-            bottom, right = (
-                inputs.size(axis) - labels.size(axis) for axis in (-2, -1)
-            )
-            padded = F.pad(
-                labels, (0, right, 0, bottom), value=self.target.seg_pad_val
-            )
-            # mmengine refuses a map of another size on the same object.
-            sample.pseudo_sem_seg = PixelData(data=padded)
+
+def pad_pseudo_labels(
+    inputs: Tensor, data_samples: list[SegDataSample], value: int
+) -> None:
+    """Pad pseudo labels (1, H, W) to the size of the images."""
+    for sample in data_samples:
+        if 'pseudo_sem_seg' not in sample:
+            continue
+        labels = sample.pseudo_sem_seg.data
+        bottom, right = (
+            inputs.size(axis) - labels.size(axis) for axis in (-2, -1)
+        )
+        padded = F.pad(labels, (0, right, 0, bottom), value=value)
+        # mmengine refuses a map of another size on the same object.
+        sample.pseudo_sem_seg = PixelData(data=padded)
 
 
 def swaps_channels(preprocessor: SegDataPreProcessor) -> bool:

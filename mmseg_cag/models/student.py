@@ -8,8 +8,10 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_load import read_checkpoint
 
+LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 
 
@@ -24,12 +26,42 @@ def student_model(model: ConfigDict) -> ConfigDict:
         {key: value for key, value in model.items() if key in known},
         type=stock.__name__,
     )
-    preprocessor = model.data_preprocessor
-    student.data_preprocessor = preprocessor.get('target', preprocessor)
+    student.data_preprocessor = preprocessor_of(
+        model.data_preprocessor, 'target'
+    )
     # The checkpoint has the weights.
     origins = model.backbone.keys() & {'init_cfg', 'pretrained'}
     student.backbone = {**model.backbone, **dict.fromkeys(origins)}
     return student
+
+
+def preprocessor_of(cfg: ConfigDict, domain: str) -> ConfigDict:
+    """Choose the config by which the images of a domain are normalised."""
+    if cfg.type != 'UDADataPreprocessor':
+        return cfg
+    return cfg.get('domains', {}).get(domain) or cfg.default
+
+
+def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
+    """Build the part of a segmentor that predicts, frozen.
+
+    Args:
+        segmentor: Config file of a run or its ``model``.
+        checkpoint: The run's checkpoint, or one of a stock segmentor.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: The weights are not of this network.
+    """
+    if isinstance(segmentor, str):
+        if not Path(segmentor).is_file():
+            raise MissingFileError(f'{segmentor}: config file not found')
+        segmentor = Config.fromfile(segmentor).model
+    model = MODELS.build(student_model(ConfigDict(segmentor)))
+    weights = student_weights(read_checkpoint(checkpoint)['state_dict'])
+    check_weights(model, weights, checkpoint)
+    model.load_state_dict(weights)
+    return model.requires_grad_(False).eval()
 
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -62,9 +94,6 @@ def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
             f"{path}: not of this config's network, {len(wrong)} tensors "
             f'differ, the first is {wrong[0]}'
         )
-
-
-LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
 
 
 def student_pipeline(cfg: Config) -> list[ConfigDict]:

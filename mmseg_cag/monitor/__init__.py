@@ -2,8 +2,7 @@
 from .anchor_record_hook import AnchorRecordHook
 from .discriminator_hook import DiscriminatorHook
 from .monitor_hook import MonitorHook
-from .panel_hook import PanelHook
-from .translation_panel_hook import TranslationPanelHook
+from .panel_hook import PanelHook, TranslationPanelHook
 from .vis_backends import LenientVisBackend, OptionalTensorboardVisBackend
 
 __all__ = [

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from mmseg_cag.models.unwrap import bare_model, current_stage
 
-from .gap_bins import anchor_distances
 from .record_file import RecordFile
-from .target_record import DIGITS, margin_record
+from .target_record import DIGITS, anchor_distances, margin_record
 
 ANCHORS = 'anchors.jsonl'
 

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from .alarms import Alarm, write_alarm
 
 
 @dataclass
@@ -80,8 +80,8 @@ class DiscriminatorHook(Hook):
         """Sum each discriminator's losses over the domains, by its name."""
         losses: dict[str, Tensor] = {}
         for key, value in outputs.items():
-            domain, _, name = key.partition('.')
-            if domain in ('source', 'target') and name.endswith(self.key):
+            _, _, name = key.partition('.')
+            if name.endswith(self.key):
                 losses[name] = losses.get(name, 0) + value
         return losses
 

@@ -12,16 +12,26 @@ from torch import Tensor
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.unwrap import bare_model, current_stage
-from mmseg_cag.monitor.alarms.alarm import ALARMS, AlarmWatch, write_alarm
-from mmseg_cag.monitor.alarms.coverage_collapse import CoverageCollapse
-from mmseg_cag.monitor.alarms.disagreement import Disagreement
-from mmseg_cag.monitor.alarms.vanished_class import VanishedClass
 
-from .gap_bins import anchor_distances, gap_edges
+from .alarms import (
+    ALARMS,
+    AlarmWatch,
+    CoverageCollapse,
+    Disagreement,
+    VanishedClass,
+    write_alarm,
+)
 from .observer_hook import WatchHook
 from .record_file import RecordFile
-from .target_counts import count_target, sum_over_ranks
-from .target_record import gap_record, margin_record, target_record
+from .target_record import (
+    anchor_distances,
+    count_target,
+    gap_edges,
+    gap_record,
+    margin_record,
+    sum_over_ranks,
+    target_record,
+)
 
 RECORDS = 'monitor.jsonl'
 

@@ -35,7 +35,7 @@ class WatchHook(Hook):
         """Ask for the maps of this step if it is to be looked at."""
         model = bare_model(runner)
         if isinstance(model, UDASegmentor) and self.is_due(runner):
-            model.watchers.append(self.maps.update)
+            model.observers.append(self.maps.update)
 
     def after_train_iter(
         self,
@@ -47,7 +47,7 @@ class WatchHook(Hook):
         """Look at the maps, if there are, and let go of them."""
         if not self.maps:
             return
-        bare_model(runner).watchers.remove(self.maps.update)
+        bare_model(runner).observers.remove(self.maps.update)
         self.look(runner, self.maps, data_batch)
         self.maps.clear()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mmseg.datasets import CityscapesDataset
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from mmseg_cag.errors import UserError, printable
+from mmseg_cag.progress import progress
 
 from .label_set import Conversion, convert_labels
 
@@ -64,18 +64,14 @@ def _parse(description: str, gt_dir: str) -> argparse.Namespace:
 
 
 def _convert(args: argparse.Namespace, ids: str, suffix: str) -> Conversion:
-    columns = (TextColumn('convert'), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task('convert', total=None)
+    with progress('convert') as show:
         return convert_labels(
             args.root / args.gt_dir,
             (args.out_dir or args.root) / args.gt_dir,
             ids,
             suffix,
             workers=args.nproc,
-            progress=lambda done, total: bar.update(
-                task, completed=done, total=total
-            ),
+            progress=show,
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import open_image
 from mmseg_cag.fileio.json_file import parse_note

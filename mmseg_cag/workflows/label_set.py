@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cv2
 
-from mmseg_cag.datasets.labels.label_formats import WRITTEN_SUFFIX
-from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
+from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_path import require_inside
 

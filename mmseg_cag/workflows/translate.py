@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import require_images
@@ -30,6 +29,7 @@ from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.student import check_weights
 from mmseg_cag.models.translation.image_translator import ImageTranslator
 from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.progress import track
 from mmseg_cag.workflows.output_folder import OriginFolder
 
 # legend: H W image

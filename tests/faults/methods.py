@@ -33,7 +33,6 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     cfg = METHODS[method](root, work_dir)
     runtime = Config.fromfile(RUNTIME)
     anchors = cfg.default_hooks.get('anchors')
-    cfg.custom_hooks = runtime.custom_hooks
     cfg.default_hooks = runtime.default_hooks
     if anchors:
         cfg.default_hooks.anchors = anchors

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from mmseg.utils import register_all_modules
 from rich.console import Console
-from rich.progress import track
+
+from mmseg_cag.progress import track
 
 from .campaign import campaign
 from .readers import Reader, all_readers
@@ -52,7 +53,7 @@ def main() -> int:
         notes = Console(stderr=True)
         outcomes = []
         try:
-            for outcome in track(tried, 'inputs', args.inputs, console=notes):
+            for outcome in track(tried, 'inputs', args.inputs, notes):
                 outcomes.append(outcome)
         except KeyboardInterrupt:  # what there is by then is told
             pass

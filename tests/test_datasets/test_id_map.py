@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmseg_cag.datasets.labels.label_ids import IdMap, ranges
+from mmseg_cag.datasets.published import IdMap, ranges
 from mmseg_cag.errors import UserError
 
 

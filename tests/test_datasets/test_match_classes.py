@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.datasets.labels.match_classes import match_classes
+from mmseg_cag.datasets.transforms.load_labels_by_name import match_classes
 
 CLASSES = ['road', 'car', 'train']
 

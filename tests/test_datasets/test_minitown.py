@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
 from mmseg_cag.minitown.classes import CLASSES, Label
 from mmseg_cag.minitown.render import render
 from mmseg_cag.minitown.sheet import contact_sheet

@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.engine.checks.check_data_hook import check_made_files
 from mmseg_cag.fileio.json_file import write_note
 from tests import tiny
@@ -53,7 +53,9 @@ def target(root: Path, steps: list = STEPS) -> dict:
 
 
 def pair(root: Path, steps: list = STEPS) -> dict:
-    return dict(tiny.uda(root), target=target(root, steps))
+    cfg = tiny.uda(root)
+    cfg['domains']['target'] = target(root, steps)
+    return cfg
 
 
 def read(path: str) -> np.ndarray:
@@ -61,7 +63,7 @@ def read(path: str) -> np.ndarray:
 
 
 def test_the_target_has_pseudo_labels_and_no_true_ones(towns):
-    item = DATASETS.build(pair(towns))[(3, 0), 1, 2]
+    item = DATASETS.build(pair(towns))[tiny.item((3, 0), 1, 2)]
     sample = item['data_samples']['target']
     assert 'gt_sem_seg' not in sample
     labels = sample.pseudo_sem_seg.data
@@ -106,10 +108,12 @@ def test_they_move_with_the_image(towns, steps):
 
 def test_they_are_padded_as_the_image(towns):
     dataset = DATASETS.build(pair(towns))
-    batch = pseudo_collate([dataset[(3, k), k, k] for k in range(2)])
+    batch = pseudo_collate(
+        [dataset[tiny.item((3, k), k, k)] for k in range(2)]
+    )
     settings = tiny.preprocessor() | dict(size=(40, 70))
     preprocess = MODELS.build(
-        dict(type='UDADataPreprocessor', source=settings, target=settings)
+        dict(type='UDADataPreprocessor', default=settings)
     )
     plain = [s.pseudo_sem_seg.data for s in batch['data_samples']['target']]
     samples = preprocess(batch, training=True)['data_samples']['target']
@@ -132,7 +136,7 @@ def test_they_are_padded_as_the_image(towns):
 def test_a_true_label_beside_them_is_refused(towns, steps):
     dataset = DATASETS.build(pair(towns, [STEPS[0], *steps]))
     with pytest.raises(ValueError, match='target loads labels') as caught:
-        dataset[(3, 0), 1, 2]
+        dataset[tiny.item((3, 0), 1, 2)]
     assert '\n' not in str(caught.value)
 
 
@@ -199,7 +203,7 @@ def test_they_are_checked_before_training(towns):
 )
 def test_the_data_set_of_the_configs(towns, name):
     run = Config.fromfile(ROOT / f'configs/{name}.py')
-    cfg = run.train_dataloader.dataset.target
+    cfg = run.train_dataloader.dataset.domains['target']
     cfg.data_root = str(towns / 'cityscapes')
     cfg.data_prefix.seg_map_path = 'pseudo'
     for step in cfg.pipeline:

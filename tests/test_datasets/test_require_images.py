@@ -43,8 +43,10 @@ def test_the_part_without_images_is_named(towns):
 def test_what_is_not_set_is_named(towns):
     with pytest.raises(ValueError, match='data is missing'):
         require_images(None, 'data')
-    with pytest.raises(ValueError, match=r'data\.target is missing'):
-        require_images({**tiny.uda(towns), 'target': None}, 'data')
+    with pytest.raises(ValueError, match=r'data\.domains\.target is missing'):
+        cfg = tiny.uda(towns)
+        cfg['domains']['target'] = None
+        require_images(cfg, 'data')
     cfg = {**tiny.gta(towns), 'data_prefix': dict(seg_map_path='labels')}
     with pytest.raises(ValueError, match=r'data_prefix\.img_path is missing'):
         require_images(cfg, 'data')

@@ -30,7 +30,7 @@ def test_the_pipelines_of_clan(domain, tmp_path):
     """Images have three sizes; labels keep theirs and are flipped alike."""
     tiny.write_gta(tmp_path, count=1)
     config = Config.fromfile(CONFIG)
-    dataset = config.train_dataloader.dataset[domain]
+    dataset = config.train_dataloader.dataset.domains[domain]
     pipeline = Compose(
         [TRANSFORMS.build(step) for step in dataset.pipeline[:-1]]
     )

@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import require_images
-from mmseg_cag.datasets.uda_dataset import seeded_transforms
+from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.engine.checks.check_data_hook import check_files
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.workflows.label_set import convert_labels
@@ -137,12 +137,14 @@ def test_the_checks_before_a_run_name_what_is_not_zipped(towns):
 def test_workers_read_zip_files(towns, start, workers):
     cfg = dict(
         type='UDADataset',
-        source=config('gta', f'zip://{towns}/zip'),
-        target=config('cityscapes', f'zip://{towns}/zip'),
+        domains=dict(
+            source=config('gta', f'zip://{towns}/zip'),
+            target=config('cityscapes', f'zip://{towns}/zip'),
+        ),
     )
-    cfg['target']['pipeline'] = tiny.pipeline(None, augment=True)
+    cfg['domains']['target']['pipeline'] = tiny.pipeline(None, augment=True)
     dataset = DATASETS.build(cfg)
-    keys = [((0, k), k % 4, k % 3) for k in range(8)]
+    keys = [tiny.item((0, k), k % 4, k % 3) for k in range(8)]
 
     def batches(workers: int, **kwargs) -> list:
         loader = DataLoader(
@@ -163,13 +165,21 @@ def test_workers_read_zip_files(towns, start, workers):
 def test_the_configs_take_another_place_from_the_environment(
     towns, pair, monkeypatch
 ):
-    path = ROOT / 'configs/_base_/datasets' / f'{pair}.py'
-    assert Config.fromfile(path).source.data_root.startswith('data/')
+    path = ROOT / 'configs/_base_/datasets' / f'uda_{pair}_896x512.py'
+    domains = Config.fromfile(path).train_dataloader.dataset.domains
+    assert domains.source.data_root.startswith('data/')
     for name in SETS:
         place = f'zip://{towns}/zip/{name}'
         monkeypatch.setenv(f'{name.upper()}_ROOT', place)
     cfg = Config.fromfile(path)
-    for part in (cfg.source_train, cfg.source_plain, cfg.target_train):
+    domains = cfg.train_dataloader.dataset.domains
+    for part in (
+        domains.source,
+        domains.target,
+        cfg.anchor_dataloader.dataset,
+        cfg.source_dataloader.dataset,
+        cfg.target_dataset,
+    ):
         assert len(DATASETS.build({**part, 'pipeline': []})) >= 3
     assert len(DATASETS.build(cfg.val_dataloader.dataset)) == 1
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.labels.label_ids import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -58,11 +58,14 @@ def test_source_labels(tmp_path, method):
     cfg = config(f'{method}/deeplabv2_synthia2cs_16')
     if method == 'cag':
         sources = [
-            cfg.train_dataloader.dataset.source,
-            cfg.custom_hooks[-1].dataloader.dataset,
+            cfg.train_dataloader.dataset.domains.source,
+            cfg.anchor_dataloader.dataset,
         ]
     else:
-        sources = [cfg.train_dataloader.dataset]
+        sources = [
+            cfg.train_dataloader.dataset,
+            cfg.anchor_dataloader.dataset,
+        ]
     image = np.zeros((*IDS.shape, 3), np.uint8)
     tiny.save_image(tmp_path / 'RGB/0.png', image)
     ids = IDS % 23  # all of SYNTHIA
@@ -90,10 +93,10 @@ def test_target_labels_and_outputs(tmp_path, method):
 
 def test_the_target_of_adaptation_has_the_same_classes():
     dataset = config('cag/deeplabv2_synthia2cs_16').train_dataloader.dataset
-    assert dataset.target.metainfo == dataset.source.metainfo
+    assert dataset.domains.target.metainfo == dataset.domains.source.metainfo
 
 
 def test_the_warm_up_has_the_same_classes():
     start = config('cag/deeplabv2_synthia2cs_16').start_from
-    warm_up = config(start.removeprefix('configs/').removesuffix('.py'))
+    warm_up = Config.fromfile(start)
     assert warm_up.model.decode_head.num_classes == len(SIXTEEN)

@@ -33,7 +33,7 @@ def source_path(item) -> str:
 def test_good_data_are_as_without_skipping(towns):
     plain, skips = DATASETS.build(tiny.uda(towns, True)), skipping(towns)
     for k in range(5):
-        item = ((3, k), k, k)
+        item = tiny.item((3, k), k, k)
         for domain in ('source', 'target'):
             a, b = (d[item]['inputs'][domain] for d in (plain, skips))
             assert torch.equal(a, b)
@@ -43,8 +43,8 @@ def test_good_data_are_as_without_skipping(towns):
 
 def test_another_sample_stands_in_by_the_key_alone(towns):
     spoil(towns / 'gta/images/00002.png')
-    items = [skipping(towns)[(3, k), 1, 2] for k in range(12)]
-    again = [skipping(towns)[(3, k), 1, 2] for k in range(12)]
+    items = [skipping(towns)[tiny.item((3, k), 1, 2)] for k in range(12)]
+    again = [skipping(towns)[tiny.item((3, k), 1, 2)] for k in range(12)]
     for a, b in zip(items, again, strict=True):
         assert torch.equal(a['inputs']['source'], b['inputs']['source'])
     paths = {source_path(item) for item in items}
@@ -59,7 +59,7 @@ def test_another_sample_stands_in_by_the_key_alone(towns):
 def test_a_bad_target_is_skipped_too(towns):
     folder = towns / 'cityscapes/leftImg8bit/train/bern'
     spoil(sorted(folder.iterdir())[0])
-    sample = skipping(towns)[(3, 0), 0, 0]['data_samples']['target']
+    sample = skipping(towns)[tiny.item((3, 0), 0, 0)]['data_samples']['target']
     assert [p for p, _ in sample.skipped_files] != [sample.img_path]
 
 
@@ -67,7 +67,7 @@ def test_without_skipping_the_file_is_named_in_one_line(towns):
     path = towns / 'gta/images/00002.png'
     spoil(path)
     with pytest.raises(UserError, match=str(path)) as caught:
-        DATASETS.build(tiny.uda(towns))[(3, 0), 1, 2]
+        DATASETS.build(tiny.uda(towns))[tiny.item((3, 0), 1, 2)]
     assert '\n' not in str(caught.value)
 
 
@@ -75,7 +75,7 @@ def test_a_label_of_another_size_is_skipped(towns):
     """Its pipeline would crop both and train on the wrong pixels."""
     path = towns / 'gta/labels/00002.png'
     tiny.save_palette(path, torch.zeros(80, 90, dtype=torch.uint8).numpy())
-    sample = skipping(towns)[(3, 0), 1, 2]['data_samples']['source']
+    sample = skipping(towns)[tiny.item((3, 0), 1, 2)]['data_samples']['source']
     assert '90x80' in sample.skipped_files[0][1]
 
 
@@ -83,7 +83,7 @@ def test_all_files_bad_is_an_error(towns):
     for path in (towns / 'gta/images').iterdir():
         path.write_bytes(b'')
     with pytest.raises(UserError, match='7 bad samples in a row') as caught:
-        skipping(towns)[(3, 0), 1, 2]
+        skipping(towns)[tiny.item((3, 0), 1, 2)]
     assert 'gta/images' in str(caught.value)
 
 
@@ -97,7 +97,7 @@ def test_many_in_a_row_are_an_error(towns):
         if path.name != good.name:
             shutil.copy(good, good.with_name(path.name))
     with pytest.raises(UserError, match='50 bad samples in a row'):
-        skipping(towns)[(3, 0), 1, 2]
+        skipping(towns)[tiny.item((3, 0), 1, 2)]
 
 
 def test_an_ordinary_data_set_skips_by_its_index(towns):

@@ -11,10 +11,11 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.uda_dataset import seeded_transforms
+from mmseg_cag.datasets.uda import seeded_transforms
+from mmseg_cag.errors import UserError
 from tests import tiny
 
-ITEM = ((3, 0), 1, 2)
+ITEM = tiny.item((3, 0), 1, 2)
 
 
 @pytest.fixture(scope='module')
@@ -42,15 +43,17 @@ def test_an_item_pairs_a_labelled_with_an_unlabelled_image(towns):
 
 def test_length_and_metainfo(towns):
     dataset = DATASETS.build(tiny.uda(towns))
-    assert len(dataset) == len(dataset.source) == 7
-    assert len(dataset.target) == 5
+    assert len(dataset) == len(dataset.domains['source']) == 7
+    assert len(dataset.domains['target']) == 5
     assert dataset.metainfo['classes'][0] == 'road'
     assert len(dataset.metainfo['palette']) == 19
 
 
 def test_mmengine_collates_lists_by_domain(towns):
     dataset = DATASETS.build(tiny.uda(towns))
-    batch = pseudo_collate([dataset[(3, k), k, k] for k in range(2)])
+    batch = pseudo_collate(
+        [dataset[tiny.item((3, k), k, k)] for k in range(2)]
+    )
     for domain in ('source', 'target'):
         assert len(batch['inputs'][domain]) == 2
         assert len(batch['data_samples'][domain]) == 2
@@ -96,7 +99,7 @@ def test_workers_do_not_change_the_data(towns):
 def test_transforms_depend_on_the_whole_key(towns):
     dataset = DATASETS.build(tiny.uda(towns, augment=True))
     images = [
-        dataset[key, 1, 2]['inputs']['source'].float()
+        dataset[tiny.item(key, 1, 2)]['inputs']['source'].float()
         for key in ((3, 0), (3, 1), (4, 0), (3, 0))
     ]
     assert torch.equal(images[0], images[3])
@@ -131,12 +134,13 @@ def test_the_generators_survive_an_error(towns):
     dataset = DATASETS.build(tiny.uda(towns, augment=True))
     before = random.getstate(), np.random.get_state()[1].tolist()
     with pytest.raises(IndexError):
-        dataset[(3, 0), 1, 10**6]
+        dataset[tiny.item((3, 0), 1, 10**6)]
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
 def test_a_target_with_labels_is_refused(towns):
-    cfg = {**tiny.uda(towns), 'target': tiny.cityscapes(towns, 'train')}
+    cfg = tiny.uda(towns)
+    cfg['domains']['target'] = tiny.cityscapes(towns, 'train')
     with pytest.raises(ValueError, match='target loads labels') as caught:
         DATASETS.build(cfg)[ITEM]
     assert '\n' not in str(caught.value)
@@ -144,7 +148,8 @@ def test_a_target_with_labels_is_refused(towns):
 
 @pytest.mark.parametrize('domain', ['source', 'target'])
 def test_a_missing_domain(towns, domain):
-    cfg = {**tiny.uda(towns), domain: None}
+    cfg = tiny.uda(towns)
+    cfg['domains'][domain] = None
     with pytest.raises(ValueError, match=f'{domain} is missing') as caught:
         DATASETS.build(cfg)
     assert '\n' not in str(caught.value)
@@ -154,8 +159,8 @@ def test_a_missing_domain(towns, domain):
 def test_an_empty_domain(towns, tmp_path, domain):
     cfg = tiny.uda(towns)
     (tmp_path / 'void').mkdir()
-    cfg[domain] = {
-        **cfg[domain],
+    cfg['domains'][domain] = {
+        **cfg['domains'][domain],
         'data_root': str(tmp_path),
         'data_prefix': dict(img_path='void'),
         'serialize_data': True,  # the default
@@ -168,7 +173,10 @@ def test_an_empty_domain(towns, tmp_path, domain):
 
 def test_a_folder_that_is_not_there(towns, tmp_path):
     cfg = tiny.uda(towns)
-    cfg['target'] = {**cfg['target'], 'data_root': str(tmp_path / 'none')}
+    cfg['domains']['target'] = {
+        **cfg['domains']['target'],
+        'data_root': str(tmp_path / 'none'),
+    }
     with pytest.raises((FileNotFoundError, ValueError)) as caught:
         DATASETS.build(cfg)
     assert f'{tmp_path}/none/leftImg8bit/train' in str(caught.value)
@@ -177,8 +185,8 @@ def test_a_folder_that_is_not_there(towns, tmp_path):
 
 def test_differing_classes(towns):
     cfg = tiny.uda(towns)
-    cfg['source'] = {
-        **cfg['source'],
+    cfg['domains']['source'] = {
+        **cfg['domains']['source'],
         'metainfo': dict(classes=('road', 'car')),
     }
     with pytest.raises(ValueError, match='same classes') as caught:
@@ -189,6 +197,48 @@ def test_differing_classes(towns):
 def test_the_same_choice_of_classes_in_both(towns):
     cfg = tiny.uda(towns)
     source, target = ('road', 'car'), ['road', 'car']
-    cfg['source'] = {**cfg['source'], 'metainfo': dict(classes=source)}
-    cfg['target'] = {**cfg['target'], 'metainfo': dict(classes=target)}
+    cfg['domains']['source'] = {
+        **cfg['domains']['source'],
+        'metainfo': dict(classes=source),
+    }
+    cfg['domains']['target'] = {
+        **cfg['domains']['target'],
+        'metainfo': dict(classes=target),
+    }
     assert list(DATASETS.build(cfg).metainfo['classes']) == target
+
+
+def test_any_domains_and_which_of_them_are_labelled(towns):
+    cfg = tiny.uda(towns)
+    cfg['domains']['few'] = tiny.cityscapes(towns, 'train')
+    item = ((3, 0), dict(source=1, target=2, few=0))
+    with pytest.raises(UserError, match='pipeline of few loads labels'):
+        DATASETS.build(cfg)[item]
+    dataset = DATASETS.build({**cfg, 'labelled': ['source', 'few']})
+    samples = dataset[item]['data_samples']
+    assert list(samples) == ['source', 'target', 'few']
+    labelled = ['gt_sem_seg' in sample for sample in samples.values()]
+    assert labelled == [True, False, True]
+
+
+def test_one_domain_alone(towns):
+    cfg = tiny.uda(towns)
+    del cfg['domains']['target']
+    dataset = DATASETS.build(cfg)
+    sampler = DATA_SAMPLERS.build(
+        dict(type='UDASampler', dataset=dataset, seed=0)
+    )
+    batch = dataset[next(iter(sampler))]
+    assert list(batch['inputs']) == ['source']
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(domains={}), 'domains is empty'),
+        (dict(labelled=['sauce']), 'labelled names sauce'),
+    ],
+)
+def test_settings_that_cannot_be(towns, change, message):
+    with pytest.raises(UserError, match=message):
+        DATASETS.build({**tiny.uda(towns), **change})

@@ -6,22 +6,24 @@ from itertools import islice
 import pytest
 from mmseg.registry import DATA_SAMPLERS
 
-from mmseg_cag.datasets import uda_sampler
-from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.datasets import uda as uda_sampler
+from mmseg_cag.datasets.uda import UDADataset
+from mmseg_cag.errors import UserError
 
-LENGTHS = (7, 4)  # source and target
+DOMAINS = ('source', 'target')
+LENGTHS = (7, 4)
 
 
 @pytest.fixture
 def build(monkeypatch):
-    def sampler(rank=0, world=1, seed=3, lengths=LENGTHS):
+    def sampler(rank=0, world=1, seed=3, lengths=LENGTHS, orders=None):
         monkeypatch.setattr(
             uda_sampler, 'get_dist_info', lambda: (rank, world)
         )
         dataset = object.__new__(UDADataset)
-        dataset.source, dataset.target = map(range, lengths)
+        dataset.domains = dict(zip(DOMAINS, map(range, lengths), strict=True))
         return DATA_SAMPLERS.build(
-            dict(type='UDASampler', dataset=dataset, seed=seed)
+            dict(type='UDASampler', dataset=dataset, seed=seed, orders=orders)
         )
 
     return sampler
@@ -40,8 +42,8 @@ def joint_stream(build, world, count, **kwargs) -> list:
 @pytest.mark.parametrize('lengths', [(7, 4), (3, 11), (5, 5), (1, 6)])
 def test_each_image_once_before_any_twice(build, world, lengths):
     items = joint_stream(build, world, 66, lengths=lengths)
-    for domain, length in enumerate(lengths, start=1):
-        drawn = [item[domain] for item in items]
+    for domain, length in zip(DOMAINS, lengths, strict=True):
+        drawn = [indices[domain] for _, indices in items]
         for start in range(0, len(drawn) - length + 1, length):
             assert sorted(drawn[start : start + length]) == [*range(length)]
 
@@ -65,11 +67,11 @@ def test_the_stream_is_a_function_of_its_settings(build, rank):
 
 def test_orders_differ_between_domains_seeds_and_rounds(build):
     items = list(islice(build(lengths=(50, 50)), 100))
-    source, target = ([item[d] for item in items] for d in (1, 2))
+    source, target = ([item[1][d] for item in items] for d in DOMAINS)
     assert source[:50] != target[:50]
     assert source[:50] != source[50:]
     other = list(islice(build(seed=4, lengths=(50, 50)), 50))
-    assert [item[1] for item in other] != source[:50]
+    assert [indices['source'] for _, indices in other] != source[:50]
     assert source[:50] != [*range(50)]
 
 
@@ -90,3 +92,24 @@ def test_other_data_sets_are_refused():
     with pytest.raises(TypeError, match='expected a UDADataset.* list') as e:
         DATA_SAMPLERS.build(dict(type='UDASampler', dataset=[1, 2]))
     assert '\n' not in str(e.value)
+
+
+class Backwards:
+    """An order of one's own."""
+
+    def __init__(self, dataset, seed):
+        self.length = len(dataset)
+
+    def __getitem__(self, position):
+        return -1 - position % self.length
+
+
+def test_an_order_of_ones_own(build, monkeypatch):
+    monkeypatch.setitem(DATA_SAMPLERS.module_dict, 'Backwards', Backwards)
+    plain = list(islice(build(), 8))
+    orders = dict(target=dict(type='Backwards'))
+    own = list(islice(build(orders=orders), 8))
+    assert [i['target'] for _, i in own[:5]] == [-1, -2, -3, -4, -1]
+    assert [i['source'] for _, i in own] == [i['source'] for _, i in plain]
+    with pytest.raises(UserError, match='orders names goal, expected one of'):
+        build(orders=dict(goal=dict(type='Backwards')))

@@ -20,7 +20,7 @@ class Hostile:
 
 def direct() -> dict:
     network = tiny.segmentor()
-    network.update(type='DirectEncoderDecoder')
+    network.update(type='SingleResizeEncoderDecoder')
     network.test_cfg.softmax_first = True
     return network
 

@@ -11,7 +11,7 @@ from mmengine.runner import CheckpointLoader
 
 from mmseg_cag.engine.records.recipe import read_recipe
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio.mmengine_loaders import (
+from mmseg_cag.fileio.safe_load import (
     SAFE,
     UNSAFE,
     load_safely,
@@ -71,7 +71,7 @@ def test_every_place_is_covered_once():
     before = dict(CheckpointLoader._schemes)
     assert {'', 'https://', 'open-mmlab://'} <= before.keys()
     assert all(
-        loader.__module__ == 'mmseg_cag.fileio.mmengine_loaders'
+        loader.__module__ == 'mmseg_cag.fileio.safe_load'
         or hasattr(loader, '__wrapped__')
         for loader in before.values()
     )

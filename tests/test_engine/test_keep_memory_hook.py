@@ -15,7 +15,7 @@ from mmseg_cag.engine.runtime import keep_memory_hook
 # least, as other things may come to lie where a tensor was.
 PROGRAM = """
 import resource, torch
-from mmseg_cag.engine.keep_memory_hook import keep_freed_memory
+from mmseg_cag.engine.runtime.keep_memory_hook import keep_freed_memory
 
 def pages():
     torch.ones(2**24)

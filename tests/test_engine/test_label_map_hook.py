@@ -78,7 +78,7 @@ def test_the_labels_of_the_source_are_those_of_a_pair(tmp_path, caplog):
     tiny.write_towns(tmp_path)
     pair = DATASETS.build(tiny.uda(tmp_path))
     step = SimpleNamespace(train_ids={7: 0}, void_ids=set())
-    pair.source.pipeline.transforms.append(step)
+    pair.domains['source'].pipeline.transforms.append(step)
     logger = logging.getLogger('label_map')
     logger.setLevel(logging.INFO)
     runner = SimpleNamespace(

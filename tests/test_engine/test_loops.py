@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
-from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.datasets.uda import UDADataset
 from mmseg_cag.engine.batches import TrainBatches, stop_workers
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.stage_loop import divide_stage

@@ -11,15 +11,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
 
 from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.stages.anchor_hook import spread_subset
 from mmseg_cag.errors import UserError
 from tests import tiny
 
 STAGE = 2
-ANCHORS = 'default_hooks.anchors'
+ANCHORS, DATASET = 'default_hooks.anchors', 'anchor_dataloader.dataset'
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -66,54 +64,32 @@ def test_anchors_are_computed_once_if_they_are_to_be_kept(root, tmp_path):
     assert first.any()
     assert all(torch.equal(first, other) for other in others)
     # The labeler does change with the stage.
-    key = 'labeler.backbone.layers.0.conv.weight'
+    key = 'teacher.module.backbone.layers.0.conv.weight'
     assert not torch.equal(states[0][key], states[-1][key])
 
 
 def test_anchors_of_a_part_of_the_images(root, tmp_path, states):
-    part = run(root, tmp_path / 'part', **{f'{ANCHORS}.images': 2})
-    whole = DATASETS.build(tiny.gta(root))
-    indices = [0, len(whole) // 2]
-    assert indices[1] > 1
-    option = f'{ANCHORS}.dataloader.dataset.indices'
-    by_hand = run(root, tmp_path / 'by_hand', **{option: indices})
-    for one, two in zip(anchors_of(part), anchors_of(by_hand), strict=True):
-        assert torch.equal(one, two)
+    part = run(root, tmp_path, **{f'{DATASET}.indices': [0, 3]})
+    alone = {f'{DATASET}.indices': 2}
+    first = run(root, tmp_path / 'first', **alone)
+    for one, two in zip(anchors_of(part), anchors_of(first), strict=True):
+        assert not torch.equal(one, two)
     assert not torch.equal(anchors_of(part)[0], anchors_of(states)[0])
 
 
-def test_a_part_of_the_images_is_spread(root):
-    dataset = tiny.gta(root)
-    total = len(DATASETS.build(dataset))
-    for images in range(1, total):
-        part = spread_subset(dataset, images)
-        assert len(DATASETS.build(part)) == images == len(set(part['indices']))
-        gaps = np.diff([*part['indices'], total])
-        assert part['indices'][0] == 0 and np.ptp(gaps) <= 1
-    assert spread_subset(dataset, total + 1) == dataset
+def test_the_dataloader_of_the_anchors_is_required(root, tmp_path):
+    with pytest.raises(UserError) as caught:
+        run(root, tmp_path, anchor_dataloader=None)
+    assert str(caught.value) == (
+        'anchor_dataloader is missing, expected the dataloader of the source '
+        'without augmentation'
+    )
 
 
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({f'{ANCHORS}.images': 0}, 'images=0, expected at least 1'),
-        (
-            {
-                f'{ANCHORS}.images': 2,
-                f'{ANCHORS}.dataloader.dataset.type': 'wrapped',
-            },
-            'is a ConcatDataset',
-        ),
-    ],
-)
-def test_parts_that_cannot_be(root, tmp_path, changes, message):
-    option = f'{ANCHORS}.dataloader.dataset'
-    if changes.pop(f'{option}.type', None):
-        parts = [tiny.gta(root), tiny.gta(root)]
-        wrapper = dict(type='ConcatDataset', datasets=parts, _delete_=True)
-        changes[option] = wrapper
-    with pytest.raises(UserError, match=message) as caught:
-        run(root, tmp_path, **changes)
+def test_the_anchors_have_the_classes_of_training(root, tmp_path):
+    classes = ['sky', 'road']
+    with pytest.raises(UserError, match='anchor_dataloader.dataset') as caught:
+        run(root, tmp_path, **{f'{DATASET}.metainfo': dict(classes=classes)})
     assert '\n' not in str(caught.value)
 
 

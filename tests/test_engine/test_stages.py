@@ -98,8 +98,10 @@ def test_the_labeler_is_the_student_of_the_boundary(root, straight):
         state = checkpoint(straight, iteration)['state_dict']
         first = iteration <= STAGE
         assert state['stage'] == (1 if first else 2)
-        assert same(student(state, 'labeler.'), warm if first else third)
-        assert not same(student(state), student(state, 'labeler.'))
+        assert same(
+            student(state, 'teacher.module.'), warm if first else third
+        )
+        assert not same(student(state), student(state, 'teacher.module.'))
 
 
 def slow_anchors(root: Path, network: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +138,7 @@ def test_the_anchors_are_those_of_the_stages_labeler(root, straight):
             checkpoint(straight, iteration)['state_dict']
             for iteration in range((stage - 1) * STAGE + 1, stage * STAGE + 1)
         ]
-        labeler = student(states[0], 'labeler.')
+        labeler = student(states[0], 'teacher.module.')
         anchors, counts = slow_anchors(root, labeler)
         for state in states:
             assert state['anchor_bank.counts'].tolist() == counts.tolist()

@@ -116,7 +116,7 @@ def test_a_test_builds_no_training_data(lab, monkeypatch):
     cfg = lab.config('CAG', lab.folder())
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator, cfg.test_cfg = cfg.val_evaluator, dict(type='TestLoop')
-    cfg.train_dataloader.dataset.source.data_root = 'gone'
+    cfg.train_dataloader.dataset.domains.source.data_root = 'gone'
     monkeypatch.setattr(Config, 'pretty_text', property(repr))
     assert 'mIoU' in Runner.from_cfg(cfg).test()
 

@@ -59,11 +59,9 @@ def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
 def base() -> Config:
     cfg = tiny.adversarial_run(Path.cwd(), Path('unused'), tiny.bdl())
     cfg.work_dir = cfg.experiment_name = None
-    cfg.custom_hooks = [
-        dict(type='StepSeedHook'),
-        dict(type='RecipeHook'),
-        dict(type='CheckDataHook'),
-    ]
+    cfg.default_hooks.update(
+        recipe=dict(type='RecipeHook'), check_data=dict(type='CheckDataHook')
+    )
     cfg.train_cfg.update(max_iters=ITERS, val_interval=ITERS)
     cfg.param_scheduler = [dict(type='StagewisePolyLR', stage_iters=ITERS)]
     cfg.test_dataloader = cfg.val_dataloader
@@ -75,10 +73,10 @@ def base() -> Config:
 def write_configs(**changes) -> None:
     """Write the three configs; the changes are of the translator's."""
     plain = base()
-    source = plain.train_dataloader.dataset.source
+    source = plain.train_dataloader.dataset.domains.source
     source.pipeline[0] = dict(type='LoadTranslatedImage')
     ssl = copy.deepcopy(plain)
-    target = ssl.train_dataloader.dataset.target
+    target = ssl.train_dataloader.dataset.domains.target
     target.data_prefix.seg_map_path = 'pseudo_labels'
     target.seg_map_suffix = '_leftImg8bit.png'
     target.pipeline.insert(1, dict(type='LoadPseudoLabels'))

@@ -31,14 +31,14 @@ def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
 def write_configs(**changes) -> Config:
     """Write the warm-up's config; returns that of CAG after it."""
     cfg = tiny.run_config(Path.cwd(), Path('unused'), STAGE)
-    cfg.custom_hooks.append(dict(type='RecipeHook'))
+    cfg.default_hooks.recipe = dict(type='RecipeHook')
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.launcher = 'none'
     first = copy.deepcopy(cfg)
     first.model = tiny.segmentor()
     first.train_dataloader.dataset = tiny.gta(Path.cwd())
     first.train_dataloader.sampler = dict(type='InfiniteSampler')
-    first.custom_hooks = [dict(type='RecipeHook'), dict(type='StepSeedHook')]
+    tiny.drop_hooks(first, 'channels_last', 'check_data', 'labeler', 'anchors')
     first.param_scheduler = [dict(type='StagewisePolyLR', stage_iters=WARM_UP)]
     first.train_cfg.max_iters = WARM_UP
     first.work_dir = first.experiment_name = None
@@ -88,7 +88,7 @@ def test_the_warm_up_is_run_first_and_only_once(monkeypatch):
     first, second = state(FIRST), state(SECOND)
     labeler = state('work_dirs/second/net/iter_1.pth')
     key = 'backbone.layers.0.conv.weight'
-    assert torch.equal(labeler[f'labeler.{key}'], first[key])
+    assert torch.equal(labeler[f'teacher.module.{key}'], first[key])
     # Again: the warm-up is reused, and the result is the same.
     chain.train_chain(write_configs())
     assert folders[2:] == ['work_dirs/second/net']
@@ -153,10 +153,12 @@ def test_the_warm_up_can_be_given_options():
 def test_a_change_within_a_list_is_named():
     cfg = write_configs()
     old = recipe_of(cfg)
-    cfg.custom_hooks[-2]['dataloader']['batch_size'] = 9
+    cfg.anchor_dataloader['batch_size'] = 9
     [change] = list_changes(old, recipe_of(cfg))
-    assert change.startswith('custom_hooks.')
-    assert change.endswith('.dataloader.batch_size was 2, is 9')
+    assert change == 'anchor_dataloader.batch_size was 2, is 9'
+    # Without the hook that reads it, it is of no matter.
+    cfg.default_hooks.pop('anchors')
+    assert 'anchor_dataloader' not in recipe_of(cfg)
 
 
 def test_a_change_of_the_first_is_seen_by_the_third():
@@ -223,7 +225,7 @@ def test_resume_in_the_config_is_not_of_the_warm_up(monkeypatch):
 def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
     folders = trained(monkeypatch)
     cfg = write_configs()
-    cfg.train_dataloader.dataset.target.data_prefix.img_path = 'none'
+    cfg.train_dataloader.dataset.domains.target.data_prefix.img_path = 'none'
     with pytest.raises(UserError, match='no folder'):
         chain.train_chain(cfg)
     assert not folders
@@ -277,9 +279,9 @@ def test_a_single_stage():
     with pytest.raises(UserError, match='both .* are there'):
         select_stage(write_configs(), 2)
     alone.unlink()
-    schedule = [dict(type='LabelerHook', stage_iters=9)]
+    schedule = dict(labeler=dict(type='LabelerHook', stage_iters=9))
     torch.save(
-        dict(state_dict={}, meta=dict(recipe=dict(custom_hooks=schedule))),
+        dict(state_dict={}, meta=dict(recipe=dict(default_hooks=schedule))),
         whole,
     )
     with pytest.raises(UserError, match='of stages of 9 iterations'):

@@ -35,7 +35,10 @@ def cfg(tmp_path) -> Config:
             ['model.backbone.type', 'randomness.seed'],
         ),
         ({'auto_scale_lr.enable': True}, ['auto_scale_lr']),
-        ({'custom_hooks.3.stage_iters': 1}, ['custom_hooks', 'stage_iters']),
+        (
+            {'default_hooks.labeler.stage_iters': 1},
+            ['default_hooks', 'stage_iters'],
+        ),
     ],
 )
 def test_what_matters_is_refused_by_its_key(cfg, tmp_path, changes, keys):
@@ -52,15 +55,15 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
             'train_cfg.max_iters': 600,
             'train_cfg.val_interval': 50,
             'train_dataloader.num_workers': 8,
-            'train_dataloader.dataset.source.data_root': '/elsewhere',
-            'custom_hooks.4.dataloader.dataset.data_root': '/elsewhere',
+            'train_dataloader.dataset.domains.source.data_root': '/elsewhere',
+            'anchor_dataloader.dataset.data_root': '/elsewhere',
             'default_hooks.logger.interval': 7,
             'work_dir': 'elsewhere',
             'auto_scale_lr.base_batch_size': 4,
             'begun_from': 'moved.pth',
         }
     )
-    cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan='skip'))
+    cfg.default_hooks.non_finite = dict(type='NonFiniteHook', on_nan='skip')
     check_resumed(cfg, tmp_path / 'iter_1.pth')
 
 

@@ -45,7 +45,7 @@ def test_results_depend_on_the_towns_and_on_what_came_before(tmp_path):
 
 def test_the_size_reaches_the_augmentation(tmp_path):
     cfg = runs(tmp_path).config('cag')
-    steps = cfg.train_dataloader.dataset.target.pipeline
+    steps = cfg.train_dataloader.dataset.domains.target.pipeline
     crops = [step.crop_size for step in steps if step.type == 'RandomCrop']
     assert crops == [(32, 64)]
 

@@ -151,7 +151,9 @@ def damage(folder: Path, how: str) -> None:
     elif how == 'head':
         for path in folder.glob('*.pth'):
             state = torch.load(path)
-            del state['state_dict']['labeler.decode_head.conv_seg.weight']
+            del state['state_dict'][
+                'teacher.module.decode_head.conv_seg.weight'
+            ]
             del state['state_dict']['decode_head.conv_seg.weight']
             torch.save(state, path)
 

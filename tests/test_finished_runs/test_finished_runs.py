@@ -59,7 +59,7 @@ def test_a_run_began_from_its_first_labeler(folder):
     start = start_state(open_run(folder))
     key = 'backbone.layers.0.conv.weight'
     assert key in start
-    assert start[key].equal(first[f'labeler.{key}'])
+    assert start[key].equal(first[f'teacher.module.{key}'])
     assert not start[key].equal(first[key])
     assert start_state(open_run(folder), folder / 'iter_6.pth')[key].equal(
         second[key]
@@ -84,7 +84,10 @@ def test_the_network_is_the_student_or_the_labeler(folder):
     path = run.checkpoints[6]
     state = read_state(path)
     key = 'conv_seg.weight'
-    for wanted, mark in ((state, ''), (labeler_state(state), 'labeler.')):
+    for wanted, mark in (
+        (state, ''),
+        (labeler_state(state), 'teacher.module.'),
+    ):
         model = build_network(run.cfg, wanted, path)
         assert not model.training
         found = model.decode_head.state_dict()[key].cpu()
@@ -120,8 +123,8 @@ def test_what_is_missing_or_damaged_is_said_in_one_line(folder):
     label.write_bytes(b'x')
     samples = read_samples(source_dataset(cfg), list(range(7)))
     assert f'{label}: ' in complaint(UserError, list, samples)
-    line = complaint(UserError, build_dataset, None, 'source_plain')
-    assert line.startswith('source_plain is missing')
+    line = complaint(UserError, build_dataset, None, 'a.dataset')
+    assert line.startswith('a.dataset is missing')
     shutil.rmtree(folder.parent / 'gta')
     line = complaint(MissingFileError, source_dataset, cfg)
     assert 'dataloader.dataset: no folder' in line

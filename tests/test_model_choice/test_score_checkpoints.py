@@ -92,7 +92,7 @@ def damage(folder: Path, how: str) -> None:
         ('none', 'run: no checkpoint iter_*.pth'),
         ('notes', 'validation.json: not readable as JSON'),
         ('gta', 'no folder'),
-        ('cityscapes', 'train_dataloader.dataset.target: no folder'),
+        ('cityscapes', 'train_dataloader.dataset.domains.target: no folder'),
     ],
 )
 def test_what_cannot_be_scored(folder, monkeypatch, tmp_path, how, line):

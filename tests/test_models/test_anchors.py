@@ -8,8 +8,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_cag.models.anchors import arithmetic as bands
 from mmseg_cag.models.anchors import class_means as centroids
-from mmseg_cag.models.anchors import row_chunks as bands
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank, are_predicted
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
 

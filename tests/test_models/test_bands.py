@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmseg_cag.models.anchors import row_chunks as bands
-from mmseg_cag.models.anchors.row_chunks import split_bands
+from mmseg_cag.models.anchors import arithmetic as bands
+from mmseg_cag.models.anchors.arithmetic import split_bands
 
 ROW = 2 * 3 * 5
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmseg_cag.models.anchors import arithmetic as bands
 from mmseg_cag.models.anchors import class_means as module
-from mmseg_cag.models.anchors import row_chunks as bands
 from mmseg_cag.models.anchors.class_means import class_sums
 
 N, C, H, W = 3, 5, 6, 7

@@ -18,7 +18,7 @@ SETTINGS = {
 @pytest.fixture
 def preprocessor():
     domains = {d: tiny.preprocessor(*s) for d, s in SETTINGS.items()}
-    return MODELS.build(dict(type='UDADataPreprocessor', **domains))
+    return MODELS.build(dict(type='UDADataPreprocessor', domains=domains))
 
 
 def image() -> torch.Tensor:

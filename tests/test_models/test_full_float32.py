@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
-from mmseg_cag.models.anchors.full_float32 import full_float32
+from mmseg_cag.models.anchors.arithmetic import full_float32
 
 backends = torch.backends
 named = hasattr(backends.cudnn, 'conv')

@@ -18,7 +18,7 @@ from mmseg_cag.inference.import_checkpoint import (
     read_published,
     rename,
 )
-from mmseg_cag.models.discriminators.fc_discriminator import FCDiscriminator
+from mmseg_cag.models.discriminators import FCDiscriminator
 from tests.golden import golden_file
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'models'
@@ -123,7 +123,7 @@ def test_cag(tmp_path):
 @torch.no_grad()
 def test_proda(tmp_path):
     want = outputs('proda')
-    config = model_config('deeplabv2_r101.py')
+    config = model_config('deeplabv2-proda_r101.py')
     model = imported('proda', 'proda', config, tmp_path)
     got = {}
     record_input(model.decode_head.conv_seg, got, 'feat')
@@ -135,7 +135,7 @@ def test_proda(tmp_path):
 @torch.no_grad()
 def test_adaptsegnet(tmp_path):
     want = outputs('adaptsegnet')
-    config = model_config('dlv2_r101.py')
+    config = model_config('deeplabv2_r101.py')
     config.decode_head.active_branches = 2
     config.auxiliary_head = dict(
         config.decode_head, in_channels=1024, in_index=2
@@ -149,7 +149,7 @@ def test_adaptsegnet(tmp_path):
 @torch.no_grad()
 def test_clan(tmp_path):
     want = outputs('clan')
-    config = model_config('dlv2_r101.py')
+    config = model_config('deeplabv2_r101.py')
     config.decode_head.type = 'CoTrainingHead'
     del config.decode_head['active_branches']
     model = imported('clan', 'clan', config, tmp_path)
@@ -163,7 +163,7 @@ def test_clan(tmp_path):
 @torch.no_grad()
 def test_bdl(tmp_path):
     want = outputs('bdl')
-    config = model_config('dlv2_r101.py')
+    config = model_config('deeplabv2_r101.py')
     model = imported('bdl', 'bdl', config, tmp_path)
     assert_same(
         model.decode_head(model.backbone(want['input'])), want['logits']

@@ -9,9 +9,11 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_cag.models.anchors import pixel_sampler as pixel_sample
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
-from mmseg_cag.models.anchors.pseudo_label_head import smallest_margin
+from mmseg_cag.models.anchors import pseudo_label_head as pixel_sample
+from mmseg_cag.models.anchors.pseudo_label_head import (
+    PixelSample,
+    smallest_margin,
+)
 
 N, C, H, W = 2, 3, 8, 9
 

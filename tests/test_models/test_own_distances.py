@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmseg_cag.models.anchors import row_chunks as bands
-from mmseg_cag.models.anchors.anchor_distance import OwnDistances
+from mmseg_cag.models.anchors import arithmetic as bands
+from mmseg_cag.models.losses.anchor_distance_loss import OwnDistances
 
 N, K, C, H, W = 2, 4, 5, 6, 7
 

@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
-from mmseg_cag.monitor.gap_bins import anchor_distances, count_gaps, gap_edges
+from mmseg_cag.monitor.target_record import (
+    anchor_distances,
+    count_gaps,
+    gap_edges,
+)
 
 
 def test_distances_and_no_anchor():

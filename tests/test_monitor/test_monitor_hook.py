@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.monitor.observer_hook import WatchHook
-from mmseg_cag.monitor.target_counts import count_target
+from mmseg_cag.monitor.target_record import count_target
 from tests import tiny
 
 STAGE, ITERS = 3, 6
@@ -77,7 +77,7 @@ def train(cfg: Config, keep: Keep | None = None) -> Path:
     if keep:
         runner.register_hook(keep)
     runner.train()
-    assert not getattr(runner.model, 'watchers', None)
+    assert not getattr(runner.model, 'observers', None)
     return Path(cfg.work_dir)
 
 
@@ -244,7 +244,7 @@ def test_by_probability_there_is_no_margin(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model.pseudo_label_head.by = ['probability']
     cfg.model.anchor_loss = None
-    cfg.custom_hooks.pop()
+    cfg.default_hooks.pop('anchors')
     cfg.train_cfg.max_iters = STAGE
     train(cfg)
     for record in read(tmp_path, 'monitor.jsonl'):
@@ -259,6 +259,7 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
 ):
     cfg = tiny.adversarial_run(root, tmp_path, model())
     cfg.default_hooks = config(root, tmp_path).default_hooks
+    tiny.drop_hooks(cfg, 'labeler', 'anchors')
     keep = Keep()
     train(cfg, keep)
     records = read(tmp_path, 'monitor.jsonl')
@@ -274,7 +275,7 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
 def test_a_run_on_the_source_alone_has_nothing_to_watch(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model = tiny.segmentor()
-    cfg.custom_hooks = []
+    tiny.drop_hooks(cfg)
     cfg.train_dataloader.dataset = tiny.gta(root, augment=True)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     cfg.train_cfg.max_iters = 3

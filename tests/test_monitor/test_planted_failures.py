@@ -43,7 +43,7 @@ def root(tmp_path_factory) -> Path:
     tiny.write_towns(root)
     cfg = tiny.run_config(root, root / 'warm')
     cfg.model = tiny.segmentor(dropout=0)
-    cfg.custom_hooks = []
+    tiny.drop_hooks(cfg)
     cfg.train_dataloader.dataset = tiny.gta(root)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     cfg.optim_wrapper.optimizer.lr = 3e-2

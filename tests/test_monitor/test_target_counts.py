@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import torch
 
-from mmseg_cag.monitor.target_counts import count_target, sum_over_ranks
 from mmseg_cag.monitor.target_record import (
+    count_target,
     gap_record,
     margin_record,
+    sum_over_ranks,
     target_record,
 )
 
@@ -21,7 +22,7 @@ def draw(*kinds: str) -> dict[str, torch.Tensor]:
     labels = torch.randint(0, K, (2, *SHAPE))
     maps = {
         'student': scores[0],
-        'labeler': scores[0] + 0.7 * scores[1],
+        'teacher': scores[0] + 0.7 * scores[1],
         'distances': scores[1].abs(),
         'anchor': labels[0].where(torch.rand(SHAPE) < 0.6, 255),
         'probability': labels[1].where(torch.rand(SHAPE) < 0.3, 255),
@@ -36,11 +37,11 @@ def slow_record(maps: dict, label: str) -> dict:
         (n, i, j): maps['student'][n, :, i, j].argmax().item()
         for n, i, j in pixels
     }
-    labeler = {
-        (n, i, j): maps['labeler'][n, :, i, j].argmax().item()
+    teacher = {
+        (n, i, j): maps['teacher'][n, :, i, j].argmax().item()
         for n, i, j in pixels
     }
-    may = labeler
+    may = teacher
     if 'distances' in maps:
         may = {
             (n, i, j): maps['distances'][n, :, i, j].argmin().item()
@@ -48,10 +49,10 @@ def slow_record(maps: dict, label: str) -> dict:
         }
     gets = {p: maps[label][tuple(p)].item() for p in student}
     active = [p for p in gets if gets[p] != 255]
-    agree = sum(student[p] == labeler[p] for p in student) / len(student)
+    agree = sum(student[p] == teacher[p] for p in student) / len(student)
     chance = sum(
         sum(v == k for v in student.values())
-        * sum(v == k for v in labeler.values())
+        * sum(v == k for v in teacher.values())
         for k in range(K)
     )
     chance /= len(student) ** 2
@@ -90,27 +91,27 @@ def close(first: dict, second: dict) -> bool:
 
 
 def test_shares_by_anchors_against_a_loop():
-    maps = draw('labeler', 'distances', 'anchor', 'probability')
+    maps = draw('teacher', 'distances', 'anchor', 'probability')
     record = target_record(count_target(maps, K, None), CLASSES)
     assert close(record, slow_record(maps, 'anchor'))
 
 
 def test_shares_by_probability_against_a_loop():
-    maps = draw('labeler', 'probability')
+    maps = draw('teacher', 'probability')
     record = target_record(count_target(maps, K, None), CLASSES)
     assert close(record, slow_record(maps, 'probability'))
     # The class that no pixel may get has no coverage.
     assert 'train' not in record['coverage']
 
 
-def test_without_a_labeler_there_is_what_is_predicted():
+def test_without_a_teacher_there_is_what_is_predicted():
     record = target_record(count_target(draw(), K, None), CLASSES)
     assert record.keys() == {'predicted'}
     assert sum(record['predicted'].values()) == torch.ones(1)
 
 
 def test_no_active_pixel():
-    maps = draw('labeler', 'distances', 'anchor')
+    maps = draw('teacher', 'distances', 'anchor')
     maps['anchor'].fill_(255)
     record = target_record(count_target(maps, K, None), CLASSES)
     assert record['active'] == 0 and record['pseudo'] == {}
@@ -118,8 +119,8 @@ def test_no_active_pixel():
 
 
 def test_agreement_beyond_chance():
-    maps = draw('labeler', 'probability')
-    maps['labeler'] = maps['student']
+    maps = draw('teacher', 'probability')
+    maps['teacher'] = maps['student']
     record = target_record(count_target(maps, K, None), CLASSES)
     assert record['agreement'] == record['kappa'] == 1
     # A student that knows one class agrees by chance alone ...
@@ -128,13 +129,13 @@ def test_agreement_beyond_chance():
     record = target_record(count_target(maps, K, None), CLASSES)
     assert record['agreement'] > 0.1 and record['kappa'] == 0
     # ... and nothing can be said where both know no other.
-    maps['labeler'] = maps['student']
+    maps['teacher'] = maps['student']
     record = target_record(count_target(maps, K, None), CLASSES)
     assert record['agreement'] == 1 and 'kappa' not in record
 
 
 def test_gaps_are_those_of_the_distances():
-    maps = draw('labeler', 'distances', 'anchor')
+    maps = draw('teacher', 'distances', 'anchor')
     edges = torch.linspace(0, 4, 9)
     gaps = count_target(maps, K, edges)['gaps']
     record = gap_record(gaps, edges, CLASSES)
@@ -148,7 +149,7 @@ def test_gaps_are_those_of_the_distances():
 
 
 def test_sums_keep_names_and_shapes():
-    maps = draw('labeler', 'distances', 'anchor')
+    maps = draw('teacher', 'distances', 'anchor')
     counts = count_target(maps, K, torch.linspace(0, 4, 9))
     summed = sum_over_ranks(counts)
     assert summed.keys() == counts.keys()

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.workflows.pseudo_labels import make
 from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
@@ -121,7 +121,9 @@ def test_the_folder_is_laid_out_as_the_images_and_tells_its_origin(
 
 
 def test_no_step_opens_a_label(cfg):
-    cfg.train_dataloader.dataset.target.data_prefix.seg_map_path = 'gtFine'
+    cfg.train_dataloader.dataset.domains.target.data_prefix.seg_map_path = (
+        'gtFine'
+    )
     images = target_images(cfg)
     assert images['data_prefix'] == dict(img_path='leftImg8bit/train')
     steps = [step['type'] for step in images['pipeline']]
@@ -205,17 +207,18 @@ def test_what_cannot_be_used(cfg, root, tmp_path):
     out = tmp_path / 'labels'
     line = complain(cfg, 'none.pth', out)
     assert line == 'none.pth: checkpoint not found'
-    cfg.train_dataloader.dataset.target = dict(
-        type='ConcatDataset', datasets=[cfg.train_dataloader.dataset.target]
+    cfg.train_dataloader.dataset.domains.target = dict(
+        type='ConcatDataset',
+        datasets=[cfg.train_dataloader.dataset.domains.target],
     )
     assert 'combines data sets' in complain(cfg, root / 'net.pth', out)
-    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.source
-    assert 'target_train is missing' in complain(cfg, root / 'net.pth', out)
+    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.domains.source
+    assert 'target_dataset is missing' in complain(cfg, root / 'net.pth', out)
     assert not out.exists()
 
 
 def test_a_source_only_run_labels_its_target_too(cfg, root, tmp_path):
-    cfg.target_train = cfg.train_dataloader.dataset.target
-    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.source
+    cfg.target_dataset = cfg.train_dataloader.dataset.domains.target
+    cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.domains.source
     make_pseudo_labels(cfg, root / 'net.pth', tmp_path / 'labels', RULE)
     assert len(read(tmp_path / 'labels')) == IMAGES

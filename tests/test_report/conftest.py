@@ -16,7 +16,7 @@ from mmseg.datasets import CityscapesDataset
 
 from mmseg_cag.analysis.model_selection.score_run import score_run
 from mmseg_cag.analysis.runs.run_folder import open_run
-from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
 from tests import finished, tiny
 
 SPIKE = '<script>window.spiked = true</script>'

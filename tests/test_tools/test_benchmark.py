@@ -25,7 +25,7 @@ def config(tmp_path) -> Path:
     """A config of the tiny network, and its data."""
     tiny.write_towns(tmp_path)
     cfg = tiny.run_config(tmp_path, tmp_path / 'run', 3)
-    cfg.merge_from_dict(dict(crop_size=tiny.SIZE, stage_iters=3, stages=2))
+    cfg.train_dataloader.dataset = tiny.uda(tmp_path, augment=True)
     path = tmp_path / 'tiny.py'
     cfg.dump(path)
     return path

@@ -143,7 +143,7 @@ def test_a_cut_zip_file(town, tool):
     cfg = gta_config(town)
     (town / 'gta/labels.zip').write_bytes(b'PK')
     root = f'zip://{town}/gta'
-    cfg.train_dataloader.dataset.source.data_root = root
+    cfg.train_dataloader.dataset.domains.source.data_root = root
     code, text = tool(cfg)
     assert code == 2 and 'cannot be read as a zip file' in text
 
@@ -152,7 +152,7 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
     def examine(*_: object) -> None:
         raise UserError('a.zip: is no zip file')
 
-    monkeypatch.setattr('mmseg_cag.data_check.examine', examine)
+    monkeypatch.setattr('mmseg_cag.data_check.examine.examine', examine)
     code, text = tool(gta_config(town))
     assert code == 2 and 'error: a.zip: is no zip file' in text
 
@@ -163,11 +163,16 @@ def test_what_the_user_can_mend_is_one_line(town, tool, monkeypatch):
         (('--sample', '0'), '--sample: expected a whole number from 1'),
         (('--sample', '-3'), '--sample: expected a whole number from 1'),
         (('--workers', '0'), '--workers: expected a whole number from 1'),
-        (('--cfg-options', 'foo'), '--cfg-options: expected key=value'),
+        (
+            ('--cfg-options', 'foo'),
+            '--cfg-options foo: expected key.of.config=value',
+        ),
     ],
 )
 def test_a_bad_option_is_one_line(tool, tmp_path, arguments, expectation):
-    code, text = tool(tmp_path / 'config.py', *arguments)
+    path = tmp_path / 'config.py'
+    path.write_text('model = dict()')
+    code, text = tool(path, *arguments)
     assert code == 2 and 'Traceback' not in text
     [line] = [x for x in text.splitlines() if 'error: ' in x]
     assert expectation in line

@@ -96,8 +96,8 @@ def test_what_is_missing_is_named_in_one_line(config, tmp_path, complaint):
     assert line.startswith('error: load_from=none.pth: checkpoint not found')
     line = complaint(*options, 'model.decode_head.num_classes=5')
     assert 'num_classes=5, but' in line
-    line = complaint(*options, 'train_dataloader.dataset.target=None')
-    assert 'train_dataloader.dataset.target is missing' in line
+    line = complaint(*options, 'train_dataloader.dataset.domains.target=None')
+    assert 'train_dataloader.dataset.domains.target is missing' in line
     label = next((tmp_path / 'gta/labels').iterdir())
     label.unlink()
     assert f'{label}: label of' in complaint(*train)

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from tests import tiny

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.analysis.figures.make import FIGURES, Choices
 from mmseg_cag.analysis.runs.run_folder import open_run
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.cfg_options import parse_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,7 +55,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings of the run: key.of.config=value ...',
     )
     args = parser.parse_args()
@@ -71,7 +72,7 @@ def main() -> None:
     out = args.out or args.work_dir / 'figures' / args.figure
     try:
         choices = Choices(args.checkpoint, args.start, args.images, args.show)
-        run = open_run(args.work_dir, args.cfg_options)
+        run = open_run(args.work_dir, parse_options(args.cfg_options or ()))
         paths = FIGURES[args.figure](run, out, choices)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None

@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +34,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings, such as another test_dataloader.dataset: '
         'key.of.config=value ...',
     )
@@ -47,8 +48,10 @@ def load_config(args: argparse.Namespace) -> Config:
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
     cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.launch.cfg_options import merge_or_exit
+
+    merge_or_exit(cfg, args.cfg_options)
     return cfg
 
 

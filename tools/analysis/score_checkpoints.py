@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.analysis.model_selection.choose import choose
@@ -20,6 +19,7 @@ from mmseg_cag.analysis.model_selection.render import to_markdown
 from mmseg_cag.analysis.model_selection.score_run import SCORES, score_run
 from mmseg_cag.analysis.runs.run_folder import open_run
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.cfg_options import parse_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,7 +55,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        metavar='KEY=VALUE',
         help='override settings of the runs: key.of.config=value ...',
     )
     args = parser.parse_args()
@@ -68,7 +69,8 @@ def parse_args() -> argparse.Namespace:
 def score_runs(args: argparse.Namespace) -> list[str]:
     """Score each run; returns the tables, the last of all runs together."""
     # Before hours of work: every folder is one of a run.
-    runs = [open_run(folder, args.cfg_options) for folder in args.runs]
+    options = parse_options(args.cfg_options or ())
+    runs = [open_run(folder, options) for folder in args.runs]
     tables, all_scores = [], []
     for run in runs:
         scores = score_run(run, args.images, args.pixels, args.evaluate)

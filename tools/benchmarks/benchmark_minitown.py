@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from document import describe_machine, put_results
 
+from mmseg_cag.minitown.child import exit_on_signals
 from mmseg_cag.minitown.loops import MinitownLoops
 from mmseg_cag.minitown.runs import ROOT, Budget
 
@@ -119,6 +120,7 @@ def make_checks(results: dict[str, np.ndarray]) -> str:
 def main() -> None:
     """Measure and put the table between the marks of the document."""
     args = parse_args()
+    exit_on_signals()
     args.methods = sorted({'source_only', *args.methods}, key=[*METHODS].index)
     results = measure(args)
     parts = [

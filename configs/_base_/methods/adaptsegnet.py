@@ -1,10 +1,11 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # AdaptSegNet as released, for DeepLab-V2. A config says which of the three.
-_base_ = ['../schedules/adversarial.py', './adversarial.py']
+_base_ = './adversarial.py'
 # Two of the four branches: the release returns after the second.
-two_branches = dict(active_branches=2)
+head_2_branches = dict(active_branches=2)
 adaptsegnet_single = dict(
     type='AdversarialSegmentor',
-    decode_head=two_branches,
+    decode_head=head_2_branches,
     discriminator=dict(type='FCDiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss'),
     adversarial_weights=[0.001],
@@ -29,6 +30,6 @@ adaptsegnet_multi = dict(
         loss_decode=dict(
             type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.1
         ),
-        **two_branches,
+        **head_2_branches,
     ),
 )

@@ -1,5 +1,7 @@
-# The adversarial warm-up of ProDA, for any network that CAG starts from.
-_base_ = ['../schedules/adversarial_warmup.py', './adversarial.py']
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# The adversarial warm-up of ProDA, for any network that CAG starts from; as
+# long as the warm-up on the source alone.
+_base_ = './adversarial.py'
 warmup = dict(
     type='AdversarialSegmentor',
     # "freeze_bn": statistics, scale and shift are those of ImageNet.
@@ -10,5 +12,8 @@ warmup = dict(
     adversarial_weights=[0.01],
     discriminator_weight=1.0,
 )
-auto_scale_lr = dict(enable=False, base_batch_size=4)
-train_dataloader = dict(batch_size=4, num_workers=6)
+train_cfg = dict(max_iters=90000)
+optim_wrapper = dict(
+    members=dict(student=dict(optimizer=dict(weight_decay=2e-4)))
+)
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]

@@ -1,5 +1,8 @@
-# CLAN as released, for DeepLab-V2 with two heads of four branches.
-_base_ = ['../schedules/adversarial_clan.py', './adversarial.py']
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# CLAN as released, for DeepLab-V2 with two heads of four branches: 100,000
+# iterations to the end of the decay, with a linear warm-up. The image alone
+# is scaled, `train_dataloader = _base_.multi_scale`; so a batch is of one.
+_base_ = './adversarial.py'
 clan = dict(
     type='CLANSegmentor',
     decode_head=dict(
@@ -21,6 +24,14 @@ clan = dict(
     target_size=(512, 1024),
     test_cfg=dict(mode='whole', single_resize=True),
 )
-# The image alone is scaled; so the sizes of a batch would differ.
-train_dataloader = dict(batch_size=1)
+max_iters = 100000
+train_cfg = dict(max_iters=max_iters, val_interval=2000)
+param_scheduler = [
+    dict(
+        type='PolyRestartLR',
+        by_epoch=False,
+        warmup_iters=max_iters // 20,
+        power=0.9,
+    )
+]
 default_hooks = dict(checkpoint=dict(interval=2000))

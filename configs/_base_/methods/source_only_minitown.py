@@ -1,17 +1,14 @@
-# Training on minitown's labelled source images alone, for any network.
-_base_ = [
-    '../datasets/minitown.py',
-    '../schedules/supervised_minitown.py',
-    '../default_runtime.py',
-]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=_base_.source_train,
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# Training on minitown's labelled images alone.
+_base_ = './source_only.py'
+max_iters = 600
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01)
 )
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 default_hooks = dict(
-    checkpoint=dict(interval=_base_.max_iters // 3, max_keep_ckpts=-1)
+    # Steps are slow where there is no GPU: a line every few seconds.
+    logger=dict(interval=10),
+    checkpoint=dict(interval=max_iters // 3, max_keep_ckpts=-1),
 )

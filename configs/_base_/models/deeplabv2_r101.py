@@ -1,13 +1,14 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# DeepLab-V2 with a 256-channel feature before the classifier (ProDA's form).
+# Classical DeepLab-V2: four dilated classifiers on ResNet-101 (AdaptSegNet,
+# CLAN, BDL).
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        # RGB in 0..1; ImageNet's mean and deviation are never applied.
-        mean=[0, 0, 0],
-        std=[255, 255, 255],
-        bgr_to_rgb=True,
+        # BGR less the mean, in grey levels: what the caffe weights expect.
+        mean=[104.00698793, 116.66876762, 122.67891434],
+        std=[1, 1, 1],
+        bgr_to_rgb=False,
         pad_val=0,
         seg_pad_val=255,
         size_divisor=1,
@@ -19,18 +20,22 @@ model = dict(
         dilations=(1, 1, 2, 4),
         contract_dilation=False,
         style='caffe',
-        norm_cfg=dict(type='BN', requires_grad=True),
+        # Scale and shift are fixed, but the statistics are the batch's.
+        norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=False,
+        # The family's ImageNet weights, through tools/model_converters.
         init_cfg=dict(
-            type='Pretrained', checkpoint='checkpoints/resnet101-63fe2227.pth'
+            type='Pretrained',
+            checkpoint='checkpoints/deeplab_resnet_init.pth',
+            prefix='backbone.',
         ),
     ),
     decode_head=dict(
-        type='ProDAHead',
+        type='DLV2Head',
         in_channels=2048,
         in_index=3,
-        channels=256,
-        dropout_ratio=0.1,
+        # 2 in AdaptSegNet and in the published checkpoints of BDL.
+        active_branches=4,
         num_classes=19,
         align_corners=True,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),

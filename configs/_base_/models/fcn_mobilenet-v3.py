@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # MobileNetV3-Large at output stride 8 with one convolution as its head.
 model = dict(
     type='EncoderDecoder',

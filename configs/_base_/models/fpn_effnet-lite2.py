@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # EfficientNet-Lite2 with a feature pyramid: a second network for minitown,
 # whose features, a sum over the pyramid, are of another scale.
 _base_ = './segformer_effnet-lite0.py'

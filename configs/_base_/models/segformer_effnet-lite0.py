@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # EfficientNet-Lite0 with an all-MLP decoder at stride 4: small enough to
 # learn a street scene in minutes on two CPU cores.
 num_classes = 19

@@ -1,3 +1,4 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 # SegFormer: an all-MLP decoder at stride 4 on MiT-B2, with its optimizer.
 model = dict(
     type='EncoderDecoder',

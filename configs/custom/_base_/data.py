@@ -43,7 +43,7 @@ image_size = (1280, 720)
 # Height and width of what a network sees in training.
 crop_size = (512, 512)
 
-fit = dict(type='Resize', scale=image_size, keep_ratio=True)
+resize = dict(type='Resize', scale=image_size, keep_ratio=True)
 augmentation = [
     dict(
         type='RandomResizeCrop',
@@ -53,7 +53,7 @@ augmentation = [
     ),
     dict(type='RandomFlip', prob=0.5),
 ]
-source = dict(
+images = dict(
     type='BaseSegDataset',
     data_root='data/sim',
     data_prefix=dict(img_path='images', seg_map_path='labels'),
@@ -61,8 +61,8 @@ source = dict(
     seg_map_suffix='.png',
     metainfo=dict(classes=classes),
 )
-source_train = dict(
-    **source,
+source = dict(
+    **images,
     pipeline=[
         dict(type='LoadImageOnDemand'),
         source_labels,
@@ -70,18 +70,17 @@ source_train = dict(
         dict(type='PackSegInputs'),
     ],
 )
-# As the anchors see it: no augmentation.
-source_plain = dict(
-    **source,
+source_no_aug = dict(
+    **images,
     pipeline=[
         dict(type='LoadImageFromFile'),
         source_labels,
-        fit,
+        resize,
         dict(type='PackSegInputs'),
     ],
 )
 # As adaptation sees it: no step of the pipeline opens a label.
-target_train = dict(
+target_dataset = dict(
     type='BaseSegDataset',
     data_root='data/real',
     data_prefix=dict(img_path='train'),
@@ -92,6 +91,32 @@ target_train = dict(
         *augmentation,
         dict(type='PackSegInputs'),
     ],
+)
+# The batch that the learning rates are for.
+auto_scale_lr = dict(enable=False, base_batch_size=4)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='UDASampler'),
+    dataset=dict(
+        type='UDADataset',
+        domains=dict(source=source, target=target_dataset),
+    ),
+)
+# For training on the source alone.
+source_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=source,
+)
+anchor_dataloader = dict(
+    batch_size=1,  # images may differ in their proportions
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=source_no_aug,
 )
 val_dataloader = dict(
     batch_size=1,
@@ -108,8 +133,8 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type='LoadImageFromFile'),
-            fit,
-            # After fit: predictions are compared at the labels' own size.
+            resize,
+            # After it: predictions are compared at the labels' own size.
             target_labels,
             dict(type='PackSegInputs'),
         ],
@@ -119,8 +144,10 @@ test_dataloader = val_dataloader
 # An image alone, as mmseg.apis.inference_model has it.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    fit,
+    resize,
     dict(type='PackSegInputs'),
 ]
 val_evaluator = dict(type='UDAIoUMetric')
 test_evaluator = val_evaluator
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

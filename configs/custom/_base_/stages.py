@@ -1,15 +1,9 @@
 # The length and the rate of the stages of adaptation.
+_base_ = '../../_base_/methods/cag.py'
+train_cfg = dict(
+    stages=3, stage_iters=5000, vals_per_stage=5, saves_per_stage=5
+)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=3e-4, weight_decay=0.01)
 )
 param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
-train_cfg = dict(
-    type='StageTrainLoop',
-    stages=3,
-    stage_iters=5000,
-    vals_per_stage=5,
-    saves_per_stage=5,
-)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')

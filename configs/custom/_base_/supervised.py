@@ -1,14 +1,10 @@
 # The length and the rate of training on labelled images.
+_base_ = '../../_base_/methods/source_only.py'
 max_iters = 20000
+interval = max(1, max_iters // 10)  # of validation and of checkpoints
+train_cfg = dict(max_iters=max_iters, val_interval=interval)
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01)
 )
 param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
-train_cfg = dict(
-    type='UDATrainLoop',
-    max_iters=max_iters,
-    val_interval=max(1, max_iters // 10),
-)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+default_hooks = dict(checkpoint=dict(interval=interval, max_keep_ckpts=-1))

@@ -13,7 +13,7 @@ from mmseg_cag.analysis.runs.samples import (
     source_dataset,
     spread,
 )
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.segmentors.base import resize_labels
 
 
@@ -51,7 +51,7 @@ def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:
         seen = view(labeler.model, preprocess(preprocessor, sample))
         labels = sample.truth.unsqueeze(0).to(seen.feat.device)
         labels = resize_labels(labels, seen.feat)
-        labeler.bank.accumulate(centroids, seen.feat, seen.logits, labels)
+        labeler.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
         pixels.add(seen.feat, labels)
     labeler.bank.store(centroids)
     if labeler.head.is_auto:

@@ -66,11 +66,11 @@ def label_image(
     by_anchor = Assigned(
         label, gap, head.by_anchor(distances) != head.ignore_index
     )
-    confidence, label = seen.logits.float().softmax(1).max(1)
+    confidence, label = seen.logits[0].float().softmax(1).max(1)
     by_probability = Assigned(
         label,
         confidence,
-        head.by_probability(seen.logits) != head.ignore_index,
+        head.by_probability(seen.logits[0]) != head.ignore_index,
     )
     truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
     kinds = {

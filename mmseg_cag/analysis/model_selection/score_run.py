@@ -6,9 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import track
-
 from mmseg_cag.analysis.runs.run_folder import RunFolder
+from mmseg_cag.progress import track
 
 from .choose import choose
 from .labelled import evaluate_missing, read_mious

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# legend: N images, K classes, h w score map
+# legend: N images, K classes, h w score map, P pixels
 
 
 def mean_entropy(logits: Tensor) -> float:
@@ -19,9 +19,6 @@ def mean_entropy(logits: Tensor) -> float:
     """
     logs = logits.float().log_softmax(1)
     return -(logs.exp() * logs).sum(1).mean().item()
-
-
-# legend: P pixels, K classes
 
 
 def soft_neighbourhood_density(
@@ -53,9 +50,6 @@ def soft_neighbourhood_density(
         terms = torch.where(logs.isfinite(), logs.exp() * logs, 0)
         total -= terms.sum().double().item()
     return total / len(unit)
-
-
-# legend: N images, K classes, h w score map
 
 
 class MeanIoU:

@@ -13,7 +13,7 @@ from mmseg_cag.analysis.runs.labeler import Labeler
 from mmseg_cag.analysis.runs.network import view
 from mmseg_cag.analysis.runs.samples import Sample, preprocess
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
-from mmseg_cag.models.segmentors.base import View
+from mmseg_cag.models.segmentors.base import SegOutput
 
 # legend: K classes, h w feature map
 
@@ -83,13 +83,13 @@ class LabelCounter:
         self.activity.add(nearest, labels, sure)
         return labels.to(torch.uint8).cpu().numpy()
 
-    def _assign(self, seen: View) -> tuple[Tensor, Tensor, Tensor]:
+    def _assign(self, seen: SegOutput) -> tuple[Tensor, Tensor, Tensor]:
         head = self.labeler.head
         if self.by == 'anchor':
             distances = self.labeler.bank.distances(seen.feat)
             return *nearest_anchor(distances), head.by_anchor(distances)
-        sure, nearest = seen.logits.float().softmax(1).max(1)
-        return nearest, sure, head.by_probability(seen.logits)
+        sure, nearest = seen.logits[0].float().softmax(1).max(1)
+        return nearest, sure, head.by_probability(seen.logits[0])
 
 
 UNITS = {

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
+
+from mmseg_cag.progress import track
 
 from .measure import measure
 from .networks import list_networks

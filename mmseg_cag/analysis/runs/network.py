@@ -14,9 +14,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.fileio.safe_load import read_checkpoint
-from mmseg_cag.models.segmentors.base import View, forward_view
+from mmseg_cag.models.segmentors.base import SegOutput, run_network
 from mmseg_cag.models.student import (
     check_weights,
+    preprocessor_of,
     student_model,
     student_weights,
 )
@@ -40,14 +41,15 @@ def read_state(checkpoint: Path) -> State:
 
 
 def labeler_state(state: State) -> State:
-    """Put the frozen labeler of a CAG checkpoint in the student's place."""
-    mark = 'labeler.'
-    labeler = {
+    """Put the frozen teacher of a CAG checkpoint in the student's place."""
+    marks = ('teacher.module.', 'labeler.')  # the second of version 0.1
+    teacher = {
         key.removeprefix(mark): value
+        for mark in marks
         for key, value in state.items()
         if key.startswith(mark)
     }
-    return {**state, **labeler}
+    return {**state, **teacher}
 
 
 def start_state(
@@ -105,16 +107,14 @@ def build_preprocessor(cfg: Config, domain: str) -> nn.Module:
         cfg: The run's config.
         domain: ``source`` or ``target``.
     """
-    preprocessor = cfg.model.data_preprocessor
-    built = MODELS.build(preprocessor.get(domain, preprocessor))
-    return built.to(get_device())
+    preprocessor = preprocessor_of(cfg.model.data_preprocessor, domain)
+    return MODELS.build(preprocessor).to(get_device())
 
 
 @torch.no_grad()
-def view(model: EncoderDecoder, images: Tensor) -> View:
+def view(model: EncoderDecoder, images: Tensor) -> SegOutput:
     """Compute features and class scores of images (N, 3, H, W)."""
-    neck = model.neck if model.with_neck else None
-    return forward_view(model.backbone, neck, model.decode_head, images)
+    return run_network(model, images)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_cag.errors import MissingFileError
+from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.launch.stages import stage_length
 
 from .dumped_config import read_dumped_config
@@ -71,7 +72,7 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
         )
     cfg = read_config(folder)
     if options:
-        cfg.merge_from_dict(options)
+        merge_options(cfg, options)
     return RunFolder(folder, cfg, found)
 
 

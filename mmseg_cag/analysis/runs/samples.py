@@ -70,11 +70,8 @@ def source_dataset(cfg: Config) -> BaseSegDataset:
         MissingFileError: Its folder does not exist.
         UserError: The config has none.
     """
-    for number, hook in enumerate(cfg.get('custom_hooks') or []):
-        if hook['type'] == 'AnchorHook':
-            key = f'custom_hooks.{number}.dataloader.dataset'
-            return build_dataset(hook['dataloader']['dataset'], key)
-    return build_dataset(cfg.get('source_plain'), 'source_plain')
+    dataset = (cfg.get('anchor_dataloader') or {}).get('dataset')
+    return build_dataset(dataset, 'anchor_dataloader.dataset')
 
 
 def spread(items: Sized, count: int) -> list[int]:

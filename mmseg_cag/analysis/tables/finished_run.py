@@ -40,7 +40,7 @@ class FinishedRun:
         dataset = self.cfg.train_dataloader.dataset
         target = self.cfg.val_dataloader.dataset.type
         if dataset.type == 'UDADataset':
-            return dataset.source.type, target
+            return dataset.domains.source.type, target
         return dataset.type, target
 
     @property

@@ -20,7 +20,7 @@ from mmcv.transforms import LoadAnnotations
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import chunk_overruns
 

@@ -18,7 +18,7 @@ class Reading:
 
     Args:
         key: Where the config names it.
-        role: `train`, `source`, `target`, `val`, `test` or `hook`.
+        role: as of `LOADERS`; `source` or `target` in training on both.
         dataset: The data set, without wrappers.
         labelled: Whether its labels are opened; the pipeline's if None.
         skips: Whether bad files of it are skipped in training.
@@ -85,10 +85,16 @@ def readings_of(
         role: Its role in the run.
         labelled: Whether its labels are opened; the pipelines' if None.
     """
-    if hasattr(dataset, 'source') and hasattr(dataset, 'target'):
+    if hasattr(dataset, 'domains'):
         return [
-            *readings_of(dataset.source, f'{key}.source', 'source'),
-            *readings_of(dataset.target, f'{key}.target', 'target', False),
+            reading
+            for name, part in dataset.domains.items()
+            for reading in readings_of(
+                part,
+                f'{key}.domains.{name}',
+                name,
+                None if name in dataset.labelled else False,
+            )
         ]
     if hasattr(dataset, 'datasets'):
         return [

@@ -1,12 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from .load_image_on_demand import LoadImageOnDemand
-from .load_label_ids import LoadLabelIds
 from .load_labels_by_name import LoadLabelsByName
-from .load_pseudo_labels import LoadPseudoLabels
+from .load_pseudo_labels import LoadPseudoLabels, PackPseudoSegInputs
 from .load_translated_image import LoadTranslatedImage
-from .pack_pseudo_labels import PackPseudoSegInputs
-from .random_resize_crop import RandomResizeCrop
-from .resize_label import ResizeLabel
+from .loading import LoadImageOnDemand, LoadLabelIds
+from .random_resize_crop import RandomResizeCrop, ResizeLabel
 
 __all__ = [
     'LoadImageOnDemand',

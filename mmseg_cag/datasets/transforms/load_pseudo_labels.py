@@ -4,14 +4,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
-from mmseg.datasets import BaseSegDataset
+from mmengine.structures import PixelData
+from mmseg.datasets import BaseSegDataset, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.labels.pseudo_label_note import note_above
-from mmseg_cag.datasets.labels.read_ids import read_index
+from mmseg_cag.datasets.pseudo_label_note import note_above
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.images import read_index
 
 # legend: H W image
 
@@ -91,3 +93,37 @@ def _path_of(sample: dict) -> str:
             'a folder of tools/make_pseudo_labels.py'
         )
     return sample['seg_map_path']
+
+
+@TRANSFORMS.register_module()
+class PackPseudoSegInputs(PackSegInputs):
+    """Pack an image, and its pseudo labels as ``pseudo_sem_seg``.
+
+    A true label stays ``gt_sem_seg``, which `UDADataset` refuses of a target.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack the sample.
+
+        Args:
+            results: The sample, with ``img`` and ``pseudo_seg_map``.
+
+        Raises:
+            UserError: It has no pseudo labels, or a transform has changed the
+                image alone.
+        """
+        labels = results.get('pseudo_seg_map')
+        if labels is None:
+            raise UserError(
+                'PackPseudoSegInputs: no LoadPseudoLabels before it'
+            )
+        if labels.shape != results['img'].shape[:2]:
+            raise UserError(
+                f'PackPseudoSegInputs: an image of {results["img"].shape[:2]} '
+                f'has pseudo labels of {labels.shape}: a transform before it '
+                'leaves results["seg_fields"] alone'
+            )
+        packed = super().transform(results)
+        data = torch.from_numpy(labels.astype('int64'))[None]
+        packed['data_samples'].pseudo_sem_seg = PixelData(data=data)
+        return packed

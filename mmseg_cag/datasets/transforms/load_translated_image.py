@@ -9,7 +9,7 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.labels.label_formats import WRITTEN_SUFFIX
+from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import read_note
 

@@ -1,16 +1,25 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
+from mmseg.registry import DATASETS, HOOKS
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
 
+from mmseg_cag.data_check.collect import identity
 from mmseg_cag.data_check.consistency import check_class_names, check_overlap
 from mmseg_cag.data_check.quick_checks import quick_checks
+from mmseg_cag.datasets.dataset_configs import (
+    LOADERS,
+    anchor_loader,
+    dataset_of,
+    loaders_of,
+    require_images,
+)
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.reading import Reading, readings_of
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
@@ -27,8 +36,9 @@ from .data_fingerprint_hook import SAME
 class CheckDataHook(Hook):
     """Check the data before a run starts, not hours into it.
 
-    All that the doctor finds without decoding, in the data sets of training
-    and validation: folders, pairs, and the header and end of every file.
+    All that the doctor finds without decoding, in the data sets of training,
+    of validation and of every other dataloader that the run reads: folders,
+    pairs, and the header and end of every file.
     Files that training skips do not stop the run. Pseudo labels of a target
     are there and have its classes; every label of a translated source has its
     image. A run that goes on with files of the same names and sizes
@@ -45,33 +55,72 @@ class CheckDataHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check what training and validation will read."""
-        loaders = {'train': runner.train_dataloader}
+        datasets = {'train_dataloader': runner.train_dataloader.dataset}
         if runner.val_loop is not None:
-            loaders['val'] = runner.val_loop.dataloader
-        self._check(runner, loaders)
+            datasets['val_dataloader'] = runner.val_loop.dataloader.dataset
+        self._check(runner, datasets, further=True)
 
     def before_test(self, runner: Runner) -> None:
         """Check what the test will read."""
-        self._check(runner, {'test': runner.test_loop.dataloader})
+        dataset = runner.test_loop.dataloader.dataset
+        self._check(runner, {'test_dataloader': dataset})
 
-    def _check(self, runner: Runner, loaders: dict[str, DataLoader]) -> None:
+    def _check(
+        self,
+        runner: Runner,
+        datasets: dict[str, Dataset],
+        further: bool = False,
+    ) -> None:
         head = getattr(bare_model(runner), 'decode_head', None)
         if head is not None:  # an image translator has none
-            for loader in loaders.values():
-                check_classes(loader.dataset, head)
+            for dataset in datasets.values():
+                check_classes(dataset, head)
         # What a run went on with was checked when it began.
         same = runner.message_hub.get_info(SAME, False)
         if is_main_process() and not same:
-            readings = [
-                reading
-                for role, loader in loaders.items()
-                for reading in readings_of(
-                    loader.dataset, f'{role}_dataloader.dataset', role, True
-                )
-            ]
+            if further:
+                datasets |= further_datasets(runner.cfg)
+            readings = list_readings(datasets)
             stop_at_faults(readings, self.workers)
             for reading in readings:
                 check_made_files(reading.dataset)
+
+
+def further_datasets(cfg: Config) -> dict[str, Dataset]:
+    """Build what a run reads beside training, validation and test.
+
+    Args:
+        cfg: The run's config.
+
+    Returns:
+        By the key of the dataloader.
+    """
+    found = {}
+    for key in loaders_of(cfg):
+        if LOADERS[key] in ('train', 'val', 'test'):
+            continue
+        anchors = key == 'anchor_dataloader'
+        part = (
+            anchor_loader(cfg)['dataset'] if anchors else dataset_of(cfg, key)
+        )
+        require_images(part, f'{key}.dataset')
+        found[key] = DATASETS.build(part)
+    return found
+
+
+def list_readings(datasets: dict[str, Dataset]) -> list[Reading]:
+    """List the data sets within, each that reads the same files once.
+
+    Args:
+        datasets: Data sets, with or without wrappers, by their dataloader.
+    """
+    readings: dict[str, Reading] = {}
+    for key, dataset in datasets.items():
+        role = LOADERS[key]
+        labelled = None if role == 'translation' else True
+        for reading in readings_of(dataset, f'{key}.dataset', role, labelled):
+            readings.setdefault(identity(reading), reading)
+    return list(readings.values())
 
 
 def check_classes(dataset: BaseDataset, head: nn.Module) -> None:

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.datasets.uda_dataset import UDADataset
+from mmseg_cag.datasets.uda import UDADataset
 from mmseg_cag.errors import UserError
 
 
@@ -26,8 +26,10 @@ class LabelMapHook(Hook):
         """State the labels of training and of validation."""
         dataset = runner.train_dataloader.dataset
         if isinstance(dataset, UDADataset):
-            dataset = dataset.source
-        self._state(runner, 'training', dataset)
+            for name in dataset.labelled:
+                self._state(runner, f'training {name}', dataset.domains[name])
+        else:
+            self._state(runner, 'training', dataset)
         if runner.val_loop is not None:
             dataset = runner.val_loop.dataloader.dataset
             self._state(runner, 'validation', dataset)

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_cag.datasets import UDADataset
 from mmseg_cag.errors import UserError
 
 
@@ -33,15 +34,14 @@ class RankDataHook(Hook):
         if ranks == 1:
             return
         dataset = runner.train_dataloader.dataset
-        parts = {
-            name: getattr(dataset, name)
-            for name in ('source', 'target')
-            if hasattr(dataset, name)
-        }
-        own = {
-            f'train_dataloader.dataset.{name}'.rstrip('.'): describe(part)
-            for name, part in (parts or {'': dataset}).items()
-        }
+        key = 'train_dataloader.dataset'
+        parts = {key: dataset}
+        if isinstance(dataset, UDADataset):
+            parts = {
+                f'{key}.domains.{name}': part
+                for name, part in dataset.domains.items()
+            }
+        own = {key: describe(part) for key, part in parts.items()}
         compare(all_gather_object(own))
 
 

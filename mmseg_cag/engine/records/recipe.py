@@ -9,9 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_cag.datasets.dataset_configs import loaders_of
 from mmseg_cag.fileio.safe_load import read_checkpoint
 
 # What a runner trains by. Other keys of a config only name or describe.
+# Custom hooks are those that a user adds by mmengine's own list.
 PARTS = (
     'model',
     'train_dataloader',
@@ -27,7 +29,7 @@ PARTS = (
     'made_from',
 )
 # How the same data is fetched, and when it is validated.
-MEANS = (
+IGNORED_KEYS = (
     'cache_dir',
     'workers',
     'num_workers',
@@ -39,8 +41,9 @@ MEANS = (
     'vals_per_stage',
     'saves_per_stage',
 )
-# Hooks that watch a run, and write of it, but leave its weights as they are.
-WATCHING = (
+# Hooks that observe a run, or that every run has: its weights are no matter of
+# their settings.
+OBSERVER_HOOKS = (
     'AnchorRecordHook',
     'AtomicCheckpointHook',
     'CheckCheckpointHook',
@@ -48,6 +51,7 @@ WATCHING = (
     'CheckpointHook',
     'DataFingerprintHook',
     'DiscriminatorHook',
+    'DistSamplerSeedHook',
     'EffectiveBatchHook',
     'IterTimerHook',
     'KeepMemoryHook',
@@ -58,6 +62,7 @@ WATCHING = (
     'MonitorHook',
     'NonFiniteHook',
     'PanelHook',
+    'ParamSchedulerHook',
     'RankDataHook',
     'RecipeHook',
     'RuntimeInfoHook',
@@ -78,6 +83,8 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
             what other runs made its data and its fixed networks.
     """
     recipe = {key: cfg.get(key) for key in PARTS}
+    if 'anchor_dataloader' not in loaders_of(cfg):
+        recipe.pop('anchor_dataloader')
     scaling = cfg.get('auto_scale_lr') or {}
     # Switched off it is a mere note.
     if scaling.get('enable'):
@@ -126,17 +133,17 @@ def _compare(before: Any, after: Any, path: str) -> list[str]:
 def _plain(node: Any) -> Any:
     if isinstance(node, dict):
         return {
-            k: _plain(v)
-            for k, v in node.items()
-            if k not in MEANS and not _watches(v)
+            key: _plain(value)
+            for key, value in node.items()
+            if key not in IGNORED_KEYS and not _observes(value)
         }
     if isinstance(node, list | tuple):
-        return [_plain(value) for value in node if not _watches(value)]
+        return [_plain(value) for value in node if not _observes(value)]
     return node
 
 
-def _watches(node: Any) -> bool:
-    return isinstance(node, dict) and node.get('type') in WATCHING
+def _observes(node: Any) -> bool:
+    return isinstance(node, dict) and node.get('type') in OBSERVER_HOOKS
 
 
 def _short(value: Any, limit: int = 60) -> str:

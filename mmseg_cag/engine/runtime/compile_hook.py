@@ -17,13 +17,13 @@ from mmseg_cag.models.unwrap import bare_model
 class CompileHook(Hook):
     """Compile the parts of the network that take the time, as training begins.
 
-    Each part, the labeler's too, runs in the forms that `torch.compile` makes
+    Each part, the teacher's too, runs in the forms that `torch.compile` makes
     of it; keys of checkpoints and the training step stay. mmengine's option
     ``compile`` takes the whole step instead, which breaks into dozens of
     graphs and is lost where the model is wrapped anew.
 
     Args:
-        parts: Names of modules, in the model and in its labeler.
+        parts: Names of modules, in the model and in its teacher.
         **options: Those of `torch.compile`.
     """
 
@@ -59,8 +59,8 @@ class CompileHook(Hook):
         )
 
     def _modules(self, model: nn.Module) -> Iterator[nn.Module]:
-        labeler = getattr(model, 'labeler', nn.ModuleDict())
-        for owner in (model, labeler):
+        teacher = getattr(model, 'teacher', None)
+        for owner in (model, teacher.module) if teacher else (model,):
             children = dict(owner.named_children())
             for part in self.parts:
                 child = children.get(part)

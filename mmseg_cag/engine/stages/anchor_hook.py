@@ -5,74 +5,59 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS, HOOKS
-from rich.progress import track
+from mmseg.registry import HOOKS
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.skip_bad_files import SkipBadFiles
-from mmseg_cag.engine.checks.check_data_hook import check_files
-from mmseg_cag.engine.checks.data_fingerprint_hook import SAME
+from mmseg_cag.datasets.dataset_configs import anchor_loader
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
 from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
 from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
-from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
+from mmseg_cag.monitor.alarms import Alarm, write_alarm
+from mmseg_cag.progress import track
 
 
 @HOOKS.register_module()
 class AnchorHook(Hook):
     """Compute the anchors over the source set as a stage begins.
 
-    `StageTrainLoop` has made the new labeler: the centroids are its.
-    Each rank takes its share of the source images, each image once.
+    `StageTrainLoop` has made the new teacher: the centroids are its. They are
+    taken by ``anchor_dataloader`` of the config: the source without
+    augmentation, read by a sampler that does not repeat images
+    (``round_up=False``). Each rank takes its share, each image once.
 
     Args:
-        dataloader: Config of the source's dataloader, without augmentation;
-            its sampler must not repeat images (``round_up=False``).
         recompute: Whether each stage computes them anew; else those that are
             there, computed once or loaded, are kept with their margin.
         init_from: File of anchors that the run begins with in the place of
             computed ones: the release's or one of ``import_anchors.py``.
         margin_pixels: Source pixels that an automatic margin is chosen on.
-        images: Source images that the anchors are computed on, evenly spread
-            over the files; None for all.
-        workers: Threads that open files when the data is checked.
     """
 
+    # After the labeler's: the centroids are those of the new one.
     priority = 'BELOW_NORMAL'
 
     def __init__(
         self,
-        dataloader: dict,
         recompute: bool = True,
         init_from: str | None = None,
         margin_pixels: int = 100_000,
-        images: int | None = None,
-        workers: int = 16,
     ) -> None:
-        if images is not None and images < 1:
-            raise UserError(
-                f'AnchorHook: images={images}, expected at least 1, or None '
-                'for all'
-            )
-        self.dataloader = dataloader
         self.recompute = recompute
         self.init_from = init_from
         self.margin_pixels = margin_pixels
-        self.images = images
-        self.workers = workers
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loop and the data that the anchors come from.
+        """Check the loop and the file of anchors.
 
         Raises:
-            UserError: The run has no stages, the data has other classes than
-                the training set, or a file cannot be used.
+            UserError: The run has no stages, the config has no
+                ``anchor_dataloader``, or the file is of another network.
         """
         loop = type(runner.train_loop)
         if not issubclass(loop, StageTrainLoop):
@@ -80,35 +65,9 @@ class AnchorHook(Hook):
                 f'AnchorHook: train_cfg.type is {loop.__name__}, expected '
                 'StageTrainLoop, by whose stages anchors are computed'
             )
+        anchor_loader(runner.cfg)
         if self.init_from:
             self._read_anchors(bare_model(runner))
-        training = runner.train_dataloader.dataset
-        if self.images is not None:
-            self.dataloader = {
-                **self.dataloader,
-                'dataset': spread_subset(
-                    self.dataloader['dataset'], self.images
-                ),
-            }
-        if isinstance(getattr(training, 'source', None), SkipBadFiles):
-            self.dataloader = {
-                **self.dataloader,
-                'dataset': dict(
-                    type='SkipBadFiles', dataset=self.dataloader['dataset']
-                ),
-            }
-        dataset = DATASETS.build(self.dataloader['dataset'])
-        classes = training.metainfo['classes']
-        if list(dataset.metainfo['classes']) != list(classes):
-            raise UserError(
-                'AnchorHook: dataloader.dataset has the classes '
-                f'{dataset.metainfo["classes"]}, expected those of training, '
-                f'{classes}'
-            )
-        # What a run goes on with was checked when it began.
-        same = runner.message_hub.get_info(SAME, False)
-        if is_main_process() and not same:
-            check_files(dataset, labelled=True, workers=self.workers)
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:
@@ -124,7 +83,7 @@ class AnchorHook(Hook):
         else:
             self._compute(runner, model)
             origin = 'computed'
-        self._report(runner, model, origin)
+        report_anchors(runner, model, origin)
 
     def _read_anchors(self, model: CAGSegmentor) -> tuple[Tensor, Tensor]:
         if model.pseudo_label_head.is_auto:
@@ -143,7 +102,7 @@ class AnchorHook(Hook):
         return anchors, counts
 
     def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
-        loader = runner.build_dataloader(self.dataloader, seed=runner.seed)
+        loader = build_loader(runner)
         ignore_signals_in_workers(loader)
         centroids = model.anchor_bank.new_centroids()
         sample = None
@@ -163,51 +122,52 @@ class AnchorHook(Hook):
                 model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
 
-    def _report(
-        self, runner: Runner, model: CAGSegmentor, origin: str
-    ) -> None:
-        counts = model.anchor_bank.counts
-        margins = sorted({*model.pseudo_label_head.margin.tolist()})
-        classes = runner.train_dataloader.dataset.metainfo['classes']
-        absent = [
-            name
-            for name, n in zip(classes, counts.tolist(), strict=True)
-            if not n
-        ]
-        ends = margins if len(margins) == 1 else (margins[0], margins[-1])
-        runner.logger.info(
-            f'Anchors of {len(classes) - len(absent)} classes {origin}, '
-            f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
-        )
-        if absent:
-            message = (
-                f'No source pixel of {", ".join(absent)}: no anchor, never '
-                "assigned as a pseudo label; see that the source's labels "
-                'have it'
-            )
-            write_alarm(runner, Alarm('no_anchor', None, message))
 
-
-def spread_subset(dataset: dict, images: int) -> dict:
-    """Take so many images of a data set, evenly spread over its files.
-
-    Args:
-        dataset: Config of a data set of mmseg.
-        images: How many; all of them if there are fewer.
+def build_loader(runner: Runner) -> DataLoader:
+    """Build the dataloader that the anchors are computed by.
 
     Raises:
-        UserError: The data set is a wrapper of others.
+        UserError: Its data set has other classes than that of training.
     """
-    whole = DATASETS.build(dataset)
-    if not isinstance(whole, BaseSegDataset):
+    cfg = anchor_loader(runner.cfg)
+    loader = runner.build_dataloader(cfg, seed=runner.seed)
+    found = loader.dataset.metainfo['classes']
+    classes = runner.train_dataloader.dataset.metainfo['classes']
+    if list(found) != list(classes):
         raise UserError(
-            f'AnchorHook: images={images} takes a part of a data set of '
-            f'mmseg, dataloader.dataset is a {type(whole).__name__}'
+            f'anchor_dataloader.dataset has the classes {found}, expected '
+            f'those of training, {classes}'
         )
-    if images >= len(whole):
-        return dataset
-    indices = [i * len(whole) // images for i in range(images)]
-    return {**dataset, 'indices': indices}
+    ignore_signals_in_workers(loader)
+    return loader
+
+
+def report_anchors(runner: Runner, model: CAGSegmentor, origin: str) -> None:
+    """Log which classes have an anchor; raise an alarm for those without.
+
+    Args:
+        runner: The run.
+        model: The model that has the anchors.
+        origin: Where they are from.
+    """
+    counts = model.anchor_bank.counts
+    margins = sorted({*model.pseudo_label_head.margin.tolist()})
+    classes = runner.train_dataloader.dataset.metainfo['classes']
+    absent = [
+        name for name, n in zip(classes, counts.tolist(), strict=True) if not n
+    ]
+    ends = margins if len(margins) == 1 else (margins[0], margins[-1])
+    runner.logger.info(
+        f'Anchors of {len(classes) - len(absent)} classes {origin}, '
+        f'margin {" to ".join(f"{m:.3g}" for m in ends)}'
+    )
+    if absent:
+        message = (
+            f'No source pixel of {", ".join(absent)}: no anchor, never '
+            "assigned as a pseudo label; see that the source's labels "
+            'have it'
+        )
+        write_alarm(runner, Alarm('no_anchor', None, message))
 
 
 def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:

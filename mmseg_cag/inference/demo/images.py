@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.progress import track
 
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import imdecode
+from mmseg_cag.progress import track
 
 
 def find_images(source: Path) -> list[Path]:

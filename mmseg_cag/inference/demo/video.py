@@ -10,9 +10,9 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine.logging import print_log
-from rich.progress import track
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.progress import track
 
 VIDEO_ENDINGS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
 # Of a video that does not say its own.

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .arithmetic import full_float32, split_bands
 from .class_means import Centroids, class_sums
-from .full_float32 import full_float32
-from .row_chunks import split_bands
 
 # legend: N images, K classes, C feature channels, h w feature map
 
@@ -160,9 +159,6 @@ def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
     index = labels.where(is_class, 0).unsqueeze(1)
     own = logits.gather(1, index).squeeze(1)
     return is_class & (own >= logits.amax(1))
-
-
-# legend: N images, K classes
 
 
 def two_nearest(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:

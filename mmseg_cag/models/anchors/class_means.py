@@ -9,10 +9,9 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .full_float32 import full_float32
-from .row_chunks import split_bands
+from .arithmetic import full_float32, split_bands
 
-# legend: N images, K classes, C feature channels
+# legend: N images, K classes, C feature channels, h w feature map, P pixels
 
 
 class Centroids:
@@ -67,8 +66,6 @@ class Centroids:
     def _capped(self, weights: Tensor) -> Tensor:
         return weights if self.cap is None else weights.clamp(max=self.cap)
 
-
-# legend: N images, K classes, C feature channels, h w feature map, P pixels
 
 # Classes from which on adding up takes less time than the product, on a CPU
 # with a pixel's channels far apart in memory (docs/performance.md).

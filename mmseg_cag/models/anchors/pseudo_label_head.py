@@ -4,12 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import all_gather_object
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .anchor_bank import two_nearest
 
-# legend: N images, K classes, h w feature map, P pixels
+# legend: N images, P sampled pixels, C feature channels,
+# K classes, h w feature map
 
 
 @MODELS.register_module()
@@ -141,9 +143,6 @@ def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
     return label, runner_up - nearest
 
 
-# legend: P pixels
-
-
 def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
     """Find the smallest margin at which enough of the labels are right.
 
@@ -165,3 +164,48 @@ def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
     last[:-1] = gaps[:-1] != gaps[1:]
     good = (share >= precision) & last
     return gaps[good].min().item() if good.any() else float('inf')
+
+
+class PixelSample:
+    """Evenly spread labelled pixels of a pass over a data set.
+
+    Takes about ``size`` pixels over all ranks, the same share of each batch,
+    at a regular stride: no randomness, and no more memory for more images
+    until there are more of them than wanted pixels.
+
+    Args:
+        size: Wanted number of pixels P.
+        num_images: Images that all ranks pass over together.
+        like: Tensor (K, C) of the classes' number, channels and device.
+    """
+
+    def __init__(self, size: int, num_images: int, like: Tensor) -> None:
+        self.per_image = -(-size // num_images)
+        self.num_classes = len(like)
+        # A rank without an image has an empty sample.
+        self._feat = [like.new_empty(0, like.shape[1])]
+        self._labels = [like.new_empty(0, dtype=torch.int64)]
+
+    def add(self, feat: Tensor, labels: Tensor) -> None:
+        """Sample a batch.
+
+        Args:
+            feat: Features (N, C, h, w).
+            labels: Labels (N, h, w) int64; values outside 0..K-1 are left
+                out.
+        """
+        is_class = (labels >= 0) & (labels < self.num_classes)
+        pixels = is_class.flatten().nonzero().squeeze(1)
+        stride = max(1, len(pixels) // (self.per_image * len(feat)))
+        pixels = pixels[stride // 2 :: stride]
+        self._feat.append(
+            feat.movedim(1, -1).flatten(0, 2)[pixels].to(self._feat[0])
+        )
+        self._labels.append(labels.flatten()[pixels])
+
+    def gather(self) -> tuple[Tensor, Tensor]:
+        """Join features (P, C) and labels (P,) of all ranks."""
+        own = torch.cat(self._feat).cpu(), torch.cat(self._labels).cpu()
+        feats, labels = zip(*all_gather_object(own), strict=True)
+        device = self._feat[0].device
+        return torch.cat(feats).to(device), torch.cat(labels).to(device)

@@ -3,17 +3,23 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmseg_cag.errors import UserError
+
 # legend: N images, K classes, H W image, h w feature map
 
 
 def head_loss(
-    head: BaseDecodeHead, scores: Tensor, data_samples: list[SegDataSample]
+    head: BaseDecodeHead,
+    scores: Tensor,
+    labels: Tensor,
+    weight: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Compute a head's own losses and its accuracy in percent.
 
@@ -23,11 +29,20 @@ def head_loss(
     Args:
         head: The head.
         scores: Its class scores (N, K, h, w).
-        data_samples: N samples with labels (1, H, W) int64.
+        labels: Labels (N, H, W) int64.
+        weight: Weights of the pixels (N, H, W); those of the head's own
+            sampler are multiplied by them.
+
+    Raises:
+        UserError: There are weights, and the head has a loss of its own.
     """
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
-        return head.loss_by_feat(scores, data_samples)
-    labels = torch.stack([s.gt_sem_seg.data for s in data_samples])
+        if weight is not None:
+            raise UserError(
+                f'{type(head).__name__} has its own loss_by_feat, which takes '
+                'no weights of pixels; expected a head with that of mmseg'
+            )
+        return head.loss_by_feat(scores, _as_samples(labels))
     scores = resize(
         scores,
         labels.shape[-2:],
@@ -35,8 +50,9 @@ def head_loss(
         align_corners=head.align_corners,
         warning=False,
     )
-    weight = head.sampler and head.sampler.sample(scores, labels)
-    labels = labels.squeeze(1)
+    if head.sampler is not None:
+        sampled = head.sampler.sample(scores, labels.unsqueeze(1))
+        weight = sampled if weight is None else sampled * weight
     terms = head.loss_decode
     losses: dict[str, Tensor] = {}
     for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
@@ -46,6 +62,13 @@ def head_loss(
         losses[term.loss_name] = losses.get(term.loss_name, 0) + loss
     losses['acc_seg'] = accuracy(scores, labels, head.ignore_index)
     return losses
+
+
+def _as_samples(labels: Tensor) -> list[SegDataSample]:
+    return [
+        SegDataSample(gt_sem_seg=PixelData(data=own.unsqueeze(0)))
+        for own in labels
+    ]
 
 
 def pixel_loss(

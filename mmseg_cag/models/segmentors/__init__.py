@@ -4,13 +4,15 @@ from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
 from .clan import CLANSegmentor
-from .encoder_decoder import DirectEncoderDecoder
+from .dacs import DACSSegmentor
+from .encoder_decoder import SingleResizeEncoderDecoder
 
 __all__ = [
     'AdversarialSegmentor',
     'BDLSegmentor',
     'CAGSegmentor',
     'CLANSegmentor',
-    'DirectEncoderDecoder',
+    'DACSSegmentor',
+    'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]

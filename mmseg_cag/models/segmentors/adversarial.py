@@ -7,15 +7,13 @@ from typing import Any
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
-from mmseg_cag.models.losses.head_loss import head_loss
 
-from .base import UDASegmentor
+from .base import SegOutput, UDASegmentor, gt_labels
 
 # legend: N images, K classes, H W image, h w feature map
 
@@ -31,13 +29,14 @@ class AdversarialSegmentor(UDASegmentor):
 
     .. code:: text
 
-       source_loss()           CE of every head
-       adapt_loss()
-         student_loss()        judge of fixed weights on the target: "source"
-         discriminator_loss()  the judge on detached probabilities: the truth
+       supervised_loss()         CE of every head on the source
+       pseudo_label_loss()       nothing (BDL: CE on pseudo labels)
+       adversarial_losses()
+         student_loss()          frozen discriminator on the target: "source"
+         discriminator_loss()    discriminator on detached probabilities
 
-    The judge's weights are detached in the first and the student's output in
-    the second, so one backward over their sum gives both their gradients
+    The discriminator's weights are detached in the first and the student's
+    output in the second, so one backward over their sum gives both gradients
     (`JointOptimWrapper` steps the student and ``discriminators``).
 
     Args:
@@ -82,86 +81,82 @@ class AdversarialSegmentor(UDASegmentor):
         self.discriminator_weight = discriminator_weight
         self.target_size = target_size
 
-    def heads(self) -> dict[str, nn.Module]:
-        """The heads by the prefix of their losses, the decode head's first."""
-        heads = {'': self.decode_head}
-        if not self.with_auxiliary_head:
-            return heads
-        if not isinstance(self.auxiliary_head, nn.ModuleList):
-            return {**heads, 'aux.': self.auxiliary_head}
-        return heads | {
-            f'aux_{i}.': head for i, head in enumerate(self.auxiliary_head)
-        }
-
-    def forward_view(self, images: Tensor) -> list[Tensor]:
-        """Compute the scores (N, K, h, w) of every head."""
-        pyramid = self.extract_feat(images)
-        return [head(pyramid) for head in self.heads().values()]
-
-    def scores_of(self, view: list[Tensor]) -> Tensor:
-        """The scores of the decode head, which predicts."""
-        return view[0]
-
-    def source_loss(
-        self, source: list[Tensor], data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
-        """Compute the heads' own losses at the size of the labels."""
-        return self.heads_loss(source, data_samples, 'source')
-
-    def heads_loss(
+    def loss(
         self,
-        view: list[Tensor],
-        data_samples: list[SegDataSample],
-        domain: str,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the own loss of every head on images of one domain."""
-        losses = {}
-        for (prefix, head), scores in zip(
-            self.heads().items(), view, strict=True
-        ):
-            own = head_loss(head, scores, data_samples)
-            losses.update(add_prefix(own, f'{domain}.{prefix}'.rstrip('.')))
+        """Compute the losses of the student and of the discriminators."""
+        labels = gt_labels(data_samples['source'])
+        source = self.forward_student(inputs['source'])
+        losses = self.supervised_loss(source, labels, 'source')
+        images = inputs['target']
+        target = self.forward_student(images)
+        self.observe(images=images, student=self.main_logits(target).detach())
+        losses |= self.pseudo_label_loss(target, data_samples['target'])
+        losses |= self.adversarial_losses(
+            source, target, labels.shape[-2:], images.shape[-2:]
+        )
         return losses
 
-    def adapt_loss(
-        self,
-        source: list[Tensor],
-        labels: Tensor,
-        target: list[Tensor],
-        images: Tensor,
+    def pseudo_label_loss(
+        self, target: SegOutput, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Compute both players' losses at each level."""
+        """Compute losses on labels that come with the target: none.
+
+        A method that has pseudo labels on disk overrides this.
+        """
+        return {}
+
+    def adversarial_losses(
+        self,
+        source: SegOutput,
+        target: SegOutput,
+        source_size: tuple[int, int],
+        image_size: tuple[int, int],
+    ) -> dict[str, Tensor]:
+        """Compute both players' losses at each level.
+
+        Args:
+            source: Of the student on the source.
+            target: Of the student on the target.
+            source_size: Height and width at which the source is judged.
+            image_size: Those of the target's images.
+        """
         losses = {}
-        for prefix, judge, weight, s, t in zip(
+        for prefix, discriminator, weight, s, t in zip(
             self.heads(),
             self.discriminators,
             self.adversarial_weights,
-            source,
-            target,
+            source.logits,
+            target.logits,
             strict=False,  # later levels have no discriminator
         ):
-            s = self.probabilities(s.detach(), labels.shape[-2:])
-            t = self.probabilities(t, self.target_size or images.shape[-2:])
-            losses[f'target.{prefix}loss_adv'] = weight * self.student_loss(
-                judge, t
-            )
-            own = self.discriminator_loss(judge, s, t.detach())
+            s = self.probabilities(s.detach(), source_size)
+            t = self.probabilities(t, self.target_size or image_size)
+            loss_adv = weight * self.student_loss(discriminator, t)
+            losses[f'target.{prefix}loss_adv'] = loss_adv
+            own = self.discriminator_loss(discriminator, s, t.detach())
             for domain, loss in own.items():
                 losses[f'{domain}.{prefix}loss_dis'] = loss
         return losses
 
-    def student_loss(self, judge: nn.Module, target: Tensor) -> Tensor:
-        """Compute how far the judge is from taking the target for source."""
-        return self.adversarial_loss(judge_fixed(judge, target), SOURCE)
+    def student_loss(self, discriminator: nn.Module, target: Tensor) -> Tensor:
+        """Compute the student's adversarial loss on target probabilities."""
+        judged = frozen_discriminator(discriminator, target)
+        return self.adversarial_loss(judged, SOURCE)
 
     def discriminator_loss(
-        self, judge: nn.Module, source: Tensor, target: Tensor
+        self, discriminator: nn.Module, source: Tensor, target: Tensor
     ) -> dict[str, Tensor]:
-        """Compute how far the judge is from the truth, by domain."""
+        """Compute the discriminator's loss on each domain's probabilities."""
         weight = self.discriminator_weight
         return {
-            'source': weight * self.adversarial_loss(judge(source), SOURCE),
-            'target': weight * self.adversarial_loss(judge(target), TARGET),
+            name: weight * self.adversarial_loss(discriminator(maps), domain)
+            for name, domain, maps in (
+                ('source', SOURCE, source),
+                ('target', TARGET, target),
+            )
         }
 
     def probabilities(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
@@ -179,11 +174,15 @@ class AdversarialSegmentor(UDASegmentor):
         )
 
 
-def judge_fixed(judge: nn.Module, probabilities: Tensor) -> Tensor:
+def frozen_discriminator(
+    discriminator: nn.Module, probabilities: Tensor
+) -> Tensor:
     """Apply a discriminator whose weights get no gradient from this use.
 
     Under distributed data parallel this matters too: a weight is waited for
     once a backward, and ``requires_grad`` is not toggled.
     """
-    weights = {name: p.detach() for name, p in judge.named_parameters()}
-    return functional_call(judge, weights, (probabilities,))
+    weights = {
+        name: p.detach() for name, p in discriminator.named_parameters()
+    }
+    return functional_call(discriminator, weights, (probabilities,))

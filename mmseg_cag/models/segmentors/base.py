@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
@@ -14,180 +15,249 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.models.losses.head_loss import head_loss
 
-from .encoder_decoder import DirectEncoderDecoder
+from .encoder_decoder import SingleResizeEncoderDecoder
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
 
-class View(NamedTuple):
-    """What a network sees of a batch.
+class SegOutput(NamedTuple):
+    """What a network computes of a batch.
 
     Attributes:
-        feat: The classifier's input (N, C, h, w), f_D of the paper.
-        logits: Class scores (N, K, h, w).
+        logits: Class scores (N, K, h, w) of each classifier, the decode
+            head's first.
+        feat: The input of the decode head's classifier ``conv_seg``
+            (N, C, h, w), f_D of the CAG paper; None of a head without one,
+            or of one that uses it more than once.
         pyramid: Feature maps that the heads get.
     """
 
-    feat: Tensor
-    logits: Tensor
+    logits: list[Tensor]
+    feat: Tensor | None
     pyramid: Sequence[Tensor]
 
 
-class UDASegmentor(DirectEncoderDecoder):
-    """A stock segmentor that also learns from unlabelled target images.
+class UDASegmentor(SingleResizeEncoderDecoder):
+    """A stock segmentor that learns from several domains.
 
     The student *is* the segmentor, so keys of checkpoints are those of mmseg
-    and prediction is untouched. A method overrides `adapt_loss`:
+    and prediction is untouched. A method overrides `loss`, its table of
+    contents, and writes it with these steps:
 
     .. code:: text
 
-       loss()
-         forward_view(source) -> source_loss()   CE, as mmseg's head has it
-         forward_view(target) -> labelled_target_loss()   nothing (BDL: CE)
-         adapt_loss()                            what the method is about
+       forward_student(images)      features and logits
+       supervised_loss(output, labels, prefix, weight)
+       observe(images=..., ...)     maps of the target, for the monitor
+       step_generator()             where a step's random draws come from
 
-    Who wants to look at a step adds a function to ``watchers``: it is called
-    with maps of the target as they are computed, ``images`` and ``student``
-    (class scores) here and others by a method. They are not to be changed.
+    A method makes the passes that it needs and no others. An observer, a
+    function in ``observers``, is called with the maps of `observe`; it must
+    not change them. Where a method has no scores of the student for the
+    target, the student makes them for the observers alone: in evaluation
+    mode, without a gradient, and without a trace.
 
     Args:
         data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
-            for both domains.
+            for all domains.
         norm_eval: Whether the student's batch norms keep their running
-            statistics while training ("freeze BN"), in both domains alike.
-        **kwargs: Those of `DirectEncoderDecoder`.
+            statistics while training ("freeze BN"), in all domains alike.
+        **kwargs: Those of `SingleResizeEncoderDecoder`.
     """
+
+    # What makes a prediction: a teacher has the same parts.
+    prediction_parts = ('backbone', 'neck', 'decode_head')
+    # What a batch must have for `loss`.
+    domains = ('source', 'target')
 
     def __init__(
         self, data_preprocessor: dict, norm_eval: bool = False, **kwargs: Any
     ) -> None:
         if data_preprocessor['type'] != 'UDADataPreprocessor':
             data_preprocessor = dict(
-                type='UDADataPreprocessor',
-                source=data_preprocessor,
-                target=data_preprocessor,
+                type='UDADataPreprocessor', default=data_preprocessor
             )
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         self.norm_eval = norm_eval
-        self.watchers: list[Callable[..., None]] = []
+        self.observers: list[Callable[..., None]] = []
 
     def train(self, mode: bool = True) -> UDASegmentor:
         """Set the student's mode, but for batch norms that are kept."""
         super().train(mode)
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            for name, part in self.named_children():
+                if name != 'teacher':
+                    freeze_batch_norm(part)
         return self
 
+    def forward(
+        self,
+        inputs: Tensor | dict[str, Tensor],
+        data_samples: Any = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """Compute losses of several domains, or predict as any segmentor.
+
+        Raises:
+            ValueError: The batch lacks a domain of the method.
+        """
+        given = inputs if isinstance(inputs, dict) else {}
+        missing = [name for name in self.domains if name not in given]
+        if mode == 'loss' and missing:
+            raise ValueError(
+                f'{type(self).__name__}: the batch has no {missing[0]}, set '
+                'train_dataloader.dataset to a UDADataset with the domains '
+                f'{", ".join(self.domains)}'
+            )
+        return super().forward(inputs, data_samples, mode)
+
+    @abstractmethod
     def loss(
         self,
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a step on both domains.
+        """Compute the losses of a step; those with ``loss`` in it are summed.
 
         Args:
-            inputs: Images (N, 3, H, W) float32 of ``source`` and ``target``.
-            data_samples: N samples of each domain; the source's have labels,
-                the target's at most pseudo labels.
-
-        Raises:
-            ValueError: The batch lacks a domain.
+            inputs: Images (N, 3, H, W) float32 of each domain.
+            data_samples: N samples of each domain; those of labelled domains
+                have labels, those of others at most pseudo labels.
         """
-        if not isinstance(inputs, dict):
-            raise ValueError(
-                f'{type(self).__name__}: expected batches of a source and a '
-                'target, set train_dataloader.dataset.type to UDADataset'
-            )
-        source = self.forward_view(inputs['source'])
-        losses = self.source_loss(source, data_samples['source'])
-        target = self.forward_view(inputs['target'])
-        if self.watchers:
-            scores = self.scores_of(target).detach()
-            self.show(images=inputs['target'], student=scores)
-        losses.update(
-            self.labelled_target_loss(target, data_samples['target'])
-        )
-        labels = gt_labels(data_samples['source'])
-        losses.update(
-            self.adapt_loss(source, labels, target, inputs['target'])
-        )
+
+    def forward_student(
+        self, images: Tensor, auxiliary: bool = True
+    ) -> SegOutput:
+        """Run the student on images (N, 3, H, W).
+
+        Args:
+            images: The images.
+            auxiliary: Whether the auxiliary heads run, too.
+        """
+        output = run_network(self, images)
+        if auxiliary:
+            heads = list(self.heads().values())[1:]
+            output.logits.extend(head(output.pyramid) for head in heads)
+        return output
+
+    def main_logits(self, output: SegOutput) -> Tensor:
+        """The class scores (N, K, h, w) that a prediction is made by."""
+        return output.logits[0]
+
+    def heads(self) -> dict[str, nn.Module]:
+        """Heads by the prefix of their losses, in the order of the logits."""
+        heads = {'': self.decode_head}
+        if not self.with_auxiliary_head:
+            return heads
+        if not isinstance(self.auxiliary_head, nn.ModuleList):
+            return {**heads, 'aux.': self.auxiliary_head}
+        return heads | {
+            f'aux_{i}.': head for i, head in enumerate(self.auxiliary_head)
+        }
+
+    def supervised_loss(
+        self,
+        output: SegOutput,
+        labels: Tensor,
+        prefix: str,
+        weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the heads' own losses on labels, true or pseudo.
+
+        Args:
+            output: Of the student; a loss for each of its logits.
+            labels: Labels (N, H, W) int64.
+            prefix: What the names of the losses begin with.
+            weight: Weights of the pixels (N, H, W) float32.
+        """
+        losses = {}
+        for (name, head), logits in zip(
+            self.heads().items(), output.logits, strict=False
+        ):
+            own = head_loss(head, logits, labels, weight)
+            losses.update(add_prefix(own, f'{prefix}.{name}'.rstrip('.')))
         return losses
 
-    def forward_view(self, images: Tensor) -> View:
-        """Run the student on images (N, 3, H, W)."""
-        neck = self.neck if self.with_neck else None
-        return forward_view(self.backbone, neck, self.decode_head, images)
-
-    def scores_of(self, view: View) -> Tensor:
-        """The class scores (N, K, h, w) that a prediction is made by."""
-        return view.logits
-
-    def show(self, **maps: Tensor) -> None:
-        """Hand maps of this step to those who watch it."""
-        for watcher in self.watchers:
-            watcher(**maps)
-
-    def source_loss(
-        self, source: View, data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
-        """Compute the heads' own losses at full resolution."""
-        losses = head_loss(self.decode_head, source.logits, data_samples)
-        if self.with_auxiliary_head:
-            losses.update(
-                self._auxiliary_head_forward_train(
-                    source.pyramid, data_samples
-                )
-            )
-        return add_prefix(losses, 'source')
-
-    def labelled_target_loss(
-        self, target: View, data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
-        """Compute losses of labels that come with the target: none.
-
-        A method that has pseudo labels on disk overrides this.
-        """
-        return {}
-
-    @abstractmethod
-    def adapt_loss(
-        self, source: View, labels: Tensor, target: View, images: Tensor
-    ) -> dict[str, Tensor]:
-        """Compute what a method adds to the source's cross entropy.
+    def observe(self, **maps: Tensor) -> None:
+        """Hand maps of this step to the observers.
 
         Args:
-            source: The student's view of the source.
-            labels: Source labels (N, H, W) int64.
-            target: The student's view of the target.
-            images: Target images (N, 3, H, W) float32.
+            **maps: ``images`` of the target, with class scores of the
+                ``student`` where the method has them; later any others.
         """
+        if not self.observers:
+            return
+        if 'images' in maps and 'student' not in maps:
+            maps['student'] = self._predict_aside(maps['images'])
+        for observer in self.observers:
+            observer(**maps)
+
+    @torch.no_grad()
+    def _predict_aside(self, images: Tensor) -> Tensor:
+        """Compute the student's scores and leave no trace of it."""
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            output = self.forward_student(images, auxiliary=False)
+            return self.main_logits(output)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any
+    ) -> None:
+        """Make the student the teacher where the checkpoint has none.
+
+        So it is where a stock segmentor is started from. Version 0.1 called
+        the teacher ``labeler``.
+        """
+        mark = f'{prefix}teacher.module.'
+        for key, value in self.state_dict(prefix=prefix).items():
+            if key.startswith(f'{prefix}teacher.') and key not in state_dict:
+                name = key.removeprefix(mark)
+                student = state_dict.get(f'{prefix}{name}', value)
+                old = state_dict.pop(f'{prefix}labeler.{name}', student)
+                state_dict[key] = old
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def step_generator(self) -> torch.Generator:
+        """Make the generator of this step's explicit random draws.
+
+        Called before any pass, it is a function of what the global generator
+        was seeded with: (seed, rank, iteration), by `StepSeedHook`.
+        """
+        generator = torch.Generator()
+        return generator.manual_seed(int(torch.randint(2**62, ())))
 
 
-def forward_view(
-    backbone: nn.Module,
-    neck: nn.Module | None,
-    decode_head: nn.Module,
-    images: Tensor,
-) -> View:
-    """Run a network and catch the features that its classifier gets.
+def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
+    """Run backbone, neck and decode head of any segmentor of mmseg.
 
-    They are the input of ``decode_head.conv_seg``, after the head's dropout:
-    that is where any head of mmseg has them.
+    The features are caught where ``decode_head.conv_seg`` gets them, after
+    the head's dropout: that is where any head of mmseg has them.
     """
+    head = network.decode_head
+    pyramid = network.extract_feat(images)
+    if not hasattr(head, 'conv_seg'):
+        return SegOutput([head(pyramid)], None, pyramid)
     caught = []
-    handle = decode_head.conv_seg.register_forward_pre_hook(
+    handle = head.conv_seg.register_forward_pre_hook(
         lambda _, inputs: caught.append(inputs[0])
     )
     try:
-        pyramid = backbone(images)
-        if neck is not None:
-            pyramid = neck(pyramid)
-        logits = decode_head(pyramid)
+        logits = head(pyramid)
     finally:
         handle.remove()
-    return View(caught[0], logits, pyramid)
+    feat = caught[0] if len(caught) == 1 else None
+    return SegOutput([logits], feat, pyramid)
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Let batch norms use and keep their running statistics."""
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 def gt_labels(data_samples: list[SegDataSample]) -> Tensor:

@@ -1,21 +1,19 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import add_prefix
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_means import Centroids
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 from mmseg_cag.models.losses.head_loss import pixel_loss
 
-from .base import UDASegmentor, View, forward_view, gt_labels, resize_labels
+from .base import SegOutput, UDASegmentor, gt_labels, resize_labels
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
@@ -24,19 +22,20 @@ from .base import UDASegmentor, View, forward_view, gt_labels, resize_labels
 class CAGSegmentor(UDASegmentor):
     """Category anchor-guided domain adaptation (CAG-UDA, NeurIPS 2019).
 
-    A frozen labeler, the student as it was when the stage began, labels
+    A frozen teacher, the student as it was when the stage began, labels
     target pixels by the nearest category anchor; the student learns from
     cross entropy on both domains and is drawn to the anchors in both.
 
     .. code:: text
 
-       adapt_loss()
-         label_target()    labeler -> AnchorBank -> PseudoLabelHead
-         target_loss()     CE on the pseudo labels
-         anchor_loss       distance to the anchors, source and target
+       supervised_loss()     CE on the source
+       label_target()        teacher -> AnchorBank -> PseudoLabelHead
+       pseudo_label_losses() CE on the pseudo labels
+       anchor_losses()       distance to the anchors, source and target
 
-    Hooks call `start_stage` (student -> labeler), then `collect_centroids`
-    for each source batch and `store_anchors`.
+    Where a stage begins the loop calls `start_stage` (student -> teacher),
+    then `AnchorHook` `collect_centroids` for each source batch and
+    `store_anchors`.
 
     Args:
         anchor_bank: Config of the anchors; ``num_classes`` and ``channels``
@@ -44,6 +43,7 @@ class CAGSegmentor(UDASegmentor):
         pseudo_label_head: Config of the pseudo labels.
         pseudo_label_loss: Config of the cross entropy on pseudo labels.
         anchor_loss: Config of the distance loss; None trains without.
+        teacher: Config of what labels.
         **kwargs: Those of `UDASegmentor`.
 
     Raises:
@@ -56,6 +56,7 @@ class CAGSegmentor(UDASegmentor):
         pseudo_label_head: dict,
         pseudo_label_loss: dict,
         anchor_loss: dict | None = None,
+        teacher: dict | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,61 +74,62 @@ class CAGSegmentor(UDASegmentor):
         self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
         self.pseudo_label_loss = MODELS.build(pseudo_label_loss)
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
-        # A plain container: init_weights must not reach the labeler.
-        self.labeler = nn.ModuleDict(copy.deepcopy(self.student_parts()))
-        self.labeler.requires_grad_(False)
+        teacher = teacher or dict(type='Teacher')
+        self.teacher = MODELS.build({**teacher, 'student': self})
         self.register_buffer('stage', torch.tensor(0))
         self.train()
 
-    def train(self, mode: bool = True) -> CAGSegmentor:
-        """Set the student's mode; the labeler stays in evaluation mode."""
-        super().train(mode)
-        self.labeler.eval()
-        return self
-
-    def adapt_loss(
-        self, source: View, labels: Tensor, target: View, images: Tensor
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on pseudo labels and the distance losses."""
+        """Compute CE on both domains and the distances to the anchors."""
+        labels = gt_labels(data_samples['source'])
+        source = self.forward_student(inputs['source'])
+        losses = self.supervised_loss(source, labels, 'source')
+        images = inputs['target']
+        target = self.forward_student(images, auxiliary=False)
+        self.observe(images=images, student=self.main_logits(target).detach())
         pseudo_labels = self.label_target(images)
-        losses = add_prefix(self.target_loss(target, pseudo_labels), 'target')
-        if self.anchor_loss is not None:
-            name = self.anchor_loss.loss_name
-            labels = resize_labels(labels, source.feat)
-            losses[f'source.{name}'] = self.anchor_loss(
-                self.anchor_bank, source.feat, source.logits, labels
-            )
-            losses[f'target.{name}'] = self.anchor_loss(
-                self.anchor_bank,
-                target.feat,
-                target.logits,
-                pseudo_labels['anchor'],
-            )
+        losses |= self.pseudo_label_losses(target, pseudo_labels)
+        losses |= self.anchor_losses(source, labels, target, pseudo_labels)
         return losses
 
     @torch.no_grad()
     def label_target(self, images: Tensor) -> dict[str, Tensor]:
-        """Label target images (N, 3, H, W) by the frozen labeler.
+        """Label target images (N, 3, H, W) by the frozen teacher.
 
         Returns:
             Label maps (N, h, w) int64 by kind, of the kinds in use.
+
+        Raises:
+            UserError: The head's features cannot be told.
         """
-        view = self._labeler_view(images)
+        output = self.teacher(images)
+        if output.feat is None:
+            raise UserError(
+                f'CAGSegmentor: decode_head {type(self.decode_head).__name__} '
+                'uses conv_seg more than once, expected a head that '
+                'classifies by it once'
+            )
+        logits = self.main_logits(output)
         head = self.pseudo_label_head
         labels = {}
-        self.show(labeler=view.logits)
+        self.observe(teacher=logits)
         if 'anchor' in head.by or self.anchor_loss is not None:
-            label, gap = self.anchor_bank.nearest(view.feat)
+            label, gap = self.anchor_bank.nearest(output.feat)
             labels['anchor'] = head.by_gap(label, gap)
-            if self.watchers:
-                self.show(distances=self.anchor_bank.distances(view.feat))
+            if self.observers:
+                distances = self.anchor_bank.distances(output.feat)
+                self.observe(distances=distances)
         if 'probability' in head.by:
-            labels['probability'] = head.by_probability(view.logits)
-        self.show(**labels)
+            labels['probability'] = head.by_probability(logits)
+        self.observe(**labels)
         return labels
 
-    def target_loss(
-        self, target: View, pseudo_labels: dict[str, Tensor]
+    def pseudo_label_losses(
+        self, target: SegOutput, pseudo_labels: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Average the cross entropy over the kinds of pseudo labels.
 
@@ -140,21 +142,43 @@ class CAGSegmentor(UDASegmentor):
             labels = pseudo_labels[kind]
             loss = pixel_loss(
                 self.pseudo_label_loss,
-                target.logits,
+                self.main_logits(target),
                 labels,
                 head.ignore_index,
             )
-            losses[f'loss_ce_{kind}'] = loss / len(head.by)
-            losses[f'active_{kind}'] = (
+            losses[f'target.loss_ce_{kind}'] = loss / len(head.by)
+            losses[f'target.active_{kind}'] = (
                 (labels != head.ignore_index).float().mean()
             )
         return losses
 
+    def anchor_losses(
+        self,
+        source: SegOutput,
+        labels: Tensor,
+        target: SegOutput,
+        pseudo_labels: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Compute each domain's distance to the anchors of its labels."""
+        if self.anchor_loss is None:
+            return {}
+        return {
+            f'{domain}.{self.anchor_loss.loss_name}': self.anchor_loss(
+                self.anchor_bank,
+                output.feat,
+                self.main_logits(output),
+                own_labels,
+            )
+            for domain, output, own_labels in (
+                ('source', source, resize_labels(labels, source.feat)),
+                ('target', target, pseudo_labels['anchor']),
+            )
+        }
+
     @torch.no_grad()
     def start_stage(self) -> None:
-        """Copy the student into the labeler and count the stage."""
-        for name, part in self.student_parts().items():
-            self.labeler[name].load_state_dict(part.state_dict())
+        """Update the teacher by the student and count the stage."""
+        self.teacher.update_parameters(self)
         self.stage += 1
 
     @torch.no_grad()
@@ -174,11 +198,12 @@ class CAGSegmentor(UDASegmentor):
             images: Source images (N, 3, H, W) float32.
             data_samples: Their samples, with labels.
         """
-        view = self._labeler_view(images)
-        labels = resize_labels(gt_labels(data_samples), view.feat)
-        self.anchor_bank.accumulate(centroids, view.feat, view.logits, labels)
+        output = self.teacher(images)
+        feat, logits = output.feat, self.main_logits(output)
+        labels = resize_labels(gt_labels(data_samples), feat)
+        self.anchor_bank.accumulate(centroids, feat, logits, labels)
         if sample is not None:
-            sample.add(view.feat, labels)
+            sample.add(feat, labels)
 
     def store_anchors(
         self, centroids: Centroids, sample: PixelSample | None
@@ -191,33 +216,16 @@ class CAGSegmentor(UDASegmentor):
             distances = self.anchor_bank.distances(feat[:, :, None, None])
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
-    @torch.inference_mode()
-    def _labeler_view(self, images: Tensor) -> View:
-        parts = self.labeler
-        neck = parts['neck'] if 'neck' in parts else None
-        return forward_view(
-            parts['backbone'], neck, parts['decode_head'], images
-        )
-
-    def student_parts(self) -> dict[str, nn.Module]:
-        """The modules that make a prediction, by name."""
-        names = ['backbone', 'decode_head'] + ['neck'] * self.with_neck
-        return {name: getattr(self, name) for name in names}
-
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Fill in what the checkpoint of a stock segmentor lacks.
+        """Leave anchors, margin and stage as they are where there are none.
 
-        Its labeler is that segmentor itself; anchors, margin and stage stay
-        as they are. What the student lacks is still reported as missing.
+        What the student lacks is still reported as missing.
         """
         own = self.state_dict(prefix=prefix)
         for key in own.keys() - state_dict.keys():
             part = key.removeprefix(prefix).split('.')[0]
-            if part == 'labeler':
-                twin = key.replace('labeler.', '', 1)
-                state_dict[key] = state_dict.get(twin, own[key])
-            elif part not in self.student_parts():
+            if part not in (*self.prediction_parts, 'teacher'):
                 state_dict[key] = own[key]
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -9,7 +9,6 @@ from mmengine.logging import MessageHub
 from mmengine.model import normal_init
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
@@ -19,10 +18,9 @@ from mmseg_cag.models.losses.adversarial_loss import (
     TARGET,
     at_least_float32,
 )
-from mmseg_cag.models.losses.head_loss import head_loss
 
-from .adversarial import AdversarialSegmentor, judge_fixed
-from .base import UDASegmentor
+from .adversarial import AdversarialSegmentor, frozen_discriminator
+from .base import SegOutput, run_network
 
 # legend: N images, K classes, H W image, h w feature map
 
@@ -37,12 +35,12 @@ class CLANSegmentor(AdversarialSegmentor):
 
     .. code:: text
 
-       source_loss()             focal loss of each classifier
-       adapt_loss()              after the preheat with, before it without
+       supervised_loss()         focal loss of each classifier
+       adversarial_losses()      after the preheat with, before it without
          disagreement()          a weight of each target pixel
-         student_loss()          judge of fixed weights: "source"
+         student_loss()          frozen discriminator: "source"
          weight_loss             the classifiers' weights pushed apart
-         discriminator_loss()    the judge on detached inputs: the truth
+         discriminator_loss()    discriminator on detached inputs
 
     The classifiers are those of a `CoTrainingHead`, or ``conv_seg`` of any
     other head of mmseg and a second one like it: a checkpoint of one
@@ -59,6 +57,11 @@ class CLANSegmentor(AdversarialSegmentor):
     Raises:
         UserError: There are auxiliary heads, or not two classifiers.
     """
+
+    prediction_parts = (
+        *AdversarialSegmentor.prediction_parts,
+        'co_classifier',
+    )
 
     def __init__(
         self,
@@ -79,74 +82,78 @@ class CLANSegmentor(AdversarialSegmentor):
         self.preheat = preheat
         self.total_iters = total_iters
 
-    def forward_view(self, images: Tensor) -> list[Tensor]:
+    def forward_student(
+        self, images: Tensor, auxiliary: bool = True
+    ) -> SegOutput:
         """Compute the scores (N, K, h, w) of both classifiers."""
-        if self.co_classifier is None:
-            return self.decode_head.forward_each(self.extract_feat(images))
-        view = UDASegmentor.forward_view(self, images)
-        return [view.logits, self.co_classifier(view.feat)]
+        if self.co_classifier is not None:
+            output = run_network(self, images)
+            output.logits.append(self.co_classifier(output.feat))
+            return output
+        pyramid = self.extract_feat(images)
+        return SegOutput(self.decode_head.forward_each(pyramid), None, pyramid)
 
-    def scores_of(self, view: list[Tensor]) -> Tensor:
+    def main_logits(self, output: SegOutput) -> Tensor:
         """The sum of both classifiers' scores."""
-        return sum(view)
+        return sum(output.logits)
 
-    def source_loss(
-        self, source: list[Tensor], data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
-        """Compute the decode head's loss of each classifier."""
-        losses = {}
-        for number, scores in enumerate(source, start=1):
-            own = head_loss(self.decode_head, scores, data_samples)
-            losses.update(add_prefix(own, f'source.{number}'))
-        return losses
+    def heads(self) -> dict[str, nn.Module]:
+        """The decode head, for each classifier."""
+        return {'1': self.decode_head, '2': self.decode_head}
 
-    def adapt_loss(
+    def adversarial_losses(
         self,
-        source: list[Tensor],
-        labels: Tensor,
-        target: list[Tensor],
-        images: Tensor,
+        source: SegOutput,
+        target: SegOutput,
+        source_size: tuple[int, int],
+        image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
         """Compute both players' losses at this iteration."""
         progress = self.progress()
         damping = 1 - progress
-        [judge], [weight] = self.discriminators, self.adversarial_weights
-        source = self.resize(sum(source).detach(), labels.shape[-2:])
-        size = self.target_size or images.shape[-2:]
-        target = [self.resize(scores, size) for scores in target]
-        weights = None
-        if progress > self.preheat:
-            weights = disagreement(*target)
-        probabilities = sum(target).softmax(1)
-        fooled = self.student_loss(judge, probabilities, weights)
-        apart = self.weight_loss(*self.classifiers())
-        own = self.discriminator_loss(
-            judge, source.softmax(1), probabilities, weights
+        [discriminator], [factor] = (
+            self.discriminators,
+            self.adversarial_weights,
+        )
+        scores = self.main_logits(source).detach()
+        scores = self.resize(scores, source_size)
+        size = self.target_size or image_size
+        both = [self.resize(logits, size) for logits in target.logits]
+        weights = disagreement(*both) if progress > self.preheat else None
+        probabilities = sum(both).softmax(1)
+        loss_adv = self.student_loss(discriminator, probabilities, weights)
+        loss_weight = self.weight_loss(*self.classifiers())
+        loss_dis = self.discriminator_loss(
+            discriminator, scores.softmax(1), probabilities, weights
         )
         return {
-            'target.loss_adv': weight * damping * fooled,
-            f'target.{self.weight_loss.loss_name}': damping * apart,
-            **{f'{key}.loss_dis': loss for key, loss in own.items()},
+            'target.loss_adv': factor * damping * loss_adv,
+            f'target.{self.weight_loss.loss_name}': damping * loss_weight,
+            **{f'{key}.loss_dis': loss for key, loss in loss_dis.items()},
         }
 
     def student_loss(
-        self, judge: nn.Module, target: Tensor, weights: Tensor | None
+        self,
+        discriminator: nn.Module,
+        target: Tensor,
+        weights: Tensor | None = None,
     ) -> Tensor:
-        """Compute how far the judge is from taking the target for source.
+        """Compute the student's adversarial loss on target probabilities.
 
         As released, there is a gradient through the pixels' weights, too.
         """
-        judged = self.resize(judge_fixed(judge, target), target.shape[-2:])
+        judged = frozen_discriminator(discriminator, target)
+        judged = self.resize(judged, target.shape[-2:])
         return self.adversarial_loss(judged, SOURCE, weights)
 
     def discriminator_loss(
         self,
-        judge: nn.Module,
+        discriminator: nn.Module,
         source: Tensor,
         target: Tensor,
-        weights: Tensor | None,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute how far the judge is from the truth, by domain."""
+        """Compute the discriminator's loss on each domain's probabilities."""
         if weights is not None:
             weights = weights.detach()
         losses = {}
@@ -154,7 +161,8 @@ class CLANSegmentor(AdversarialSegmentor):
             ('source', SOURCE, source, None),
             ('target', TARGET, target, weights),
         ):
-            judged = self.resize(judge(maps.detach()), maps.shape[-2:])
+            judged = discriminator(maps.detach())
+            judged = self.resize(judged, maps.shape[-2:])
             loss = self.adversarial_loss(judged, domain, counts)
             losses[name] = self.discriminator_weight * loss
         return losses
@@ -175,7 +183,7 @@ class CLANSegmentor(AdversarialSegmentor):
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> Tensor:
         """Sum the scores (N, K, h, w) of both classifiers."""
-        return sum(self.forward_view(inputs))
+        return self.main_logits(self.forward_student(inputs))
 
 
 def make_co_classifier(head: nn.Module) -> nn.Module | None:

@@ -13,7 +13,7 @@ from mmseg_cag.errors import UserError
 
 
 @MODELS.register_module()
-class DirectEncoderDecoder(EncoderDecoder):
+class SingleResizeEncoderDecoder(EncoderDecoder):
     """A stock segmentor that can predict as the DeepLab-V2 family does.
 
     Two switches of ``test_cfg``, both off by default:

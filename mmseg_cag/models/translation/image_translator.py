@@ -9,9 +9,9 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_cag.models.segmentors.adversarial import judge_fixed
+from mmseg_cag.models.segmentors.adversarial import frozen_discriminator
 
-from .grey_levels import GreyLevels
+from .perceptual_loss import GreyLevels
 
 # legend: N images, H W image
 
@@ -71,9 +71,7 @@ class ImageTranslator(BaseModel):
     ) -> None:
         if data_preprocessor['type'] != 'UDADataPreprocessor':
             data_preprocessor = dict(
-                type='UDADataPreprocessor',
-                source=data_preprocessor,
-                target=data_preprocessor,
+                type='UDADataPreprocessor', default=data_preprocessor
             )
         super().__init__(data_preprocessor, init_cfg)
         self.generators = _one_a_domain(generator)
@@ -147,7 +145,7 @@ class ImageTranslator(BaseModel):
         losses = {}
         for domain, real in images.items():
             judge = self.discriminators[OTHER[domain]]
-            judged = judge_fixed(judge, there[domain])
+            judged = frozen_discriminator(judge, there[domain])
             same = self.generators[domain](real)
             losses |= {
                 f'{domain}.loss_adv': self.adversarial_loss(judged, REAL),
@@ -172,7 +170,7 @@ class ImageTranslator(BaseModel):
 
     def grey_levels(self, domain: str) -> GreyLevels:
         """Tell what grey levels a domain's images stand for."""
-        return GreyLevels(getattr(self.data_preprocessor, domain))
+        return GreyLevels(self.data_preprocessor.of(domain))
 
     @torch.no_grad()
     def translate_source(self, batch: dict) -> Tensor:
@@ -181,7 +179,7 @@ class ImageTranslator(BaseModel):
         Returns:
             BGR images (N, 3, H, W) of the target's kind, uint8.
         """
-        batch = self.data_preprocessor.source(batch)
+        batch = self.data_preprocessor.of('source')(batch)
         made = self(batch['inputs'])
         grey = self.grey_levels('target').of(made.float())
         return grey.round().clamp(0, 255).to(torch.uint8)

@@ -1,27 +1,47 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config, ConfigDict
-from mmseg.models import BaseSegmentor
+from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.errors import MissingFileError
-from mmseg_cag.fileio.safe_load import read_checkpoint
-from mmseg_cag.models.student import (
-    check_weights,
-    student_model,
-    student_weights,
-)
+from mmseg_cag.models.data_preprocessor import swaps_channels
+from mmseg_cag.models.student import load_student
 
-from .grey_levels import GreyLevels
 from .resnet_generator import InstanceNorm
 
-# legend: N images, K classes, H W image, h w feature map
+# legend: N images, H W image, K classes, h w feature map
+
+
+class GreyLevels:
+    """Grey levels of the images that a preprocessor has normalised, and back.
+
+    So one network's images are made those of another, whatever their channel
+    order, mean and scale.
+
+    Args:
+        preprocessor: What normalises a network's images.
+    """
+
+    def __init__(self, preprocessor: SegDataPreProcessor) -> None:
+        self.preprocessor = preprocessor
+
+    def of(self, images: Tensor) -> Tensor:
+        """Compute BGR in 0..255 from normalised images (N, 3, H, W)."""
+        p = self.preprocessor
+        if p._enable_normalize:
+            images = images * p.std.to(images) + p.mean.to(images)
+        return images.flip(1) if swaps_channels(p) else images
+
+    def normalise(self, grey: Tensor) -> Tensor:
+        """Compute normalised images from BGR (N, 3, H, W) in 0..255."""
+        p = self.preprocessor
+        images = grey.flip(1) if swaps_channels(p) else grey
+        if p._enable_normalize:
+            images = (images - p.mean.to(images)) / p.std.to(images)
+        return images
 
 
 @MODELS.register_module()
@@ -57,7 +77,7 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.weights = (reconstruction_weight, translation_weight)
-        self._segmentor = (load_segmentor(segmentor, checkpoint),)
+        self._segmentor = (load_student(segmentor, checkpoint),)
 
     def forward(
         self,
@@ -100,26 +120,3 @@ class PerceptualLoss(nn.Module):
         scores = network.decode_head(network.extract_feat(images))
         normalised = InstanceNorm(scores.size(1))(scores)
         return normalised.split([len(part) for part in grey])
-
-
-def load_segmentor(segmentor: str | dict, checkpoint: str) -> BaseSegmentor:
-    """Build the part of a segmentor that predicts, frozen.
-
-    Args:
-        segmentor: Config file of a run or its ``model``.
-        checkpoint: The run's checkpoint, or one of a stock segmentor.
-
-    Raises:
-        MissingFileError: There is no such file.
-        UserError: The weights are not of this network.
-    """
-    if isinstance(segmentor, str):
-        if not Path(segmentor).is_file():
-            raise MissingFileError(f'{segmentor}: config file not found')
-        segmentor = Config.fromfile(segmentor).model
-    model = MODELS.build(student_model(ConfigDict(segmentor)))
-    state = read_checkpoint(checkpoint)['state_dict']
-    weights = student_weights(state)
-    check_weights(model, weights, checkpoint)
-    model.load_state_dict(weights)
-    return model.requires_grad_(False).eval()

@@ -79,11 +79,11 @@ def find_step(
 def put_in_folder(cfg: Config, role: str, folder: Path, key: str) -> None:
     """Let a run read translated images, or pseudo labels, of a folder."""
     domain, prefix, loader = FOLDERS[role]
-    dataset = cfg.train_dataloader.dataset.get(domain) or {}
+    dataset = cfg.train_dataloader.dataset.domains.get(domain) or {}
     if loader not in [step['type'] for step in dataset.get('pipeline', [])]:
         raise UserError(
-            f'{key}: train_dataloader.dataset.{domain} of {cfg.filename} '
-            f'reads none, expected {loader} in its pipeline'
+            f'{key}: train_dataloader.dataset.domains.{domain} of '
+            f'{cfg.filename} reads none, expected {loader} in its pipeline'
         )
     # Absolute: mmengine would take it to be within data_root.
     dataset.data_prefix[prefix] = str(folder.resolve())

@@ -10,6 +10,7 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.launch.chain import load_run
 from mmseg_cag.launch.run_lock import locked
 from mmseg_cag.launch.stages import set_iters
@@ -75,8 +76,10 @@ def _training(
     loop: Config, spec: ConfigDict, key: str, steps: dict[str, LoopStep]
 ) -> Training:
     shared = loop.get('options') or {}
-    cfg = load_run(spec.train, shared, loop.launcher, f'{key}.train')
-    cfg.merge_from_dict(spec.get('options') or {})
+    cfg = load_run(
+        spec.train, shared, loop.launcher, f'{key}.train', 'options'
+    )
+    merge_options(cfg, spec.get('options') or {}, f'{key}.options')
     if 'iters' in spec:
         _set_iters(cfg, spec, key)
     needs = put_in_inputs(cfg, spec, key, steps)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmseg_cag.datasets.dataset_configs import require_images_of
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE as LABELS
+from mmseg_cag.datasets.pseudo_label_note import NOTE as LABELS
 from mmseg_cag.datasets.transforms.load_translated_image import NOTE as IMAGES
 from mmseg_cag.engine.checks.require_weights import require_weights
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu

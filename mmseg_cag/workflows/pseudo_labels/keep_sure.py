@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import all_reduce
 from PIL import Image
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.workflows.output_folder import OriginFolder
 
 from .class_quantiles import class_quantiles

@@ -12,14 +12,12 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from rich.progress import track
 
-from mmseg_cag.datasets.labels.pseudo_label_note import (
-    read_note,
-)
+from mmseg_cag.datasets.pseudo_label_note import read_note
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.progress import track
 
 from .keep_sure import LabelFolder, Rule, Share, keep_sure
 from .predict import predict

@@ -24,9 +24,10 @@ def target_images(cfg: Config) -> dict:
     """
     dataset = cfg.get('train_dataloader', {}).get('dataset', {})
     if dataset.get('type') == 'UDADataset':
-        target, key = dataset.target, 'train_dataloader.dataset.target'
+        target = dataset.domains.get('target')
+        key = 'train_dataloader.dataset.domains.target'
     else:
-        target, key = cfg.get('target_train'), 'target_train'
+        target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     if 'data_prefix' not in target:
         raise UserError(

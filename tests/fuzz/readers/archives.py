@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 
 from mmseg_cag.datasets.inspection.headers import check_headers
-from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.fileio.zip_backend import ZipBackend
 from tests import tiny
 

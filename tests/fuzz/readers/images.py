@@ -8,9 +8,7 @@ import numpy as np
 
 from mmseg_cag.data_check.contents import decode
 from mmseg_cag.datasets.inspection.headers import check_headers
-from mmseg_cag.datasets.transforms.load_image_on_demand import (
-    LoadImageOnDemand,
-)
+from mmseg_cag.datasets.transforms.loading import LoadImageOnDemand
 from mmseg_cag.datasets.transforms.random_resize_crop import RandomResizeCrop
 from mmseg_cag.inference.demo.images import read_image
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE, note_above
-from mmseg_cag.datasets.transforms.load_label_ids import LoadLabelIds
+from mmseg_cag.datasets.pseudo_label_note import NOTE, note_above
 from mmseg_cag.datasets.transforms.load_labels_by_name import LoadLabelsByName
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
+from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.workflows.label_file import convert_file
 from tests import tiny
 

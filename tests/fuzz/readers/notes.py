@@ -8,7 +8,7 @@ from pathlib import Path
 from mmseg_cag.analysis.tables.finished_run import read_run
 from mmseg_cag.data_check.consistency import never_drawn
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.datasets.labels.pseudo_label_note import NOTE as LABELS
+from mmseg_cag.datasets.pseudo_label_note import NOTE as LABELS
 from mmseg_cag.datasets.transforms.load_translated_image import (
     NOTE,
     _check_note,

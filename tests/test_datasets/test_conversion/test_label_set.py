@@ -202,7 +202,7 @@ def test_a_process_that_is_ended(labels, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    name = 'mmseg_cag.workflows.label_conversion.label_set.convert_file'
+    name = 'mmseg_cag.workflows.label_set.convert_file'
     monkeypatch.setattr(name, die)
     with pytest.raises(UserError, match='run the command again'):
         convert(labels)

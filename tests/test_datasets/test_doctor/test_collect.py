@@ -24,16 +24,16 @@ def test_all_that_a_run_reads(town):
         ('target', False),
         ('val', True),
     ]
-    assert readings[0].key == 'train_dataloader.dataset.source'
-    assert readings[0].again == ['custom_hooks.4.dataloader.dataset']
+    assert readings[0].key == 'train_dataloader.dataset.domains.source'
+    assert readings[0].again == ['anchor_dataloader.dataset']
     assert readings[2].again == ['test_dataloader.dataset']
 
 
 @pytest.mark.parametrize('wrap', WRAPPERS)
 def test_wrappers_are_looked_into(town, wrap):
     cfg = gta_config(town)
-    source = cfg.train_dataloader.dataset.source
-    cfg.train_dataloader.dataset.source = WRAPPERS[wrap](source)
+    source = cfg.train_dataloader.dataset.domains.source
+    cfg.train_dataloader.dataset.domains.source = WRAPPERS[wrap](source)
     (town / 'gta/labels/00001.png').unlink()
     report = check(cfg)
     assert report.exit_code == 2
@@ -142,10 +142,10 @@ def test_a_deliberate_subset_is_not_counted(town):
     (town / 'minitown.json').unlink()
     cfg = gta_config(town)
     for part in (
-        cfg.train_dataloader.dataset.source,
-        cfg.train_dataloader.dataset.target,
+        cfg.train_dataloader.dataset.domains.source,
+        cfg.train_dataloader.dataset.domains.target,
         cfg.val_dataloader.dataset,
-        cfg.custom_hooks[-1].dataloader.dataset,
+        cfg.anchor_dataloader.dataset,
     ):
         part.indices = 2
     found = {f.name for f in check(cfg).all_findings}

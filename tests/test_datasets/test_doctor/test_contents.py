@@ -81,5 +81,5 @@ def test_labels_of_the_target_stay_closed(town):
     cfg = gta_config(town)
     target = tiny.cityscapes(town, 'train')
     target['pipeline'] = tiny.pipeline(None)
-    cfg.train_dataloader.dataset.target = target
+    cfg.train_dataloader.dataset.domains.target = target
     assert check(cfg).exit_code == 0

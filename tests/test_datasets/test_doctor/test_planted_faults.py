@@ -107,7 +107,7 @@ def test_swapped_domains_name_their_data_sets(town):
         for f in check(cfg).all_findings
         if f.name == 'swapped domains'
     ]
-    assert any('dataset.source (GTADataset)' in p for p in problems)
+    assert any('dataset.domains.source (GTADataset)' in p for p in problems)
 
 
 @pytest.mark.parametrize('share', [0.2, 0.99])  # in the header, beyond it

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmseg_cag.fileio.array_cache import ArrayCache, open_cache
+from mmseg_cag.datasets.transforms.loading import open_cache
+from mmseg_cag.fileio.array_cache import ArrayCache
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 

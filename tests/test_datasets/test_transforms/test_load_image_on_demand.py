@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from torch.utils.data import DataLoader
 
-from mmseg_cag.fileio.lazy_png import LazyPng
+from mmseg_cag.errors import UserError
 from tests import tiny
 
 
@@ -27,14 +27,22 @@ def save(path: Path) -> np.ndarray:
     return cv2.imread(str(path))
 
 
-def test_a_plain_png_is_opened_and_others_are_read(tmp_path):
-    png, jpeg = tmp_path / 'a.png', tmp_path / 'a.jpg'
-    images = save(png), save(jpeg)
-    opened = load(png)
-    assert isinstance(opened['img'], LazyPng)
-    assert np.array_equal(np.asarray(opened['img'].decode()), images[0])
-    assert np.array_equal(load(jpeg)['img'], images[1])
-    assert opened['img_shape'] == opened['ori_shape'] == (24, 40)
+@pytest.mark.parametrize('name', ['a.png', 'a.jpg'])
+def test_an_image_is_as_mmseg_loads_it(tmp_path, name):
+    image = save(tmp_path / name)
+    results = load(tmp_path / name)
+    assert np.array_equal(results['img'], image)
+    assert results['img_shape'] == results['ori_shape'] == (24, 40)
+
+
+@pytest.mark.parametrize('at', range(8, 1000, 97))
+def test_a_changed_byte_of_a_png_is_noticed(tmp_path, at):
+    save(tmp_path / 'a.png')
+    content = bytearray((tmp_path / 'a.png').read_bytes())
+    content[at] ^= 1
+    (tmp_path / 'a.png').write_bytes(content)
+    with pytest.raises(UserError, match=r'a\.png: a damaged PNG'):
+        load(tmp_path / 'a.png')
 
 
 def test_the_cache_holds_the_same_pixels(tmp_path):
@@ -84,8 +92,8 @@ def pipeline(ids: str | None, cache_dir: str, loader: str) -> list[dict]:
 
 def towns(root: Path, cache_dir='off', loader='LoadImageOnDemand'):
     cfg = tiny.uda(root)
-    cfg['source']['pipeline'] = pipeline('gta', cache_dir, loader)
-    cfg['target']['pipeline'] = pipeline(None, cache_dir, loader)
+    cfg['domains']['source']['pipeline'] = pipeline('gta', cache_dir, loader)
+    cfg['domains']['target']['pipeline'] = pipeline(None, cache_dir, loader)
     return DATASETS.build(cfg)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_cag.datasets.transforms.windows import (
+from mmseg_cag.datasets.transforms.random_resize_crop import (
     Span,
     nearest_window,
     resize_window,

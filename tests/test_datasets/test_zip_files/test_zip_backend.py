@@ -12,8 +12,7 @@ import pytest
 from mmengine import fileio
 
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio.open_file import open_file
-from mmseg_cag.fileio.zip_backend import ZipBackend
+from mmseg_cag.fileio.zip_backend import ZipBackend, open_file
 
 FILES = {
     'images/a/1.png': b'one' * 999,

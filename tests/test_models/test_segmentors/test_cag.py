@@ -6,44 +6,15 @@ import copy
 import pytest
 import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
-from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.teacher import prediction_parts
 from tests import tiny
 
 BOTH = ('anchor', 'probability')
 RELEASE = dict(type='AnchorDistanceLoss', level='centroid', min_pixels=1)
-
-
-def random_sample(labelled: bool = True) -> SegDataSample:
-    sample = SegDataSample(
-        metainfo=dict(img_shape=tiny.SIZE, ori_shape=tiny.SIZE)
-    )
-    if labelled:
-        labels = torch.randint(0, 4, (1, *tiny.SIZE))
-        labels[:, 0] = tiny.VOID
-        sample.gt_sem_seg = PixelData(data=labels)
-    return sample
-
-
-def random_images(count: int = 2) -> list[Tensor]:
-    return [
-        torch.randint(0, 256, (3, *tiny.SIZE), dtype=torch.uint8)
-        for _ in range(count)
-    ]
-
-
-def raw_batch() -> dict:
-    return dict(
-        inputs=dict(source=random_images(), target=random_images()),
-        data_samples=dict(
-            source=[random_sample() for _ in range(2)],
-            target=[random_sample(False) for _ in range(2)],
-        ),
-    )
 
 
 def build(anchors: bool = True, **kwargs) -> nn.Module:
@@ -52,7 +23,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
     model.init_weights()
     if anchors:
         model.start_stage()
-        batch = model.data_preprocessor(raw_batch(), True)
+        batch = model.data_preprocessor(tiny.raw_batch(), True)
         means = model.anchor_bank.new_centroids()
         pixels = None
         if model.pseudo_label_head.is_auto:
@@ -69,7 +40,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
 
 
 def losses_of(model: nn.Module) -> dict[str, Tensor]:
-    batch = model.data_preprocessor(raw_batch(), True)
+    batch = model.data_preprocessor(tiny.raw_batch(), True)
     return model(**batch, mode='loss')
 
 
@@ -99,11 +70,11 @@ def test_the_keys_of_the_losses(by, kinds):
             assert value.ndim == 0 and value > 0, key
 
 
-def test_the_labeler_makes_no_graph():
+def test_the_teacher_makes_no_graph():
     model, seen = build(by=BOTH), {}
-    model.watchers.append(lambda **maps: seen.update(maps))
+    model.observers.append(lambda **maps: seen.update(maps))
     assert losses_of(model)['source.loss_ce'].requires_grad
-    assert {'labeler', 'distances', 'anchor', 'probability'} <= seen.keys()
+    assert {'teacher', 'distances', 'anchor', 'probability'} <= seen.keys()
     assert not any(seen[key].requires_grad for key in seen)
 
 
@@ -118,26 +89,30 @@ def test_without_the_anchor_loss():
 
 def test_the_cross_entropy_of_both_kinds_is_averaged():
     model = build(by=BOTH)
-    view = model.forward_view(torch.randn(2, 3, *tiny.SIZE))
-    labels = torch.randint(0, 4, view.logits[:, 0].shape)
+    output = model.forward_student(torch.randn(2, 3, *tiny.SIZE))
+    labels = torch.randint(0, 4, output.logits[0][:, 0].shape)
     labels[:, 0] = 255
     pseudo = dict(anchor=labels, probability=labels)
-    losses = model.target_loss(view, pseudo)
-    wanted = nn.functional.cross_entropy(view.logits, labels, ignore_index=255)
+    losses = model.pseudo_label_losses(output, pseudo)
+    wanted = nn.functional.cross_entropy(
+        output.logits[0], labels, ignore_index=255
+    )
     for kind in BOTH:
-        torch.testing.assert_close(losses[f'loss_ce_{kind}'], wanted / 2)
         torch.testing.assert_close(
-            losses[f'active_{kind}'], (labels != 255).float().mean()
+            losses[f'target.loss_ce_{kind}'], wanted / 2
+        )
+        torch.testing.assert_close(
+            losses[f'target.active_{kind}'], (labels != 255).float().mean()
         )
 
 
-def test_the_labeler_is_frozen_and_stays_in_evaluation():
+def test_the_teacher_is_frozen_and_stays_in_evaluation():
     model = MODELS.build(tiny.cag())
     assert model.training and model.backbone.training
-    assert not any(m.training for m in model.labeler.modules())
+    assert not any(m.training for m in model.teacher.modules())
     assert model.train() is model
-    assert not any(m.training for m in model.labeler.modules())
-    assert not any(p.requires_grad for p in model.labeler.parameters())
+    assert not any(m.training for m in model.teacher.modules())
+    assert not any(p.requires_grad for p in model.teacher.parameters())
     assert all(p.requires_grad for p in model.backbone.parameters())
     model.eval()
     assert not model.backbone.training
@@ -145,14 +120,14 @@ def test_the_labeler_is_frozen_and_stays_in_evaluation():
 
 def test_a_step_changes_the_student_alone():
     model = build(by=BOTH)
-    labeler = copy.deepcopy(model.labeler)
+    teacher = copy.deepcopy(model.teacher)
     anchors = model.anchor_bank.anchors.clone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     sum(v for k, v in losses_of(model).items() if 'loss' in k).backward()
     before = model.backbone.layers[0].conv.weight.clone()
     optimizer.step()
     assert not torch.equal(model.backbone.layers[0].conv.weight, before)
-    assert equal_states(model.labeler, labeler)
+    assert equal_states(model.teacher, teacher)
     assert torch.equal(model.anchor_bank.anchors, anchors)
 
 
@@ -160,24 +135,23 @@ def test_a_step_changes_the_student_alone():
 def test_start_stage_copies_the_student_exactly(neck):
     model = build(anchors=False, neck=neck)
     losses_of(model)  # moves the batch statistics
-    assert not equal_states(model.labeler['backbone'], model.backbone)
+    assert not equal_states(model.teacher.module.backbone, model.backbone)
     model.start_stage()
     assert model.stage == 1
-    for name, part in model.student_parts().items():
-        assert equal_states(model.labeler[name], part)
-        pairs = zip(
-            model.labeler[name].parameters(), part.parameters(), strict=True
-        )
+    for name, part in prediction_parts(model).named_children():
+        copied = getattr(model.teacher.module, name)
+        assert equal_states(copied, part)
+        pairs = zip(copied.parameters(), part.parameters(), strict=True)
         assert all(a.data_ptr() != b.data_ptr() for a, b in pairs)
-    assert ('neck' in model.labeler) == neck
+    assert hasattr(model.teacher.module, 'neck') == neck
 
 
 def labelled_by_student(model: nn.Module, images: Tensor) -> Tensor:
     """Label as one would with the student itself in evaluation mode."""
     model.eval()
     with torch.no_grad():
-        view = model.forward_view(images)
-        distances = model.anchor_bank.distances(view.feat)
+        output = model.forward_student(images)
+        distances = model.anchor_bank.distances(output.feat)
         return model.pseudo_label_head.by_anchor(distances)
 
 
@@ -198,7 +172,8 @@ def stock_checkpoint(path, neck: bool = False) -> nn.Module:
     """Save a stock segmentor whose statistics are not those at birth."""
     stock = MODELS.build(tiny.segmentor(neck=neck))
     batch = dict(
-        inputs=random_images(), data_samples=[random_sample(), random_sample()]
+        inputs=tiny.random_images(),
+        data_samples=[tiny.random_sample(), tiny.random_sample()],
     )
     stock.train()(**stock.data_preprocessor(batch, True), mode='loss')
     save_checkpoint(dict(state_dict=stock.state_dict()), str(path))
@@ -212,9 +187,9 @@ def test_a_stock_checkpoint_loads_strictly(tmp_path, neck):
     model = build(neck=neck)
     kept = copy.deepcopy(model.anchor_bank)
     load_checkpoint(model, str(path), map_location='cpu', strict=True)
-    for name, part in model.student_parts().items():
+    for name, part in prediction_parts(model).named_children():
         assert equal_states(part, getattr(stock, name))
-        assert equal_states(model.labeler[name], part)
+        assert equal_states(getattr(model.teacher.module, name), part)
     assert equal_states(model.anchor_bank, kept)
 
 
@@ -239,7 +214,7 @@ def test_its_own_checkpoint_comes_back_exactly(tmp_path):
     assert not equal_states(other, model)
     load_checkpoint(other, str(path), map_location='cpu', strict=True)
     assert equal_states(other, model)
-    assert not equal_states(other.labeler['backbone'], other.backbone)
+    assert not equal_states(other.teacher.module.backbone, other.backbone)
 
 
 def test_its_checkpoint_serves_the_stock_segmentor(tmp_path):
@@ -259,10 +234,10 @@ def test_prediction_is_that_of_the_stock_segmentor(tmp_path, neck):
     model = build(neck=neck)
     load_checkpoint(model, str(path), map_location='cpu')
     model.eval()
-    images = random_images(1)
+    images = tiny.random_images(1)
     results = []
     for net in (stock, model):
-        batch = dict(inputs=images, data_samples=[random_sample()])
+        batch = dict(inputs=images, data_samples=[tiny.random_sample()])
         with torch.no_grad():
             results += net.test_step(batch)
     first, second = results
@@ -301,14 +276,14 @@ def test_features_are_the_input_of_the_classifier(neck):
     ]
     assert sum(dropped) > 8
     with torch.no_grad():
-        view = model.eval().forward_view(torch.randn(2, 3, *tiny.SIZE))
-    assert (view.feat.flatten(2) == 0).all(2).sum() < sum(dropped)
+        output = model.eval().forward_student(torch.randn(2, 3, *tiny.SIZE))
+    assert (output.feat.flatten(2) == 0).all(2).sum() < sum(dropped)
 
 
 def test_the_distance_losses_get_the_labels_of_their_domain():
     model = build(margin=0.02)
     model.anchor_loss = Witness()
-    batch = model.data_preprocessor(raw_batch(), True)
+    batch = model.data_preprocessor(tiny.raw_batch(), True)
     model(**batch, mode='loss')
     source, target = (labels for *_, labels in model.anchor_loss.calls)
     for n, sample in enumerate(batch['data_samples']['source']):
@@ -319,7 +294,7 @@ def test_the_distance_losses_get_the_labels_of_their_domain():
 
 
 @pytest.mark.parametrize('anchor_loss', [None, RELEASE])
-def test_every_loss_trains_the_student_and_none_the_labeler(anchor_loss):
+def test_every_loss_trains_the_student_and_none_the_teacher(anchor_loss):
     model = build(by=BOTH, anchor_loss=anchor_loss)
     losses = {k: v for k, v in losses_of(model).items() if 'loss' in k}
     assert len(losses) == 5
@@ -331,10 +306,8 @@ def test_every_loss_trains_the_student_and_none_the_labeler(anchor_loss):
         for grad in torch.autograd.grad(loss, reached, retain_graph=True):
             assert grad.any() and grad.isfinite().all(), key
     sum(losses.values()).backward()
-    assert all(p.grad is None for p in model.labeler.parameters())
-    student = [
-        p for part in model.student_parts().values() for p in part.parameters()
-    ]
+    assert all(p.grad is None for p in model.teacher.parameters())
+    student = [p for p in prediction_parts(model).parameters()]
     assert all(p.grad is not None for p in student)
 
 
@@ -364,7 +337,9 @@ def test_finite_before_there_is_any_anchor():
 @pytest.mark.parametrize('neck', [False, True])
 def test_a_plain_batch_cannot_train(neck):
     model = build(neck=neck)
-    batch = dict(inputs=random_images(), data_samples=[random_sample()] * 2)
+    batch = dict(
+        inputs=tiny.random_images(), data_samples=[tiny.random_sample()] * 2
+    )
     with pytest.raises(ValueError, match='CAGSegmentor.*UDADataset') as caught:
         model(**model.data_preprocessor(batch, True), mode='loss')
     assert '\n' not in str(caught.value)
@@ -375,7 +350,9 @@ def test_a_network_with_a_neck_trains():
     losses = losses_of(model)
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     assert all(p.grad is not None for p in model.neck.parameters())
-    assert not any(p.requires_grad for p in model.labeler['neck'].parameters())
+    assert not any(
+        p.requires_grad for p in model.teacher.module.neck.parameters()
+    )
 
 
 def test_an_automatic_margin_comes_with_the_anchors():
@@ -395,11 +372,11 @@ def test_an_automatic_margin_comes_with_the_anchors():
     assert (build(margin=0.5).pseudo_label_head.margin == 0.5).all()
 
 
-def test_init_weights_leaves_the_labeler_alone():
+def test_init_weights_leaves_the_teacher_alone():
     model = MODELS.build(tiny.cag())
-    labeler = copy.deepcopy(model.labeler)
+    teacher = copy.deepcopy(model.teacher)
     model.init_weights()
-    assert equal_states(model.labeler, labeler)
+    assert equal_states(model.teacher, teacher)
 
 
 def test_frozen_norms_keep_their_statistics_and_the_rest_trains():

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.segmentors.base import forward_view
+from mmseg_cag.models.segmentors.base import run_network
 from mmseg_cag.models.student import student_weights
 from tests import tiny
 from tests.alternating import (
@@ -66,8 +66,9 @@ def play(loop: Alternating, batch: tuple, iteration: int) -> None:
         if model.co_classifier is None:
             x = model.backbone(images)
             return [up(head(x)) for head in model.decode_head.heads]
-        view = forward_view(model.backbone, None, model.decode_head, images)
-        return [up(view.logits), up(model.co_classifier(view.feat))]
+        output = run_network(model, images)
+        [logits] = output.logits
+        return [up(logits), up(model.co_classifier(output.feat))]
 
     loop.freeze_judges(True)
     source = forward(source)
@@ -157,7 +158,7 @@ def test_prediction_sums_both_classifiers(config):
     model = MODELS.build(config()).eval()
     images = torch.randn(1, 3, *tiny.SIZE)
     [result] = model.predict(images)
-    first, second = model.forward_view(images)
+    first, second = model.forward_student(images).logits
     assert not torch.allclose(first, second)
     torch.testing.assert_close(result.seg_logits.data, up(first + second)[0])
 

@@ -14,7 +14,7 @@ from tests import tiny
 ORIGINAL = (50, 90)
 
 
-def build(kind: str = 'DirectEncoderDecoder', **test_cfg):
+def build(kind: str = 'SingleResizeEncoderDecoder', **test_cfg):
     config = tiny.segmentor()
     config.type = kind
     config.test_cfg = dict(mode='whole', **test_cfg)
@@ -67,7 +67,7 @@ def test_without_switches_it_is_the_stock_segmentor():
 def test_what_a_single_resize_cannot_do():
     with pytest.raises(UserError, match="single_resize with mode='slide'"):
         config = tiny.segmentor()
-        config.type = 'DirectEncoderDecoder'
+        config.type = 'SingleResizeEncoderDecoder'
         config.test_cfg = ConfigDict(mode='slide', single_resize=True)
         MODELS.build(config)
     images = torch.randn(1, 3, *tiny.SIZE)

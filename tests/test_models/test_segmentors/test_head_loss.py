@@ -33,7 +33,7 @@ def test_losses_are_those_of_the_head_itself(over_labelled, hard, layout):
     for label in labels:
         samples.append(SegDataSample())
         samples[-1].gt_sem_seg = PixelData(data=label)
-    actual = head_loss(head, scores, samples)
+    actual = head_loss(head, scores, labels.squeeze(1))
     expected = head.loss_by_feat(scores, samples)
     assert actual.keys() == expected.keys()
     for key, value in expected.items():

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.translation.grey_levels import GreyLevels
-from mmseg_cag.models.translation.perceptual_loss import load_segmentor
+from mmseg_cag.models.student import load_student
+from mmseg_cag.models.translation.perceptual_loss import GreyLevels
 from tests import tiny
 
 PREPROCESSORS = {
@@ -44,7 +44,7 @@ def test_the_student_of_any_run_is_loaded(tmp_path, kind):
     Config(dict(model=config)).dump(tmp_path / 'run.py')
     images = torch.rand(1, 3, *tiny.SIZE)
     for segmentor in (config, str(tmp_path / 'run.py')):
-        network = load_segmentor(segmentor, str(tmp_path / 'net.pth'))
+        network = load_student(segmentor, str(tmp_path / 'net.pth'))
         assert not any(p.requires_grad for p in network.parameters())
         with torch.no_grad():
             found, expected = (
@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_named(tmp_path):
     state.pop('decode_head.conv_seg.bias')
     torch.save({'state_dict': state}, tmp_path / 'net.pth')
     with pytest.raises(UserError, match='decode_head.conv_seg.bias') as caught:
-        load_segmentor(tiny.segmentor(), str(tmp_path / 'net.pth'))
+        load_student(tiny.segmentor(), str(tmp_path / 'net.pth'))
     assert '\n' not in str(caught.value)
 
 
@@ -68,4 +68,4 @@ def test_a_missing_file_is_named(tmp_path, wrong):
     files = dict(segmentor=tiny.segmentor(), checkpoint='net.pth')
     files[wrong] = str(tmp_path / 'nowhere')
     with pytest.raises(FileNotFoundError, match=r'nowhere: .*not found'):
-        load_segmentor(**files)
+        load_student(**files)

@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.monitor.alarms.alarm import Alarm
-from mmseg_cag.monitor.alarms.coverage_collapse import CoverageCollapse
+from mmseg_cag.monitor.alarms import Alarm, CoverageCollapse
 
 
 def record(

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.monitor.alarms.disagreement import Disagreement
+from mmseg_cag.monitor.alarms import Disagreement
 
 
 def fires(kappas: list[float | None], stages: list[int] | None = None) -> list:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmseg_cag.monitor.alarms.vanished_class import VanishedClass
+from mmseg_cag.monitor.alarms import VanishedClass
 
 
 def missed(shares: list[float], **settings) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from mmseg_cag.monitor.alarms.alarm import Alarm, AlarmWatch, write_alarm
+from mmseg_cag.monitor.alarms import Alarm, AlarmWatch, write_alarm
 
 
 class Says:

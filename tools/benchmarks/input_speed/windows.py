@@ -7,8 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from mmseg_cag.datasets.transforms.random_resize_crop import RandomResizeCrop
-from mmseg_cag.datasets.transforms.windows import nearest_window, resize_window
+from mmseg_cag.datasets.transforms.random_resize_crop import (
+    RandomResizeCrop,
+    nearest_window,
+    resize_window,
+)
 
 from .frames import FrameSet
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from .loops import LOOPS
 from .memory import extra_memory
 from .operations import Maps, bind, floor_bytes, operations
-from .step import Form, Step, draw_batch, load_batch
+from .step import Form, Step, crop_size, draw_batch, load_batch
 from .timing import time_in_turn
 
 MEMORY_FORMATS = {
@@ -145,7 +145,7 @@ def measure_step(
         measured[name][part] = value
     return dict(
         batch=cfg.train_dataloader.batch_size,
-        size=list(cfg.crop_size),
+        size=list(crop_size(cfg)),
         stage_iters=cfg.train_cfg.stage_iters,
         stages=cfg.train_cfg.stages,
         active=(labels[0] != ignored).float().mean().item(),

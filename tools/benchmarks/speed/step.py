@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_cag.models.anchors.pixel_sampler import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
 
 # legend: N images, K classes, H W image
 
@@ -87,18 +87,20 @@ class Step:
         self.model.train_step(self.batch, self.optim)
 
     def passes(self) -> None:
-        """Student forward and backward on both domains, labeler forward."""
+        """Student forward and backward on both domains, teacher forward."""
         self.optim.zero_grad()
         with self.optim.optim_context(self.model):
-            views = [self.model.forward_view(self.inputs['source'])]
-            views.append(self.model.forward_view(self.inputs['target']))
-            self.model._labeler_view(self.inputs['target'])
-        logits = [view.logits for view in views]
+            outputs = [
+                self.model.forward_student(self.inputs[domain])
+                for domain in ('source', 'target')
+            ]
+            self.model.teacher(self.inputs['target'])
+        logits = [logits for output in outputs for logits in output.logits]
         torch.autograd.backward(logits, [torch.ones_like(x) for x in logits])
 
     @torch.no_grad()
     def anchors(self) -> None:
-        """What the anchors take of a batch: labeler forward and sums."""
+        """What the anchors take of a batch: teacher forward and sums."""
         with self.optim.optim_context(self.model):
             self.model.collect_centroids(
                 self.model.anchor_bank.new_centroids(),
@@ -123,11 +125,11 @@ class Step:
             model = model.to(memory_format=torch.channels_last)
         if self.form.compiled:
             model.backbone.compile()
-            model.labeler['backbone'].compile()
+            model.teacher.module.backbone.compile()
         return model.train()
 
     def _begin_stage(self) -> None:
-        """Labeler, anchors and margin, as hooks make them; from the batch."""
+        """Teacher, anchors and margin, as hooks make them; from the batch."""
         model = self.model
         model.start_stage()
         centroids = model.anchor_bank.new_centroids()
@@ -144,17 +146,28 @@ class Step:
 def load_batch(cfg: Config) -> dict:
     """Load the first images of a config's training data."""
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    domains = dataset.domains.items()
     return pseudo_collate(
         [
-            dataset[(0, i), i % len(dataset.source), i % len(dataset.target)]
+            dataset[(0, i), {name: i % len(part) for name, part in domains}]
             for i in range(cfg.train_dataloader.batch_size)
         ]
     )
 
 
+def crop_size(cfg: Config) -> tuple[int, int]:
+    """Find height and width of what a config's network is trained on."""
+    [size] = (
+        step.crop_size
+        for step in cfg.train_dataloader.dataset.domains.source.pipeline
+        if 'crop_size' in step
+    )
+    return tuple(size)
+
+
 def draw_batch(cfg: Config) -> dict:
     """Draw a batch of a config's size in the place of its data."""
-    size, number = tuple(cfg.crop_size), cfg.train_dataloader.batch_size
+    size, number = crop_size(cfg), cfg.train_dataloader.batch_size
     num_classes = cfg.model.decode_head.num_classes
     generator = torch.Generator().manual_seed(0)
 

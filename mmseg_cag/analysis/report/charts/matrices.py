@@ -48,9 +48,6 @@ def draw_heatmap(
     return figure
 
 
-# legend: K classes
-
-
 def draw_confusion(
     counts: np.ndarray, classes: list[str], name: str, label: str
 ) -> Markup:

@@ -1,5 +1,0 @@
-# ProDA's adversarial warm-up on SYNTHIA -> Cityscapes, on the images of CAG.
-_base_ = ['../datasets/synthia2cs.py', './adversarial_warmup.py']
-train_dataloader = dict(
-    dataset=dict(source=_base_.source_train, target=_base_.target_train)
-)

@@ -1,0 +1,182 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.datasets.published import PUBLISHED_LABELS, IdMap
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.array_cache import ArrayCache
+from mmseg_cag.fileio.images import check_png, imdecode
+
+
+@TRANSFORMS.register_module()
+class LoadImageOnDemand(BaseTransform):
+    """Load an image; from a cache, `RandomResizeCrop` reads its window alone.
+
+    The place of ``LoadImageFromFile`` in a pipeline whose next step on images
+    is `RandomResizeCrop`. Writes ``img``, ``img_shape`` and ``ori_shape``.
+
+    Args:
+        cache_dir: Folder that keeps the decoded pixels of each image; of
+            these only the window is read. ``off`` or None: none.
+        backend_args: Arguments of mmengine's file backend.
+    """
+
+    def __init__(
+        self,
+        cache_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.backend_args = backend_args
+        self.cache = open_cache(cache_dir)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` to the sample.
+
+        Args:
+            results: The sample; ``img_path`` names the file.
+
+        Raises:
+            MissingFileError: There is no such file.
+            UserError: It is no image, or the cache cannot be written.
+        """
+        path = results['img_path']
+        if self.cache:
+            image = self.cache.get(path, 'image', lambda: self._load(path))
+        else:
+            image = self._load(path)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _load(self, path: str) -> np.ndarray:
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            raise MissingFileError(f'{path}: no such image') from error
+        check_png(content, path)
+        return decode_image(content, path)
+
+
+def decode_image(content: bytes, path: str) -> np.ndarray:
+    """Decode a file as ``LoadImageFromFile`` does.
+
+    Args:
+        content: The bytes of the file.
+        path: Its name, for the error.
+
+    Returns:
+        uint8 (H, W, 3), blue first.
+
+    Raises:
+        UserError: OpenCV cannot decode it.
+    """
+    image = imdecode(content, cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path}: cannot be decoded, expected an image')
+    return image
+
+
+# legend: H W image
+
+
+@TRANSFORMS.register_module()
+class LoadLabelIds(BaseTransform):
+    """Read a label file of raw ids and map them to train ids on the fly.
+
+    Writes ``gt_seg_map``, uint8 (H, W). Void ids become ``ignore_index``, an
+    id that the format does not know is refused; the data set's own
+    ``label_map`` (a choice of classes) is applied after.
+
+    Args:
+        ids: The format of the label files: ``cityscapes`` (labelIds),
+            ``gta`` (palette PNG of Cityscapes ids), ``synthia`` (16-bit,
+            class in the red channel) or ``trainids`` (labelTrainIds, and
+            what ``tools/dataset_converters`` write).
+        ignore_index: Train id of everything that is not evaluated.
+        cache_dir: Folder that keeps the train ids of each file. ``off``
+            or None: none.
+        backend_args: Arguments of mmengine's file backend.
+
+    Attributes:
+        train_ids: Raw id to train id.
+        void_ids: Raw ids that are known and not trained on.
+        bit_depth: Bits of an id on disk.
+        map_ids: Turns the raw ids of a file into train ids.
+
+    Raises:
+        UserError: ``ids`` is no known format.
+    """
+
+    def __init__(
+        self,
+        ids: str,
+        ignore_index: int = 255,
+        cache_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        if ids not in PUBLISHED_LABELS:
+            raise UserError(
+                f'LoadLabelIds: ids={ids!r} is unknown, expected one of '
+                f'{sorted(PUBLISHED_LABELS)}'
+            )
+        self.ids = ids
+        self.backend_args = backend_args
+        self.ignore_index = ignore_index
+        self.cache = open_cache(cache_dir)
+        form = PUBLISHED_LABELS[ids]
+        self.train_ids = dict(form.train_ids)
+        self.void_ids = set(form.void_ids)
+        self.bit_depth = form.bit_depth
+        self.map_ids = IdMap(self.train_ids, self.void_ids, ignore_index)
+
+    def read_ids(self, path: str) -> np.ndarray:
+        """Read the raw ids of a file.
+
+        Args:
+            path: The label file.
+
+        Returns:
+            Raw ids, uint8 or uint16 (H, W).
+
+        Raises:
+            UserError: The file cannot be read as a map of this format.
+        """
+        try:
+            return PUBLISHED_LABELS[self.ids].read(path, self.backend_args)
+        except (OSError, SyntaxError) as error:
+            raise UserError(
+                f'{path}: cannot be read as a {self.ids} label map ({error})'
+            ) from error
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_seg_map`` to the sample.
+
+        Args:
+            results: The sample; ``seg_map_path`` names the label file.
+
+        Raises:
+            UserError: The file cannot be read or holds an unknown id.
+        """
+        path, choice = results['seg_map_path'], results.get('label_map')
+        if self.cache:
+            labels = self.cache.get(
+                path,
+                f'{self.ids} {self.train_ids} {self.void_ids} '
+                f'{self.ignore_index} {choice}',
+                lambda: self.map_ids(self.read_ids(path), path, choice),
+            )
+        else:
+            labels = self.map_ids(self.read_ids(path), path, choice)
+        results['gt_seg_map'] = labels
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+
+def open_cache(folder: str | None) -> ArrayCache | None:
+    """Make the cache that a config asks for; ``off`` or None asks for none."""
+    return None if folder in (None, 'off') else ArrayCache(folder)

@@ -1,0 +1,280 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmseg.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import Dataset, Sampler
+
+from mmseg_cag.errors import UserError
+
+from .dataset_configs import require_images
+from .skip_bad_files import BAD_FILE, SkipBadFiles, one_line
+
+
+@DATASETS.register_module()
+class UDADataset(Dataset):
+    """Data sets of several domains, of which an item has one sample each.
+
+    An item is ``{'inputs': {'source': image, 'target': image},
+    'data_samples': {same}}``, images uint8 (3, H, W), which mmengine's
+    ``pseudo_collate`` turns into lists by domain. The pipeline of an
+    unlabelled domain has no step that loads labels; a sample of it with a
+    label is refused.
+
+    Args:
+        domains: Config of the data set of each domain, by name, of any mmseg
+            class. The first gives the length, the last the palette.
+        labelled: Names of the domains whose labels are read.
+        skip_bad_files: Whether another sample, drawn by the key, stands in
+            for one that cannot be read; else such a file ends the run.
+
+    Raises:
+        UserError: There is no domain, one is empty, a labelled one has no
+            data set, or the classes differ.
+    """
+
+    def __init__(
+        self,
+        domains: dict[str, dict],
+        labelled: Sequence[str] = ('source',),
+        skip_bad_files: bool = False,
+    ) -> None:
+        if not domains:
+            raise UserError(
+                'UDADataset: domains is empty, expected data sets by name, '
+                'such as source and target'
+            )
+        for name in labelled:
+            if name not in domains:
+                raise UserError(
+                    f'UDADataset: labelled names {name}, expected one of the '
+                    f'domains {", ".join(domains)}'
+                )
+        self.labelled = tuple(labelled)
+        self.domains = {
+            name: build_domain(name, cfg, skip_bad_files)
+            for name, cfg in domains.items()
+        }
+        self._require_equal_classes()
+
+    def _require_equal_classes(self) -> None:
+        (first, one), *others = self.domains.items()
+        for name, dataset in others:
+            classes = [list(d.metainfo['classes']) for d in (one, dataset)]
+            if classes[0] != classes[1]:
+                raise UserError(
+                    f'UDADataset: {first} and {name} must have the same '
+                    f'classes, got {classes[0]} and {classes[1]}'
+                )
+
+    @property
+    def metainfo(self) -> dict:
+        """Classes and palette, which the domains share."""
+        return list(self.domains.values())[-1].metainfo
+
+    def __len__(self) -> int:
+        """Images of the first domain: the sampler draws the others."""
+        return len(next(iter(self.domains.values())))
+
+    def __getitem__(self, item: tuple[tuple[int, int], dict]) -> dict:
+        """Load one sample of each domain.
+
+        Args:
+            item: (key, index of each domain by name), as `UDASampler` yields
+                it; random transforms are a function of the key alone.
+
+        Raises:
+            UserError: A file is bad, or an unlabelled domain has a label.
+        """
+        key, indices = item
+        with seeded_transforms(key):
+            samples = {
+                name: load_or_stop(self.domains[name], index, key)
+                for name, index in indices.items()
+            }
+        for name, sample in samples.items():
+            unlabelled = name not in self.labelled
+            if unlabelled and 'gt_sem_seg' in sample['data_samples']:
+                raise UserError(
+                    f'UDADataset: the pipeline of {name} loads labels, '
+                    'expected one without LoadLabelIds or LoadAnnotations, '
+                    f'or {name} among labelled'
+                )
+        return {
+            part: {name: sample[part] for name, sample in samples.items()}
+            for part in ('inputs', 'data_samples')
+        }
+
+
+def build_domain(name: str, cfg: dict, skip_bad_files: bool) -> Dataset:
+    """Build the data set of a domain.
+
+    Raises:
+        UserError: It is missing or empty.
+    """
+    try:
+        dataset = DATASETS.build(cfg)
+    except Exception:
+        # mmengine names neither folder nor key.
+        require_images(cfg, f'UDADataset: {name}')
+        raise
+    return SkipBadFiles(dataset) if skip_bad_files else dataset
+
+
+def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
+    """Load a sample; a bad file is named in one line unless it is skipped.
+
+    Args:
+        dataset: The data set, which skips bad files if it is `SkipBadFiles`.
+        index: The sample that is wanted.
+        key: Non-negative integers that draw a stand-in.
+
+    Raises:
+        UserError: A file is bad.
+    """
+    if isinstance(dataset, SkipBadFiles):
+        return dataset.load(index, key)
+    try:
+        return dataset[index]
+    except UserError:
+        raise
+    except BAD_FILE as error:
+        path = dataset.get_data_info(index)['img_path']
+        raise UserError(f'{path}: {one_line(error)}') from error
+
+
+@contextmanager
+def seeded_transforms(key: tuple[int, int]) -> Iterator[None]:
+    """Make random transforms a function of the key alone.
+
+    The process's own generators are left as they were, so that the number of
+    workers changes neither the data nor the model's randomness.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    words = np.random.SeedSequence(key).generate_state(2)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@DATA_SAMPLERS.register_module()
+class UDASampler(Sampler):
+    """Endless (key, index of each domain by name) for a `UDADataset`.
+
+    The key, (seed, position), seeds the random transforms. Position k of the
+    joint stream of all ranks takes entry k of each domain's order. The k-th
+    item is a pure function of (seed, rank, world size, k): resuming is
+    `skip`, in no time.
+
+    Args:
+        dataset: The domains.
+        orders: Config of the order of some domains; `ShuffledOrder` is that
+            of the others. One is built with ``dataset``, that of the domain,
+            and ``seed``, and maps a position to an index.
+        seed: Seed of the orders; None shares a random one over ranks.
+
+    Raises:
+        TypeError: ``dataset`` is no `UDADataset`.
+        UserError: An order is of no domain.
+    """
+
+    def __init__(
+        self,
+        dataset: UDADataset,
+        orders: dict[str, dict] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(dataset, UDADataset):
+            raise TypeError(
+                'UDASampler: expected a UDADataset as dataset.type, got '
+                f'{type(dataset).__name__}'
+            )
+        orders = orders or {}
+        for name in orders:
+            if name not in dataset.domains:
+                raise UserError(
+                    f'UDASampler: orders names {name}, expected one of the '
+                    f'domains {", ".join(dataset.domains)}'
+                )
+        self.rank, self.world_size = get_dist_info()
+        self.length = len(dataset)
+        self.seed = sync_random_seed() if seed is None else seed
+        self.orders = {
+            name: DATA_SAMPLERS.build(
+                {
+                    **orders.get(name, dict(type='ShuffledOrder')),
+                    'dataset': domain,
+                    'seed': self.seed + number,
+                }
+            )
+            for number, (name, domain) in enumerate(dataset.domains.items())
+        }
+        self._skipped = 0
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], dict[str, int]]]:
+        """Yield ((seed, position), index by domain) endlessly."""
+        step = self._skipped
+        while True:
+            position = step * self.world_size + self.rank
+            yield (
+                (self.seed, position),
+                {name: order[position] for name, order in self.orders.items()},
+            )
+            step += 1
+
+    def __len__(self) -> int:
+        """Images of the first domain; only the length of an epoch."""
+        return self.length
+
+    def skip(self, num_samples: int) -> None:
+        """Start the next iteration after this rank's first samples.
+
+        Args:
+            num_samples: How many samples this rank has consumed already.
+        """
+        self._skipped = num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the stream has no epochs."""
+
+
+@DATA_SAMPLERS.register_module()
+class ShuffledOrder:
+    """Endlessly concatenated random permutations of a data set.
+
+    Every image is seen once before one is seen twice, whatever the number of
+    ranks.
+
+    Args:
+        dataset: The data set.
+        seed: Seed of the permutations.
+    """
+
+    def __init__(self, dataset: Sized, seed: int) -> None:
+        self.length = len(dataset)
+        self.seed = seed
+        self._epoch = -1
+        self._permutation: list[int] = []
+
+    def __getitem__(self, position: int) -> int:
+        """Get the index at a position, from 0."""
+        epoch, offset = divmod(position, self.length)
+        if epoch != self._epoch:
+            generator = torch.Generator()
+            # Two primes keep seeds of neighbouring runs and epochs apart.
+            generator.manual_seed(self.seed * 1_000_003 + epoch * 7_919)
+            self._permutation = torch.randperm(
+                self.length, generator=generator
+            ).tolist()
+            self._epoch = epoch
+        return self._permutation[offset]

@@ -1,0 +1,337 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Settings of a command line: each is read by something, or refused."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher, get_close_matches
+from typing import Any
+
+import mmengine.registry
+import mmseg.registry
+from mmengine.config import Config, DictAction
+from mmengine.registry import Registry
+from torch.utils.data import DataLoader
+
+from mmseg_cag.errors import UserError
+
+FLAG = '--cfg-options'
+# What a runner, the launcher or a tool reads of a config. Other names in it
+# are its own: their values were copied while it was parsed.
+KEYS = (
+    'anchor_dataloader',
+    'activation_checkpointing',
+    'auto_scale_lr',
+    'compile',
+    'custom_hooks',
+    'custom_imports',
+    'data_preprocessor',
+    'default_hooks',
+    'default_scope',
+    'efficient_conv_bn_eval',
+    'env_cfg',
+    'experiment_name',
+    'find_unused_parameters',
+    'launcher',
+    'load_from',
+    'log_level',
+    'log_processor',
+    'model',
+    'model_wrapper_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'randomness',
+    'resume',
+    'start_from',
+    'start_options',
+    'sync_bn',
+    'target_dataset',
+    'test_cfg',
+    'test_dataloader',
+    'test_evaluator',
+    'test_pipeline',
+    'train_cfg',
+    'train_dataloader',
+    'translate_dataloader',
+    'val_cfg',
+    'val_dataloader',
+    'val_evaluator',
+    'visualizer',
+    'work_dir',
+)
+# Of the config of a loop (tools/train_bdl.py).
+LOOP_KEYS = ('launcher', 'options', 'steps', 'work_dir')
+# What may stand in a dict that no class is built of, by its key.
+PLAIN = {
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'clip_grad': {'type', 'max_norm', 'norm_type', 'clip_value'},
+    'custom_imports': {'imports', 'allow_failed_imports'},
+    'data_prefix': {'img_path', 'seg_map_path'},
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'paramwise_cfg': {
+        'bias_decay_mult',
+        'bias_lr_mult',
+        'bypass_duplicate',
+        'custom_keys',
+        'dwconv_decay_mult',
+        'flat_decay_mult',
+        'norm_decay_mult',
+    },
+    'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
+}
+# Dicts of any keys: whoever reads them knows which. Those of the run before
+# are held against its own config.
+FREE = {
+    'class_sets',
+    'custom_keys',
+    'dist_cfg',
+    'metainfo',
+    'options',
+    'start_options',
+    'steps',
+}
+FREE_IN_MODEL = {'train_cfg', 'test_cfg'}
+# What a builder takes beside the arguments of the class.
+BESIDE = {
+    'custom_hooks': {'priority'},
+    'default_hooks': {'priority'},
+    'norm_cfg': {'requires_grad'},
+    'optim_wrapper': {'constructor', 'members', 'paramwise_cfg'},
+    'param_scheduler': {'convert_to_iter_based'},
+}
+# Those that mmengine adds itself where a config has none; None is for it.
+STOCK_HOOKS = {
+    'checkpoint',
+    'logger',
+    'param_scheduler',
+    'runtime_info',
+    'sampler_seed',
+    'timer',
+}
+
+
+def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:
+    """Merge the settings of a command line; end the program at a wrong one.
+
+    Args:
+        cfg: The config, changed in place.
+        words: As they were typed, ``key.of.config=value``.
+    """
+    try:
+        merge_options(cfg, parse_options(words or ()))
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``key.of.config=value``, with mmengine's forms of values.
+
+    Raises:
+        UserError: One has another form.
+    """
+    found = Namespace(options={})
+    for word in words:
+        key, sign, _ = word.partition('=')
+        if not (sign and all(key.split('.'))):
+            raise UserError(f'{FLAG} {word}: expected key.of.config=value')
+        try:
+            DictAction([FLAG], 'options')(None, found, [word])
+        except AssertionError as error:  # brackets that are not closed
+            raise UserError(f'{FLAG} {word}: {error}') from error
+    return found.options
+
+
+def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
+    """Merge settings into a config.
+
+    A hook that is set to None is taken out.
+
+    Args:
+        cfg: The config, changed in place.
+        options: By their paths, as ``train_cfg.max_iters``.
+        key: What gives them, for errors.
+
+    Raises:
+        UserError: Nothing reads one.
+    """
+    given = dict(_flatten(options))
+    for path in given:
+        _require_read(cfg, path, given, key)
+    cfg.merge_from_dict(options)
+    hooks = cfg.get('default_hooks') or {}
+    for name in [n for n, hook in hooks.items() if hook is None]:
+        if name not in STOCK_HOOKS:
+            hooks.pop(name)
+
+
+def _flatten(options: dict, above: str = '') -> Iterator[tuple[str, Any]]:
+    """List the paths that are set, those within dicts too."""
+    for name, value in options.items():
+        path = f'{above}.{name}' if above else name
+        if isinstance(value, dict) and value and '_delete_' not in value:
+            yield from _flatten(value, path)
+        else:
+            yield path, value
+
+
+def _require_read(cfg: Config, path: str, options: dict, key: str) -> None:
+    node, parts = cfg._cfg_dict, path.split('.')
+    for depth, part in enumerate(parts):
+        above = parts[:depth]
+        given = options.get('.'.join([*above, 'type']))
+        if isinstance(node, dict):
+            known = _known(node, above, given)
+            if known is None:
+                return
+            # Where parts have names of choice, a new one tells its type.
+            named = above and 'type' not in node
+            is_new = '.'.join([*above, part, 'type']) in options
+            if part not in known and not (named and is_new):
+                _refuse(cfg, path, depth, known, key)
+            if part not in node and 'type' in node:
+                return  # an argument: its class knows what is in it
+            node = node.get(part, {})
+        elif isinstance(node, list | tuple):
+            if not (part.isdigit() and int(part) < len(node)):
+                raise UserError(
+                    f'{key} {path}: {".".join(above)} has the parts 0 to '
+                    f'{len(node) - 1}, not {part}'
+                )
+            node = node[int(part)]
+        else:
+            raise UserError(
+                f'{key} {path}: {".".join(above)} is {node!r}, which has no '
+                'settings'
+            )
+
+
+def _known(node: dict, above: list[str], kind: str | None) -> set[str] | None:
+    """List what is read of a part of a config; None for anything.
+
+    Args:
+        node: The part.
+        above: Its path.
+        kind: Its type, where the settings give another.
+    """
+    if not above:
+        if 'steps' in node:
+            return {*LOOP_KEYS}
+        known = {*KEYS}
+        if _trains_on_target(node):
+            # The target of training is what is read.
+            known.remove('target_dataset')
+        return known
+    name, root = above[-1], above[0]
+    if name in FREE or (root == 'model' and name in FREE_IN_MODEL):
+        return None
+    if any(part in FREE for part in above):
+        return None
+    beside = {'type', '_delete_', *BESIDE.get(name, ())}
+    if len(above) > 1 and not (root == 'optim_wrapper' and len(above) > 3):
+        beside |= BESIDE.get(root, set())
+    kind = kind or node.get('type')
+    if kind:
+        arguments = _arguments(str(kind))
+        return None if arguments is None else {*node, *arguments, *beside}
+    if len(above) == 1 and root.endswith('_dataloader'):
+        loader = inspect.signature(DataLoader.__init__).parameters
+        return {*node, *loader, 'num_batch_per_epoch'} - {'self'}
+    if root == 'optim_wrapper':
+        beside |= {'optimizer', 'clip_grad', 'accumulative_counts'}
+    return {*node, *PLAIN.get(name, ()), *beside}
+
+
+def _trains_on_target(cfg: dict) -> bool:
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    return dataset.get('type') == 'UDADataset'
+
+
+def _arguments(kind: str) -> set[str] | None:
+    """List what the classes of a name take; None for anything."""
+    classes = [
+        found
+        for module in (mmseg.registry, mmengine.registry)
+        for registry in vars(module).values()
+        if isinstance(registry, Registry) and (found := registry.get(kind))
+    ]
+    names: set[str] = set()
+    for one in classes:
+        taken = _signature(one)
+        if taken is None:
+            return None
+        names |= taken
+    return names if classes else None
+
+
+def _signature(target: Any) -> set[str] | None:
+    """Collect the arguments of a class, of its parents where it passes on."""
+    if not inspect.isclass(target):
+        makers = [target]
+    else:
+        makers = [
+            parent.__init__
+            for parent in target.__mro__
+            if '__init__' in vars(parent)
+        ]
+    names: set[str] = set()
+    for maker in makers:
+        parameters = inspect.signature(maker).parameters.values()
+        names |= {
+            p.name
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names - {'self'}
+    return None
+
+
+def _refuse(
+    cfg: Config, path: str, depth: int, known: set[str], key: str
+) -> None:
+    """Name the nearest path that is read.
+
+    Raises:
+        UserError: Always.
+    """
+    parts, paths = path.split('.'), [*_paths(cfg._cfg_dict)]
+    reason = 'nothing reads it' if path in paths else 'is not known'
+    read = _known(cfg._cfg_dict, [], None)
+    near = get_close_matches(parts[depth], sorted(known), 1, 0.7)
+    # The name of a variable is no slip of the hand.
+    if near and parts[0] not in cfg or near and depth:
+        nearest = '.'.join([*parts[:depth], near[0], *parts[depth + 1 :]])
+    else:
+        paths = [p for p in paths if p.split('.')[0] in read]
+        same = [p for p in paths if p.split('.')[-1] == parts[-1]]
+        nearest = max(
+            same or paths or sorted(known),
+            key=lambda other: _likeness(path, other),
+        )
+    raise UserError(f'{key} {path}: {reason}, the nearest is {nearest}')
+
+
+def _likeness(one: str, other: str) -> tuple[float, float]:
+    """Compare two paths by their words, without any by their letters."""
+    words, others = ({*re.split(r'[._]', path)} for path in (one, other))
+    if shared := len(words & others) / len(words | others):
+        return shared, 0.0
+    return 0.0, SequenceMatcher(None, one, other).ratio()
+
+
+def _paths(node: Any, above: str = '') -> Iterator[str]:
+    """List the paths of all settings."""
+    if isinstance(node, dict):
+        pairs = node.items()
+    elif isinstance(node, list | tuple):
+        pairs = enumerate(node)
+    else:
+        return
+    for name, value in pairs:
+        path = f'{above}.{name}' if above else str(name)
+        yield path
+        yield from _paths(value, path)

@@ -1,0 +1,257 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Mixed images of DACS, DAFormer and their heirs, as pure functions.
+
+Random numbers are drawn by the functions that ``draw``, from a generator on
+the CPU, and enter the others as arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+# legend: N images, K classes, H W image
+
+LABELS = 256  # that a label file of one byte can hold
+# Taps of the blur further out weigh less than 1e-10, as its sigma is small.
+BLUR_RADIUS = 8
+
+
+class Mixed(NamedTuple):
+    """Images of both domains in one, with their labels.
+
+    Attributes:
+        images: (N, 3, H, W) float32, normalised.
+        labels: (N, H, W) int64, of the source and pseudo labels.
+        weight: (N, H, W) float32, 1 where a pixel is of the source.
+    """
+
+    images: Tensor
+    labels: Tensor
+    weight: Tensor
+
+
+def online_pseudo_labels(
+    logits: Tensor, threshold: float, top: int = 0, bottom: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Label each pixel; weigh all by the share of confident ones.
+
+    Args:
+        logits: Class scores (N, K, H, W) of the teacher, at the size of the
+            image.
+        threshold: Probability from which a pixel is confident.
+        top: Rows at the top that are not trusted: their weight is 0.
+        bottom: Rows at the bottom, likewise.
+
+    Returns:
+        Labels (N, H, W) int64, and weights (N, H, W) float32. The share is of
+        the whole batch, and counts the rows that are not trusted, too.
+
+    Source: DACS Sec. 3.2 and DAFormer Eq. 4, as released.
+    """
+    confidence, labels = logits.float().softmax(1).max(1)
+    share = (confidence >= threshold).float().mean()
+    weight = share.expand(labels.shape).clone()
+    weight[:, :top] = 0
+    weight[:, labels.shape[1] - bottom :] = 0
+    return labels, weight
+
+
+def draw_classes(count: int, generator: Generator) -> Tensor:
+    """Draw the order in which images prefer classes, (N, 256) float32."""
+    return torch.rand(count, LABELS, generator=generator)
+
+
+def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
+    """Choose half of the classes of a batch for each image, rounded up.
+
+    A void label counts as a class, as released. Nothing is asked of the
+    device.
+
+    Args:
+        labels: Labels (N, H, W) int64 of the source, below 256.
+        preference: Drawn numbers (N, 256); the smallest are chosen.
+
+    Returns:
+        (N, H, W) bool, True where the label is of a chosen class.
+
+    Source: DACS Alg. 1 (ClassMix); DAFormer as released.
+    """
+    present = torch.zeros(LABELS, dtype=torch.bool, device=labels.device)
+    present[labels.flatten()] = True
+    preference = preference.to(labels.device).masked_fill(~present, math.inf)
+    rank = preference.argsort(1).argsort(1)
+    chosen = rank < (present.sum() + 1) // 2
+    return chosen.gather(1, labels.flatten(1)).view_as(labels)
+
+
+class StrongDraws(NamedTuple):
+    """What is drawn for one call of `strong_transform`.
+
+    Attributes:
+        jitter: Whether colours change.
+        blur: Whether the image is blurred.
+        brightness: Factor of each image (N,).
+        contrast: Likewise.
+        saturation: Likewise.
+        hue: Shift of each image (N,), as a fraction of the circle.
+        order: Order of the four changes, 0 for the first of the above.
+        sigma: Of the blur, pixels.
+    """
+
+    jitter: bool
+    blur: bool
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    order: list[int]
+    sigma: float
+
+
+def draw_flags(generator: Generator) -> tuple[bool, bool]:
+    """Draw whether a batch is jittered (80 %) and blurred (50 %)."""
+    jitter, blur = torch.rand(2, generator=generator).tolist()
+    return jitter > 0.2, blur > 0.5
+
+
+def draw_strong(
+    flags: tuple[bool, bool],
+    generator: Generator,
+    count: int = 1,
+    strength: float = 0.2,
+) -> StrongDraws:
+    """Draw one call of `strong_transform`.
+
+    Args:
+        flags: Of `draw_flags`, which are those of a whole batch.
+        generator: On the CPU.
+        count: Images of the call.
+        strength: Largest deviation of the four changes.
+    """
+    factors = torch.rand(4, count, generator=generator) * 2 - 1
+    *around_one, hue = factors * strength
+    order = torch.randperm(4, generator=generator).tolist()
+    sigma = 0.15 + torch.rand((), generator=generator).item()
+    return StrongDraws(
+        *flags, *(1 + part for part in around_one), hue, order, sigma
+    )
+
+
+def strong_transform(
+    images: Tensor, draws: StrongDraws, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Change the colours of normalised images, then blur them.
+
+    Args:
+        images: (N, 3, H, W) float32, normalised.
+        draws: Of `draw_strong`.
+        mean: By which they are normalised (3, 1, 1), in grey levels.
+        std: Likewise.
+
+    Source: DAFormer as released; colours by the formulas of kornia 0.5.8.
+    """
+    if draws.jitter:
+        grey = (images * std + mean) / 255
+        images = (jitter(grey, draws) * 255 - mean) / std
+    if draws.blur:
+        images = blur(images, draws.sigma)
+    return images
+
+
+def jitter(images: Tensor, draws: StrongDraws) -> Tensor:
+    """Change the colours of RGB images (N, 3, H, W) in 0..1."""
+
+    def per_image(factors: Tensor) -> Tensor:
+        return factors.to(images)[:, None, None, None]
+
+    changes = (
+        lambda x: (x + per_image(draws.brightness) - 1).clamp(0, 1),
+        lambda x: (x * per_image(draws.contrast)).clamp(0, 1),
+        lambda x: scale_saturation(x, per_image(draws.saturation)),
+        lambda x: shift_hue(x, per_image(draws.hue)),
+    )
+    for number in draws.order:
+        images = changes[number](images)
+    return images
+
+
+def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply the saturation of RGB images, clipped to 0..1."""
+    hue, saturation, value = to_hsv(images)
+    return to_rgb(hue, (saturation * factor).clamp(0, 1), value)
+
+
+def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of RGB images by a fraction of the circle."""
+    hue, saturation, value = to_hsv(images)
+    return to_rgb(torch.fmod(hue + shift, 1), saturation, value)
+
+
+def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hue (a fraction of the circle), saturation, value; each (N, 1, H, W)."""
+    value, first = images.max(1, keepdim=True)
+    span = value - images.amin(1, keepdim=True)
+    saturation = span / (value + 1e-6)
+    red, green, blue = images.split(1, 1)
+    span = torch.where(span == 0, torch.ones_like(span), span)
+    sector = torch.cat(
+        [
+            (green - blue) / span,
+            (blue - red) / span + 2,
+            (red - green) / span + 4,
+        ],
+        1,
+    ).gather(1, first)
+    return (sector / 6) % 1, saturation, value
+
+
+def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """RGB images (N, 3, H, W) of hue, saturation and value."""
+    position = hue * 6
+    sector = position.floor()
+    rest = position - sector
+    sector = sector.long() % 6
+    low = value * (1 - saturation)
+    falling = value * (1 - rest * saturation)
+    rising = value * (1 - (1 - rest) * saturation)
+    parts = torch.cat([value, falling, low, rising], 1)
+    # Which of the four each colour is, by sector.
+    table = torch.tensor(
+        [[0, 1, 2, 2, 3, 0], [3, 0, 0, 1, 2, 2], [2, 2, 3, 0, 0, 1]],
+        device=hue.device,
+    )
+    index = table[:, sector[:, 0]].movedim(0, 1)
+    return parts.gather(1, index)
+
+
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur images (N, 3, H, W) by a Gaussian, mirrored at the border."""
+    for axis in (-2, -1):
+        images = _blur_axis(images, sigma, axis)
+    return images
+
+
+def _blur_axis(images: Tensor, sigma: float, axis: int) -> Tensor:
+    radius = min(kernel_side(images.shape[axis]) // 2, BLUR_RADIUS)
+    distance = torch.arange(-radius, radius + 1, device=images.device)
+    taps = torch.exp(-(distance.float() ** 2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).to(images.dtype)
+    shape, padding = [1, 1, 1, 1], [0, 0, 0, 0]
+    shape[axis] = len(taps)
+    first = 2 if axis == -2 else 0
+    padding[first : first + 2] = radius, radius
+    channels = images.shape[1]
+    kernel = taps.view(shape).expand(channels, -1, -1, -1)
+    padded = F.pad(images, padding, mode='reflect')
+    return F.conv2d(padded, kernel, groups=channels)
+
+
+def kernel_side(size: int) -> int:
+    """Side of the released kernel: a tenth of the image, odd."""
+    side = math.ceil(0.1 * size)
+    return side if side % 2 else side - 1

@@ -1,0 +1,155 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+
+import torch
+from mmengine.model import BaseAveragedModel
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_cag.errors import UserError
+
+from .segmentors.base import SegOutput, UDASegmentor, run_network
+from .student import load_student
+
+MODES = ('eval', 'batch_norm')
+BUFFERS = ('keep', 'copy', 'average')
+
+
+@MODELS.register_module()
+class Teacher(BaseAveragedModel):
+    """A network that labels: an average of the student, or a fixed one.
+
+    At update t the teacher moves towards the student by
+    ``max(momentum, 1 / (t + 1))``, so it begins as a copy, is the mean of all
+    students until that weight is reached, and an exponential average from
+    then on. With a momentum of 1 each update copies: CAG's teacher, updated
+    at the start of a stage, is the student of that moment. DAFormer's, with
+    alpha = 0.999, is updated before each step with a momentum of 0.001.
+
+    It has the parts of the student that make a prediction. Parameters that
+    the student does not train are shared with it, not copied.
+
+    Args:
+        student: The segmentor that it is an average of.
+        momentum: The student's share in an update.
+        mode: ``eval``, or ``batch_norm``: batch norms use the statistics of
+            the batch and update their own, all else, such as dropout and drop
+            path, is as in evaluation.
+        buffers: What an update does to buffers, such as running statistics:
+            they ``keep`` the teacher's, are a ``copy`` of the student's, or an
+            ``average`` like the parameters.
+        config: Config file of a fixed teacher of another architecture, in
+            the place of a copy.
+        checkpoint: Its checkpoint.
+
+    Raises:
+        UserError: A setting is none of these, or a fixed teacher lacks its
+            checkpoint.
+
+    Source: DAFormer Sec. 3.1 and as released (mean teacher); CAG-UDA Sec. 3.3
+    (the network of the stage before).
+    """
+
+    def __init__(
+        self,
+        student: UDASegmentor,
+        momentum: float = 1.0,
+        mode: str = 'eval',
+        buffers: str = 'copy',
+        config: str | None = None,
+        checkpoint: str | None = None,
+    ) -> None:
+        for name, value, known in (
+            ('mode', mode, MODES),
+            ('buffers', buffers, BUFFERS),
+        ):
+            if value not in known:
+                raise UserError(
+                    f'Teacher: {name}={value!r}, expected one of {known}'
+                )
+        if (config is None) != (checkpoint is None):
+            raise UserError(
+                f'Teacher: config={config} and checkpoint={checkpoint}, '
+                'expected both of a fixed teacher, or neither'
+            )
+        self.mode = mode
+        self.is_fixed = config is not None
+        if self.is_fixed:
+            super().__init__(load_student(config, checkpoint))
+        else:
+            super().__init__(prediction_parts(student))
+            share_frozen(student, self.module)
+            self.avg_parameters = dict(self.module.named_parameters())
+        self.momentum = momentum
+        self.buffers_mode = buffers
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stay in the teacher's own mode, whatever the student's."""
+        super().train(False)
+        if self.mode == 'batch_norm':
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.training = True
+        return self
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> SegOutput:
+        """Compute features and scores of images (N, 3, H, W)."""
+        if isinstance(self.module, UDASegmentor):
+            return self.module.forward_student(images, auxiliary=False)
+        return run_network(self.module, images)
+
+    @torch.no_grad()
+    def update_parameters(self, model: UDASegmentor) -> None:
+        """Move towards the student; the first update copies it."""
+        if self.is_fixed:
+            return
+        weight = (1 / (self.steps + 1)).clamp(min=self.momentum)
+        parts = prediction_parts(model)
+        move(self.module.parameters(), parts.parameters(), weight)
+        if self.buffers_mode == 'copy':
+            move(self.module.buffers(), parts.buffers(), weight.new_ones(()))
+        elif self.buffers_mode == 'average':
+            move(self.module.buffers(), parts.buffers(), weight)
+        self.steps += 1
+
+
+def prediction_parts(segmentor: UDASegmentor) -> UDASegmentor:
+    """Make a segmentor of the same class that shares the predicting parts.
+
+    It has no discriminators, no teacher, no state of the method.
+    """
+    parts = copy.copy(segmentor)
+    parts._modules = {
+        name: part
+        for name, part in segmentor._modules.items()
+        if name in segmentor.prediction_parts
+    }
+    parts._buffers = {}
+    parts.observers = []
+    return parts
+
+
+def share_frozen(student: nn.Module, teacher: nn.Module) -> None:
+    """Let a teacher use the student's own tensors where none is trained."""
+    for path, part in teacher.named_modules():
+        if not path:
+            continue
+        own = student.get_submodule(path)
+        for name, parameter in own.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                setattr(part, name, parameter)
+
+
+def move(averages: object, values: object, weight: Tensor) -> None:
+    """Move each tensor towards another by a weight () on the device."""
+    for average, value in zip(averages, values, strict=True):
+        if average is value:
+            continue
+        if average.is_floating_point():
+            average.lerp_(value, weight.to(average.dtype))
+        else:
+            average.copy_(value)

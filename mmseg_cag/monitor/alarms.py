@@ -1,0 +1,306 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple, Protocol
+
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+
+from mmseg_cag.models.unwrap import current_stage
+
+from .record_file import RecordFile
+
+ALARMS = 'alarms.jsonl'
+
+
+class Alarm(NamedTuple):
+    """Something that goes wrong.
+
+    Attributes:
+        kind: What.
+        name: Of which class; None if it is of none.
+        message: One line that says it, and what to do.
+    """
+
+    kind: str
+    name: str | None
+    message: str
+
+
+@master_only
+def write_alarm(runner: Runner, alarm: Alarm) -> None:
+    """Name an alarm in the log and in ``alarms.jsonl`` of the work dir."""
+    iteration = runner.iter + 1
+    about = f' of {alarm.name}' if alarm.name else ''
+    runner.logger.warning(
+        f'Alarm, {alarm.kind}{about}, iteration {iteration}: {alarm.message}'
+    )
+    RecordFile(Path(runner.work_dir, ALARMS)).append(
+        {
+            'iter': iteration,
+            'stage': current_stage(runner),
+            'alarm': alarm.kind,
+            'class': alarm.name,
+            'message': alarm.message,
+        }
+    )
+
+
+class Rule(Protocol):
+    """Says of each record of a run, in their order, what is wrong."""
+
+    def look(self, record: dict) -> list[Alarm]:
+        """List what is wrong as of this record."""
+
+
+class AlarmWatch:
+    """Ask rules of each record and raise each alarm once an occurrence.
+
+    What it knows comes from the records alone: to show it those of an
+    interrupted run again is to restore it.
+
+    Args:
+        rules: What to ask.
+        rest: Records without it after which an alarm is raised anew.
+    """
+
+    def __init__(self, rules: Sequence[Rule], rest: int = 5) -> None:
+        self.rules = rules
+        self.rest = rest
+        self._position = 0
+        self._last: dict[tuple[str, str | None], int] = {}
+
+    def look(self, record: dict) -> list[Alarm]:
+        """List the alarms that this record raises."""
+        self._position += 1
+        return [
+            alarm
+            for rule in self.rules
+            for alarm in rule.look(record)
+            if self._is_new(alarm)
+        ]
+
+    def _is_new(self, alarm: Alarm) -> bool:
+        key = (alarm.kind, alarm.name)
+        last = self._last.get(key)
+        self._last[key] = self._position
+        return last is None or self._position - last > self.rest
+
+
+class CoverageCollapse:
+    """Too few target pixels that have a pseudo label, in all or of a class.
+
+    The cross entropy is a mean over active pixels: where few are left, they
+    have all its weight, and the student learns the target from them alone.
+
+    Args:
+        window: Records that are averaged.
+        least: Share of the pixels that must be active.
+        fall: Share of what was active in the stage's first records that must
+            still be.
+        floor: Share of the pixels that the student predicts a class on, from
+            which the class must have pseudo labels.
+        class_least: How many of these, as a share of the former.
+    """
+
+    def __init__(
+        self,
+        window: int = 5,
+        least: float = 0.01,
+        fall: float = 0.1,
+        floor: float = 0.01,
+        class_least: float = 0.02,
+    ) -> None:
+        self.least = least
+        self.fall = fall
+        self.floor = floor
+        self.class_least = class_least
+        self._recent: deque[dict] = deque(maxlen=window)
+        self._stage: int | None = None
+        self._start: float | None = None
+
+    def look(self, record: dict) -> list[Alarm]:
+        """List what lacks pseudo labels as of this record."""
+        if 'active' not in record:
+            return []
+        if record.get('stage') != self._stage:
+            self._stage = record.get('stage')
+            self._start = None
+            self._recent.clear()
+        self._recent.append(record)
+        if len(self._recent) < self._recent.maxlen:
+            return []
+        active = mean(r['active'] for r in self._recent)
+        if self._start is None:
+            self._start = active
+        if active < max(self.least, self.fall * self._start):
+            return [Alarm('coverage', None, self._tell(active))]
+        return self._look_at_classes(self._recent)
+
+    def _look_at_classes(self, records: Sequence[dict]) -> list[Alarm]:
+        alarms = []
+        for name in records[-1]['predicted']:
+            predicted = mean(r['predicted'][name] for r in records)
+            labelled = mean(
+                r['active'] * r['pseudo'].get(name, 0) for r in records
+            )
+            enough = self.class_least * predicted
+            if predicted >= self.floor and labelled < enough:
+                message = _tell_class(predicted, labelled)
+                alarms.append(Alarm('coverage', name, message))
+        return alarms
+
+    def _tell(self, active: float) -> str:
+        return (
+            f'{active:.2%} of the target pixels have a pseudo label, '
+            f"{self._start:.2%} in the stage's first looks: the student "
+            'learns next to nothing of the target; lower margin (or '
+            "probability) of model.pseudo_label_head, or take margin='auto'"
+        )
+
+
+def _tell_class(predicted: float, labelled: float) -> str:
+    return (
+        f'the student predicts it on {predicted:.2%} of the target pixels, '
+        f'but {labelled:.3%} have it as a pseudo label, so it will be '
+        'unlearned; see that the source labels have it (counts in '
+        'anchors.jsonl), or set model.pseudo_label_head.per_class=True with '
+        "margin='auto'"
+    )
+
+
+class Disagreement:
+    """A student that contradicts the teacher it was as the stage began.
+
+    Measured by Cohen's kappa, the agreement beyond chance: of two networks
+    that both predict mostly road, a large part of the pixels agree whatever
+    the rest has become.
+
+    Args:
+        window: Records that are averaged.
+        fall: Share of the kappa of the stage's first record, when student and
+            teacher differ by dropout and batch norm alone, that must be left.
+    """
+
+    def __init__(self, window: int = 3, fall: float = 0.5) -> None:
+        self.fall = fall
+        self._recent: deque[float] = deque(maxlen=window)
+        self._stage: int | None = None
+        self._start: float | None = None
+
+    def look(self, record: dict) -> list[Alarm]:
+        """Tell whether student and teacher are too far apart."""
+        if 'kappa' not in record:
+            return []
+        if record.get('stage') != self._stage or self._start is None:
+            self._stage = record.get('stage')
+            self._start = record['kappa']
+            self._recent.clear()
+        self._recent.append(record['kappa'])
+        now = mean(self._recent)
+        full = len(self._recent) == self._recent.maxlen
+        if not full or now >= self.fall * self._start:
+            return []
+        message = (
+            f'kappa of student and teacher is {now:.2f}, as the stage began '
+            f'it was {self._start:.2f}: the student has left what its labels '
+            "were made by; lower the optimizer's lr and go back to a "
+            'checkpoint before this'
+        )
+        return [Alarm('disagreement', None, message)]
+
+
+@dataclass
+class Sightings:
+    """How often the student has predicted a class.
+
+    Attributes:
+        looks: Records up to the last that had it.
+        seen: How many of them had it.
+        total: Sum of its shares in them.
+        absent: Records since then.
+    """
+
+    looks: int = 0
+    seen: int = 0
+    total: float = 0.0
+    absent: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Its mean share of the pixels while it was predicted."""
+        return self.total / max(self.looks, 1)
+
+    def add(self, share: float, is_present: bool) -> None:
+        """Take in a record."""
+        if not is_present:
+            self.absent += 1
+            return
+        self.looks += 1 + self.absent
+        self.seen += 1
+        self.total += share
+        self.absent = 0
+
+
+class VanishedClass:
+    """A class that the student predicted and predicts no more.
+
+    A record is of a few crops, which may have none of a class, so a class is
+    missed only where its absence can hardly be chance: with p the share of
+    earlier records that had it, n records without it happen with probability
+    (1 - p) ^ n. A class counts as absent below a tenth of its mean share.
+
+    Args:
+        chance: Probability below which the absence is no chance.
+        floor: Mean share of the pixels from which a class is watched: of the
+            crops of a step, less is a handful of pixels, mostly noise.
+        faint: Share of its mean below which a class counts as absent.
+        warm_up: Records that a class must have been seen in.
+    """
+
+    def __init__(
+        self,
+        chance: float = 1e-4,
+        floor: float = 1e-3,
+        faint: float = 0.1,
+        warm_up: int = 3,
+    ) -> None:
+        self.chance = chance
+        self.floor = floor
+        self.faint = faint
+        self.warm_up = warm_up
+        self._sightings: dict[str, Sightings] = {}
+
+    def look(self, record: dict) -> list[Alarm]:
+        """List the classes that are missed as of this record."""
+        alarms = []
+        for name, share in record.get('predicted', {}).items():
+            known = self._sightings.setdefault(name, Sightings())
+            limit = self.faint * known.mean
+            known.add(share, is_present=share > limit)
+            if self._is_missed(known):
+                alarms.append(Alarm('vanished_class', name, _tell(known)))
+        return alarms
+
+    def _is_missed(self, known: Sightings) -> bool:
+        if known.seen < self.warm_up or known.mean < self.floor:
+            return False
+        # One more look without it keeps a class seen always from certainty.
+        presence = known.seen / (known.looks + 1)
+        return known.absent * math.log1p(-presence) < math.log(self.chance)
+
+
+def _tell(known: Sightings) -> str:
+    return (
+        f'the student predicted it in {known.seen} of {known.looks} looks, '
+        f'on {known.mean:.2%} of the pixels, and in none of the last '
+        f'{known.absent}; see that the source labels have it and whether it '
+        "has pseudo labels (pseudo in monitor.jsonl), lower the optimizer's "
+        'lr or end adaptation earlier'
+    )

@@ -1,0 +1,171 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+
+from mmseg_cag.models.mixing import Mixed
+from tests import tiny
+
+
+def build(**changes) -> nn.Module:
+    torch.manual_seed(0)
+    model = MODELS.build({**tiny.dacs(), **changes})
+    model.init_weights()
+    return model.train()
+
+
+def batch() -> dict:
+    torch.manual_seed(1)
+    return tiny.raw_batch()
+
+
+def losses_of(model: nn.Module, seed: int = 2) -> dict[str, Tensor]:
+    data = model.data_preprocessor(batch(), True)
+    torch.manual_seed(seed)
+    return model(**data, mode='loss')
+
+
+def at_labels(logits: Tensor) -> Tensor:
+    return interpolate(logits, tiny.SIZE, mode='bilinear')
+
+
+def test_the_losses_by_the_steps_of_the_paper():
+    """Step by step, as one would write it down, without jitter and blur."""
+    model = build(threshold=0.055)
+    model.mix = lambda images, labels, target, generator: Mixed(
+        torch.where(MASK[:, None], images, target.images),
+        torch.where(MASK, labels, target.labels),
+        torch.where(MASK, 1.0, target.weight),
+    )
+    MASK = torch.rand(2, *tiny.SIZE) > 0.5
+    student = copy.deepcopy(model)
+    losses = losses_of(model)
+
+    data = student.data_preprocessor(batch(), True)
+    inputs = data['inputs']
+    truth = torch.cat(
+        [s.gt_sem_seg.data for s in data['data_samples']['source']]
+    )
+    torch.manual_seed(2)
+    torch.randint(2**62, ())  # the seed of the explicit draws
+    scores = at_labels(student.forward_student(inputs['source']).logits[0])
+    source = cross_entropy(scores, truth, ignore_index=255)
+    teacher = copy.deepcopy(student).train()
+    for module in teacher.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    with torch.no_grad():
+        logits = teacher.forward_student(inputs['target']).logits[0]
+    confidence, label = at_labels(logits).softmax(1).max(1)
+    share = (confidence >= 0.055).float().mean()
+    images = torch.where(MASK[:, None], inputs['source'], inputs['target'])
+    labels = torch.where(MASK, truth, label)
+    scores = at_labels(student.forward_student(images).logits[0])
+    pixels = cross_entropy(
+        scores, labels, ignore_index=255, reduction='none'
+    ) * torch.where(MASK, 1.0, share)
+    torch.testing.assert_close(losses['source.loss_ce'], source)
+    mixed = pixels.sum() / (labels != 255).sum()
+    torch.testing.assert_close(losses['mix.loss_ce'], mixed)
+    torch.testing.assert_close(losses['mix.confident'], share)
+    assert 0 < share < 1
+
+
+def test_the_student_never_sees_a_target_image_as_it_is():
+    model, seen = build(), []
+    model.backbone.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
+    losses_of(model)
+    target = model.data_preprocessor(batch(), True)['inputs']['target']
+    assert len(seen) == 2
+    assert not any(torch.equal(images, target) for images in seen)
+
+
+def test_observers_change_nothing_and_see_what_is_confident():
+    plain, seen = build(threshold=0.055), {}
+    watched = copy.deepcopy(plain)
+    watched.observers.append(lambda **maps: seen.update(maps))
+    first, second = losses_of(plain), losses_of(watched)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for key, value in plain.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[key]), key
+    assert {'images', 'student', 'teacher', 'probability'} == seen.keys()
+    assert seen['probability'].shape == seen['student'].argmax(1).shape
+    confident = (seen['probability'] != 255).float().mean()
+    assert 0 < confident < 1
+
+
+def test_the_draws_are_those_of_the_seed():
+    one, two, other = (losses_of(build(), seed) for seed in (2, 2, 3))
+    assert torch.equal(one['mix.loss_ce'], two['mix.loss_ce'])
+    assert not torch.equal(one['mix.loss_ce'], other['mix.loss_ce'])
+
+
+def test_the_teacher_is_an_average():
+    model = build()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    weight = model.backbone.layers[0].conv.weight
+    history = []
+    for step in range(3):
+        history.append(weight.detach().clone())
+        losses = losses_of(model, step)
+        optimizer.zero_grad()
+        sum(v for k, v in losses.items() if 'loss' in k).backward()
+        optimizer.step()
+    teacher = model.teacher.module.backbone.layers[0].conv.weight
+    torch.testing.assert_close(teacher, torch.stack(history).mean(0))
+    norm = model.teacher.module.decode_head.convs[0].bn
+    assert norm.num_batches_tracked == 3
+
+
+def test_rows_that_are_not_trusted_have_no_weight():
+    model = build(threshold=0.0, untrusted_top=3, untrusted_bottom=5)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    _, weight = model.label_target(images)
+    height = tiny.SIZE[0]
+    assert weight[:, 3 : height - 5].eq(1).all()
+    assert not weight[:, :3].any() and not weight[:, height - 5 :].any()
+
+
+def run(cfg: Config) -> dict[str, Tensor]:
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return {k: v.clone() for k, v in runner.model.state_dict().items()}
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_resumed_run_has_the_same_weights(tmp_path, workers):
+    tiny.write_towns(tmp_path)
+
+    def config(name: str) -> Config:
+        cfg = tiny.adversarial_run(tmp_path, tmp_path / name, tiny.dacs())
+        cfg.train_dataloader.num_workers = workers
+        cfg.optim_wrapper = dict(
+            type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
+        )
+        return cfg
+
+    expected = run(config('whole'))
+    again = config('again')
+    again.update(resume=True, load_from=str(tmp_path / 'whole' / 'iter_4.pth'))
+    actual = run(again)
+    for key, value in expected.items():
+        assert torch.equal(actual[key], value), key
+
+
+def test_a_sample_without_labels_is_no_source():
+    model = build()
+    data = model.data_preprocessor(batch(), True)
+    data['data_samples']['source'] = [SegDataSample(), SegDataSample()]
+    with pytest.raises(AttributeError, match='gt_sem_seg'):
+        model(**data, mode='loss')
