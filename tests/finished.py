@@ -58,5 +58,6 @@ def make_plain(folder: Path) -> Path:
     cfg.train_dataloader.dataset = cfg.anchor_dataloader.dataset
     cfg.model = tiny.segmentor()
     tiny.drop_hooks(cfg)
+    tiny.one_stage(cfg, STAGE)
     cfg.param_scheduler = []
     return save(cfg, folder.with_name('plain'), range(1, 2))

@@ -446,7 +446,7 @@ def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
 
 def one_stage(cfg: Config, iters: int) -> None:
     """Leave stages and anchors out of a run."""
-    cfg.default_hooks.pop('anchors')
+    cfg.default_hooks.pop('anchors', None)
     cfg.train_cfg = dict(
         type='UDATrainLoop', max_iters=iters, val_interval=iters
     )
@@ -517,7 +517,7 @@ def drop_hooks(cfg: Config, *names: str) -> None:
     """Take hooks of `run_config` out; without names all of the project."""
     own = ('channels_last', 'check_data', 'step_seed', 'anchors')
     for name in names or own:
-        cfg.default_hooks.pop(name)
+        cfg.default_hooks.pop(name, None)
 
 
 def run_config(

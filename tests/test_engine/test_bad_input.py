@@ -17,6 +17,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.minitown.town import draw_minitown
 from tests import planted_faults
 from tests.doctor import gta_config, synthia_config
+from tests.tiny import one_stage
 
 STOPS = (
     planted_faults.truncated_image,
@@ -77,8 +78,6 @@ def train(cfg: Config) -> Runner:
     require_images_of(cfg, 'train_dataloader', 'val_dataloader')
     runner = Runner.from_cfg(cfg)
     runner.train()
-    # Left to the garbage collector, workers take seconds to end.
-    runner.train_loop.dataloader_iterator = None
     return runner
 
 
@@ -86,7 +85,7 @@ def train(cfg: Config) -> Runner:
 def test_a_fault_stops_the_run_in_one_line(town, fault, config):
     cfg = config(town)
     if config is synthia_config:
-        cfg.default_hooks.pop('labeler')  # needs anchors
+        one_stage(cfg, 6)
     _, where = fault(town, cfg)
     with pytest.raises(UserError) as caught:
         train(cfg)

@@ -35,9 +35,10 @@ def cfg(tmp_path) -> Config:
             ['model.backbone.type', 'randomness.seed'],
         ),
         ({'auto_scale_lr.enable': True}, ['auto_scale_lr']),
+        ({'train_cfg.stage_iters': 1}, ['train_cfg.stage_iters']),
         (
-            {'default_hooks.labeler.stage_iters': 1},
-            ['default_hooks', 'stage_iters'],
+            {'default_hooks.anchors.recompute': False},
+            ['default_hooks.anchors.recompute'],
         ),
     ],
 )
@@ -52,8 +53,8 @@ def test_what_matters_is_refused_by_its_key(cfg, tmp_path, changes, keys):
 def test_what_does_not_matter_is_not(cfg, tmp_path):
     cfg.merge_from_dict(
         {
-            'train_cfg.max_iters': 600,
-            'train_cfg.val_interval': 50,
+            'train_cfg.stages': 600,
+            'train_cfg.vals_per_stage': 50,
             'train_dataloader.num_workers': 8,
             'train_dataloader.dataset.domains.source.data_root': '/elsewhere',
             'anchor_dataloader.dataset.data_root': '/elsewhere',
@@ -65,6 +66,23 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
     )
     cfg.default_hooks.non_finite = dict(type='NonFiniteHook', on_nan='skip')
     check_resumed(cfg, tmp_path / 'iter_1.pth')
+
+
+@pytest.mark.parametrize('decay', [None, 9])
+def test_the_length_matters_if_it_is_that_of_the_decay(tmp_path, decay):
+    cfg = tiny.run_config(tmp_path, tmp_path / 'work')
+    tiny.one_stage(cfg, 6)
+    cfg.param_scheduler[0].decay_iters = decay
+    cfg.begun_from = None
+    path = tmp_path / 'iter_1.pth'
+    meta = {'recipe': recipe_of(cfg)}
+    torch.save({'state_dict': {}, 'meta': meta}, path)
+    cfg.train_cfg.max_iters = 8
+    if decay:
+        check_resumed(cfg, path)
+    else:
+        with pytest.raises(UserError, match='train_cfg.max_iters was 6, is 8'):
+            check_resumed(cfg, path)
 
 
 def test_a_checkpoint_that_does_not_tell_is_taken(cfg, tmp_path):

@@ -36,7 +36,6 @@ MANIFEST_NOTE = {
 def readers(scratch: Path) -> Iterator[Reader]:
     """The readers of notes in JSON, and of a run's dumped config."""
     cfg = tiny.run_config(scratch, scratch)
-    cfg.train_cfg.max_iters = 6
     config = cfg.pretty_text.encode()
     results = {'3': {'mIoU': 40.0}, '6': {'mIoU': 41.5, 'IoU.road': 90.0}}
     yield note('read_run', NOTES, results, tabulate, {'run.py': config})
