@@ -29,9 +29,8 @@ CHANGES = {
     ],
     '_base_/supervised.py': [('= 20000', '= 2'), ('// 10', '// 2')],
     '_base_/stages.py': [
-        ('= 5000', '= 2'),
-        ('= 3\n', '= 2\n'),
-        ('// 5', '// 2'),
+        ('stages=3', 'stages=2'),
+        ('stage_iters=5000', 'stage_iters=2'),
     ],
 }
 NO_WORKERS = [

@@ -425,12 +425,20 @@ def joint_optim() -> dict:
 
 def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
     """Six iterations of an adversarial method, without stages."""
-    cfg = run_config(root, work_dir, stage_iters=6)
-    drop_hooks(cfg, 'channels_last', 'check_data', 'labeler', 'anchors')
+    cfg = run_config(root, work_dir)
+    one_stage(cfg, 6)
+    drop_hooks(cfg, 'channels_last', 'check_data')
     cfg.model = model
     cfg.optim_wrapper = joint_optim()
-    cfg.train_cfg.max_iters = 6
     return cfg
+
+
+def one_stage(cfg: Config, iters: int) -> None:
+    """Leave stages and anchors out of a run."""
+    cfg.default_hooks.pop('anchors')
+    cfg.train_cfg = dict(
+        type='UDATrainLoop', max_iters=iters, val_interval=iters
+    )
 
 
 def translator(**kwargs) -> ConfigDict:
@@ -468,12 +476,12 @@ def translator_optim() -> dict:
 def translator_run(root: Path, work_dir: Path) -> Config:
     """Four iterations of a translator, which read no label."""
     cfg = run_config(root, work_dir)
+    one_stage(cfg, 4)
     cfg.model = translator()
     cfg.optim_wrapper = translator_optim()
     cfg.param_scheduler = [
         dict(type='LinearLR', end_factor=0.0, end=4, by_epoch=False)
     ]
-    drop_hooks(cfg, 'labeler', 'anchors')
     dataset = cfg.train_dataloader.dataset
     steps = [
         dict(type='LoadImageFromFile'),
@@ -490,14 +498,13 @@ def translator_run(root: Path, work_dir: Path) -> Config:
         dataset={**dataset.source, 'pipeline': [steps[0], steps[-1]]},
     )
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4)
     cfg.launcher = 'none'
     return cfg
 
 
 def drop_hooks(cfg: Config, *names: str) -> None:
     """Take hooks of `run_config` out; without names all of the project."""
-    own = ('channels_last', 'check_data', 'step_seed', 'labeler', 'anchors')
+    own = ('channels_last', 'check_data', 'step_seed', 'anchors')
     for name in names or own:
         cfg.default_hooks.pop(name)
 
@@ -529,8 +536,7 @@ def run_config(
                 channels_last=dict(type='ChannelsLastHook'),
                 check_data=dict(type='CheckDataHook'),
                 step_seed=dict(type='StepSeedHook'),
-                labeler=dict(type='LabelerHook', stage_iters=stage_iters),
-                anchors=dict(type='AnchorHook', stage_iters=stage_iters),
+                anchors=dict(type='AnchorHook'),
             ),
             # Of a test: those of the project stand among the default ones.
             custom_hooks=[],
@@ -560,13 +566,9 @@ def run_config(
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
             ),
-            param_scheduler=[
-                dict(type='StagewisePolyLR', stage_iters=stage_iters)
-            ],
+            param_scheduler=[dict(type='PolyRestartLR', by_epoch=False)],
             train_cfg=dict(
-                type='IterBasedTrainLoop',
-                max_iters=2 * stage_iters,
-                val_interval=stage_iters,
+                type='StageTrainLoop', stages=2, stage_iters=stage_iters
             ),
             val_cfg=dict(type='ValLoop'),
         )

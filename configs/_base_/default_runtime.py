@@ -37,7 +37,6 @@ default_hooks = dict(
     malloc=dict(type='KeepMemoryHook'),
     label_map=dict(type='LabelMapHook'),
     results=dict(type='LastAndBestHook'),
-    missed_validation=dict(type='MissedValidationHook'),
     # What a run does about losses and files that are bad: docs/reliability.md.
     non_finite=dict(type='NonFiniteHook'),
     recipe=dict(type='RecipeHook'),

@@ -2,5 +2,4 @@
 # BDL's self-supervised step: the target has pseudo labels, the run is longer.
 _base_ = './deeplabv2_gta2cs.py'
 train_dataloader = _base_.pseudo_labels
-param_scheduler = _base_.ssl_scheduler
 train_cfg = dict(max_iters=_base_.ssl_iters)

@@ -7,17 +7,17 @@ from .checks.data_fingerprint_hook import DataFingerprintHook
 from .checks.effective_batch_hook import EffectiveBatchHook
 from .checks.label_map_hook import LabelMapHook
 from .checks.rank_data_hook import RankDataHook
+from .loops import UDATrainLoop
 from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
 from .optim.joint_optim_wrapper import JointOptimWrapper
+from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
-from .optim.stagewise_poly import StagewisePolyLR
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.last_and_best_hook import LastAndBestHook
 from .records.loss_log_hook import LossLogHook
 from .records.recipe_hook import RecipeHook
 from .records.skipped_files_hook import SkippedFilesHook
-from .resilience.missed_validation_hook import MissedValidationHook
 from .resilience.non_finite_hook import NonFiniteHook
 from .resilience.stop_hook import StopHook
 from .runtime.channels_last_hook import ChannelsLastHook
@@ -25,9 +25,8 @@ from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
 from .runtime.keep_memory_hook import KeepMemoryHook
 from .runtime.step_seed_hook import StepSeedHook
+from .stage_loop import StageTrainLoop
 from .stages.anchor_hook import AnchorHook
-from .stages.labeler_hook import LabelerHook
-from .stages.stage_hook import StageHook
 
 register_safe_loaders()
 
@@ -46,17 +45,16 @@ __all__ = [
     'JointOptimWrapperConstructor',
     'KeepMemoryHook',
     'LabelMapHook',
-    'LabelerHook',
     'LastAndBestHook',
     'LossLogHook',
-    'MissedValidationHook',
     'NonFiniteHook',
+    'PolyRestartLR',
     'RankDataHook',
     'RecipeHook',
     'RepeatedSGD',
     'SkippedFilesHook',
-    'StageHook',
-    'StagewisePolyLR',
+    'StageTrainLoop',
     'StepSeedHook',
     'StopHook',
+    'UDATrainLoop',
 ]

@@ -17,6 +17,7 @@ from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
     require_weights,
 )
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
@@ -25,7 +26,6 @@ from mmseg_cag.fileio.checkpoints import newest_whole
 from .cfg_options import merge_options
 from .resume import check_recipe, check_resumed, go_on
 from .run_lock import locked
-from .stages import require_equal_stages
 
 
 def train_chain(cfg: Config, resume: bool = False) -> None:
@@ -49,7 +49,7 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
     runs = pending_runs(load_chain(cfg), resume)
     for position, run in enumerate(runs, start=1):
         run.chain = f'run {position} of {len(runs)}'
-        require_equal_stages(run)
+        total_iters(run.train_cfg)
         require_weights(run)
         require_images_of(run, 'train_dataloader', 'val_dataloader')
     train_runs(runs)
@@ -73,22 +73,9 @@ def train(cfg: Config) -> None:
     use_gloo_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    stop_workers(runner)
     del runner
     gc.collect()
     torch.cuda.empty_cache()
-
-
-def stop_workers(runner: Runner) -> None:
-    """Stop the processes that load data.
-
-    A worker whose queue is collected together with the runner, in a cycle,
-    only looks up after 5 seconds.
-    """
-    runner.train_loop.dataloader_iterator = None
-    for part in (runner.train_loop, runner.val_loop):
-        if part is not None:
-            part.dataloader._iterator = None
 
 
 def load_chain(cfg: Config) -> list[Config]:
@@ -140,8 +127,8 @@ def load_run(
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: The run is not counted in iterations, or nothing reads an
-            option.
+        UserError: Its train_cfg does not tell its iterations, or nothing reads
+            an option.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{key}={path}: config file not found')
@@ -149,11 +136,10 @@ def load_run(
     merge_options(cfg, options, options_key)
     cfg.launcher = launcher
     cfg.resume = False
-    if 'max_iters' not in cfg.train_cfg:
-        raise UserError(
-            f'{key}={path}: has no train_cfg.max_iters, expected '
-            'IterBasedTrainLoop'
-        )
+    try:
+        total_iters(cfg.train_cfg)
+    except UserError as error:
+        raise UserError(f'{key}={path}: {error}') from error
     set_work_dir(cfg, cfg.get('work_dir') or default_work_dir(path))
     return cfg
 
@@ -223,4 +209,4 @@ def default_work_dir(path: str | Path) -> str:
 
 def last_checkpoint(cfg: Config) -> Path:
     """Name the checkpoint at the end of a run."""
-    return Path(cfg.work_dir, f'iter_{cfg.train_cfg.max_iters}.pth')
+    return Path(cfg.work_dir, f'iter_{total_iters(cfg.train_cfg)}.pth')

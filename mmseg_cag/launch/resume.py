@@ -16,6 +16,8 @@ from mmseg_cag.engine.records.recipe import (
 )
 from mmseg_cag.errors import UserError
 
+from .stages import walk
+
 
 def go_on(cfg: Config, latest: Path) -> Config:
     """Let a run resume from its latest checkpoint."""
@@ -44,9 +46,9 @@ def check_recipe(cfg: Config, checkpoint: Path) -> None:
 def check_resumed(cfg: Config, checkpoint: Path) -> None:
     """Check that what a run did so far is what this config would have done.
 
-    So the length of the run may differ (where the schedule depends on it,
-    that differs too), and the place of the data, of which the checkpoint has
-    a fingerprint; where the run began from is asked only of a chain.
+    So the number of stages may differ, or the length of a run whose schedule
+    does not depend on it; and the place of the data, of which the checkpoint
+    has a fingerprint. Where the run began from is asked only of a chain.
 
     Raises:
         UserError: It is not.
@@ -61,9 +63,11 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
         return
     now = recipe_of(cfg)
     for one in (recipe, now):
-        one['train_cfg'].pop('max_iters', None)
-        _forget(one['train_dataloader'], 'data_root')
-        _forget(one.get('anchor_dataloader'), 'data_root')
+        one['train_cfg'].pop('stages', None)
+        if not _is_of_run_length(one['param_scheduler']):
+            one['train_cfg'].pop('max_iters', None)
+        for key in ('train_dataloader', 'anchor_dataloader', 'default_hooks'):
+            _forget(one.get(key), 'data_root')
     starts = (recipe['begun_from'], now['begun_from'])
     if not all(isinstance(start, dict) for start in starts):
         recipe['begun_from'] = now['begun_from']
@@ -83,6 +87,15 @@ def _require_equal(
             f'{checkpoint}: is of other settings than its config now has, '
             f'{"; ".join(changes[:2])}{more}; {advice}'
         )
+
+
+def _is_of_run_length(schedules: object) -> bool:
+    """Tell whether the end of the run is that of a schedule."""
+    return any(
+        not (schedule.get('end') or schedule.get('decay_iters'))
+        for schedule in walk(schedules)
+        if 'type' in schedule
+    )
 
 
 def _forget(node: object, key: str) -> None:

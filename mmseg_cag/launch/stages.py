@@ -8,51 +8,22 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from mmseg_cag.datasets.dataset_configs import hooks_of
+from mmseg_cag.engine.loops import require_positive
 from mmseg_cag.engine.records.recipe import read_recipe
-from mmseg_cag.engine.stages.stage_hook import check_stage_lengths
 from mmseg_cag.errors import UserError
 
 
-def stage_lengths(cfg: dict) -> list[tuple[str, int]]:
-    """Find the parts of a run that know the iterations of a stage.
+def stage_length(cfg: dict) -> int | None:
+    """Get the iterations of a stage.
 
     Args:
         cfg: The run's config, or its recipe.
 
     Returns:
-        Type and iterations of each; empty where no hook acts at the start of
-        a stage.
+        None for a run without stages.
     """
-    hooks = [hook for hook in hooks_of(cfg) if 'stage_iters' in hook]
-    if not hooks:
-        return []
-    schedulers = cfg.get('param_scheduler') or []
-    if isinstance(schedulers, dict):
-        schedulers = [schedulers]
-    parts = [*hooks, *(s for s in schedulers if 'stage_iters' in s)]
-    return [(part['type'], part['stage_iters']) for part in parts]
-
-
-def count_stages(cfg: Config) -> int:
-    """Count the stages of a run; 1 where it has none."""
-    lengths = stage_lengths(cfg)
-    return cfg.train_cfg.max_iters // lengths[0][1] if lengths else 1
-
-
-def require_equal_stages(cfg: Config) -> None:
-    """Check, before a run is built, that its stages have one length.
-
-    Raises:
-        UserError: They have not, or do not divide the run.
-    """
-    if lengths := stage_lengths(cfg):
-        if 'max_iters' not in cfg.train_cfg:
-            raise UserError(
-                'train_cfg.max_iters is missing: stages are counted in '
-                'iterations, expected IterBasedTrainLoop'
-            )
-        check_stage_lengths(lengths, cfg.train_cfg.max_iters)
+    length = (cfg.get('train_cfg') or {}).get('stage_iters')
+    return length if isinstance(length, int) and length > 0 else None
 
 
 def shorten_stages(cfg: Config, iters: int) -> None:
@@ -65,15 +36,12 @@ def shorten_stages(cfg: Config, iters: int) -> None:
     Raises:
         UserError: The config has no stages, or the length is none.
     """
-    lengths = stage_lengths(cfg)
-    if not lengths or iters < 1:
+    if not stage_length(cfg) or iters < 1:
         raise UserError(
             f'--stage-iters {iters}: expected a positive number, and a config '
             f'with stages, {cfg.filename}'
         )
-    require_equal_stages(cfg)
-    _, length = lengths[0]
-    set_stages(cfg, iters, count_stages(cfg))
+    set_iters(cfg, iters)
 
 
 def select_stage(cfg: Config, stage: int) -> None:
@@ -90,28 +58,25 @@ def select_stage(cfg: Config, stage: int) -> None:
     Raises:
         UserError: The config has no such stage.
     """
-    hooks = {hook['type']: hook for hook in hooks_of(cfg)}
-    if 'LabelerHook' not in hooks:
+    length = stage_length(cfg)
+    if not length:
         raise UserError(
-            f'--stage {stage}: {cfg.filename} has no stages, expected a '
-            'config with a LabelerHook'
+            f'--stage {stage}: {cfg.filename} has no stages, expected '
+            'train_cfg of a StageTrainLoop'
         )
-    require_equal_stages(cfg)
-    length = hooks['LabelerHook']['stage_iters']
-    stages = count_stages(cfg)
-    if not 1 <= stage <= stages:
+    require_positive(stages=cfg.train_cfg.get('stages'))
+    if not 1 <= stage <= cfg.train_cfg.stages:
         raise UserError(
             f'--stage {stage}: does not exist, {cfg.filename} has the stages '
-            f'1 to {stages}'
+            f'1 to {cfg.train_cfg.stages}'
         )
     if stage > 1 and not cfg.get('load_from'):
         cfg.load_from = str(_end_before(cfg.work_dir, stage, length))
     cfg.work_dir = str(Path(cfg.work_dir, f'stage_{stage}'))
-    cfg.train_cfg.max_iters = length
-    hooks['LabelerHook']['first_stage'] = stage
-    if stage > 1 and 'AnchorHook' in hooks:
+    cfg.train_cfg.update(stages=1, first_stage=stage)
+    if stage > 1 and 'anchors' in cfg.default_hooks:
         # A file of anchors is what the whole run begins with.
-        hooks['AnchorHook']['init_from'] = None
+        cfg.default_hooks.anchors.init_from = None
     # The data's order is a function of the seed and the iteration, which is
     # 0 again: without this each stage would see the same pairs.
     seed = cfg.get('randomness', {}).get('seed') or 0
@@ -128,11 +93,10 @@ def _end_before(folder: str, stage: int, length: int) -> Path:
             'load_from to name one'
         )
     for path in found:
-        recipe = read_recipe(path) or {}
-        lengths = {value for _, value in stage_lengths(recipe)}
-        if lengths and lengths != {length}:
+        other = stage_length(read_recipe(path) or {})
+        if other and other != length:
             raise UserError(
-                f'{path}: is of stages of {max(lengths)} iterations, expected '
+                f'{path}: is of stages of {other} iterations, expected '
                 f'{length}; name another as load_from'
             )
     return (found or [whole])[0]
@@ -149,15 +113,20 @@ def walk(node: object) -> Iterator[ConfigDict]:
             yield from walk(value)
 
 
-def set_stages(cfg: Config, iters: int, stages: int) -> None:
-    """Give a config stages of another length."""
-    cfg.train_cfg.update(max_iters=iters * stages, val_interval=iters)
-    cfg.default_hooks.checkpoint.interval = iters
-    for part in walk(cfg._cfg_dict):
-        if 'stage_iters' not in part or 'type' not in part:
-            continue
+def set_iters(cfg: Config, iters: int) -> None:
+    """Give a run, or each of its stages, another length.
+
+    A run without stages is then validated and saved at its end. Where the
+    schedule decays over more iterations than that, the rate at the end stays
+    what it was.
+    """
+    loop = cfg.train_cfg
+    before = stage_length(cfg) or loop.max_iters
+    if 'stage_iters' in loop:
+        loop.stage_iters = iters
+    else:
+        loop.update(max_iters=iters, val_interval=iters)
+        cfg.default_hooks.checkpoint.interval = iters
+    for part in walk(cfg.get('param_scheduler')):
         if part.get('decay_iters'):
-            # The rate at a stage's end stays what it was.
-            share = part['decay_iters'] / part['stage_iters']
-            part['decay_iters'] = round(share * iters)
-        part['stage_iters'] = iters
+            part['decay_iters'] = round(part['decay_iters'] / before * iters)

@@ -15,7 +15,8 @@ from rich.progress import Progress
 
 from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.launch.stages import count_stages, set_stages, walk
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.launch.stages import set_iters, stage_length, walk
 from mmseg_cag.version import __version__
 
 from .manifest import VERSION
@@ -154,14 +155,15 @@ class MinitownRuns:
         else:
             iters = self.budget.supervised_iters
         if iters:
-            set_stages(cfg, iters, count_stages(cfg))
+            set_iters(cfg, iters)
         return cfg
 
     def checkpoints(self, name: str) -> list[Path]:
         """Name the checkpoints at the ends of a run's stages."""
         cfg = self.config(name)
-        length = cfg.param_scheduler[0].stage_iters
-        ends = range(length, cfg.train_cfg.max_iters + 1, length)
+        total = total_iters(cfg.train_cfg)
+        length = stage_length(cfg) or total
+        ends = range(length, total + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
     def _start(self, name: str) -> str | None:

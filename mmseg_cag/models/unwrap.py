@@ -16,9 +16,3 @@ def current_stage(runner: Runner) -> int | None:
     """Get the number of the stage that a run is in, if it has stages."""
     stage = getattr(bare_model(runner), 'stage', None)
     return None if stage is None else int(stage)
-
-
-def stage_begins(runner: Runner) -> bool:
-    """Tell whether the coming iteration is the first of a stage."""
-    lengths = {getattr(h, 'stage_iters', None) for h in runner.hooks} - {None}
-    return any(runner.iter % length == 0 for length in lengths)

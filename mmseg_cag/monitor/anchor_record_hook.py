@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.models.unwrap import bare_model, current_stage, stage_begins
+from mmseg_cag.models.unwrap import bare_model, current_stage
 
 from .gap_bins import anchor_distances
 from .record_file import RecordFile
@@ -47,12 +47,8 @@ class AnchorRecordHook(Hook):
         self.before = _anchors_of(runner)
 
     @master_only
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_stage(self, runner: Runner) -> None:
         """Record the anchors of a stage that begins."""
-        if not stage_begins(runner):
-            return
         now = _anchors_of(runner)
         if now is None or not now[1].any():
             return

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmseg_cag.models.segmentors.base import UDASegmentor
-from mmseg_cag.models.unwrap import bare_model, stage_begins
+from mmseg_cag.models.unwrap import bare_model
 
 
 class WatchHook(Hook):
@@ -55,7 +55,8 @@ class WatchHook(Hook):
         """Tell whether the coming iteration is looked at."""
         if not self.interval:
             return False
-        begins = runner.iter == 0 or stage_begins(runner)
+        # Another loop than the package's has no stages.
+        begins = getattr(runner.train_loop, 'stage_begins', runner.iter == 0)
         return begins or (runner.iter + 1) % self.interval == 0
 
     @abstractmethod

@@ -15,6 +15,7 @@ from random import Random
 
 from mmengine import fileio
 
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.runtime.step_seed_hook import StepSeedHook
 from mmseg_cag.fileio.checkpoints import numbered
 
@@ -86,7 +87,7 @@ def fill_disk(lab: Laboratory) -> None:
     method = lab.rng.choice(sorted(METHODS))
     folder = lab.folder()
     cfg = lab.config(method, folder)
-    last = cfg.train_cfg.max_iters
+    last = total_iters(cfg.train_cfg)
     begin = lab.rng.randrange(last)
     end = lab.rng.randint(begin + 1, last)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
+from mmseg_cag.engine.loops import EXIT_CODE
 from mmseg_cag.fileio.checkpoints import numbered
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.workflows.label_set import convert_labels

@@ -11,7 +11,6 @@ from tests import tiny
 
 RUNTIME = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
 STAGE = 3
-STAGE_HOOKS = ('labeler', 'anchors')
 METHODS = {
     'CAG': lambda *where: tiny.run_config(*where, STAGE),
     'AdaptSegNet': lambda *where: tiny.adversarial_run(
@@ -33,7 +32,7 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     """
     cfg = METHODS[method](root, work_dir)
     runtime = Config.fromfile(RUNTIME)
-    own = {k: v for k, v in cfg.default_hooks.items() if k in STAGE_HOOKS}
+    own = {k: v for k, v in cfg.default_hooks.items() if k == 'anchors'}
     cfg.default_hooks = {**runtime.default_hooks, **own}
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.logger.interval = 1
@@ -42,8 +41,7 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     cfg.visualizer = dict(
         type='SegLocalVisualizer', vis_backends=cfg.vis_backends
     )
-    if cfg.train_cfg.get('val_interval'):
-        cfg.train_cfg.val_interval = 2
-    cfg.train_cfg.max_iters = 2 * STAGE
+    if cfg.train_cfg.type == 'UDATrainLoop':
+        cfg.train_cfg.update(max_iters=2 * STAGE, val_interval=2)
     cfg.launcher = 'none'
     return cfg

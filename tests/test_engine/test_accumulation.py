@@ -8,9 +8,9 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmseg_cag.engine.optim.stagewise_poly import StagewisePolyLR
 from torch import nn
 
-from mmseg_cag.engine.optim.stagewise_poly import StagewisePolyLR
 from tests import tiny
 from tests.alternating import draw, joint_losses, make
 

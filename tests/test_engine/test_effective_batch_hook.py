@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import ConfigDict
 from mmseg.registry import HOOKS
+from mmseg_cag.engine.stages.labeler_hook import LabelerHook
 
 from mmseg_cag.engine.records.atomic_checkpoint_hook import (
     AtomicCheckpointHook,
 )
-from mmseg_cag.engine.stages.labeler_hook import LabelerHook
 from mmseg_cag.errors import UserError
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
+from mmseg_cag.engine.resilience.late_iterator import LateIterator, load_late
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.uda_dataset import UDADataset
-from mmseg_cag.engine.resilience.late_iterator import LateIterator, load_late
 from tests import tiny
 
 

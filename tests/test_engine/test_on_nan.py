@@ -17,10 +17,10 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
-
 from mmseg_cag.engine.resilience.first_bad_module import first_bad_module
 from mmseg_cag.engine.resilience.rollback import AHEAD
 from mmseg_cag.engine.resilience.step_guard import StepGuard
+
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.translation.image_pool import ImagePool
 from tests import tiny

@@ -13,15 +13,15 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, get_priority
 from mmseg.registry import HOOKS
-from torch.utils.data import DataLoader, Dataset
-
-from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
 from mmseg_cag.engine.resilience.stop_request import (
     ECHO,
     SIGNALS,
     StopRequest,
     shield_workers,
 )
+from torch.utils.data import DataLoader, Dataset
+
+from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
 from tests import tiny

@@ -4,10 +4,7 @@
 # 250,000 iterations, of which AdaptSegNet runs 150,000.
 _base_ = '../default_runtime.py'
 auto_scale_lr = dict(enable=False, base_batch_size=1)
-max_iters = 150000
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000
-)
+train_cfg = dict(type='UDATrainLoop', max_iters=150000, val_interval=5000)
 # How often an update is repeated: docs/adversarial.md. As released:
 repeated_updates = dict(
     optimizer=dict(
@@ -49,8 +46,8 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         decay_iters=250000,
         power=0.9,
     )

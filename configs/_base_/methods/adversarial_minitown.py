@@ -36,9 +36,7 @@ optim_wrapper = dict(
         )
     )
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 default_hooks = dict(
     checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=-1),
     monitor=dict(interval=10),

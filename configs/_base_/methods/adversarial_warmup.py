@@ -13,11 +13,8 @@ warmup = dict(
     discriminator_weight=1.0,
 )
 auto_scale_lr = dict(base_batch_size=4)
-max_iters = 90000
-train_cfg = dict(max_iters=max_iters)
+train_cfg = dict(max_iters=90000)
 optim_wrapper = dict(
     members=dict(student=dict(optimizer=dict(weight_decay=2e-4)))
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]

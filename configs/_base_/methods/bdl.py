@@ -12,16 +12,6 @@ bdl = dict(
     discriminator_weight=0.5,
     test_cfg=dict(mode='whole', single_resize=True, softmax_first=True),
 )
-max_iters = 80000
 ssl_iters = 120000
-train_cfg = dict(max_iters=max_iters, val_interval=10000)
-param_scheduler = [
-    dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
-        decay_iters=250000,
-        power=0.9,
-    )
-]
-ssl_scheduler = [dict(param_scheduler[0], stage_iters=ssl_iters)]
+train_cfg = dict(max_iters=80000, val_interval=10000)
 default_hooks = dict(checkpoint=dict(interval=10000))

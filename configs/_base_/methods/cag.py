@@ -39,13 +39,13 @@ cag_small = dict(
     ),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=4)
-# 84 passes over Cityscapes at batch 4; a rate that would be 0 after 90,000.
-stage_iters = 62412
-stages = 3
 train_cfg = dict(
-    type='IterBasedTrainLoop',
-    max_iters=stages * stage_iters,
-    val_interval=stage_iters // 12,
+    type='StageTrainLoop',
+    stages=3,
+    # 84 passes over Cityscapes at batch 4; the rate would be 0 after 90,000.
+    stage_iters=62412,
+    vals_per_stage=12,
+    saves_per_stage=6,
 )
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -53,15 +53,13 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=stage_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         decay_iters=90000,
         power=0.9,
     )
 ]
 default_hooks = dict(
-    # A sixth of a stage divides it: the end of each is among what is kept.
-    checkpoint=dict(interval=stage_iters // 6, max_keep_ckpts=-1),
-    labeler=dict(type='LabelerHook', stage_iters=stage_iters),
-    anchors=dict(type='AnchorHook', stage_iters=stage_iters),
+    checkpoint=dict(max_keep_ckpts=-1),
+    anchors=dict(type='AnchorHook'),
 )

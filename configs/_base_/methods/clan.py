@@ -28,8 +28,8 @@ max_iters = 100000
 train_cfg = dict(max_iters=max_iters, val_interval=2000)
 param_scheduler = [
     dict(
-        type='StagewisePolyLR',
-        stage_iters=max_iters,
+        type='PolyRestartLR',
+        by_epoch=False,
         warmup_iters=max_iters // 20,
         power=0.9,
     )

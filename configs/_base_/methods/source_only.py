@@ -6,7 +6,7 @@ _base_ = '../default_runtime.py'
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 max_iters = 90000
 train_cfg = dict(
-    type='IterBasedTrainLoop',
+    type='UDATrainLoop',
     max_iters=max_iters,
     val_interval=max_iters // 18,
 )
@@ -14,6 +14,4 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=2.5e-4, momentum=0.9, weight_decay=2e-4),
 )
-param_scheduler = [
-    dict(type='StagewisePolyLR', stage_iters=max_iters, power=0.9)
-]
+param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]

@@ -4,7 +4,7 @@
 _base_ = '../default_runtime.py'
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 max_iters = 124840
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(type='UDATrainLoop', max_iters=max_iters)
 adam = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
 optim_wrapper = dict(
     constructor='JointOptimWrapperConstructor',

@@ -12,9 +12,10 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
 from mmseg_cag.analysis.runs.run_folder import find_checkpoints
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.launch.stages import stage_lengths
+from mmseg_cag.launch.stages import stage_length
 
 from .read_json import (
     measure_seconds,
@@ -70,17 +71,15 @@ class Run:
     @property
     def stage_iters(self) -> int | None:
         """Iterations of a stage; None for a run without stages."""
-        lengths = stage_lengths(self.cfg) if self.cfg else []
-        return lengths[0][1] if lengths else None
+        return stage_length(self.cfg) if self.cfg else None
 
     @property
     def max_iters(self) -> int | None:
-        """Iterations that it is to have."""
-        return (
-            self.cfg.get('train_cfg', {}).get('max_iters')
-            if self.cfg
-            else None
-        )
+        """Iterations that it is to have; None if nothing tells."""
+        try:
+            return total_iters((self.cfg or {}).get('train_cfg') or {})
+        except UserError:
+            return None
 
     @property
     def iteration(self) -> int:

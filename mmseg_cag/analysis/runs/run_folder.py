@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import MissingFileError
 from mmseg_cag.launch.cfg_options import merge_options
-from mmseg_cag.launch.stages import stage_lengths
+from mmseg_cag.launch.stages import stage_length
 
 from .dumped_config import read_dumped_config
 
@@ -34,8 +34,7 @@ class RunFolder:
     @property
     def stage_iters(self) -> int | None:
         """Iterations of a stage; None for a run without stages."""
-        lengths = stage_lengths(self.cfg)
-        return lengths[0][1] if lengths else None
+        return stage_length(self.cfg)
 
     def stage_of(self, iteration: int) -> int | None:
         """Number the stage, from 1, that ends at or after an iteration."""

@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.analysis.runs.run_folder import read_config
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
@@ -107,7 +108,10 @@ def read_run(folder: Path) -> FinishedRun:
         )
     results = read_results(notes)
     cfg = read_config(folder)
-    end = (cfg.get('train_cfg') or {}).get('max_iters')
+    try:
+        end = total_iters(cfg.get('train_cfg') or {})
+    except UserError as error:
+        raise UserError(f'{folder}: {error}') from error
     last = max(results, default=0)
     if last != end:
         raise UserError(

@@ -6,7 +6,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.engine.stages.stage_hook import StageHook
+from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 
 
@@ -62,15 +62,17 @@ class EffectiveBatchHook(Hook):
 
 
 def _require_whole_updates(runner: Runner, counts: int) -> None:
-    for hook in runner.hooks:
-        if isinstance(hook, StageHook):
-            key, iters = 'stage_iters', hook.stage_iters
-        elif isinstance(hook, CheckpointHook) and not hook.by_epoch:
-            key, iters = 'interval', hook.interval
-        else:
-            continue
+    lengths = [
+        ('interval', hook, hook.interval)
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch
+    ]
+    loop = runner.train_loop
+    if isinstance(loop, StageTrainLoop):
+        lengths.insert(0, ('stage_iters', loop, loop.stage_iters))
+    for key, owner, iters in lengths:
         if iters > 0 and iters % counts:
             raise UserError(
                 f'optim_wrapper.accumulative_counts={counts}: does not '
-                f'divide {key}={iters} of {type(hook).__name__}'
+                f'divide {key}={iters} of {type(owner).__name__}'
             )

@@ -38,6 +38,8 @@ IGNORED_KEYS = (
     'pin_memory',
     'val_interval',
     'val_begin',
+    'vals_per_stage',
+    'saves_per_stage',
 )
 # Hooks that observe a run, or that every run has: its weights are no matter of
 # their settings.
@@ -57,7 +59,6 @@ OBSERVER_HOOKS = (
     'LastAndBestHook',
     'LoggerHook',
     'LossLogHook',
-    'MissedValidationHook',
     'MonitorHook',
     'NonFiniteHook',
     'PanelHook',

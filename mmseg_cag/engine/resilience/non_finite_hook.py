@@ -2,21 +2,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
+from mmseg_cag.engine.loops import require_uda_loop
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import newest_whole
 from mmseg_cag.models.unwrap import bare_model
-
-from .first_bad_module import first_bad_module
-from .rollback import go_ahead, roll_back
-from .step_guard import StepGuard
 
 COUNT = 'bad_steps'  # of the whole run, in the message hub
 ACTIONS = ('stop', 'skip', 'rollback')
@@ -26,9 +26,9 @@ ACTIONS = ('stop', 'skip', 'rollback')
 class NonFiniteHook(Hook):
     """Keep a loss that is not finite out of the weights, and report it.
 
-    The step of such a batch is not taken (`StepGuard`). A step that a
-    gradient scaler leaves out, for gradients beyond half precision, is no
-    such case: its loss is finite.
+    The step of such a batch is not taken (`UDATrainLoop.guard_steps`). A step
+    that a gradient scaler leaves out, for gradients beyond half precision, is
+    no such case: its loss is finite.
 
     Args:
         on_nan: What follows: ``stop`` ends the run; ``skip`` goes on from the
@@ -40,8 +40,7 @@ class NonFiniteHook(Hook):
         UserError: ``on_nan`` is none of these.
     """
 
-    # After the log and the schedule, before a checkpoint is written; and
-    # after the hooks by which a stage begins, which change buffers.
+    # After the log and the schedule, before a checkpoint is written.
     priority = 80
 
     def __init__(self, on_nan: str = 'stop', limit: int = 10) -> None:
@@ -51,24 +50,15 @@ class NonFiniteHook(Hook):
             )
         self.on_nan = on_nan
         self.limit = limit
-        # Of each module, by name: what it was before the batch.
-        self._kept: list[tuple[nn.Module, str, Tensor]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Guard the optimizer's steps."""
-        self._guard = StepGuard(runner.optim_wrapper)
-        go_ahead(runner)
+        """Guard the optimizer's steps.
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
-        """Keep what a forward pass changes, such as batch statistics."""
-        if self.on_nan == 'skip':
-            self._kept = [
-                (module, name, buffer.clone())
-                for module in bare_model(runner).modules()
-                for name, buffer in module.named_buffers(recurse=False)
-            ]
+        Raises:
+            UserError: The loop cannot.
+        """
+        loop = require_uda_loop(runner, self)
+        loop.guard_steps(keep_buffers=self.on_nan == 'skip')
 
     def after_train_iter(
         self,
@@ -83,7 +73,8 @@ class NonFiniteHook(Hook):
             UserError: There is one, and the run is to stop or has had more
                 than its limit.
         """
-        if self._guard.was_finite():
+        loop = runner.train_loop
+        if loop.loss_was_finite():
             return
         report = _describe(runner, data_batch, outputs)
         count = runner.message_hub.get_info(COUNT, 0) + 1
@@ -92,23 +83,13 @@ class NonFiniteHook(Hook):
         if count > self.limit:
             raise UserError(f'{report}; the {count}th, limit={self.limit}')
         if self.on_nan == 'skip':
-            self._undo()
+            loop.undo_batch()
             runner.logger.warning(f'{report}; skipped, {count} so far')
         else:
             checkpoint = _last_checkpoint(runner, report)
-            roll_back(runner, checkpoint)
-            self._guard.begin_update()
+            loop.roll_back(checkpoint)
             runner.logger.warning(f'{report}; back to {checkpoint}')
         runner.message_hub.update_info(COUNT, count)
-
-    @torch.no_grad()
-    def _undo(self) -> None:
-        for module, name, kept in self._kept:
-            buffer = module.get_buffer(name)
-            if buffer.shape == kept.shape:
-                buffer.copy_(kept)
-            else:  # some grow, such as a pool of images
-                setattr(module, name, kept)
 
 
 def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
@@ -147,3 +128,47 @@ def files_of(data_samples: list | dict[str, list], keys: list) -> list[str]:
         domains = [d for d in data_samples if d in named] or data_samples
         data_samples = [s for d in domains for s in data_samples[d]]
     return [sample.img_path for sample in data_samples]
+
+
+@torch.no_grad()
+def first_bad_module(model: BaseModel, batch: dict) -> str | None:
+    """Find where a batch leads to values that are not finite.
+
+    The batch is run through the model once more, in training mode, and every
+    module's output is looked at.
+
+    Args:
+        model: The model, without a distributed wrapper.
+        batch: A batch of the training's data loader.
+
+    Returns:
+        Name of the first module whose weights are not finite or, where all
+        are, whose output is not; None if every output is.
+    """
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            return f'{name.rpartition(".")[0]} (its weights)'
+    names = {module: name for name, module in model.named_modules() if name}
+    found: list[str] = []
+
+    def look(module: nn.Module, inputs: Any, output: Any) -> None:
+        if not all(value.isfinite().all() for value in _tensors(output)):
+            found.append(names[module])
+
+    handles = [module.register_forward_hook(look) for module in names]
+    try:
+        model(**model.data_preprocessor(batch, True), mode='loss')
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def _tensors(node: Any) -> Iterator[Tensor]:
+    if isinstance(node, Tensor):
+        yield node
+    elif isinstance(node, dict):
+        yield from _tensors(list(node.values()))
+    elif isinstance(node, list | tuple):
+        for child in node:
+            yield from _tensors(child)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from rich.progress import track
@@ -11,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import anchor_loader
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
-from mmseg_cag.engine.resilience.stop_request import shield_workers
+from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
+from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.anchors.pixel_sampler import PixelSample
@@ -19,20 +21,17 @@ from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.monitor.alarms.alarm import Alarm, write_alarm
 
-from .labeler_hook import LabelerHook
-from .stage_hook import StageHook
-
 
 @HOOKS.register_module()
-class AnchorHook(StageHook):
+class AnchorHook(Hook):
     """Compute the anchors over the source set as a stage begins.
 
     By ``anchor_dataloader`` of the config: the source without augmentation,
     read by a sampler that does not repeat images (``round_up=False``). Each
-    rank takes its share, each image once.
+    rank takes its share, each image once. `StageTrainLoop` has made the new
+    labeler: the centroids are its.
 
     Args:
-        stage_iters: Iterations of a stage.
         recompute: Whether each stage computes them anew; else those that are
             there, computed once or loaded, are kept with their margin.
         init_from: File of anchors that the run begins with in the place of
@@ -40,41 +39,34 @@ class AnchorHook(StageHook):
         margin_pixels: Source pixels that an automatic margin is chosen on.
     """
 
-    # After the labeler's: the centroids are those of the new one.
     priority = 'BELOW_NORMAL'
 
     def __init__(
         self,
-        stage_iters: int,
         recompute: bool = True,
         init_from: str | None = None,
         margin_pixels: int = 100_000,
     ) -> None:
-        super().__init__(stage_iters)
         self.recompute = recompute
         self.init_from = init_from
         self.margin_pixels = margin_pixels
 
     def before_train(self, runner: Runner) -> None:
-        """Check the stages and the file of anchors.
+        """Check the loop and the file of anchors.
 
         Raises:
-            UserError: No hook makes the labeler, the config has no
+            UserError: The run has no stages, the config has no
                 ``anchor_dataloader``, or the file is of another network.
         """
-        super().before_train(runner)
-        if not any(isinstance(hook, LabelerHook) for hook in runner.hooks):
+        loop = type(runner.train_loop)
+        if not issubclass(loop, StageTrainLoop):
             raise UserError(
-                'AnchorHook: default_hooks has no LabelerHook, whose labeler '
-                'the anchors are of'
+                f'AnchorHook: train_cfg.type is {loop.__name__}, expected '
+                'StageTrainLoop, by whose stages anchors are computed'
             )
         anchor_loader(runner.cfg)
         if self.init_from:
             self._read_anchors(bare_model(runner))
-
-    def begin_stage(self, runner: Runner) -> None:
-        """Do what `before_stage` does."""
-        self.before_stage(runner)
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:
@@ -144,7 +136,7 @@ def build_loader(runner: Runner) -> DataLoader:
             f'anchor_dataloader.dataset has the classes {found}, expected '
             f'those of training, {classes}'
         )
-    shield_workers(loader)
+    ignore_signals_in_workers(loader)
     return loader
 
 

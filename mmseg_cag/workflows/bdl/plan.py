@@ -13,7 +13,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.launch.chain import load_run
 from mmseg_cag.launch.run_lock import locked
-from mmseg_cag.launch.stages import count_stages, set_stages
+from mmseg_cag.launch.stages import set_iters
 
 from .inputs import INPUTS, find_step, put_in_inputs
 from .steps import Labelling, LoopStep, Training, Translation
@@ -88,12 +88,13 @@ def _training(
 
 def _set_iters(cfg: Config, spec: ConfigDict, key: str) -> None:
     schedulers = cfg.get('param_scheduler') or []
-    if not schedulers or not all('stage_iters' in s for s in schedulers):
+    types = {scheduler['type'] for scheduler in schedulers}
+    if types != {'PolyRestartLR'}:
         raise UserError(
             f'{key}.iters={spec.iters}: {spec.train} has another schedule '
-            f'than StagewisePolyLR, expected {key}.options to shorten it'
+            f'than PolyRestartLR, expected {key}.options to shorten it'
         )
-    set_stages(cfg, spec.iters, count_stages(cfg))
+    set_iters(cfg, spec.iters)
 
 
 def train_loop(cfg: Config, until: str | None = None) -> None:

@@ -22,7 +22,6 @@ from mmseg_cag.launch.chain import (
     train_runs,
     unfinished_runs,
 )
-from mmseg_cag.launch.stages import require_equal_stages
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.translate import translate_images
 
@@ -135,9 +134,8 @@ class Training(LoopStep):
         return last_checkpoint(self.cfg)
 
     def check(self) -> None:
-        """Check stages, weights and images that no step has to make."""
+        """Check weights and images that no step has to make."""
         for run in self._chain:
-            require_equal_stages(run)
             require_weights(run)
             require_images_of(run, 'val_dataloader')
             if run is not self.cfg or 'images' not in self.needs:

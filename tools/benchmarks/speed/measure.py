@@ -4,8 +4,6 @@ from __future__ import annotations
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.launch.stages import count_stages, stage_lengths
-
 from .loops import LOOPS
 from .memory import extra_memory
 from .operations import Maps, bind, floor_bytes, operations
@@ -145,12 +143,11 @@ def measure_step(
     for key, value in times.items():
         name, part = key.split('|')
         measured[name][part] = value
-    [stage_iters, *_] = [length for _, length in stage_lengths(cfg)]
     return dict(
         batch=cfg.train_dataloader.batch_size,
         size=list(crop_size(cfg)),
-        stage_iters=stage_iters,
-        stages=count_stages(cfg),
+        stage_iters=cfg.train_cfg.stage_iters,
+        stages=cfg.train_cfg.stages,
         active=(labels[0] != ignored).float().mean().item(),
         agreement=(labels[0] == labels[-1]).float().mean().item(),
         forms=measured,

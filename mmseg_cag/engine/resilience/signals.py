@@ -1,11 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The wish that a run should end, as the system utters it."""
+"""Signals that ask a run to stop."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from multiprocessing import active_children
 from multiprocessing.util import Finalize
@@ -17,6 +18,9 @@ from torch.utils.data import DataLoader
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A launcher passes on what a process may have been sent already.
 ECHO = 1.0  # seconds
+MESSAGE = (
+    b'\nFinishing this step, then saving. Press Ctrl-C again to quit now.\n'
+)
 
 
 class StopRequest:
@@ -47,13 +51,13 @@ class StopRequest:
             self.signal = signal.Signals(number).name
             self._time = time.monotonic()
             # A log could be in the middle of a line.
-            os.write(2, b'\nThe step is finished and saved; again: exit now\n')
+            os.write(2, MESSAGE)
         elif time.monotonic() - self._time > ECHO:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
 
-def shield_workers(loader: DataLoader) -> None:
+def ignore_signals_in_workers(loader: DataLoader) -> None:
     """Let worker processes live through signals to the whole group.
 
     They end with the process that started them, however that ends.
@@ -61,12 +65,12 @@ def shield_workers(loader: DataLoader) -> None:
     Args:
         loader: Data loader whose workers have not started yet.
     """
-    loader.worker_init_fn = partial(_shielded, loader.worker_init_fn)
+    loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
     # As this process exits it asks them by a signal to end, then waits.
     Finalize(None, _kill_workers, exitpriority=0)
 
 
-def _shielded(init: Any, worker: int) -> None:
+def _init_worker(init: Callable | None, worker: int) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if init is not None:

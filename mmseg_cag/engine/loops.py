@@ -1,0 +1,385 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, broadcast_object_list, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, Runner
+from mmseg.registry import LOOPS
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.models.unwrap import bare_model
+
+from .batches import TrainBatches, stop_workers
+from .optim.poly_restart import PolyRestartLR
+from .records.atomic_checkpoint_hook import AtomicCheckpointHook
+from .records.last_and_best_hook import NOTES
+from .resilience.guarded_optim import GuardedOptim, KeptBuffers
+from .resilience.signals import StopRequest, ignore_signals_in_workers
+
+EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
+# In the message hub: by how many batches the data are ahead of the iterations.
+AHEAD = 'batches_ahead'
+
+
+@LOOPS.register_module()
+class UDATrainLoop(BaseLoop):
+    """Training by iterations, which can be stopped, resumed and rolled back.
+
+    As mmengine's `IterBasedTrainLoop`, and besides:
+
+    * Worker processes start with the first batch, after the hooks are ready;
+      they end with the loop.
+    * A resumed run begins after the batches that it has seen, without loading
+      them where the sampler can skip, and first does a validation that was
+      missed.
+    * After a signal (`StopHook`) it stops between two updates, saved.
+    * A batch whose loss is not finite (`NonFiniteHook`) can be undone, or the
+      run rolled back to a checkpoint; the data go on.
+
+    Args:
+        runner: The runner.
+        dataloader: The training data, or their config.
+        max_iters: Iterations of the run.
+        val_interval: Iterations from one validation to the next; there is
+            always one at the end.
+        val_begin: The first iteration that may be followed by a validation.
+
+    Raises:
+        UserError: One of these is no positive number.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_iters: int,
+        val_interval: int = 1000,
+        val_begin: int = 1,
+    ) -> None:
+        require_positive(
+            max_iters=max_iters, val_interval=val_interval, val_begin=val_begin
+        )
+        super().__init__(runner, dataloader)
+        self.max_iters = max_iters
+        self.max_epochs = 1
+        self.val_interval = val_interval
+        self.val_begin = val_begin
+        self.stop_training = False  # set by mmengine's EarlyStoppingHook
+        # By these names mmengine resumes.
+        self._iter = 0
+        self._epoch = 0
+        self._batches: TrainBatches | None = None
+        self._optim: GuardedOptim | None = None
+        self._kept: KeptBuffers | None = None
+        self._request: StopRequest | None = None
+        self._stop_interval = 1
+        self._told = False  # to stop: this rank or another
+        metainfo = getattr(self.dataloader.dataset, 'metainfo', None)
+        if metainfo is not None:
+            runner.visualizer.dataset_meta = metainfo
+
+    @property
+    def iter(self) -> int:
+        """Iterations that are done."""
+        return self._iter
+
+    @property
+    def epoch(self) -> int:
+        """The whole run is one epoch, so 0."""
+        return self._epoch
+
+    @property
+    def stage_iters(self) -> int:
+        """Iterations of a stage: here there is one alone."""
+        return self.max_iters
+
+    @property
+    def stage_begins(self) -> bool:
+        """Whether the coming iteration is the first of a stage."""
+        return self._iter % self.stage_iters == 0
+
+    def run(self) -> nn.Module:
+        """Train; returns the model."""
+        try:
+            self._train()
+        finally:
+            self._close()
+        return self.runner.model
+
+    def _train(self) -> None:
+        runner = self.runner
+        self._tell_schedules()
+        runner.call_hook('before_train')
+        self._validate_if_missed()
+        runner.call_hook('before_train_epoch')
+        self._batches = TrainBatches(self.dataloader)
+        self._skip_consumed_batches()
+        while self._iter < self.max_iters and not self.stop_training:
+            runner.model.train()
+            self.run_iter(next(self._batches))
+            self._stop_if_told()
+            if self._validates_here():
+                runner.val_loop.run()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+
+    def run_iter(self, data_batch: dict) -> None:
+        """Train by one batch.
+
+        Args:
+            data_batch: It, as the data loader collates it.
+        """
+        runner, index = self.runner, self._iter
+        runner.call_hook(
+            'before_train_iter', batch_idx=index, data_batch=data_batch
+        )
+        if self._kept is not None:
+            self._kept.keep(bare_model(runner))
+        optim = self._optim or runner.optim_wrapper
+        outputs = runner.model.train_step(data_batch, optim_wrapper=optim)
+        runner.call_hook(
+            'after_train_iter',
+            batch_idx=index,
+            data_batch=data_batch,
+            outputs=outputs,
+        )
+        self._iter += 1
+
+    def guard_steps(self, keep_buffers: bool) -> None:
+        """Step from now on only where the loss is finite, on all ranks.
+
+        Args:
+            keep_buffers: Whether `undo_batch` is to be possible.
+        """
+        self._optim = GuardedOptim(self.runner.optim_wrapper)
+        self._kept = KeptBuffers() if keep_buffers else None
+
+    def loss_was_finite(self) -> bool:
+        """Tell whether the last loss was, on all ranks."""
+        return self._optim is None or self._optim.was_finite()
+
+    def undo_batch(self) -> None:
+        """Go back to before the batch; its step was not taken."""
+        self._kept.restore()
+
+    def roll_back(self, checkpoint: str | Path) -> None:
+        """Go back to a checkpoint within an iteration; the data go on.
+
+        To be called in ``after_train_iter``.
+
+        Args:
+            checkpoint: A checkpoint of this run.
+        """
+        runner, hub = self.runner, self.runner.message_hub
+        consumed = self._iter + 1 + hub.get_info(AHEAD, 0)
+        runner.resume(str(checkpoint))
+        hub.update_info(AHEAD, consumed - self._iter)
+        # Accumulation begins anew.
+        runner.optim_wrapper.zero_grad()
+        runner.optim_wrapper.initialize_count_status(
+            runner.model, self._iter, self.max_iters
+        )
+        self._optim.begin_update()
+        runner.call_hook('rewind')  # of those that keep records of the run
+        # The iteration that ends here is counted all the same.
+        self._iter -= 1
+
+    def stop_on_signals(self, interval: int) -> None:
+        """Stop between updates from now on, where SIGTERM or SIGINT comes.
+
+        Args:
+            interval: Iterations after which ranks, if there are several, ask
+                each other.
+
+        Raises:
+            UserError: No hook could save the state between two savings.
+        """
+        self._find_saver()
+        self._stop_interval = interval
+        ignore_signals_in_workers(self.dataloader)
+        if self.runner.val_loop is not None:
+            ignore_signals_in_workers(self.runner.val_loop.dataloader)
+        self._request = StopRequest()
+        self._request.listen()
+
+    def stop_in_validation(self) -> None:
+        """Stop within a validation, if asked to and there is one rank alone.
+
+        The resumed run begins with this validation.
+        """
+        if self._request and self._request.signal and get_world_size() == 1:
+            self._stop()
+
+    def _stop_if_told(self) -> None:
+        self._told = self._told or self._ask()
+        # Gradients that are accumulated are in no checkpoint.
+        if self._told and self.runner.optim_wrapper.should_update():
+            self._stop()
+
+    def _ask(self) -> bool:
+        if self._request is None:
+            return False
+        if get_world_size() > 1 and self._iter % self._stop_interval:
+            return False
+        told = torch.tensor([self._request.signal is not None]).int()
+        all_reduce(told, 'max')
+        return bool(told.item())
+
+    def _stop(self) -> None:
+        saver = self._find_saver()
+        saver.save_now(self.runner, self._iter)
+        if saver.failure:
+            raise UserError(saver.failure)
+        sign = self._request.signal or 'a signal to another rank'
+        self.runner.logger.warning(
+            f'{sign}: stopped after iteration {self._iter}, which is saved; '
+            'the same command goes on with --resume'
+        )
+        raise SystemExit(EXIT_CODE)
+
+    def _find_saver(self) -> AtomicCheckpointHook:
+        for hook in self.runner.hooks:
+            if isinstance(hook, AtomicCheckpointHook) and not hook.by_epoch:
+                return hook
+        raise UserError(
+            'StopHook: default_hooks.checkpoint is no AtomicCheckpointHook '
+            'with by_epoch=False, by which it saves'
+        )
+
+    def _tell_schedules(self) -> None:
+        """Let schedules restart with each stage."""
+        for scheduler in _flatten(self.runner.param_schedulers):
+            if isinstance(scheduler, PolyRestartLR):
+                scheduler.restart_iters = self.stage_iters
+
+    def _skip_consumed_batches(self) -> None:
+        # After a rollback there are more than iterations.
+        ahead = self.runner.message_hub.get_info(AHEAD, 0)
+        if count := self._iter + ahead:
+            self.runner.logger.info(
+                f'The data begin after the {count} batches that were seen'
+            )
+            self._batches.skip(count)
+
+    def _validates_here(self) -> bool:
+        """Tell whether a validation follows the iterations that are done."""
+        if self.runner.val_loop is None or self._iter < self.val_begin:
+            return False
+        at_end = self._iter == self.max_iters
+        return at_end or self._iter % self.val_interval == 0
+
+    def _validate_if_missed(self) -> None:
+        """Validate first, where a run was stopped before that was over.
+
+        Checkpoints are written before the validation. Where its result is
+        noted, it may still have been stopped before the best was saved.
+        """
+        runner = self.runner
+        if self._iter == 0 or not self._validates_here():
+            return
+        found = [_read_noted(runner)]
+        broadcast_object_list(found)
+        if found[0] is None:
+            runner.logger.info(f'Validation of iteration {self._iter}')
+            runner.val_loop.run()
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.after_val_epoch(runner, found[0])
+
+    def _close(self) -> None:
+        """Leave the signals alone, and end the workers."""
+        if self._request is not None:
+            self._request.end()
+        self._batches = None
+        for loop in (self, self.runner.val_loop):
+            if loop is not None:
+                stop_workers(loop.dataloader)
+
+
+def require_uda_loop(runner: Runner, hook: Hook) -> UDATrainLoop:
+    """Get the loop of a run whose hook needs one of this package.
+
+    Raises:
+        UserError: It is another.
+    """
+    loop = runner.train_loop
+    if not isinstance(loop, UDATrainLoop):
+        raise UserError(
+            f'{type(hook).__name__}: train_cfg.type is '
+            f'{type(loop).__name__}, expected UDATrainLoop or StageTrainLoop'
+        )
+    return loop
+
+
+def total_iters(train_cfg: dict) -> int:
+    """Compute the iterations of a run.
+
+    Args:
+        train_cfg: Settings of its loop.
+
+    Raises:
+        UserError: They do not tell, or a number is none.
+    """
+    names = ('stages', 'stage_iters')
+    if 'max_iters' in train_cfg:
+        names = ('max_iters',)
+    if missing := [name for name in names if name not in train_cfg]:
+        raise UserError(
+            f'train_cfg.{missing[0]} is missing, expected the max_iters of '
+            'UDATrainLoop, or stages and stage_iters of StageTrainLoop'
+        )
+    values = {name: train_cfg[name] for name in names}
+    require_positive(**values)
+    total = 1
+    for value in values.values():
+        total *= value
+    return total
+
+
+def require_positive(**settings: Any) -> None:
+    """Check settings of ``train_cfg``.
+
+    Raises:
+        UserError: One is no positive whole number.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int) or value < 1:
+            raise UserError(
+                f'train_cfg.{name}={value!r}, expected a whole number from 1'
+            )
+
+
+def clear_optimizer_state(wrapper: OptimWrapper) -> None:
+    """Forget momentum and the like of an optimizer, or of all joint ones."""
+    members = getattr(wrapper, 'optim_wrappers', {'': wrapper})
+    for member in members.values():
+        member.optimizer.state.clear()
+
+
+def _flatten(node: Any) -> Iterable:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from _flatten(child)
+    elif node is not None:
+        yield node
+
+
+def _read_noted(runner: Runner) -> dict | None:
+    try:
+        notes = read_note(Path(runner.work_dir, NOTES))
+    except UserError:
+        return None
+    return notes.get(str(runner.iter))

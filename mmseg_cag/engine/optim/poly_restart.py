@@ -1,0 +1,80 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmseg.registry import PARAM_SCHEDULERS
+
+from mmseg_cag.errors import UserError
+
+
+@PARAM_SCHEDULERS.register_module()
+class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
+    """Polynomial decay of the learning rate that restarts with each stage.
+
+    At iteration i of a stage the factor is (1 - i / T) ** power, but for the
+    first W, where it is i / W. Iterations whose gradients are accumulated
+    have the rate of the first of them: that of the large batch in its place.
+
+    The length of a stage stands in ``train_cfg`` alone: the loop tells it as
+    ``restart_iters``. Under a loop that tells none there is one stage.
+
+    Args:
+        optimizer: The (wrapped) optimizer.
+        power: Exponent of the decay.
+        decay_iters: Iterations T after which the rate would be zero; by
+            default those of a stage. The release stops its stages earlier.
+        warmup_iters: Iterations W of a linear rise from zero; the decay goes
+            on as if it had not been, so there is a small step (CLAN).
+        end: Iterations of the run, which mmengine fills in. Where no loop
+            tells those of a stage, the decay takes as long.
+        by_epoch: To be False, by which mmengine fills in ``end``.
+        last_step: As in mmengine's schedulers.
+        verbose: As in mmengine's schedulers.
+
+    Attributes:
+        restart_iters: Iterations of a stage; None if nobody told.
+
+    Raises:
+        UserError: The unit is an epoch, or nothing tells the decay's length.
+    """
+
+    def __init__(
+        self,
+        optimizer: object,
+        power: float = 0.9,
+        decay_iters: int | None = None,
+        warmup_iters: int = 0,
+        end: int | None = None,
+        by_epoch: bool = True,
+        last_step: int = -1,
+        verbose: bool = False,
+    ) -> None:
+        if by_epoch or not (end or decay_iters):
+            raise UserError(
+                f'PolyRestartLR: by_epoch={by_epoch}, end={end}, '
+                f'decay_iters={decay_iters}; expected by_epoch=False, and end '
+                'or decay_iters'
+            )
+        self.restart_iters: int | None = None
+        self.run_iters = end
+        self.power = power
+        self.decay_iters = decay_iters
+        self.warmup_iters = warmup_iters
+        self.update_iters = getattr(optimizer, '_accumulative_counts', 1)
+        # Without its end: a run that is resumed may be longer.
+        super().__init__(
+            optimizer, last_step=last_step, by_epoch=False, verbose=verbose
+        )
+
+    def _get_value(self) -> list[float]:
+        stage = self.restart_iters or self.run_iters
+        step = self.last_step % stage if stage else self.last_step
+        step -= step % self.update_iters
+        if step < self.warmup_iters:
+            factor = step / self.warmup_iters
+        else:
+            # A stage may be longer than the decay: the rate stays zero.
+            share = step / (self.decay_iters or stage)
+            factor = max(0.0, 1 - share) ** self.power
+        return [base * factor for base in self.base_values]
