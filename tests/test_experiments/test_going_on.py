@@ -35,9 +35,10 @@ def cfg(tmp_path) -> Config:
             ['model.backbone.type', 'randomness.seed'],
         ),
         ({'auto_scale_lr.enable': True}, ['auto_scale_lr']),
+        ({'train_cfg.stage_iters': 1}, ['train_cfg.stage_iters']),
         (
-            {'default_hooks.labeler.stage_iters': 1},
-            ['default_hooks', 'stage_iters'],
+            {'default_hooks.anchors.recompute': False},
+            ['default_hooks.anchors.recompute'],
         ),
     ],
 )
@@ -52,8 +53,8 @@ def test_what_matters_is_refused_by_its_key(cfg, tmp_path, changes, keys):
 def test_what_does_not_matter_is_not(cfg, tmp_path):
     cfg.merge_from_dict(
         {
-            'train_cfg.max_iters': 600,
-            'train_cfg.val_interval': 50,
+            'train_cfg.stages': 600,
+            'train_cfg.vals_per_stage': 3,
             'train_dataloader.num_workers': 8,
             'train_dataloader.dataset.source.data_root': '/elsewhere',
             'anchor_dataloader.dataset.data_root': '/elsewhere',
