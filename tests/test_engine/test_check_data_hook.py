@@ -14,6 +14,7 @@ from torch import nn
 
 from mmseg_cag.datasets.dataset_configs import require_images_of
 from mmseg_cag.datasets.inspection.headers import check_headers
+from mmseg_cag.engine.checks.check_data_hook import list_readings
 from tests import tiny
 
 
@@ -92,12 +93,15 @@ def model(classes: int = 19) -> nn.Module:
     return whole
 
 
-def check(train: dict, val: dict | None = None, classes: int = 19) -> None:
+def check(
+    train: dict, val: dict | None = None, classes: int = 19, **cfg: dict
+) -> None:
     def loader(cfg):
         return SimpleNamespace(dataset=DATASETS.build(cfg))
 
     val_loop = SimpleNamespace(dataloader=loader(val)) if val else None
     runner = SimpleNamespace(
+        cfg=dict(train_dataloader=dict(dataset=train), **cfg),
         train_dataloader=loader(train),
         val_loop=val_loop,
         model=model(classes),
@@ -108,6 +112,28 @@ def check(train: dict, val: dict | None = None, classes: int = 19) -> None:
 
 def test_good_data_pass(towns):
     check(tiny.uda(towns), tiny.cityscapes(towns, 'val'))
+
+
+def test_the_data_of_the_anchors_are_checked_where_they_are_read(towns):
+    shutil.copytree(towns / 'gta', towns / 'other/gta')
+    label = next((towns / 'other/gta/labels').iterdir())
+    label.unlink()
+    anchors = dict(dataset=tiny.gta(towns / 'other'))
+    check(tiny.uda(towns), anchor_dataloader=anchors)
+    hooks = dict(anchors=dict(type='AnchorHook'))
+    both = dict(anchor_dataloader=anchors, default_hooks=hooks)
+    with pytest.raises(FileNotFoundError, match=str(label)):
+        check(tiny.uda(towns), **both)
+    # They skip bad files where training does.
+    train = dict(tiny.uda(towns), skip_bad_files=True)
+    check(train, **both)
+
+
+def test_files_that_are_read_twice_are_checked_once(towns):
+    datasets = [DATASETS.build(tiny.gta(towns)) for _ in range(2)]
+    keys = ('train_dataloader', 'anchor_dataloader')
+    [reading] = list_readings(dict(zip(keys, datasets, strict=True)))
+    assert reading.key == 'train_dataloader.dataset'
 
 
 def test_target_labels_are_never_looked_for(towns):
