@@ -17,6 +17,7 @@ from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.launch.chain import default_work_dir
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.workflows.bdl.plan import load_steps
@@ -172,9 +173,18 @@ def test_no_adaptation_opens_a_target_label(path: str) -> None:
         assert made or 'seg_map_path' not in dataset.target.data_prefix
 
 
+@pytest.mark.parametrize('path', CONFIGS)
+def test_what_a_run_starts_from_is_found_from_any_folder(path: str) -> None:
+    start = Config.fromfile(ROOT / path).start_from
+    if start:
+        assert Path(start).is_absolute() and Path(start).is_file()
+        work_dir = default_work_dir(start)
+        assert work_dir == default_work_dir(Path(start).resolve())
+
+
 @pytest.mark.parametrize('path', LOOPS)
 def test_a_loop_can_be_planned(path: str, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(ROOT)
-    cfg = Config.fromfile(path)
+    monkeypatch.chdir(tmp_path)  # a loop finds its runs from any folder
+    cfg = Config.fromfile(ROOT / path)
     cfg.update(work_dir=str(tmp_path), launcher='none')
     assert [step.name for step in load_steps(cfg)][-1].startswith('ssl')
