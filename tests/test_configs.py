@@ -17,6 +17,8 @@ from mmseg.models.backbones import ResNet
 
 from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.stages.anchor_hook import build_loader
+from mmseg_cag.launch.cfg_options import merge_options, parse_options
 from mmseg_cag.launch.chain import default_work_dir
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
@@ -142,6 +144,30 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     stage = getattr(runner.model, 'stage', None)
     assert stage is None or stage == total_iters(cfg.train_cfg)
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
+
+
+def test_one_word_sets_what_it_names(towns: Path, tmp_path: Path) -> None:
+    cfg = Config.fromfile(ROOT / 'configs/minitown/cag.py')
+    words = [
+        'default_hooks.non_finite.on_nan=skip',
+        'train_cfg.stage_iters=5000',
+        'anchor_dataloader.batch_size=3',
+    ]
+    merge_options(cfg, parse_options(words))
+    cfg.start_from = cfg.model.backbone.pretrained = None
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), 'one_word'
+    size = cfg.anchor_dataloader.batch_size
+    put_in(cfg, towns)
+    cfg.anchor_dataloader.batch_size = size
+    runner = Runner.from_cfg(cfg)
+    loop = runner.train_loop
+    assert (loop.stage_iters, loop.max_iters) == (5000, 15000)
+    assert loop.val_interval == 5000
+    hooks = {type(hook).__name__: hook for hook in runner.hooks}
+    assert hooks['AtomicCheckpointHook'].interval == 2500
+    assert hooks['NonFiniteHook'].on_nan == 'skip'
+    assert build_loader(runner).batch_size == 3
+    assert 'stage_iters' not in str(cfg.param_scheduler)
 
 
 @pytest.mark.parametrize('path', TRANSLATORS)
