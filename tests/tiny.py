@@ -514,9 +514,8 @@ def translator_run(root: Path, work_dir: Path) -> Config:
 
 
 def drop_hooks(cfg: Config, *names: str) -> None:
-    """Take hooks of `run_config` out; without names all of the project."""
-    own = ('channels_last', 'check_data', 'step_seed', 'labeler', 'anchors')
-    for name in names or own:
+    """Take hooks of `run_config` out."""
+    for name in names:
         cfg.default_hooks.pop(name)
 
 

@@ -8,9 +8,9 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmseg_cag.engine.optim.stagewise_poly import StagewisePolyLR
 from torch import nn
 
+from mmseg_cag.engine.optim.poly_restart import PolyRestartLR
 from tests import tiny
 from tests.alternating import draw, joint_losses, make
 
@@ -69,9 +69,13 @@ def test_the_schedule_is_that_of_the_large_batch():
     def rates(counts: int) -> list[float]:
         sgd = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
         wrapper = OptimWrapper(sgd, accumulative_counts=counts)
-        schedule = StagewisePolyLR(
-            wrapper, stage_iters=4 * counts, warmup_iters=2 * counts
+        schedule = PolyRestartLR(
+            wrapper,
+            warmup_iters=2 * counts,
+            end=8 * counts,
+            by_epoch=False,
         )
+        schedule.restart_iters = 4 * counts
         found = []
         for _ in range(8 * counts):
             found += wrapper.get_lr()['lr']

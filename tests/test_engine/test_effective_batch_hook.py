@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import ConfigDict
 from mmseg.registry import HOOKS
-from mmseg_cag.engine.stages.labeler_hook import LabelerHook
 
 from mmseg_cag.engine.records.atomic_checkpoint_hook import (
     AtomicCheckpointHook,
 )
+from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 
 
@@ -26,10 +26,13 @@ def messages(
         ),
         train_dataloader=SimpleNamespace(batch_size=4),
         hooks=[
-            LabelerHook(stage_iters),
             AtomicCheckpointHook(by_epoch=False, interval=interval),
         ],
         logger=logging.getLogger('batch'),
+    )
+    runner.model = SimpleNamespace(start_stage=None)
+    runner.train_loop = StageTrainLoop(
+        runner, SimpleNamespace(dataset=None), 1, stage_iters
     )
     with caplog.at_level('INFO', 'batch'):
         HOOKS.build(dict(type='EffectiveBatchHook')).before_train(runner)

@@ -81,7 +81,7 @@ def test_the_loss_and_the_images_of_its_domain_are_named(
 def test_a_plain_batch_is_named(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model = tiny.segmentor()
-    tiny.drop_hooks(cfg)
+    tiny.one_stage(cfg, 6)
     cfg.train_dataloader = dict(
         batch_size=2,
         num_workers=0,

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
-from mmseg_cag.engine.resilience.first_bad_module import first_bad_module
-from mmseg_cag.engine.resilience.rollback import AHEAD
-from mmseg_cag.engine.resilience.step_guard import StepGuard
 
+from mmseg_cag.engine.loops import AHEAD
+from mmseg_cag.engine.resilience.guarded_optim import (
+    GuardedOptim,
+    KeptBuffers,
+)
+from mmseg_cag.engine.resilience.non_finite_hook import first_bad_module
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.translation.image_pool import ImagePool
 from tests import tiny
@@ -68,7 +68,7 @@ def run(
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.runtime_info = dict(type='LossLogHook')
     cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
-    cfg.train_cfg.max_iters = 4
+    cfg.train_cfg.update(max_iters=4, val_interval=4)
     cfg.optim_wrapper.accumulative_counts = counts
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     runner = Runner.from_cfg(cfg)
@@ -126,11 +126,8 @@ class Pooled(torch.nn.Module):
         self.pool = ImagePool(2)
         self.weight = torch.nn.Parameter(torch.ones(()))
 
-    def data_preprocessor(self, batch: dict, training: bool) -> dict:
-        return {'images': batch['images']}
-
-    def forward(self, images: torch.Tensor, mode: str) -> dict:
-        return {'loss': self.pool(images).mean() * self.weight * math.nan}
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.pool(images).mean() * self.weight * math.nan
 
 
 @pytest.mark.parametrize('seen', [0, 1, 2])
@@ -139,23 +136,12 @@ def test_skip_takes_images_out_of_a_pool(seen):
     for _ in range(seen):
         model.pool(torch.rand(1, 3, 2, 2))
     before = copy.deepcopy(model.state_dict())
-    runner = SimpleNamespace(
-        model=model,
-        optim_wrapper=OptimWrapper(torch.optim.SGD([model.weight], lr=0.1)),
-        message_hub=MessageHub(f'pool of {seen}'),
-        logger=logging.getLogger('pool'),
-        iter=0,
-    )
-    hook = HOOKS.build(dict(type='NonFiniteHook', on_nan='skip'))
-    hook.before_train(runner)
-    batch = {
-        'images': torch.rand(2, 3, 2, 2),
-        'data_samples': [SimpleNamespace(img_path='a.png')],
-    }
-    hook.before_train_iter(runner, 0, batch)
-    losses = model(batch['images'], 'loss')
-    runner.optim_wrapper.update_params(losses['loss'])
-    hook.after_train_iter(runner, 0, batch, losses)
+    kept = KeptBuffers()
+    kept.keep(model)
+    optim = OptimWrapper(torch.optim.SGD([model.weight], lr=0.1))
+    GuardedOptim(optim).update_params(model(torch.rand(2, 3, 2, 2)))
+    assert not same(model.state_dict(), before)
+    kept.restore()
     assert same(model.state_dict(), before)
 
 
@@ -166,15 +152,30 @@ def test_the_steps_of_bad_batches_alone_are_left_out(counts, taken):
     weight = torch.nn.Parameter(torch.ones(()))
     sgd = torch.optim.SGD([weight], lr=0.1)
     wrapper = OptimWrapper(sgd, accumulative_counts=counts)
-    guard = StepGuard(wrapper)
+    guard = GuardedOptim(wrapper)
     moved = []
     for factor in (1, 1, math.nan, 1, 1, 1):
         before = weight.item()
-        wrapper.update_params(weight * factor)
-        # As the hook asks after each iteration.
+        guard.update_params(weight * factor)
         assert guard.was_finite() == math.isfinite(factor)
         moved.append(int(weight.item() != before))
     assert moved == taken
+
+
+class OwnUpdate(OptimWrapper):
+    """A wrapper that does not update as mmengine's does."""
+
+    def update_params(self, loss: torch.Tensor) -> None:
+        self.step()
+
+
+def test_an_update_that_cannot_be_guarded_is_refused():
+    weight = torch.nn.Parameter(torch.ones(()))
+    wrapper = OwnUpdate(torch.optim.SGD([weight], lr=0.1))
+    with pytest.raises(UserError, match='OwnUpdate has its own update_params'):
+        GuardedOptim(wrapper)
+    with pytest.raises(UserError, match='OptimWrapperDict has its own'):
+        GuardedOptim(OptimWrapperDict(one=wrapper))
 
 
 def test_there_is_a_limit(root, tmp_path, unformatted):

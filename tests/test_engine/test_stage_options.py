@@ -12,11 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import UserError
 from tests import tiny
 
 STAGE = 2
-LABELER, ANCHORS = 'default_hooks.labeler', 'default_hooks.anchors'
+ANCHORS = 'default_hooks.anchors'
 DATASET = 'anchor_dataloader.dataset'
 
 
@@ -38,7 +39,7 @@ def run(root: Path, work_dir: Path, **changes) -> list[dict]:
         torch.load(work_dir / f'iter_{i + 1}.pth', weights_only=False)[
             'state_dict'
         ]
-        for i in range(cfg.train_cfg.max_iters)
+        for i in range(total_iters(cfg.train_cfg))
     ]
 
 
@@ -154,18 +155,18 @@ def test_a_stage_longer_than_its_decay_ends_at_rate_zero(root, tmp_path):
     assert all(isinstance(rate, float) for rate in groups['_last_value'])
 
 
-def test_anchors_need_a_labeler(root, tmp_path):
+def test_anchors_need_stages(root, tmp_path):
     cfg = tiny.run_config(root, tmp_path, STAGE)
-    cfg.default_hooks.pop('labeler')
-    with pytest.raises(UserError, match='has no LabelerHook'):
+    cfg.train_cfg = dict(type='UDATrainLoop', max_iters=STAGE)
+    with pytest.raises(UserError, match='UDATrainLoop, expected StageTrain'):
         Runner.from_cfg(cfg).train()
 
 
 def test_a_stage_that_starts_alone_keeps_its_number(root, tmp_path, states):
     changes = {
         'load_from': str(root / f'straight/iter_{STAGE}.pth'),
-        'train_cfg.max_iters': STAGE,
-        f'{LABELER}.first_stage': 2,
+        'train_cfg.stages': 1,
+        'train_cfg.first_stage': 2,
     }
     alone = run(root, tmp_path / 'given', **changes)
     assert [state['stage'] for state in alone] == [2, 2]
@@ -174,7 +175,7 @@ def test_a_stage_that_starts_alone_keeps_its_number(root, tmp_path, states):
     # Weights at the boundary and anchors are those of the whole run.
     assert torch.equal(anchors_of(alone)[0], anchors_of(states)[STAGE])
     # The number goes on from the checkpoint also if it is not asked for.
-    changes[f'{LABELER}.first_stage'] = None
+    changes['train_cfg.first_stage'] = None
     assert run(root, tmp_path / 'found', **changes)[0]['stage'] == 2
 
 
@@ -184,7 +185,7 @@ def test_a_checkpoint_of_another_stage_is_refused(root, tmp_path, states):
         run(
             root,
             tmp_path,
-            **{'load_from': str(start), f'{LABELER}.first_stage': 2},
+            **{'load_from': str(start), 'train_cfg.first_stage': 2},
         )
     assert str(caught.value) == (
         f'{start}: a checkpoint of stage 2, expected one of stage 1 to begin '

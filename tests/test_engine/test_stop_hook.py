@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, get_priority
-from mmseg.registry import HOOKS
-from mmseg_cag.engine.resilience.stop_request import (
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, Dataset
+
+from mmseg_cag.engine.loops import EXIT_CODE
+from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
     StopRequest,
-    shield_workers,
+    ignore_signals_in_workers,
 )
-from torch.utils.data import DataLoader, Dataset
-
-from mmseg_cag.engine.resilience.stop_hook import EXIT_CODE
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
 from tests import tiny
@@ -107,7 +106,7 @@ def test_workers_ignore_the_signals_and_are_set_up_as_before():
     loader = DataLoader(
         Handlers(), num_workers=1, worker_init_fn=set_up.append
     )
-    shield_workers(loader)
+    ignore_signals_in_workers(loader)
     assert [bool(x) for x in next(iter(loader))] == [True, True]
     loader.worker_init_fn(0)
     assert set_up == [0]
@@ -122,10 +121,34 @@ def test_a_test_builds_no_training_data(lab, monkeypatch):
     assert 'mIoU' in Runner.from_cfg(cfg).test()
 
 
-def test_a_missed_validation_is_stopped_too():
-    stop = HOOKS.build(dict(type='StopHook'))
-    missed = HOOKS.build(dict(type='MissedValidationHook'))
-    assert get_priority(stop.priority) < get_priority(missed.priority)
+def test_a_missed_validation_is_stopped_too(lab):
+    folder = lab.folder()
+
+    class Send(Hook):
+        def before_val_iter(self, runner, **kwargs) -> None:
+            if runner.iter == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    build = Runner.from_cfg
+
+    def with_signal(cfg: object) -> Runner:
+        runner = build(cfg)
+        runner.register_hook(Send())
+        return runner
+
+    def work() -> None:
+        Runner.from_cfg = with_signal
+        lab.run(lab.config('CAG', folder))
+
+    for said in ('INFO - Stage 2 begins', 'INFO - Validation of iteration 6'):
+        child = lab.start(work)
+        assert child.wait() == EXIT_CODE, child.tail()
+        log = child.log.read_text()
+        assert said in log and 'SIGTERM: stopped after iteration 6' in log
+        child.log.unlink()
+    child = lab.start(lambda: lab.run(lab.config('CAG', folder)))
+    assert child.wait() == 0, child.tail()
+    assert 'Last: mIoU' in child.log.read_text()
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

@@ -63,7 +63,6 @@ def base() -> Config:
         recipe=dict(type='RecipeHook'), check_data=dict(type='CheckDataHook')
     )
     cfg.train_cfg.update(max_iters=ITERS, val_interval=ITERS)
-    cfg.param_scheduler = [dict(type='StagewisePolyLR', stage_iters=ITERS)]
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator = cfg.val_evaluator
     cfg.test_cfg = dict(type='TestLoop')
@@ -273,7 +272,7 @@ def test_iterations_and_options_of_a_step():
     cfg.steps[2].options = {'optim_wrapper.members.student.optimizer.lr': 9.0}
     steps = {step.name: step for step in load_steps(cfg)}
     plain = steps['plain_1'].cfg
-    assert plain.param_scheduler[0].stage_iters == 2
+    assert plain.train_cfg.max_iters == 2
     assert steps['plain_1'].result == Path('work/plain_1/iter_2.pth')
     assert plain.optim_wrapper.members.student.optimizer.lr == 9
     assert plain.randomness.seed == 3

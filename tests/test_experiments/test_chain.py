@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.recipe import list_changes, recipe_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch import chain
@@ -38,9 +39,8 @@ def write_configs(**changes) -> Config:
     first.model = tiny.segmentor()
     first.train_dataloader.dataset = tiny.gta(Path.cwd())
     first.train_dataloader.sampler = dict(type='InfiniteSampler')
-    tiny.drop_hooks(first, 'channels_last', 'check_data', 'labeler', 'anchors')
-    first.param_scheduler = [dict(type='StagewisePolyLR', stage_iters=WARM_UP)]
-    first.train_cfg.max_iters = WARM_UP
+    tiny.one_stage(first, WARM_UP)
+    tiny.drop_hooks(first, 'channels_last', 'check_data')
     first.work_dir = first.experiment_name = None
     first.merge_from_dict(changes)
     Path('configs/first').mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def test_two_runs_of_a_chain_need_two_folders():
 
 def test_runs_are_counted_in_iterations():
     cfg = write_configs(train_cfg=dict(_delete_=True, max_epochs=2))
-    with pytest.raises(UserError, match='expected IterBasedTrainLoop'):
+    with pytest.raises(UserError, match='train_cfg.stages is missing'):
         chain.load_chain(cfg)
 
 
@@ -231,11 +231,11 @@ def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
     assert not folders
 
 
-def test_stages_that_differ_are_found_before_the_warm_up(monkeypatch):
+def test_stages_of_no_length_are_found_before_the_warm_up(monkeypatch):
     folders = trained(monkeypatch)
     cfg = write_configs()
-    cfg.train_cfg.max_iters = STAGE + 1
-    with pytest.raises(UserError, match='max_iters=3 is no multiple of'):
+    cfg.train_cfg.stage_iters = 0
+    with pytest.raises(UserError, match='train_cfg.stage_iters=0, expected'):
         chain.train_chain(cfg)
     assert not folders
 
@@ -243,10 +243,11 @@ def test_stages_that_differ_are_found_before_the_warm_up(monkeypatch):
 def test_stages_of_another_length():
     cfg = write_configs()
     shorten_stages(cfg, 1)
-    assert cfg.train_cfg.max_iters == 2
-    assert cfg.param_scheduler[0]['stage_iters'] == 1
+    assert total_iters(cfg.train_cfg) == 2
+    cfg.param_scheduler[0].decay_iters = 3
     shorten_stages(cfg, 7)
-    assert cfg.train_cfg.max_iters == 14
+    assert total_iters(cfg.train_cfg) == 14
+    assert cfg.param_scheduler[0].decay_iters == 21
     with pytest.raises(UserError, match='--stage-iters 0'):
         shorten_stages(cfg, 0)
     first = Config.fromfile('configs/first/net.py')
@@ -266,7 +267,7 @@ def test_a_single_stage():
     select_stage(cfg, 2)
     assert cfg.load_from == 'work_dirs/second/net/iter_2.pth'
     assert cfg.work_dir == 'work_dirs/second/net/stage_2'
-    assert cfg.train_cfg.max_iters == STAGE
+    assert total_iters(cfg.train_cfg) == STAGE
     assert cfg.randomness.seed != write_configs().randomness.seed
     alone = Path('work_dirs/second/net/stage_1/iter_2.pth')
     alone.parent.mkdir(parents=True)
@@ -279,9 +280,9 @@ def test_a_single_stage():
     with pytest.raises(UserError, match='both .* are there'):
         select_stage(write_configs(), 2)
     alone.unlink()
-    schedule = dict(labeler=dict(type='LabelerHook', stage_iters=9))
+    loop = dict(type='StageTrainLoop', stages=2, stage_iters=9)
     torch.save(
-        dict(state_dict={}, meta=dict(recipe=dict(default_hooks=schedule))),
+        dict(state_dict={}, meta=dict(recipe=dict(train_cfg=loop))),
         whole,
     )
     with pytest.raises(UserError, match='of stages of 9 iterations'):

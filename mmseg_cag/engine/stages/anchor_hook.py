@@ -39,7 +39,6 @@ class AnchorHook(Hook):
         margin_pixels: Source pixels that an automatic margin is chosen on.
     """
 
-    # After the labeler's: the centroids are those of the new one.
     priority = 'BELOW_NORMAL'
 
     def __init__(
@@ -103,7 +102,6 @@ class AnchorHook(Hook):
 
     def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
         loader = build_loader(runner)
-        ignore_signals_in_workers(loader)
         centroids = model.anchor_bank.new_centroids()
         sample = None
         if model.pseudo_label_head.is_auto:

@@ -7,18 +7,22 @@ import pytest
 import torch
 from mmseg.registry import PARAM_SCHEDULERS
 
+from mmseg_cag.errors import UserError
+
 STAGE, POWER, RATES = 7, 0.9, (0.1, 0.003)
+END = 3 * STAGE
 
 
-def build(power=POWER, **kwargs):
+def build(power=POWER, stage_iters=STAGE, **kwargs):
     groups = [
         dict(params=[torch.zeros(1, requires_grad=True)], lr=lr)
         for lr in RATES
     ]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    cfg = dict(type='StagewisePolyLR', stage_iters=STAGE, power=power)
+    cfg = dict(type='PolyRestartLR', by_epoch=False, end=END, power=power)
     cfg.update(kwargs)
     scheduler = PARAM_SCHEDULERS.build({**cfg, 'optimizer': optimizer})
+    scheduler.restart_iters = stage_iters
     return optimizer, scheduler
 
 
@@ -65,6 +69,23 @@ def test_resumed_anywhere(stop):
 def test_the_end_that_mmengine_fills_in_ends_nothing():
     used = train(*build(end=1), 0, STAGE)
     assert used[STAGE - 1] == pytest.approx(closed_form(STAGE - 1))
+
+
+def test_without_a_loop_that_tells_the_run_is_one_stage():
+    used = train(*build(stage_iters=None, end=STAGE), 0, STAGE)
+    assert used == train(*build(), 0, STAGE)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(by_epoch=True), 'by_epoch=True, .* expected by_epoch=False'),
+        (dict(end=None), 'end=None, decay_iters=None; expected'),
+    ],
+)
+def test_a_schedule_without_a_length(settings, message):
+    with pytest.raises(UserError, match=message):
+        build(**settings)
 
 
 def test_a_decay_that_is_longer_than_a_stage():
