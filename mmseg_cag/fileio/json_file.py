@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
 
+from .atomic import atomic_path
+
 
 def write_note(path: Path, note: dict) -> None:
     """Write a note, in full or not at all."""
-    draft = path.with_name(f'{path.name}.part')
-    draft.write_text(json.dumps(note, indent=1) + '\n')
-    os.replace(draft, path)
+    with atomic_path(path) as draft:
+        draft.write_text(json.dumps(note, indent=1) + '\n')
 
 
 def read_note(path: Path) -> dict:
