@@ -27,7 +27,7 @@ from mmseg_cag.analysis.runs.network import (
     labeler_state,
     read_state,
 )
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.analysis.runs.samples import read_samples, source_dataset
 from tests import finished
 

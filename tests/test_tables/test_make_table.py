@@ -40,8 +40,9 @@ def write_run(
             train_dataloader=dict(
                 dataset=dict(
                     type='UDADataset',
-                    source=dict(type=source),
-                    target=dict(target),
+                    domains=dict(
+                        source=dict(type=source), target=dict(target)
+                    ),
                 )
             ),
             val_dataloader=dict(dataset=dict(target)),

@@ -17,7 +17,7 @@ from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.analysis.figures.make import FIGURES, Choices
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.errors import UserError
 
 

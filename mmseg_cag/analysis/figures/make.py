@@ -20,7 +20,7 @@ from mmseg_cag.analysis.runs.network import (
     read_state,
     start_state,
 )
-from mmseg_cag.analysis.runs.run_folder import RunFolder
+from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.analysis.runs.samples import (
     Sample,
     build_dataset,
@@ -88,7 +88,7 @@ class Choices(NamedTuple):
     show: list[int] | None = None
 
 
-def target_dataset(run: RunFolder) -> BaseSegDataset:
+def target_dataset(run: Run) -> BaseSegDataset:
     """Build the target's validation set."""
     cfg = run.cfg.get('val_dataloader') or {}
     return build_dataset(cfg.get('dataset'), 'val_dataloader.dataset')
@@ -122,7 +122,7 @@ def read_image(sample: Sample) -> np.ndarray:
 
 
 def make_pseudo_label_figure(
-    run: RunFolder, out: Path, choices: Choices
+    run: Run, out: Path, choices: Choices
 ) -> list[Path]:
     """Draw the labels that a checkpoint's stage was trained on."""
     path = choices.checkpoint or list(run.checkpoints.values())[-1]
@@ -144,9 +144,7 @@ def make_pseudo_label_figure(
     return save_pseudo_label_figure(out, shown, pixels, classes, palette)
 
 
-def make_panel_figure(
-    run: RunFolder, out: Path, choices: Choices
-) -> list[Path]:
+def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
     """Draw input, truth and what the start and each stage predict."""
     states = networks_of(run, choices, run.stage_ends)
     dataset = target_dataset(run)
@@ -166,7 +164,7 @@ def make_panel_figure(
 
 
 def make_feature_figure(
-    run: RunFolder, out: Path, choices: Choices, per_class: int = 40
+    run: Run, out: Path, choices: Choices, per_class: int = 40
 ) -> list[Path]:
     """Draw features of both domains around the anchors, before and after."""
     last = list(run.stage_ends.items())[-1:]
@@ -194,7 +192,7 @@ def make_feature_figure(
 
 
 def networks_of(
-    run: RunFolder, choices: Choices, ends: dict[str, Path]
+    run: Run, choices: Choices, ends: dict[str, Path]
 ) -> dict[str, tuple[State, Path]]:
     """Read the weights of the start, if any, and of checkpoints.
 
@@ -209,7 +207,7 @@ def networks_of(
     if choices.checkpoint:
         ends = {choices.checkpoint.stem: choices.checkpoint}
     start = start_state(run, choices.start)
-    begun = {} if start is None else {'Source only': (start, run.path)}
+    begun = {} if start is None else {'Source only': (start, run.folder)}
     read = {title: (read_state(path), path) for title, path in ends.items()}
     return begun | read
 

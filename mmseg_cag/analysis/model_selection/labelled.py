@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from mmseg_cag.analysis.evaluate import evaluate
-from mmseg_cag.analysis.runs.run_folder import RunFolder
+from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, read_results
 from mmseg_cag.errors import UserError
 
@@ -25,9 +25,7 @@ def read_mious(folder: Path) -> dict[int, float]:
     return {iteration: result['mIoU'] for iteration, result in notes.items()}
 
 
-def evaluate_missing(
-    run: RunFolder, results: dict[int, float]
-) -> dict[int, float]:
+def evaluate_missing(run: Run, results: dict[int, float]) -> dict[int, float]:
     """Evaluate the checkpoints of a run that have no result.
 
     Args:

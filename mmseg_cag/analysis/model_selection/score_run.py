@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from mmseg_cag.analysis.runs.run_folder import RunFolder
+from mmseg_cag.analysis.runs.run import Run
 
 from .choose import choose
 from .labelled import evaluate_missing, read_mious
@@ -18,7 +18,7 @@ SCORES = 'scores.json'
 
 
 def score_run(
-    run: RunFolder, images: int, pixels: int, evaluates: bool
+    run: Run, images: int, pixels: int, evaluates: bool
 ) -> list[dict]:
     """Score all checkpoints of a run and write ``scores.json`` into it.
 
@@ -38,11 +38,11 @@ def score_run(
     found = {
         iteration: scorer(checkpoint)
         for iteration, checkpoint in track(
-            run.checkpoints.items(), f'Score {run.path}'
+            run.checkpoints.items(), f'Score {run.folder}'
         )
     }
     # After the scores, which know nothing of it.
-    results = read_mious(run.path)
+    results = read_mious(run.folder)
     if evaluates:
         results = evaluate_missing(run, results)
     scores = [
@@ -55,7 +55,7 @@ def score_run(
         }
         for iteration, values in found.items()
     ]
-    write_scores(run.path / SCORES, scores)
+    write_scores(run.folder / SCORES, scores)
     return scores
 
 

@@ -9,17 +9,17 @@ from mmseg_cag.launch.stages import walk
 
 from .networks import find_start_checkpoint
 from .read_json import numbers
-from .run import Run
+from .run import RecordedRun
 
 
-def list_facts(run: Run) -> dict[str, str | None]:
+def list_facts(run: RecordedRun) -> dict[str, str | None]:
     """List what a run was, None where nothing tells."""
     return {
         'State': describe_state(run),
         'Started from': text_of(find_start_checkpoint(run)),
         'Method': method_of(run.cfg),
         'Stages': text_of(describe_stages(run)),
-        'Seed': seed_of(run.cfg),
+        'Seed': text_of(run.seed),
         'Data': describe_data(run.cfg),
         'Images of a batch': batch_of(run.cfg),
         'Classes': text_of(len(run.classes) or None),
@@ -35,7 +35,7 @@ def text_of(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def describe_state(run: Run) -> str:
+def describe_state(run: RecordedRun) -> str:
     """Say how far a run came."""
     if not run.max_iters:
         return f'iteration {run.iteration}, of unknown length'
@@ -44,7 +44,7 @@ def describe_state(run: Run) -> str:
     return f'at iteration {run.iteration} of {run.max_iters}, not finished'
 
 
-def describe_stages(run: Run) -> str | None:
+def describe_stages(run: RecordedRun) -> str | None:
     """Say how the stages divide a run."""
     if not run.stage_iters:
         return 'none'
@@ -61,11 +61,6 @@ def method_of(cfg: Config | None) -> str | None:
         return None
     backbone = model.get('backbone', {}).get('type', '')
     return f'{model.get("type")} on {backbone}' if backbone else model['type']
-
-
-def seed_of(cfg: Config | None) -> str | None:
-    """Find the seed."""
-    return text_of((cfg or {}).get('randomness', {}).get('seed'))
 
 
 def batch_of(cfg: Config | None) -> str | None:
@@ -93,7 +88,7 @@ def format_seconds(seconds: float | None) -> str | None:
     return f'{hours} h {minutes} min' if hours else f'{minutes} min {rest} s'
 
 
-def describe_memory(run: Run) -> str | None:
+def describe_memory(run: RecordedRun) -> str | None:
     """Find the most memory of the GPU, which a CPU run does not log."""
     if run.environment.get('CUDA available') == 'False':
         return 'no GPU'
@@ -101,7 +96,7 @@ def describe_memory(run: Run) -> str | None:
     return f'{max(used) / 1024:.1f} GiB' if used else None
 
 
-def describe_versions(run: Run) -> str | None:
+def describe_versions(run: RecordedRun) -> str | None:
     """List versions and devices."""
     pairs = (f'{k} {v}' for k, v in run.environment.items())
     return ', '.join(pairs) or None

@@ -10,7 +10,7 @@ import numpy as np
 from .measure import Measured
 from .pseudo_labels import UNITS, Activity
 from .read_json import numbers
-from .run import Run
+from .run import RecordedRun
 
 Cell = tuple[float | None, float | None]
 
@@ -36,7 +36,9 @@ class LabelTable:
     origin: str
 
 
-def make_label_table(run: Run, measured: Measured) -> LabelTable | None:
+def make_label_table(
+    run: RecordedRun, measured: Measured
+) -> LabelTable | None:
     """Compare the stages of a run as the monitor saw them.
 
     Where none watched, it is what the checkpoints' labelers assign.
@@ -44,7 +46,7 @@ def make_label_table(run: Run, measured: Measured) -> LabelTable | None:
     return recorded_table(run) or computed_table(run, measured)
 
 
-def recorded_table(run: Run) -> LabelTable | None:
+def recorded_table(run: RecordedRun) -> LabelTable | None:
     """Average the looks of each stage, which are of batches of one size."""
     stages = run.looks_by_stage
     if not stages:
@@ -80,7 +82,7 @@ def margins_of(look: dict, classes: list[str]) -> dict[str, float]:
     )
 
 
-def computed_table(run: Run, measured: Measured) -> LabelTable | None:
+def computed_table(run: RecordedRun, measured: Measured) -> LabelTable | None:
     """Compare what the labelers assign on validation images."""
     known = measured.activities
     if not known:

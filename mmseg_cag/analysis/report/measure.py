@@ -16,7 +16,7 @@ from mmseg_cag.errors import UserError
 from .anchors import Anchors, anchors_of
 from .networks import Loaded, Network, load_network
 from .pseudo_labels import Activity, LabelCounter
-from .run import Run
+from .run import RecordedRun
 from .samples import Shown, open_validation
 from .score import (
     Score,
@@ -66,7 +66,7 @@ class Measured:
 
 
 def measure(
-    run: Run,
+    run: RecordedRun,
     networks: list[Network],
     images: int,
     shown: int,
@@ -102,7 +102,7 @@ def measure(
 
 
 def collect_samples(
-    run: Run, result: Measured, images: int, shown: int
+    run: RecordedRun, result: Measured, images: int, shown: int
 ) -> BaseSegDataset | None:
     """Open the validation set and read what is pictured of it.
 
@@ -125,7 +125,7 @@ def collect_samples(
 
 
 def look(
-    run: Run,
+    run: RecordedRun,
     network: Network,
     loaded: Loaded,
     dataset: BaseSegDataset,

@@ -8,13 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS
 
 from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
-from mmseg_cag.analysis.runs.run_folder import find_checkpoints
+from mmseg_cag.analysis.runs.run import Run, dumped_configs
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.launch.stages import stage_lengths
 
 from .read_json import (
     measure_seconds,
@@ -28,11 +26,10 @@ MOST = 1000  # stages; a file that tells of more is damaged
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a work dir holds.
+class RecordedRun(Run):
+    """A run and all that it has recorded.
 
     Attributes:
-        folder: The work dir.
         name: What the report calls it.
         configs: The configs that it was started with, the earliest first.
         training: Lines of losses and times, by iteration.
@@ -45,7 +42,6 @@ class Run:
         problems: A line for each file that is damaged.
     """
 
-    folder: Path
     name: str
     configs: list[Config]
     training: list[dict]
@@ -56,31 +52,6 @@ class Run:
     environment: dict[str, str]
     seconds: float | None
     problems: list[str]
-
-    @property
-    def cfg(self) -> Config | None:
-        """The config that it was last started with."""
-        return self.configs[-1] if self.configs else None
-
-    @cached_property
-    def checkpoints(self) -> dict[int, Path]:
-        """The checkpoints that are kept, by iteration."""
-        return find_checkpoints(self.folder)
-
-    @property
-    def stage_iters(self) -> int | None:
-        """Iterations of a stage; None for a run without stages."""
-        lengths = stage_lengths(self.cfg) if self.cfg else []
-        return lengths[0][1] if lengths else None
-
-    @property
-    def max_iters(self) -> int | None:
-        """Iterations that it is to have."""
-        return (
-            self.cfg.get('train_cfg', {}).get('max_iters')
-            if self.cfg
-            else None
-        )
 
     @property
     def iteration(self) -> int:
@@ -103,20 +74,6 @@ class Run:
             range(self.stage_iters, self.iteration + 1, self.stage_iters)
         )
 
-    @cached_property
-    def metainfo(self) -> dict:
-        """Names and colours of the classes that are evaluated."""
-        if not self.cfg or 'val_dataloader' not in self.cfg:
-            return {}
-        dataset = self.cfg.val_dataloader.dataset
-        cls = DATASETS.get(dataset.type)
-        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes that are evaluated."""
-        return list(self.metainfo.get('classes', ()))
-
     @property
     def mean_iou(self) -> dict[int, float]:
         """Validated mIoU in percent, by iteration."""
@@ -138,7 +95,7 @@ class Run:
         return stages
 
 
-def read_run(folder: Path, name: str | None = None) -> Run:
+def read_run(folder: Path, name: str | None = None) -> RecordedRun:
     """Read a work dir; what is damaged is noted, what is missing is empty.
 
     Args:
@@ -156,10 +113,12 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     logs = [log for s in starts for log in sorted(s.glob('*.log'))]
     logs = logs or sorted(folder.glob('*/*.log'))
     lines = read_scalars(starts, problems)
-    run = Run(
+    configs = read_configs(folder, starts, problems)
+    run = RecordedRun(
         folder=folder,
+        cfg=configs[-1] if configs else None,
         name=name or folder.resolve().name,
-        configs=read_configs(folder, starts, problems),
+        configs=configs,
         training=[line for line in lines if 'iter' in numbers(line)],
         validations=read_validations(folder, lines, problems),
         monitor=read_lines(folder / 'monitor.jsonl', problems, ('iter',)),
@@ -185,7 +144,7 @@ def read_configs(
         path
         for path in (s / 'vis_data' / 'config.py' for s in starts)
         if path.is_file()
-    ] or sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    ] or dumped_configs(folder)
     configs = []
     for path in paths:
         try:

@@ -11,7 +11,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_cag.analysis.runs.samples import Sample, build_dataset
 from mmseg_cag.errors import UserError
 
-from .run import Run
+from .run import RecordedRun
 
 # legend: H W image, h w feature map
 
@@ -46,7 +46,7 @@ class Shown:
         )
 
 
-def open_validation(run: Run) -> BaseSegDataset:
+def open_validation(run: RecordedRun) -> BaseSegDataset:
     """Build the target's validation set, with its labels, for display.
 
     Raises:

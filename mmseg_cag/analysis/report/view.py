@@ -24,7 +24,7 @@ from .label_table import LabelTable, make_label_table
 from .measure import Measured
 from .pictures import Panel, make_panels
 from .read_json import read_object
-from .run import Run
+from .run import RecordedRun
 
 SCORES = 'scores.json'
 
@@ -33,7 +33,7 @@ SCORES = 'scores.json'
 class RunView:
     """What the page shows of a run; None is what was not recorded."""
 
-    run: Run
+    run: RecordedRun
     measured: Measured
     facts: dict[str, str | None]
     table: ClassTable | None
@@ -49,7 +49,7 @@ class RunView:
         return self.run.cfg.text.partition('\n')[2]
 
 
-def make_view(run: Run, measured: Measured, number: int) -> RunView:
+def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
     """Assemble what is shown of the run with this number in the page."""
     classes = run.classes
     geometry = recorded_geometry(run.anchors, classes) or computed_geometry(
@@ -75,7 +75,7 @@ def make_view(run: Run, measured: Measured, number: int) -> RunView:
     )
 
 
-def read_choices(run: Run) -> dict:
+def read_choices(run: RecordedRun) -> dict:
     """Read the scores that were computed without labels, if any were."""
     content = read_object(run.folder / SCORES, run.problems)
     scores = content.get('scores')
@@ -90,7 +90,9 @@ def read_choices(run: Run) -> dict:
     }
 
 
-def _confusion(run: Run, measured: Measured, number: int) -> Markup | None:
+def _confusion(
+    run: RecordedRun, measured: Measured, number: int
+) -> Markup | None:
     last = measured.last
     score = measured.scores.get(last.title) if last else None
     if score is None or score.confusion is None:
@@ -104,7 +106,7 @@ def _confusion(run: Run, measured: Measured, number: int) -> Markup | None:
 
 
 def _distances(
-    run: Run, geometry: list[Geometry], number: int
+    run: RecordedRun, geometry: list[Geometry], number: int
 ) -> Markup | None:
     if not geometry:
         return None

@@ -81,7 +81,7 @@ def _benchmark_of(run: FinishedRun) -> Benchmark | None:
     for benchmark in BENCHMARKS:
         if (
             run.domains == benchmark.domains
-            and run.classes in benchmark.plain
+            and tuple(run.classes) in benchmark.plain
             and not run.is_minitown
         ):
             return benchmark
@@ -89,7 +89,7 @@ def _benchmark_of(run: FinishedRun) -> Benchmark | None:
 
 
 def _pair_of(run: FinishedRun) -> Hashable:
-    return run.domains, run.data_root, run.classes, tuple(run.means)
+    return run.domains, run.data_root, *run.classes, *run.means
 
 
 def _known_table(benchmark: Benchmark, runs: list[Named]) -> ResultTable:

@@ -86,7 +86,7 @@ def _named_means(
     means = dict(run.means)
     if 'mIoU' in means:
         value = means.pop('mIoU')
-        means[benchmark.plain[run.classes]] = value
+        means[benchmark.plain[tuple(run.classes)]] = value
     return means
 
 

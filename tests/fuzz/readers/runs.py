@@ -17,7 +17,7 @@ from mmseg_cag.analysis.report.page import render
 from mmseg_cag.analysis.report.run import read_run
 from mmseg_cag.analysis.report.score import score_of_validation
 from mmseg_cag.analysis.report.view import SCORES, make_view
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, LastAndBestHook
 from mmseg_cag.monitor.anchor_record_hook import ANCHORS
 from mmseg_cag.monitor.monitor_hook import ALARMS, RECORDS, MonitorHook

@@ -9,14 +9,14 @@ from markupsafe import Markup
 
 from mmseg_cag.analysis.report.measure import Measured
 from mmseg_cag.analysis.report.read_json import numbers
-from mmseg_cag.analysis.report.run import Run
+from mmseg_cag.analysis.report.run import RecordedRun
 
 from .figure import COLOURS, make_figure, mark_stages, plain, to_html
 
 SHARES = ('active', 'agreement', 'kappa', 'followed')
 
 
-def draw_miou(pairs: Sequence[tuple[Run, Measured]]) -> Markup | None:
+def draw_miou(pairs: Sequence[tuple[RecordedRun, Measured]]) -> Markup | None:
     """Draw each run's mIoU, from the network that it started from."""
     figure = make_figure('iteration', 'mIoU, %', height=360)
     for index, (run, measured) in enumerate(pairs):
@@ -37,7 +37,7 @@ def draw_miou(pairs: Sequence[tuple[Run, Measured]]) -> Markup | None:
     return to_html(figure, 'chart-miou', 'mIoU over the iterations')
 
 
-def known_points(run: Run, measured: Measured) -> dict[int, float]:
+def known_points(run: RecordedRun, measured: Measured) -> dict[int, float]:
     """List mIoU by iteration, the start of the run at 0.
 
     What was recorded is of all images, what was computed of a few: the two
@@ -56,13 +56,13 @@ def known_points(run: Run, measured: Measured) -> dict[int, float]:
     }
 
 
-def draw_losses(run: Run, name: str) -> Markup | None:
+def draw_losses(run: RecordedRun, name: str) -> Markup | None:
     """Draw all losses of a run."""
     keys = sorted({k for line in run.training for k in line if 'loss' in k})
     return _draw(run, run.training, keys, name, 'loss', 'Losses')
 
 
-def draw_shares(run: Run, name: str) -> Markup | None:
+def draw_shares(run: RecordedRun, name: str) -> Markup | None:
     """Draw the share of active pixels and the agreement with the labeler."""
     keys = [k for k in SHARES if any(k in line for line in run.monitor)]
     if keys:
@@ -72,7 +72,7 @@ def draw_shares(run: Run, name: str) -> Markup | None:
 
 
 def _draw(
-    run: Run,
+    run: RecordedRun,
     lines: list[dict],
     keys: list[str],
     name: str,

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from mmseg_cag.analysis.report.label_table import margins_of
 from mmseg_cag.analysis.report.read_json import numbers
-from mmseg_cag.analysis.report.run import Run
+from mmseg_cag.analysis.report.run import RecordedRun
 
 from .figure import mark_stages, plain, to_html
 from .matrices import draw_heatmap
@@ -16,7 +16,7 @@ from .matrices import draw_heatmap
 # legend: K classes, B bins
 
 
-def draw_coverage(run: Run, name: str) -> Markup | None:
+def draw_coverage(run: RecordedRun, name: str) -> Markup | None:
     """Draw the share of each class's pixels that are active."""
     looks = [look for stage in run.looks_by_stage.values() for look in stage]
     if not looks:
@@ -35,7 +35,7 @@ def draw_coverage(run: Run, name: str) -> Markup | None:
     return to_html(figure, name, f'Coverage of {run.name}')
 
 
-def draw_gaps(run: Run, name: str) -> Markup | None:
+def draw_gaps(run: RecordedRun, name: str) -> Markup | None:
     """Draw how clear the nearest anchor is, and the margin that cuts there.
 
     Of the looks of the last stage, as each class's share of its pixels.

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
+from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError
 from mmseg_cag.launch.stages import stage_lengths
@@ -16,24 +18,39 @@ CHECKPOINT = re.compile(r'iter_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A work dir with at least one checkpoint.
+class Run:
+    """A work dir and the config that its run was last started with.
 
     Attributes:
-        path: The folder.
-        cfg: The run's config.
-        checkpoints: By iteration, ascending; none that was kept for its
-            result on labels.
+        folder: The work dir.
+        cfg: The config; None where it is missing or damaged.
     """
 
-    path: Path
-    cfg: Config
-    checkpoints: dict[int, Path]
+    folder: Path
+    cfg: Config | None
+
+    @cached_property
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints that are kept, by iteration, ascending.
+
+        None that was kept for its result on labels.
+        """
+        found = {
+            int(match[1]): path
+            for path in self.folder.glob('iter_*.pth')
+            if (match := CHECKPOINT.fullmatch(path.name))
+        }
+        return dict(sorted(found.items()))
+
+    @property
+    def max_iters(self) -> int | None:
+        """Iterations that it is to have."""
+        return ((self.cfg or {}).get('train_cfg') or {}).get('max_iters')
 
     @property
     def stage_iters(self) -> int | None:
         """Iterations of a stage; None for a run without stages."""
-        lengths = stage_lengths(self.cfg)
+        lengths = stage_lengths(self.cfg) if self.cfg else []
         return lengths[0][1] if lengths else None
 
     def stage_of(self, iteration: int) -> int | None:
@@ -50,8 +67,27 @@ class RunFolder:
             ends[f'Stage {stage}' if stage else 'Last checkpoint'] = path
         return ends
 
+    @cached_property
+    def metainfo(self) -> dict:
+        """Names and colours of the classes that are evaluated."""
+        if not self.cfg or 'val_dataloader' not in self.cfg:
+            return {}
+        dataset = self.cfg.val_dataloader.dataset
+        cls = DATASETS.get(dataset.type)
+        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
 
-def open_run(folder: Path, options: dict | None = None) -> RunFolder:
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that are evaluated."""
+        return list(self.metainfo.get('classes', ()))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of training."""
+        return (self.cfg or {}).get('randomness', {}).get('seed')
+
+
+def open_run(folder: Path, options: dict | None = None) -> Run:
     """Find a run's config and checkpoints.
 
     Args:
@@ -64,8 +100,7 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     """
     if not folder.is_dir():
         raise MissingFileError(f'{folder}: no such work dir')
-    found = find_checkpoints(folder)
-    if not found:
+    if not Run(folder, None).checkpoints:
         raise MissingFileError(
             f'{folder}: no checkpoint iter_*.pth, expected the work dir of a '
             'run'
@@ -73,17 +108,7 @@ def open_run(folder: Path, options: dict | None = None) -> RunFolder:
     cfg = read_config(folder)
     if options:
         cfg.merge_from_dict(options)
-    return RunFolder(folder, cfg, found)
-
-
-def find_checkpoints(folder: Path) -> dict[int, Path]:
-    """Find the checkpoints that a run has kept, by iteration, ascending."""
-    found = {
-        int(match[1]): path
-        for path in folder.glob('iter_*.pth')
-        if (match := CHECKPOINT.fullmatch(path.name))
-    }
-    return dict(sorted(found.items()))
+    return Run(folder, cfg)
 
 
 def read_config(folder: Path) -> Config:
@@ -93,8 +118,12 @@ def read_config(folder: Path) -> Config:
         MissingFileError: There is none.
         UserError: It is damaged.
     """
-    # The runner writes it there; of several, it has written the newest last.
-    paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    paths = dumped_configs(folder)
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
     return read_dumped_config(paths[-1])
+
+
+def dumped_configs(folder: Path) -> list[Path]:
+    """List the configs that runners left in a work dir, the newest last."""
+    return sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
