@@ -30,7 +30,7 @@ def confusion_matrix(
 
 
 def class_iou(confusion: Tensor) -> Tensor:
-    """Compute the IoU of each class in percent.
+    """Compute the IoU of each class, from 0 to 1.
 
     Args:
         confusion: Pixels (K, K).
@@ -39,4 +39,4 @@ def class_iou(confusion: Tensor) -> Tensor:
         (K,) float64, NaN of a class in neither ground truth nor predictions.
     """
     hits = confusion.diagonal().double()
-    return 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
+    return hits / (confusion.sum(0) + confusion.sum(1) - hits)

@@ -15,8 +15,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
-from mmseg_cag.analysis.model_selection.choose import choose
-from mmseg_cag.analysis.model_selection.render import to_markdown
+from mmseg_cag.analysis.model_selection.choose import choose, to_markdown
 from mmseg_cag.analysis.model_selection.score_run import SCORES, score_run
 from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.errors import UserError

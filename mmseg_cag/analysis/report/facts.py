@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
+from mmseg_cag.fileio.json_file import numbers
 from mmseg_cag.launch.stages import walk
 
 from .networks import find_start_checkpoint
-from .read_json import numbers
 from .run import RecordedRun
 
 

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -13,16 +16,17 @@ from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
 from mmseg_cag.analysis.runs.run import Run, dumped_configs
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
-
-from .read_json import (
-    measure_seconds,
-    numbers,
-    read_environment,
-    read_lines,
-    read_object,
-)
+from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
 
 MOST = 1000  # stages; a file that tells of more is damaged
+STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.M)
+# Names in mmengine's block "System environment" that a reader asks for.
+ENVIRONMENT = re.compile(
+    r'^ {4}(sys\.platform|Python|PyTorch|TorchVision|OpenCV|MMEngine|GPU [^:]+'
+    r'|CUDA available|GPU number): (.+)$',
+    re.M,
+)
+HEAD = 20_000  # characters, within which the log begins
 
 
 @dataclass(frozen=True)
@@ -190,3 +194,29 @@ def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
     if path.is_file() or (folder / 'monitor.jsonl').is_file():
         return read_lines(path, problems, ('iter',))
     return None
+
+
+def read_environment(log: Path) -> dict[str, str]:
+    """Read the versions and devices that a log begins with."""
+    text = log.read_text(errors='replace')[:HEAD]
+    return {
+        name: value.split(' (')[0] for name, value in ENVIRONMENT.findall(text)
+    }
+
+
+def measure_seconds(logs: Sequence[Path]) -> float | None:
+    """Add up the time from the first to the last line of each log."""
+    spans = []
+    for log in logs:
+        stamps = STAMP.findall(log.read_text(errors='replace'))
+        if stamps:
+            try:
+                first, last = map(_time_of, (stamps[0], stamps[-1]))
+            except ValueError:  # digits that are no time
+                continue
+            spans.append((last - first).total_seconds())
+    return sum(spans) if spans else None
+
+
+def _time_of(stamp: str) -> datetime:
+    return datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S')

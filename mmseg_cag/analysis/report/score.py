@@ -1,14 +1,16 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from mmseg_cag.evaluation.confusion import class_iou
 from mmseg_cag.evaluation.uda_iou_metric import CLASS, CONFUSION
-
-from .read_json import numbers
+from mmseg_cag.fileio.json_file import numbers
 
 # legend: K classes
 
@@ -20,8 +22,8 @@ class Score:
     Attributes:
         mean: mIoU in percent.
         iou: IoU in percent of each class that has one.
-        confusion: Pixels (K, K), rows truth, columns prediction; None if
-            nobody counted them.
+        confusion: Pixels (K, K), rows ground truth, columns prediction;
+            None if nobody counted them.
         images: On how many images; None for a validation of the run, which
             takes all.
     """
@@ -56,34 +58,18 @@ def score_of_confusion(
     A class in neither the truth nor the predictions has no IoU.
 
     Args:
-        confusion: Pixels (K, K), rows truth, columns prediction.
+        confusion: Pixels (K, K), rows ground truth, columns prediction.
         classes: Names of the classes.
         images: On how many images they were counted.
     """
-    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    shares = class_iou(torch.from_numpy(confusion)).tolist()
     iou = {
-        name: 100 * float(confusion[k, k] / union[k])
-        for k, name in enumerate(classes)
-        if union[k]
+        name: 100 * share
+        for name, share in zip(classes, shares, strict=True)
+        if not math.isnan(share)
     }
     mean = float(np.mean([*iou.values()])) if iou else float('nan')
     return Score(mean, iou, confusion, images)
-
-
-def count_confusion(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """Count pixels (K, K) by true and predicted class.
-
-    Args:
-        truth: Class map (H, W); values from K on are ignored.
-        prediction: Class map (H, W).
-        num_classes: Classes K.
-    """
-    valid = truth < num_classes
-    pairs = truth[valid].astype(np.int64) * num_classes + prediction[valid]
-    counts = np.bincount(pairs, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
 
 
 def _square(counts: object, size: int) -> np.ndarray | None:

@@ -7,23 +7,26 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmseg_cag.analysis.report.charts.curves import draw_losses, draw_shares
-from mmseg_cag.analysis.report.charts.label_maps import (
-    draw_coverage,
-    draw_gaps,
-)
-from mmseg_cag.analysis.report.charts.matrices import (
-    draw_confusion,
-    draw_distances,
-)
+from mmseg_cag.fileio.json_file import read_object
 
 from .anchors import Geometry, computed_geometry, recorded_geometry
-from .class_table import ClassTable, make_table
+from .charts import (
+    draw_confusion,
+    draw_coverage,
+    draw_distances,
+    draw_gaps,
+    draw_losses,
+    draw_shares,
+)
+from .class_tables import (
+    ClassTable,
+    LabelTable,
+    make_label_table,
+    make_table,
+)
 from .facts import list_facts
-from .label_table import LabelTable, make_label_table
 from .measure import Measured
 from .pictures import Panel, make_panels
-from .read_json import read_object
 from .run import RecordedRun
 
 SCORES = 'scores.json'
@@ -65,11 +68,15 @@ def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
         panels=make_panels(measured, run.metainfo.get('palette') or []),
         choices=read_choices(run),
         charts={
-            'confusion': _confusion(run, measured, number),
+            'confusion': draw_confusion(
+                run, measured, f'chart-confusion-{number}'
+            ),
             'shares': draw_shares(run, f'chart-shares-{number}'),
             'coverage': draw_coverage(run, f'chart-coverage-{number}'),
             'gaps': draw_gaps(run, f'chart-gaps-{number}'),
-            'anchors': _distances(run, geometry, number),
+            'anchors': draw_distances(
+                run, geometry, f'chart-anchors-{number}'
+            ),
             'losses': draw_losses(run, f'chart-losses-{number}'),
         },
     )
@@ -88,31 +95,3 @@ def read_choices(run: RecordedRun) -> dict:
         if isinstance(choices, dict)
         else {},
     }
-
-
-def _confusion(
-    run: RecordedRun, measured: Measured, number: int
-) -> Markup | None:
-    last = measured.last
-    score = measured.scores.get(last.title) if last else None
-    if score is None or score.confusion is None:
-        return None
-    return draw_confusion(
-        score.confusion,
-        run.classes,
-        f'chart-confusion-{number}',
-        f'Confusion matrix of {run.name}, {last.title}',
-    )
-
-
-def _distances(
-    run: RecordedRun, geometry: list[Geometry], number: int
-) -> Markup | None:
-    if not geometry:
-        return None
-    return draw_distances(
-        geometry[-1].distances,
-        run.classes,
-        f'chart-anchors-{number}',
-        f'Distances between anchors of {run.name}, {geometry[-1].title}',
-    )
