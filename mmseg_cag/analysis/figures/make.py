@@ -11,6 +11,7 @@ import numpy as np
 from mmcv import imread
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.analysis.runs.labeler import build_labeler
 from mmseg_cag.analysis.runs.network import (
     State,
     build_network,
@@ -29,12 +30,10 @@ from mmseg_cag.analysis.runs.samples import (
     spread,
 )
 from mmseg_cag.errors import UserError
-from mmseg_cag.visualization import paint
+from mmseg_cag.visualization import colorize
 
 from .feature_figure import save_feature_figure
-from .feature_layout import lay_out
-from .features import sample_features
-from .labeler import build_labeler
+from .features import lay_out, sample_features
 from .pseudo_label_figure import save_pseudo_label_figure
 from .pseudo_labels import join, label_image
 from .style import UNLABELLED, WIDTH, class_legend, figure, save, show_image
@@ -152,12 +151,12 @@ def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
     samples = list(read_samples(dataset, shown_images(dataset, choices, 5)))
     columns = [
         [read_image(sample) for sample in samples],
-        [paint(s.truth.numpy(), palette, UNLABELLED) for s in samples],
+        [colorize(s.truth.numpy(), palette, UNLABELLED) for s in samples],
     ]
     for state, origin in states.values():
         model = build_network(run.cfg, state, origin)
         maps = [predict_map(model, sample) for sample in samples]
-        columns.append([paint(m, palette, UNLABELLED) for m in maps])
+        columns.append([colorize(m, palette, UNLABELLED) for m in maps])
     titles = ['Target image', 'Truth', *states]
     rows = list(zip(*columns, strict=True))
     return save_panel_figure(out, titles, rows, classes, palette)

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import PercentFormatter
 
-from mmseg_cag.visualization import paint
+from mmseg_cag.analysis.runs.labeler import KINDS
+from mmseg_cag.visualization import colorize
 
 from .pseudo_labels import (
-    KINDS,
     Maps,
     coverage_by_class,
     precision_by_class,
@@ -79,7 +79,7 @@ def _draw_maps(
             np.where(found.active, found.label, 255)
             for found in maps.kinds.values()
         ]
-        painted = [paint(m, palette, UNLABELLED) for m in (truth, *labels)]
+        painted = [colorize(m, palette, UNLABELLED) for m in (truth, *labels)]
         for axis, part in zip(row, (image, *painted), strict=True):
             show_image(axis, part)
     titles = ('Target image', 'Truth', *TITLES.values())

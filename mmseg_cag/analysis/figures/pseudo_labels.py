@@ -7,33 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
-from mmseg_cag.analysis.runs.labeler import Labeler
-from mmseg_cag.analysis.runs.network import view
-from mmseg_cag.analysis.runs.samples import Sample, preprocess
-from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
+from mmseg_cag.analysis.runs.labeler import KINDS, Assigned, Labeler
+from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.models.segmentors.base import resize_labels
 
 # legend: K classes, h w feature map, P pixels
-
-KINDS = ('anchor', 'probability')
-
-
-class Assigned(NamedTuple):
-    """The labels of one kind.
-
-    Attributes:
-        label: Class of the nearest anchor, or the likeliest one.
-        score: How clear that is: the gap to the runner-up anchor, or the
-            probability.
-        active: Whether the pixel takes the label.
-    """
-
-    label: np.ndarray
-    score: np.ndarray
-    active: np.ndarray
 
 
 class Maps(NamedTuple):
@@ -48,7 +28,6 @@ class Maps(NamedTuple):
     kinds: dict[str, Assigned]
 
 
-@torch.no_grad()
 def label_image(
     labeler: Labeler, preprocessor: nn.Module, sample: Sample
 ) -> Maps:
@@ -59,25 +38,9 @@ def label_image(
         preprocessor: Normalises target images.
         sample: The image with its truth, for display only.
     """
-    seen = view(labeler.model, preprocess(preprocessor, sample))
-    head = labeler.head
-    distances = labeler.bank.distances(seen.feat)
-    label, gap = nearest_anchor(distances)
-    by_anchor = Assigned(
-        label, gap, head.by_anchor(distances) != head.ignore_index
-    )
-    confidence, label = seen.logits[0].float().softmax(1).max(1)
-    by_probability = Assigned(
-        label,
-        confidence,
-        head.by_probability(seen.logits[0]) != head.ignore_index,
-    )
+    seen = labeler.see(preprocessor, sample)
     truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
-    kinds = {
-        kind: Assigned(*(part[0].cpu().numpy() for part in found))
-        for kind, found in zip(KINDS, (by_anchor, by_probability), strict=True)
-    }
-    return Maps(truth, kinds)
+    return Maps(truth, {kind: labeler.assign(seen, kind) for kind in KINDS})
 
 
 def join(maps: Iterable[Maps], num_classes: int) -> Maps:

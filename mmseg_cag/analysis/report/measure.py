@@ -22,7 +22,7 @@ from mmseg_cag.evaluation.confusion import confusion_matrix
 
 from .anchors import Anchors, anchors_of
 from .networks import Loaded, Network, load_network
-from .pseudo_labels import Activity, LabelCounter
+from .pseudo_labels import Activity
 from .run import RecordedRun
 from .score import Score, score_of_confusion, score_of_validation
 
@@ -188,10 +188,10 @@ def look(
     recorded = result.scores.get(network.title)
     is_scored = recorded is not None and recorded.confusion is not None
     is_counted = loaded.labeler is None or bool(run.looks_by_stage)
-    counter = None
+    activity = None
     if loaded.labeler and (not is_counted or network == result.last):
         preprocessor = build_preprocessor(network.cfg, 'target')
-        counter = LabelCounter(loaded.labeler, preprocessor)
+        activity = Activity(loaded.labeler.head)
     indices = result.indices
     if is_scored and is_counted:
         indices = [*result.samples]
@@ -204,14 +204,17 @@ def look(
             confusion += confusion_matrix(
                 sample.truth, torch.from_numpy(prediction), len(classes)
             ).numpy()
-        labels = counter.label(sample) if counter else None
+        labels = None
+        if activity:
+            seen = loaded.labeler.see(preprocessor, sample)
+            labels = activity.add(loaded.labeler.assign(seen, activity.kind))
         if shown := result.samples.get(index):
             shown.predictions[network.title] = prediction.astype(np.uint8)
             shown.pseudo = labels
     if confusion.any():
         keep_score(result, network, confusion, classes, len(indices))
     if not is_counted:
-        result.activities[network.title] = counter.activity
+        result.activities[network.title] = activity
 
 
 def keep_score(
