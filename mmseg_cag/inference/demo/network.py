@@ -7,17 +7,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
-from mmseg_cag.inference.export_student import student_meta, student_pipeline
-from mmseg_cag.models.student import (
-    check_weights,
-    student_model,
-    student_weights,
-)
+from mmseg_cag.inference.export_student import student_meta
+from mmseg_cag.models.student import build_student, student_pipeline
 
 from .embedded_config import embedded_config
 
@@ -52,7 +47,10 @@ def load_network(
     else:
         raise MissingFileError(f'{config}: config file not found')
     try:
-        model = build_network(cfg, content, checkpoint)
+        init_default_scope('mmseg')
+        model = build_student(cfg.model, content['state_dict'], checkpoint)
+        model.cfg = Config(dict(test_pipeline=student_pipeline(cfg)))
+        model.dataset_meta = student_meta(cfg, content)
     except UserError:
         raise
     # Settings that are wrong make the classes fail in any way at all.
@@ -62,25 +60,4 @@ def load_network(
             f'{config or checkpoint}: its network cannot be built, '
             f'{type(error).__name__}: {cause}'
         ) from error
-    return model.to(get_device()).eval()
-
-
-def build_network(cfg: Config, content: dict, path: Path) -> EncoderDecoder:
-    """Build a run's student and give it the weights of a checkpoint.
-
-    Args:
-        cfg: The config that it was trained by.
-        content: The checkpoint.
-        path: Where it is from, for messages.
-
-    Raises:
-        UserError: The weights are of another network.
-    """
-    init_default_scope('mmseg')
-    model = MODELS.build(student_model(cfg.model))
-    weights = student_weights(content['state_dict'])
-    check_weights(model, weights, path)
-    model.load_state_dict(weights)
-    model.cfg = Config(dict(test_pipeline=student_pipeline(cfg)))
-    model.dataset_meta = student_meta(cfg, content)
-    return model
+    return model.to(get_device())

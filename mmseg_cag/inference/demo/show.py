@@ -1,72 +1,34 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a network sees of an image, of a folder of images or of a video."""
+
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
+from mmengine.logging import print_log
 from mmseg.apis import inference_model
 from mmseg.models.segmentors import EncoderDecoder
+from rich.progress import track
 
+from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio import json_file as note
-from mmseg_cag.visualization import paint
-
-from .images import IMAGE_ENDINGS, find_images, show_images
-from .video import VIDEO_ENDINGS, open_video, show_video
+from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.fileio.images import imdecode
+from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.visualization import colorize
 
 NOTE = 'demo.json'
+VIDEO_ENDINGS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
+# Of a video that does not say its own.
+FRAMES_PER_SECOND = 25.0
 
-
-def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
-    """Make the folder that results go to, or take it up again.
-
-    A note in it says what the results are of, so that those of one network or
-    input never mix with others.
-
-    Args:
-        folder: Where results go.
-        checkpoint: The network.
-        source: The input.
-
-    Raises:
-        UserError: It exists and is of something else.
-    """
-    origin = {
-        'checkpoint': str(checkpoint.resolve()),
-        'input': str(source.resolve()),
-    }
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f'{folder}: exists and is no folder')
-    if folder.resolve().is_relative_to(source.resolve()):
-        raise UserError(f'{folder}: is in the input, name another --out')
-    if folder.is_dir() and any(folder.iterdir()):
-        held = read_note(folder)
-        if held != origin:
-            other = next(k for k in origin if held.get(k) != origin[k])
-            raise UserError(
-                f'{folder}: holds results of another {other}, '
-                f'{held.get(other)}; name another --out'
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_note(folder / NOTE, origin)
-
-
-def read_note(folder: Path) -> dict:
-    """Read what the results in a folder are of.
-
-    Raises:
-        UserError: The folder has no such note.
-    """
-    try:
-        return note.read_note(folder / NOTE)
-    except UserError as error:
-        raise UserError(
-            f'{folder}: exists from something else, no {NOTE} of this '
-            'command is in it; name another --out'
-        ) from error
-
+# Shows an image (H, W, 3) uint8, BGR, as another one.
+Show = Callable[[np.ndarray], np.ndarray]
 
 # legend: H W image
 
@@ -99,12 +61,9 @@ class View:
         Returns:
             Image (H, W, 3) or (H, 2 W, 3) uint8, BGR.
         """
-        shown = overlay(
-            image,
-            predict(self.model, image),
-            self.model.dataset_meta['palette'],
-            self.opacity,
-        )
+        palette = self.model.dataset_meta['palette']
+        labels = predict(self.model, image)
+        shown = overlay(image, labels, palette, self.opacity)
         return np.hstack([image, shown]) if self.side_by_side else shown
 
 
@@ -118,14 +77,33 @@ def overlay(
     image: np.ndarray, labels: np.ndarray, palette: list, opacity: float
 ) -> np.ndarray:
     """Lay a class map (H, W) over an image (H, W, 3) uint8, BGR."""
-    colours = np.ascontiguousarray(paint(labels, palette)[..., ::-1])
+    colours = np.ascontiguousarray(colorize(labels, palette)[..., ::-1])
     return cv2.addWeighted(colours, opacity, image, 1 - opacity, 0)
 
 
-Way = Callable[[Path, Path, Callable[[np.ndarray], np.ndarray]], list[Path]]
+def show_input(
+    source: Path, folder: Path, checkpoint: Path, view: Show
+) -> list[Path]:
+    """Write a view of an image, of each image in a folder or of a video.
+
+    Args:
+        source: The input.
+        folder: Where the views go.
+        checkpoint: What made them, for the note in the folder.
+        view: Makes a view of an image, both (H, W, 3) uint8, BGR.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: The input or the folder is not what is expected.
+    """
+    way = find_way(source)
+    open_folder(folder, checkpoint, source)
+    return way(source, folder, view)
 
 
-def find_way(source: Path) -> Way:
+def find_way(source: Path) -> Callable[[Path, Path, Show], list[Path]]:
     """Choose how an input is shown, by what it is.
 
     Raises:
@@ -149,26 +127,159 @@ def find_way(source: Path) -> Way:
     )
 
 
-def show_input(
-    source: Path,
-    folder: Path,
-    checkpoint: Path,
-    view: Callable[[np.ndarray], np.ndarray],
-) -> list[Path]:
-    """Write a view of an image, of each image in a folder or of a video.
+def find_images(source: Path) -> list[Path]:
+    """List an image, or the images of a folder and its subfolders.
+
+    Raises:
+        UserError: The folder has none.
+    """
+    if not source.is_dir():
+        return [source]
+    paths = [
+        path
+        for path in sorted(source.rglob('*'))
+        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+    ]
+    if not paths:
+        raise UserError(
+            f'{source}: no images in this folder, expected files '
+            f'{" ".join(IMAGE_ENDINGS)}'
+        )
+    return paths
+
+
+def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
+    """Write a view of each image as a PNG, in the same subfolders.
 
     Args:
-        source: The input.
+        source: An image, or a folder of images.
         folder: Where the views go.
-        checkpoint: What made them, for the note in the folder.
-        view: Makes a view of an image, both (H, W, 3) uint8, BGR.
+        view: Makes a view of an image, both BGR.
 
     Returns:
         The files that were written.
 
     Raises:
-        UserError: The input or the folder is not what is expected.
+        UserError: A file is no image.
     """
-    way = find_way(source)
-    open_folder(folder, checkpoint, source)
-    return way(source, folder, view)
+    root = source if source.is_dir() else source.parent
+    written = []
+    for path in track(find_images(source), 'images'):
+        name = path.relative_to(root)
+        # a.jpg becomes a.jpg.png: a.png may be there as well.
+        ending = '' if name.suffix == '.png' else '.png'
+        out = folder / name.with_name(f'{name.name}{ending}')
+        mmcv.imwrite(view(read_image(path)), str(out))
+        written.append(out)
+    return written
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image (H, W, 3) uint8, BGR, turned as its camera says."""
+    image = imdecode(path.read_bytes(), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path}: not readable as an image')
+    return image
+
+
+def show_video(source: Path, folder: Path, view: Show) -> list[Path]:
+    """Write a view of each frame as an MP4 of the same frame rate.
+
+    Args:
+        source: A video that OpenCV reads.
+        folder: Where the video goes.
+        view: Makes a view of an image, both BGR.
+
+    Returns:
+        The one file that was written; it appears complete or not at all.
+
+    Raises:
+        UserError: The video cannot be read, or none can be written.
+    """
+    video = open_video(source)
+    ending = '' if source.suffix == '.mp4' else '.mp4'
+    out = folder / f'{source.name}{ending}'
+    expected = max(video.frame_cnt, 0)
+    views = map(view, track(video, 'frames', expected or None))
+    with atomic_path(out, '.mp4') as draft:
+        count = write_video(draft, views, video.fps or FRAMES_PER_SECOND)
+    if count < expected:
+        print_log(
+            f'{source}: {count} of {expected} frames could be read',
+            'current',
+            logging.WARNING,
+        )
+    return [out]
+
+
+def open_video(source: Path) -> mmcv.VideoReader:
+    """Open a video, of which at least one frame can be read."""
+    video = mmcv.VideoReader(str(source))
+    if video.read() is None:
+        raise UserError(f'{source}: not readable as a video')
+    return video
+
+
+def write_video(path: Path, frames: map, rate: float) -> int:
+    """Write frames (H, W, 3) uint8, BGR, as an MP4; returns how many."""
+    writer = cv2.VideoWriter()
+    codec = cv2.VideoWriter.fourcc(*'mp4v')
+    count = 0
+    try:
+        for count, frame in enumerate(frames, 1):
+            size = frame.shape[1::-1]
+            if count == 1 and not writer.open(str(path), codec, rate, size):
+                raise UserError(f'{path}: OpenCV cannot write this video')
+            writer.write(frame)
+    finally:
+        writer.release()
+    return count
+
+
+def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
+    """Make the folder that results go to, or take it up again.
+
+    A note in it says what the results are of, so that those of one network or
+    input never mix with others.
+
+    Args:
+        folder: Where results go.
+        checkpoint: The network.
+        source: The input.
+
+    Raises:
+        UserError: It exists and is of something else.
+    """
+    origin = {
+        'checkpoint': str(checkpoint.resolve()),
+        'input': str(source.resolve()),
+    }
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f'{folder}: exists and is no folder')
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise UserError(f'{folder}: is in the input, name another --out')
+    if folder.is_dir() and any(folder.iterdir()):
+        held = read_origin(folder)
+        if held != origin:
+            other = next(k for k in origin if held.get(k) != origin[k])
+            raise UserError(
+                f'{folder}: holds results of another {other}, '
+                f'{held.get(other)}; name another --out'
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_note(folder / NOTE, origin)
+
+
+def read_origin(folder: Path) -> dict:
+    """Read what the results in a folder are of.
+
+    Raises:
+        UserError: The folder has no such note.
+    """
+    try:
+        return read_note(folder / NOTE)
+    except UserError as error:
+        raise UserError(
+            f'{folder}: exists from something else, no {NOTE} of this '
+            'command is in it; name another --out'
+        ) from error

@@ -12,7 +12,7 @@ from mmseg_cag.datasets.transforms.load_image_on_demand import (
     LoadImageOnDemand,
 )
 from mmseg_cag.datasets.transforms.random_resize_crop import RandomResizeCrop
-from mmseg_cag.inference.demo.images import read_image
+from mmseg_cag.inference.demo.show import read_image
 
 from . import pictures
 from .reader import Reader
