@@ -8,8 +8,10 @@ import pytest
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_path import require_inside
-from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
-from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.workflows.pseudo_labels.select_confident import (
+    LabelFolder,
+    PredictionStore,
+)
 from mmseg_cag.workflows.translate import ImageFolder
 
 LABELS = np.zeros((2, 2), np.uint8)

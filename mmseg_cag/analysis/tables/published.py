@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 """The two benchmarks, and figures as others have published them.
 
-None of these is measured here. Percent; IoU in the order of Cityscapes' train ids. Where the IoU of classes
-is not given, only the mean stands here.
+None of them is measured here. Percent; IoU in the order of Cityscapes' train
+ids. Where the IoU of classes is not given, only the mean stands here.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -69,40 +70,39 @@ class LoopStep(ABC):
         """
 
 
-class Translation(LoopStep):
-    """Translate the source's images; needs a translator as ``by``."""
+class Application(LoopStep):
+    """Apply a trained network, ``by``, to a whole data set."""
+
+    # Name of the note in the folder, which names the checkpoint.
+    note: str
+    # Called with the network's config, its checkpoint and the folder.
+    apply: Callable[[Config, Path, Path], dict]
 
     @property
     def result(self) -> Path:
-        """The note of the folder, which names the checkpoint."""
-        return self.folder / IMAGES
-
-    def check(self) -> None:
-        """Nothing to check: the translator's run reads the same images."""
-
-    def run(self) -> None:
-        """Translate what is not translated yet."""
-        by = self.needs['by']
-        use_gloo_without_gpu(by.cfg)
-        translate_images(by.cfg, by.result, self.folder)
-
-
-class Labelling(LoopStep):
-    """Make pseudo labels of the target; needs a network as ``by``."""
-
-    @property
-    def result(self) -> Path:
-        """The note of the folder, which names the checkpoint."""
-        return self.folder / LABELS
+        """The note of the folder."""
+        return self.folder / self.note
 
     def check(self) -> None:
         """Nothing to check: the network's run reads the same images."""
 
     def run(self) -> None:
-        """Predict what is not predicted yet, and write all labels."""
+        """Do what is not done yet."""
         by = self.needs['by']
         use_gloo_without_gpu(by.cfg)
-        make_pseudo_labels(by.cfg, by.result, self.folder)
+        self.apply(by.cfg, by.result, self.folder)
+
+
+class Translation(Application):
+    """Translate the source's images; needs a translator as ``by``."""
+
+    note, apply = IMAGES, staticmethod(translate_images)
+
+
+class Labelling(Application):
+    """Make pseudo labels of the target; needs a network as ``by``."""
+
+    note, apply = LABELS, staticmethod(make_pseudo_labels)
 
 
 class Training(LoopStep):

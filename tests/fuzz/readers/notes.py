@@ -18,7 +18,7 @@ from mmseg_cag.inference.demo.show import read_origin
 from mmseg_cag.minitown.manifest import is_complete
 from mmseg_cag.minitown.plan import Plan
 from mmseg_cag.minitown.step import Step
-from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
+from mmseg_cag.workflows.pseudo_labels.select_confident import LabelFolder
 from tests import tiny
 
 from .reader import Reader
