@@ -17,10 +17,10 @@ from mmcv import imread
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_cag.analysis.evaluate import build_runner, predict
+from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.analysis.report.write import write_report
 from mmseg_cag.errors import UserError
-from mmseg_cag.minitown.comparison import save_comparison
+from mmseg_cag.minitown.comparison import predict, save_comparison
 from mmseg_cag.minitown.runs import Budget, MinitownRuns
 from mmseg_cag.visualization import colorize
 

@@ -8,8 +8,32 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mmengine.runner import Runner
+from torch import Tensor
 
 # legend: H W image
+
+
+def predict(runner: Runner, indices: list[int]) -> list[Tensor]:
+    """Predict samples of the test set.
+
+    Args:
+        runner: One that tests a checkpoint.
+        indices: Which samples.
+
+    Returns:
+        A class map (H, W) int64 for each.
+    """
+    runner.load_or_resume()
+    runner.model.eval()
+    dataset = runner.test_dataloader.dataset
+    maps = []
+    for index in indices:
+        sample = dataset[index]
+        batch = {key: [value] for key, value in sample.items()}
+        [result] = runner.model.test_step(batch)
+        maps.append(result.pred_sem_seg.data.squeeze(0).cpu())
+    return maps
 
 
 def save_comparison(

@@ -24,7 +24,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import open_image
 from mmseg_cag.fileio.json_file import parse_note
-from mmseg_cag.fileio.safe_path import require_inside
+from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image
 
@@ -127,8 +127,8 @@ def _convert(
     relative = str(source.relative_to(root))
     target = out / (relative.removesuffix(suffix) + WRITTEN_SUFFIX)
     try:
-        require_inside(source, root)
-        require_inside(target.parent, out)
+        ensure_within(source, root)
+        ensure_within(target.parent, out)
         return convert_file(loader, source, target)
     except UserError as error:
         return str(error)

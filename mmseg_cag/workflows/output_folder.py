@@ -17,7 +17,6 @@ from rich.progress import track
 from mmseg_cag.engine.records.recipe import list_changes
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_note, write_note
-from mmseg_cag.fileio.safe_path import require_inside
 
 
 class OutputFolder:
@@ -72,7 +71,7 @@ class OutputFolder:
             UserError: The name, such as one of a data set's list, leads out.
         """
         path = self.draft / name
-        require_inside(path, self.draft)
+        ensure_within(path, self.draft)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -100,6 +99,22 @@ class OutputFolder:
                 'another folder'
             )
         return True
+
+
+def ensure_within(path: Path, root: Path) -> None:
+    """Check that a path that strangers named stays in its folder.
+
+    Args:
+        path: A file or folder, there or not.
+        root: The folder.
+
+    Raises:
+        UserError: By ``..`` or by a symlink it leads elsewhere.
+    """
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f'{path}: leads to {path.resolve()}, expected a place in {root}'
+        )
 
 
 def build_runner(

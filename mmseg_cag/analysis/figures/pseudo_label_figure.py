@@ -16,9 +16,8 @@ from mmseg_cag.visualization import colorize
 
 from .pseudo_labels import (
     Maps,
-    coverage_by_class,
-    precision_by_class,
     precision_coverage,
+    shares_by_class,
 )
 from .style import (
     BLUE,
@@ -91,14 +90,13 @@ def _draw_charts(
     bottom: SubFigure, pixels: Maps, classes: Sequence[str]
 ) -> None:
     axes = bottom.subplots(1, 3, width_ratios=(1, 1, 1.25))
-    by_class = (coverage_by_class, precision_by_class)
+    by_kind = [
+        shares_by_class(pixels.truth, pixels.kinds[kind], len(classes))
+        for kind in KINDS
+    ]
     titles = ('Coverage of each class', 'Precision of each label')
-    for axis, compute, title in zip(axes, by_class, titles, strict=False):
-        shares = {
-            kind: compute(pixels.truth, pixels.kinds[kind], len(classes))
-            for kind in KINDS
-        }
-        _draw_dumbbells(axis, shares, classes)
+    for axis, *shares, title in zip(axes, *by_kind, titles, strict=False):
+        _draw_dumbbells(axis, dict(zip(KINDS, shares, strict=True)), classes)
         axis.set_title(title)
     axes[1].tick_params(labelleft=False)
     _draw_curves(axes[2], pixels)

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
+from mmseg_cag.analysis.evaluate import confusion
 from mmseg_cag.analysis.runs.labeler import KINDS, Assigned, Labeler
 from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.models.segmentors.base import resize_labels
@@ -64,10 +66,10 @@ def join(maps: Iterable[Maps], num_classes: int) -> Maps:
     return Maps(truth, kinds)
 
 
-def coverage_by_class(
+def shares_by_class(
     truth: np.ndarray, found: Assigned, num_classes: int
-) -> np.ndarray:
-    """Compute the share of each class's pixels that take a label.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how much of each class is labelled, and how rightly.
 
     Args:
         truth: True classes (P,).
@@ -75,22 +77,20 @@ def coverage_by_class(
         num_classes: Classes K.
 
     Returns:
-        Shares (K,), NaN for a class without pixels.
+        Coverage (K,), the share of each class's pixels that take a label, NaN
+        for a class without pixels; and precision (K,), the share of each
+        class's labels that are right, NaN for a class that no pixel takes.
     """
-    return _share(found.active, truth, num_classes)
-
-
-def precision_by_class(
-    truth: np.ndarray, found: Assigned, num_classes: int
-) -> np.ndarray:
-    """Compute the share of each class's labels that are right.
-
-    Returns:
-        Shares (K,), NaN for a class that no pixel takes.
-    """
-    label, right = found.label, found.label == truth
-    active = found.active
-    return _share(right[active], label[active], num_classes)
+    label = np.where(found.active, found.label, num_classes)
+    counts = confusion(
+        torch.from_numpy(truth), torch.from_numpy(label), num_classes
+    ).numpy()
+    assigned = counts[:, :-1]
+    with np.errstate(invalid='ignore'):
+        return (
+            assigned.sum(1) / counts.sum(1),
+            assigned.diagonal() / assigned.sum(0),
+        )
 
 
 def precision_coverage(
@@ -115,11 +115,3 @@ def precision_coverage(
     precision = np.cumsum(right[order])[last] / count
     chosen = np.linspace(0, len(count) - 1, min(points, len(count)), dtype=int)
     return count[chosen] / len(score), precision[chosen]
-
-
-def _share(
-    is_counted: np.ndarray, group: np.ndarray, num_groups: int
-) -> np.ndarray:
-    counted = np.bincount(group[is_counted], minlength=num_groups)
-    with np.errstate(invalid='ignore'):
-        return counted / np.bincount(group, minlength=num_groups)

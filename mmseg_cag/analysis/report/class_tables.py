@@ -10,8 +10,8 @@ import numpy as np
 from mmseg_cag.fileio.json_file import numbers
 
 from .measure import Measured
-from .pseudo_labels import UNITS, Activity
 from .run import RecordedRun
+from .score import UNITS, Activity
 
 Cell = tuple[float | None, float | None]
 

@@ -22,9 +22,8 @@ from mmseg_cag.evaluation.confusion import confusion_matrix
 
 from .anchors import Anchors, anchors_of
 from .networks import Loaded, Network, load_network
-from .pseudo_labels import Activity
 from .run import RecordedRun
-from .score import Score, score_of_confusion, score_of_validation
+from .score import Activity, Score, score_of_confusion, score_of_validation
 
 # legend: K classes, H W image, h w feature map
 

@@ -16,8 +16,7 @@ from PIL import Image
 from mmseg_cag.datasets.labels.pseudo_label_note import NOTE
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.safe_path import require_inside
-from mmseg_cag.workflows.output_folder import OutputFolder
+from mmseg_cag.workflows.output_folder import OutputFolder, ensure_within
 
 from .class_quantiles import class_quantiles
 
@@ -73,7 +72,7 @@ class PredictionStore:
             UserError: The name leads out of the folder.
         """
         path = self._path(name)
-        require_inside(path, self.folder)
+        ensure_within(path, self.folder)
         confidences = np.minimum(confidences, self._highest)
         with atomic_path(path) as draft, draft.open('wb') as file:
             np.savez_compressed(file, labels=labels, confidences=confidences)
