@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -210,25 +210,12 @@ def look(
         if shown := result.samples.get(index):
             shown.predictions[network.title] = prediction.astype(np.uint8)
             shown.pseudo = labels
-    if confusion.any():
-        keep_score(result, network, confusion, classes, len(indices))
+    if confusion.any() and not is_scored:
+        counted = dict(confusion=confusion, images=len(indices))
+        result.scores[network.title] = (
+            replace(recorded, **counted)
+            if recorded
+            else score_of_confusion(classes=classes, **counted)
+        )
     if not is_counted:
         result.activities[network.title] = activity
-
-
-def keep_score(
-    result: Measured,
-    network: Network,
-    confusion: np.ndarray,
-    classes: Sequence[str],
-    images: int,
-) -> None:
-    """Note a computed score where the run recorded none."""
-    recorded = result.scores.get(network.title)
-    computed = score_of_confusion(confusion, classes, images)
-    if recorded is None:
-        result.scores[network.title] = computed
-    elif recorded.confusion is None:
-        result.scores[network.title] = Score(
-            recorded.mean, recorded.iou, confusion, images
-        )

@@ -147,10 +147,8 @@ def find_start(run: RecordedRun) -> Network | None:
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
     """Find a checkpoint of the first stage, whose labeler is the start."""
-    for iteration, path in run.checkpoints.items():
-        if iteration <= (run.stage_iters or 0):
-            return path
-    return None
+    paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
+    return next(paths, None)
 
 
 def find_start_checkpoint(run: RecordedRun) -> Path | None:

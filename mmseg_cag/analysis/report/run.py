@@ -12,8 +12,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
-from mmseg_cag.analysis.runs.run import Run, dumped_configs
+from mmseg_cag.analysis.runs.run import (
+    Run,
+    dumped_configs,
+    read_dumped_config,
+)
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import numbers, read_lines, read_object

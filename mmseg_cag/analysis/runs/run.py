@@ -1,4 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A run's folder: its config, read as data, and its checkpoints."""
+
 from __future__ import annotations
 
 import re
@@ -7,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
-from mmseg_cag.errors import MissingFileError
-from mmseg_cag.launch.stages import stage_lengths
-
-from .dumped_config import read_dumped_config
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_config import parse_config
+from mmseg_cag.launch.stages import stage_lengths, walk
 
 CHECKPOINT = re.compile(r'iter_(\d+)\.pth')
+SECTIONS = ('model', 'train_cfg')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @dataclass(frozen=True)
@@ -127,3 +131,66 @@ def read_config(folder: Path) -> Config:
 def dumped_configs(folder: Path) -> list[Path]:
     """List the configs that runners left in a work dir, the newest last."""
     return sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+
+
+def read_dumped_config(path: Path) -> Config:
+    """Read the config that a runner left in its work dir.
+
+    It is read as data, because the folder may be a stranger's: no line of it
+    is executed, and a class is none but a registered one.
+
+    Args:
+        path: The file, as mmengine dumps it.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is damaged, or holds more than plain data.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except FileNotFoundError as error:
+        raise MissingFileError(f'{path}: config file not found') from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(f'{path}: cannot be read ({error})') from error
+    cfg = parse_config(text, str(path))
+    for node in walk(cfg.to_dict()):
+        name = str(node.get('type', ''))
+        # mmengine would import it from anywhere, and call it.
+        if '.' in name:
+            raise UserError(
+                f'{path}: its config has the type {name!r}, expected the name '
+                'of a registered class'
+            )
+    _require_sections(cfg, path)
+    _import_own(cfg, path)
+    return cfg
+
+
+def _require_sections(cfg: Config, path: Path) -> None:
+    """Check what a run is described by, as far as it is there."""
+    for key in SECTIONS:
+        if not isinstance(cfg.get(key), dict | None):
+            raise UserError(f'{path}: {key} is no dict(...)')
+    for key in LOADERS:
+        loader = cfg.get(key)
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        if loader is not None and not (
+            isinstance(dataset, dict) and isinstance(dataset.get('type'), str)
+        ):
+            raise UserError(
+                f'{path}: {key} has no data set, expected '
+                'dataset=dict(type=...)'
+            )
+
+
+def _import_own(cfg: Config, path: Path) -> None:
+    """Import the modules with the user's own classes, which are installed."""
+    if 'custom_imports' not in cfg:
+        return
+    try:
+        import_modules_from_strings(**cfg.custom_imports)
+    # A module that fails on import does so in any way at all.
+    except Exception as error:
+        raise UserError(
+            f'{path}: its custom_imports cannot be imported ({error})'
+        ) from error
