@@ -29,17 +29,15 @@ class OutputFolder:
     Args:
         path: The folder.
         origin: All that its files depend on; what JSON cannot hold, as text.
-        note: Name of the note.
-        content: What the files are, for messages.
     """
 
-    def __init__(
-        self, path: Path, origin: dict, note: str, content: str
-    ) -> None:
+    # Name of the note, and what the files are, for messages.
+    note: str
+    content: str
+
+    def __init__(self, path: Path, origin: dict) -> None:
         self.path = path
         self.origin = json.loads(json.dumps(origin, default=str))
-        self.note = note
-        self.content = content
         self.draft = path.with_name(f'{path.name}.part')
 
     def is_complete(self) -> bool:

@@ -35,15 +35,9 @@ from mmseg_cag.workflows.output_folder import (
 
 
 class ImageFolder(OutputFolder):
-    """A folder of translated images that appears complete or not at all.
+    """A folder of translated images that appears complete or not at all."""
 
-    Args:
-        path: The folder.
-        origin: All that its images depend on.
-    """
-
-    def __init__(self, path: Path, origin: dict) -> None:
-        super().__init__(path, origin, NOTE, 'translated images')
+    note, content = NOTE, 'translated images'
 
     def write(self, name: str, image: np.ndarray) -> None:
         """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""

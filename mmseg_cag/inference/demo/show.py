@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -33,24 +34,19 @@ Show = Callable[[np.ndarray], np.ndarray]
 # legend: H W image
 
 
+@dataclass(eq=False)
 class View:
     """What is shown of an image: the predicted classes laid over it.
 
-    Args:
+    Attributes:
         model: As `load_network` builds it.
         opacity: Share of the classes' colours, 0 to 1.
         side_by_side: Whether the image itself is shown to the left.
     """
 
-    def __init__(
-        self,
-        model: EncoderDecoder,
-        opacity: float = 0.5,
-        side_by_side: bool = False,
-    ) -> None:
-        self.model = model
-        self.opacity = opacity
-        self.side_by_side = side_by_side
+    model: EncoderDecoder
+    opacity: float = 0.5
+    side_by_side: bool = False
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Show an image.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
@@ -28,21 +29,19 @@ from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.translate import translate_images
 
 
+@dataclass(eq=False)
 class LoopStep(ABC):
     """A step of the loop: a run whose result is in a folder of its own.
 
-    Args:
+    Attributes:
         name: What it is called, as its folder is.
         folder: Where the result goes.
         needs: The earlier steps whose results it takes, by their role.
     """
 
-    def __init__(
-        self, name: str, folder: Path, needs: dict[str, LoopStep]
-    ) -> None:
-        self.name = name
-        self.folder = folder
-        self.needs = needs
+    name: str
+    folder: Path
+    needs: dict[str, LoopStep]
 
     @property
     @abstractmethod
@@ -105,29 +104,21 @@ class Labelling(Application):
     note, apply = LABELS, staticmethod(make_pseudo_labels)
 
 
+@dataclass(eq=False)
 class Training(LoopStep):
     """Train a translator or a segmentation network by its config.
 
     What its config starts from is trained first, as `tools/train.py` does.
 
-    Args:
-        name: As of `LoopStep`.
-        folder: Its work dir.
-        needs: As of `LoopStep`.
+    Attributes:
         cfg: The run's config, with its inputs put in.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        needs: dict[str, LoopStep],
-        cfg: Config,
-    ) -> None:
-        super().__init__(name, folder, needs)
-        self.cfg = cfg
-        set_work_dir(cfg, str(folder))
-        self._chain = load_chain(cfg)
+    cfg: Config
+
+    def __post_init__(self) -> None:
+        set_work_dir(self.cfg, str(self.folder))
+        self._chain = load_chain(self.cfg)
 
     @property
     def result(self) -> Path:

@@ -159,16 +159,14 @@ def select_confident(
 
 
 class LabelFolder(OutputFolder):
-    """A folder of pseudo labels that appears complete or not at all.
+    """A folder of pseudo labels that appears complete or not at all."""
 
-    Args:
-        path: The folder.
-        origin: All that its labels depend on.
-    """
+    note, content = NOTE, 'pseudo labels'
 
-    def __init__(self, path: Path, origin: dict) -> None:
-        super().__init__(path, origin, NOTE, 'pseudo labels')
-        self.predictions = self.draft / 'predictions'
+    @property
+    def predictions(self) -> Path:
+        """Where predictions are kept until the labels are written."""
+        return self.draft / 'predictions'
 
     def write(self, name: str, labels: np.ndarray) -> None:
         """Write a label map (H, W) uint8 to the draft."""
