@@ -157,7 +157,7 @@ def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
         model = build_network(run.cfg, state, origin)
         maps = [predict_map(model, sample) for sample in samples]
         columns.append([colorize(m, palette, UNLABELLED) for m in maps])
-    titles = ['Target image', 'Truth', *states]
+    titles = ['Target image', 'Ground truth', *states]
     rows = list(zip(*columns, strict=True))
     return save_panel_figure(out, titles, rows, classes, palette)
 

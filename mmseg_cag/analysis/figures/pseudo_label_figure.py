@@ -81,7 +81,7 @@ def _draw_maps(
         painted = [colorize(m, palette, UNLABELLED) for m in (truth, *labels)]
         for axis, part in zip(row, (image, *painted), strict=True):
             show_image(axis, part)
-    titles = ('Target image', 'Truth', *TITLES.values())
+    titles = ('Target image', 'Ground truth', *TITLES.values())
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
 
