@@ -27,4 +27,3 @@ def colorize(
 
 
 # As monitor/panel_hook.py still calls it.
-paint = colorize

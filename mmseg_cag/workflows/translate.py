@@ -22,9 +22,9 @@ from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.fileio.json_file import read_note
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.student import check_weights
 from mmseg_cag.models.translation.image_translator import ImageTranslator
-from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.workflows.output_folder import (
     OutputFolder,
     build_runner,

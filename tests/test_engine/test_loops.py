@@ -16,9 +16,8 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmseg_cag.datasets.uda import UDADataset
-from mmseg_cag.engine.batches import TrainBatches, stop_workers
-from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.stage_loop import divide_stage
+from mmseg_cag.engine.loops import TrainBatches, stop_workers, total_iters
+from mmseg_cag.engine.stages import divide_stage
 from mmseg_cag.errors import UserError
 from tests import tiny
 

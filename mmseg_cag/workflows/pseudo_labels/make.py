@@ -19,7 +19,7 @@ from mmseg_cag.datasets.pseudo_label_note import (
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.workflows.output_folder import build_runner, pending_batches
 
 from .select_confident import (
