@@ -2,17 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 # legend: H W image
 
 
-def paint(
+def colorize(
     labels: np.ndarray, palette: Sequence, ignored: int = 0
 ) -> np.ndarray:
     """Colour a class map.
@@ -30,48 +26,4 @@ def paint(
     return colours[labels]
 
 
-def save_comparison(
-    path: Path,
-    titles: Sequence[str],
-    rows: Sequence[Sequence[np.ndarray]],
-    classes: Sequence[str],
-    palette: Sequence,
-) -> None:
-    """Save rows of images side by side with titles and a legend of classes.
-
-    Args:
-        path: File to write, PNG or PDF by its ending.
-        titles: Title of each column.
-        rows: Images (H, W, 3) uint8, RGB, one a column.
-        classes: Names of the classes.
-        palette: Their colours.
-    """
-    height, width = rows[0][0].shape[:2]
-    cell = 3.2
-    figure = Figure(
-        figsize=(
-            cell * len(titles),
-            cell * height / width * len(rows) + 0.9,
-        ),
-        layout='constrained',
-    )
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(titles), squeeze=False)
-    for row, images in zip(axes, rows, strict=True):
-        for axis, image in zip(row, images, strict=True):
-            axis.imshow(image, interpolation='nearest')
-            axis.set_axis_off()
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=11)
-    patches = [
-        Patch(color=np.divide(colour, 255), label=name)
-        for name, colour in zip(classes, palette, strict=True)
-    ]
-    figure.legend(
-        handles=patches,
-        loc='outside lower center',
-        ncols=10,
-        fontsize=8,
-        frameon=False,
-    )
-    figure.savefig(path, dpi=130)
+# As monitor/panel_hook.py still calls it.

@@ -57,7 +57,7 @@ def make_plain(folder: Path) -> Path:
     cfg.target_dataset = cfg.train_dataloader.dataset.domains.target
     cfg.train_dataloader.dataset = cfg.anchor_dataloader.dataset
     cfg.model = tiny.segmentor()
-    tiny.drop_hooks(cfg)
     tiny.one_stage(cfg, STAGE)
+    tiny.drop_hooks(cfg, 'channels_last', 'check_data', 'step_seed')
     cfg.param_scheduler = []
     return save(cfg, folder.with_name('plain'), range(1, 2))

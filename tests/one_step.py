@@ -50,6 +50,8 @@ OBSERVERS = {
     'SkippedFilesHook',
     'StopHook',
 }
+# What only tells of a run: its monitor and the progress on a terminal.
+OBSERVING = ('mmseg_cag/monitor/', 'mmseg_cag/progress.py')
 SIZE = (64, 128)
 
 
@@ -145,7 +147,8 @@ def entered(repo: Path, runner: Runner) -> list[str]:
         runner.train()
     except FirstBackwardPass:
         pass
-    return sorted(Path(f).relative_to(repo).as_posix() for f in files)
+    names = (Path(file).relative_to(repo).as_posix() for file in files)
+    return sorted(n for n in names if not n.startswith(OBSERVING))
 
 
 def main() -> None:

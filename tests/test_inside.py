@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.safe_path import require_inside
-from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
-from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.workflows.output_folder import ensure_within
+from mmseg_cag.workflows.pseudo_labels.select_confident import (
+    LabelFolder,
+    PredictionStore,
+)
 from mmseg_cag.workflows.translate import ImageFolder
 
 LABELS = np.zeros((2, 2), np.uint8)
@@ -41,6 +43,6 @@ def test_what_leads_out_is_refused(tmp_path, write, name):
 def test_a_symlink_that_leads_out_is_refused(tmp_path):
     (tmp_path / 'root').mkdir()
     (tmp_path / 'root/link').symlink_to(tmp_path)
-    require_inside(tmp_path / 'root/a', tmp_path / 'root')
+    ensure_within(tmp_path / 'root/a', tmp_path / 'root')
     with pytest.raises(UserError, match=f'link/a: leads to {tmp_path}/a'):
-        require_inside(tmp_path / 'root/link/a', tmp_path / 'root')
+        ensure_within(tmp_path / 'root/link/a', tmp_path / 'root')

@@ -32,7 +32,6 @@ CHANGES = {
         ('stages=3', 'stages=2'),
         ('stage_iters=5000', 'stage_iters=2'),
     ],
-    'source_only.py': [('// 10', '// 2')],
 }
 NO_WORKERS = [
     f'{loader}_dataloader.{key}'

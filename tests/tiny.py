@@ -446,7 +446,7 @@ def adversarial_run(root: Path, work_dir: Path, model: dict) -> Config:
 
 def one_stage(cfg: Config, iters: int) -> None:
     """Leave stages and anchors out of a run."""
-    cfg.default_hooks.pop('anchors', None)
+    cfg.default_hooks.pop('anchors')
     cfg.train_cfg = dict(
         type='UDATrainLoop', max_iters=iters, val_interval=iters
     )
@@ -514,10 +514,9 @@ def translator_run(root: Path, work_dir: Path) -> Config:
 
 
 def drop_hooks(cfg: Config, *names: str) -> None:
-    """Take hooks of `run_config` out; without names all of the project."""
-    own = ('channels_last', 'check_data', 'step_seed', 'anchors')
-    for name in names or own:
-        cfg.default_hooks.pop(name, None)
+    """Take hooks of `run_config` out."""
+    for name in names:
+        cfg.default_hooks.pop(name)
 
 
 def run_config(

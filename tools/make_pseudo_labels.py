@@ -83,11 +83,13 @@ def main() -> None:
 
     from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
     from mmseg_cag.errors import UserError
-    from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
     from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+    from mmseg_cag.workflows.pseudo_labels.select_confident import (
+        ThresholdRule,
+    )
 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    rule = Rule(args.portion, args.cap)
+    rule = ThresholdRule(args.portion, args.cap)
     try:
         use_gloo_without_gpu(cfg)
         note = make_pseudo_labels(cfg, args.checkpoint, args.out, rule)

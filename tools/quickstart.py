@@ -18,12 +18,13 @@ from mmcv import imread
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_cag.analysis.evaluate import build_runner, predict
+from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.analysis.report.write import write_report
 from mmseg_cag.errors import UserError
 from mmseg_cag.minitown.child import exit_on_signals
+from mmseg_cag.minitown.comparison import predict, save_comparison
 from mmseg_cag.minitown.runs import Budget, MinitownRuns
-from mmseg_cag.visualization import paint, save_comparison
+from mmseg_cag.visualization import colorize
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,10 +62,12 @@ def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
         dataset = runner.test_dataloader.dataset
         indices = np.linspace(0, len(dataset) - 1, count, dtype=int).tolist()
         palette = dataset.metainfo['palette']
-        columns.append([paint(p, palette) for p in predict(runner, indices)])
+        columns.append(
+            [colorize(p, palette) for p in predict(runner, indices)]
+        )
     samples = [dataset[index]['data_samples'] for index in indices]
     images = [imread(s.img_path, channel_order='rgb') for s in samples]
-    truths = [paint(s.gt_sem_seg.data[0], palette) for s in samples]
+    truths = [colorize(s.gt_sem_seg.data[0], palette) for s in samples]
     rows = list(zip(images, truths, *columns, strict=True))
     titles = ('Target image', 'Truth', 'Source only', 'CAG, last stage')
     classes = dataset.metainfo['classes']

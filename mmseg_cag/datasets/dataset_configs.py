@@ -36,29 +36,6 @@ def loaders_of(cfg: dict) -> list[str]:
     return found
 
 
-def anchor_loader(cfg: dict) -> dict:
-    """Find the source's dataloader that the anchors are computed by.
-
-    Its data set skips bad files where training does.
-
-    Args:
-        cfg: The run's config.
-
-    Raises:
-        UserError: The config has none.
-    """
-    loader = cfg.get('anchor_dataloader')
-    if not loader:
-        raise UserError(
-            'anchor_dataloader is missing, expected the dataloader of the '
-            'source without augmentation'
-        )
-    dataset = dataset_of(cfg, 'anchor_dataloader')
-    if dataset_of(cfg, 'train_dataloader').get('skip_bad_files'):
-        dataset = dict(type='SkipBadFiles', dataset=dataset)
-    return {**loader, 'dataset': dataset}
-
-
 def dataset_of(cfg: dict, loader: str) -> dict | None:
     """Find the config of a dataloader's data set.
 

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from mmseg_cag.engine.runtime.step_hooks import ChannelsLastHook, StepSeedHook
 from mmseg_cag.fileio.safe_load import register_safe_loaders
 
 from .checks.check_checkpoint_hook import CheckCheckpointHook
@@ -20,13 +21,10 @@ from .records.recipe_hook import RecipeHook
 from .records.skipped_files_hook import SkippedFilesHook
 from .resilience.non_finite_hook import NonFiniteHook
 from .resilience.stop_hook import StopHook
-from .runtime.channels_last_hook import ChannelsLastHook
 from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
 from .runtime.keep_memory_hook import KeepMemoryHook
-from .runtime.step_seed_hook import StepSeedHook
-from .stage_loop import StageTrainLoop
-from .stages.anchor_hook import AnchorHook
+from .stages import AnchorHook, StageTrainLoop
 
 register_safe_loaders()
 

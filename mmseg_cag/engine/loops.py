@@ -1,14 +1,18 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import itertools
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce, broadcast_object_list, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import LOOPS
@@ -17,14 +21,85 @@ from torch.utils.data import DataLoader
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_note
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
-from .batches import TrainBatches, stop_workers
 from .optim.poly_restart import PolyRestartLR
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.last_and_best_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
 from .resilience.signals import StopRequest, ignore_signals_in_workers
+
+
+class TrainBatches:
+    """Endless batches of a data loader, whose workers start with the first.
+
+    mmengine 0.10.7 starts them as it builds its loop, before a hook could let
+    them ignore signals, and loads all that a resumed run skips.
+
+    Args:
+        loader: The data loader, which nobody has iterated over yet.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+        self._batches = _endless(loader)
+
+    def __iter__(self) -> Iterator:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def skip(self, count: int) -> None:
+        """Begin after the first batches; they are not loaded if possible."""
+        loader, sampler = self._loader, self._loader.sampler
+        # A batch sampler of one's own may take any number of samples.
+        samples = count * (loader.batch_size or 0)
+        if samples and hasattr(sampler, 'skip'):
+            sampler.skip(samples)
+        elif samples and isinstance(sampler, InfiniteSampler):
+            # That of mmengine 0.10.7.
+            rest = itertools.islice(sampler.indices, samples, None)
+            sampler.indices = rest
+        else:
+            chooser = sampler if loader.batch_size else loader.batch_sampler
+            print_log(
+                f'{type(chooser).__name__} cannot skip: {count} batches are '
+                'loaded and dropped, as UDASampler would not',
+                'current',
+                logging.WARNING,
+            )
+            for _ in range(count):
+                next(self)
+
+
+def stop_workers(loader: DataLoader) -> None:
+    """End the worker processes of a data loader, also persistent ones.
+
+    A worker whose queue is collected together with the runner, in a cycle,
+    only looks up after 5 seconds.
+    """
+    loader._iterator = None
+
+
+def _endless(loader: DataLoader) -> Iterator:
+    for epoch in itertools.count(1):
+        empty = True
+        for batch in loader:
+            empty = False
+            yield batch
+        if empty:
+            raise UserError(
+                'train_dataloader: has no batch, expected at least as many '
+                'images as batch_size'
+            )
+        # As mmengine does at the end of a sampler that has one.
+        for owner in (loader, loader.batch_sampler):
+            sampler = getattr(owner, 'sampler', None)
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(epoch)
+                break
+
 
 EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
 # In the message hub: by how many batches the data are ahead of the iterations.
@@ -99,6 +174,11 @@ class UDATrainLoop(BaseLoop):
         return self._epoch
 
     @property
+    def model(self) -> nn.Module:
+        """The model, out of its distributed wrapper."""
+        return bare_model(self.runner)
+
+    @property
     def stage_iters(self) -> int:
         """Iterations of a stage: here there is one alone."""
         return self.max_iters
@@ -144,7 +224,7 @@ class UDATrainLoop(BaseLoop):
             'before_train_iter', batch_idx=index, data_batch=data_batch
         )
         if self._kept is not None:
-            self._kept.keep(bare_model(runner))
+            self._kept.keep(self.model)
         optim = self._optim or runner.optim_wrapper
         outputs = runner.model.train_step(data_batch, optim_wrapper=optim)
         runner.call_hook(

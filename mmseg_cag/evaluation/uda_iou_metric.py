@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.logging import MessageHub, MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
@@ -13,12 +12,14 @@ from torch import Tensor
 
 from mmseg_cag.errors import UserError
 
+from .confusion import confusion_matrix
+
 # In the message hub, where no log prints it: the last evaluation's counts.
 CONFUSION = 'confusion_matrix'
 
 CLASS = 'IoU.'  # begins the name of the result of a class
 
-# legend: K classes, H W label, P pixels
+# legend: K classes, H W label
 
 
 @METRICS.register_module()
@@ -72,37 +73,40 @@ class UDAIoUMetric(IoUMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch, and note at what size (H, W)."""
-        first = len(self.results)
         super().process(data_batch, data_samples)
-        for index, sample in enumerate(data_samples, start=first):
-            prediction = sample['pred_sem_seg']['data']
-            self._sizes.add(tuple(prediction.shape[-2:]))
-            if not self.format_only:
-                label = sample['gt_sem_seg']['data'].to(prediction.device)
-                self.results[index] += (self._confusion(prediction, label),)
+        self._sizes |= {
+            tuple(sample['pred_sem_seg']['data'].shape[-2:])
+            for sample in data_samples
+        }
 
-    def _confusion(self, prediction: Tensor, label: Tensor) -> Tensor:
-        """Count an image's pixels (K, K) by label and prediction."""
-        size = len(self.dataset_meta['classes'])
-        counts = label != self.ignore_index
-        pairs = size * label[counts].long() + prediction[counts].long()
-        return torch.bincount(pairs, minlength=size**2).view(size, size).cpu()
+    @staticmethod
+    def intersect_and_union(
+        pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
+    ) -> Tensor:
+        """Count an image's pixels (K, K), which mmseg's four areas are of."""
+        counts = label != ignore_index
+        return confusion_matrix(label[counts], pred_label[counts], num_classes)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics, in percent.
 
         Args:
-            results: Areas of intersection, union, prediction and label, each
-                (K,), and the confusion matrix (K, K) of each image.
+            results: The confusion matrix (K, K) of each image.
 
         Returns:
             Those of mmseg, the mean over each class set and, as
             ``IoU.<class>``, the IoU of each class that has one.
         """
-        metrics = super().compute_metrics([r[:4] for r in results])
         if self.format_only:
-            return metrics
-        *areas, confusion = (sum(each) for each in zip(*results, strict=True))
+            return super().compute_metrics(results)
+        confusion = sum(results)
+        hits, predicted, labels = (
+            confusion.diagonal(),
+            confusion.sum(0),
+            confusion.sum(1),
+        )
+        areas = (hits, predicted + labels - hits, predicted, labels)
+        metrics = super().compute_metrics([areas])
         MessageHub.get_current_instance().update_info(
             CONFUSION, confusion.tolist(), resumed=False
         )

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -36,19 +38,35 @@ def write_whole(path: str | Path, content: bytes) -> None:
         OSError: It cannot be written; the old one is there, and no draft.
     """
     path = Path(path)
+    with atomic_path(path) as draft, draft.open('wb') as file:
+        file.write(content)
+        file.flush()
+        # Else a power cut could leave the new name on an empty file.
+        os.fsync(file.fileno())
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_path(path: Path, ending: str = '') -> Iterator[Path]:
+    """Give a draft to write, which takes a file's place in the end.
+
+    Args:
+        path: The file; its folder is made.
+        ending: Of the draft's name, for programs that go by it.
+
+    Yields:
+        The draft, which stands beside the file; where writing it fails, it
+        is removed and the old file stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
+    draft = draft.with_name(f'{draft.name}{ending}')
     try:
-        with draft.open('wb') as file:
-            file.write(content)
-            file.flush()
-            # Else a power cut could leave the new name on an empty file.
-            os.fsync(file.fileno())
+        yield draft
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
 
 
 def draft_of(path: Path) -> Path:

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+from contextlib import suppress
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
 
+from .atomic import atomic_path
+
 
 def write_note(path: Path, note: dict) -> None:
     """Write a note, in full or not at all."""
-    draft = path.with_name(f'{path.name}.part')
-    draft.write_text(json.dumps(note, indent=1) + '\n')
-    os.replace(draft, path)
+    with atomic_path(path) as draft:
+        draft.write_text(json.dumps(note, indent=1) + '\n')
 
 
 def read_note(path: Path) -> dict:
@@ -30,7 +32,7 @@ def read_note(path: Path) -> dict:
     return parse_note(text, path)
 
 
-def parse_note(text: str, path: Path) -> dict:
+def parse_note(text: str | bytes, path: Path) -> dict:
     """Read a note that is part of a file.
 
     Args:
@@ -50,3 +52,63 @@ def parse_note(text: str, path: Path) -> dict:
             f'{path}: holds a JSON {type(note).__name__}, expected an object'
         )
     return note
+
+
+def read_object(path: Path, problems: list[str]) -> dict:
+    """Read a JSON object; an unreadable one is a problem, a missing is not.
+
+    Args:
+        path: The file.
+        problems: Gets one line for what cannot be read.
+
+    Returns:
+        The object, empty where there is none.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return read_note(path)
+    except UserError as error:
+        damage = f'{path.name}: damaged'
+        problems.append(str(error).replace(str(path), damage, 1))
+        return {}
+
+
+def read_lines(
+    path: Path, problems: list[str], required: tuple[str, ...] = ()
+) -> list[dict]:
+    """Read a file of one JSON object a line, leaving out the damaged lines.
+
+    Args:
+        path: The file.
+        problems: Gets one line that counts what was left out.
+        required: Keys that each object must have, with a number.
+    """
+    if not path.is_file():
+        return []
+    lines = [x for x in path.read_bytes().splitlines() if x.strip()]
+    good = []
+    for line in lines:
+        with suppress(UserError):
+            record = parse_note(line, path)
+            if numbers(record).keys() >= {*required}:
+                good.append(record)
+    if lost := len(lines) - len(good):
+        problems.append(
+            f'{path.name}: {lost} of {len(lines)} lines left out, damaged '
+            'or of another version'
+        )
+    return good
+
+
+def numbers(record: object) -> dict[str, float]:
+    """Keep the entries of a record that are finite numbers."""
+    if not isinstance(record, dict):
+        return {}
+    return {
+        str(key): float(value)
+        for key, value in record.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }

@@ -4,11 +4,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
-
-from .deployed import Deployed
+from mmseg_cag.models.data_preprocessor import swaps_channels
 
 # legend: N images, K classes, H W image
 
@@ -16,8 +17,50 @@ from .deployed import Deployed
 TOLERANCE = 1e-4
 
 
+class DeploymentModel(nn.Module):
+    """A segmentor from the pixels of an image file to class scores.
+
+    What mmseg's preprocessor does is inside: the order of the channels, mean
+    and standard deviation.
+
+    Args:
+        model: A stock segmentor that predicts whole images.
+    """
+
+    def __init__(self, model: EncoderDecoder) -> None:
+        super().__init__()
+        self.model = model.eval()
+        # mmseg's preprocessor takes lists, which no exporter follows.
+        self.swaps_channels = swaps_channels(model.data_preprocessor)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute class scores.
+
+        Args:
+            image: Images (N, 3, H, W) float32, 0 to 255, BGR as OpenCV reads
+                them.
+
+        Returns:
+            Logits (N, K, H, W).
+        """
+        preprocessor = self.model.data_preprocessor
+        inputs = image.flip(1) if self.swaps_channels else image
+        if preprocessor._enable_normalize:
+            inputs = (inputs - preprocessor.mean) / preprocessor.std
+        head = self.model.decode_head
+        return F.interpolate(
+            head(self.model.extract_feat(inputs)),
+            image.shape[-2:],
+            mode='bilinear',
+            align_corners=head.align_corners,
+        )
+
+
 def export_onnx(
-    model: Deployed, path: Path, size: tuple[int, int], any_size: bool = False
+    model: DeploymentModel,
+    path: Path,
+    size: tuple[int, int],
+    any_size: bool = False,
 ) -> None:
     """Write a network as ONNX, for any number of images.
 
@@ -46,7 +89,7 @@ def export_onnx(
 
 @torch.no_grad()
 def compare_onnx(
-    model: Deployed, path: Path, image: Tensor
+    model: DeploymentModel, path: Path, image: Tensor
 ) -> tuple[float, float]:
     """Compare an ONNX file with the network that it was made of.
 

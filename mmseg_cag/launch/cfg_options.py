@@ -299,7 +299,7 @@ def _refuse(
         UserError: Always.
     """
     parts, paths = path.split('.'), [*_paths(cfg._cfg_dict)]
-    reason = 'nothing reads it' if path in paths else 'is not known'
+    is_there = path in paths
     read = _known(cfg._cfg_dict, [], None)
     near = get_close_matches(parts[depth], sorted(known), 1, 0.7)
     # The name of a variable is no slip of the hand.
@@ -312,7 +312,11 @@ def _refuse(
             same or paths or sorted(known),
             key=lambda other: _likeness(path, other),
         )
-    raise UserError(f'{key} {path}: {reason}, the nearest is {nearest}')
+    if is_there:
+        raise UserError(
+            f'{key} {path}: nothing reads it, the nearest is {nearest}'
+        )
+    raise UserError(f'{key} {path}: is not known, the nearest is {nearest}')
 
 
 def _likeness(one: str, other: str) -> tuple[float, float]:

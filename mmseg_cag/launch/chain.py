@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def load_chain(cfg: Config) -> list[Config]:
     chain = [cfg]
     paths: list[str] = []
     while chain[0].get('start_from') and not chain[0].get('load_from'):
-        path = chain[0].start_from
+        path = os.path.normpath(chain[0].start_from)
         if path in paths:
             circle = ' -> '.join([*paths, path])
             raise UserError(f'start_from: goes in a circle, {circle}')

@@ -12,11 +12,15 @@ from mmengine.logging import print_log
 from mmseg_cag.engine.records.recipe import (
     list_changes,
     read_recipe,
+    read_version,
     recipe_of,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.version import __version__
 
 from .stages import walk
+
+OLD = ['0', '1']  # its settings and states have other forms
 
 
 def go_on(cfg: Config, latest: Path) -> Config:
@@ -31,8 +35,10 @@ def check_recipe(cfg: Config, checkpoint: Path) -> None:
     """Check that a checkpoint was trained by this very config.
 
     Raises:
-        UserError: It was not, or does not tell.
+        UserError: It was not, does not tell, or is of a version whose runs
+            cannot go on.
     """
+    _require_version(cfg, checkpoint)
     recipe = read_recipe(checkpoint)
     advice = (
         f'move {cfg.work_dir} away to train it anew, or set load_from to a '
@@ -51,8 +57,9 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
     has a fingerprint. Where the run began from is asked only of a chain.
 
     Raises:
-        UserError: It is not.
+        UserError: It is not, or of a version whose runs cannot go on.
     """
+    _require_version(cfg, checkpoint)
     recipe = read_recipe(checkpoint)
     if recipe is None:
         print_log(
@@ -76,6 +83,17 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
         'the beginning'
     )
     _require_equal(checkpoint, recipe, now, advice)
+
+
+def _require_version(cfg: Config, checkpoint: Path) -> None:
+    found = read_version(checkpoint)
+    if found and found.split('.')[:2] == OLD:
+        raise UserError(
+            f'{checkpoint}: was trained by mmseg_cag {found}, whose runs '
+            f'{__version__} cannot go on with; move {cfg.work_dir} away to '
+            'train anew, or set load_from to a checkpoint in it to start from '
+            'that'
+        )
 
 
 def _require_equal(

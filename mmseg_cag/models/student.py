@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -57,9 +58,26 @@ def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
         if not Path(segmentor).is_file():
             raise MissingFileError(f'{segmentor}: config file not found')
         segmentor = Config.fromfile(segmentor).model
-    model = MODELS.build(student_model(ConfigDict(segmentor)))
-    weights = student_weights(read_checkpoint(checkpoint)['state_dict'])
-    check_weights(model, weights, checkpoint)
+    state = read_checkpoint(checkpoint)['state_dict']
+    return build_student(ConfigDict(segmentor), state, checkpoint)
+
+
+def build_student(
+    segmentor: ConfigDict, state: dict[str, Tensor], origin: str | Path
+) -> EncoderDecoder:
+    """Build the part of a segmentor that predicts, frozen, with its weights.
+
+    Args:
+        segmentor: The ``model`` of a run's config.
+        state: Weights of the run's checkpoint.
+        origin: Where they are from, for the error.
+
+    Raises:
+        UserError: They are not of this network.
+    """
+    model = MODELS.build(student_model(segmentor))
+    weights = student_weights(state)
+    check_weights(model, weights, origin)
     model.load_state_dict(weights)
     return model.requires_grad_(False).eval()
 

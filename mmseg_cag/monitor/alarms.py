@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
-from mmseg_cag.models.unwrap import current_stage
+from mmseg_cag.models.segmentors.base import current_stage
 
 from .record_file import RecordFile
 

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.models.unwrap import bare_model, current_stage
+from mmseg_cag.models.segmentors.base import bare_model, current_stage
 
 from .record_file import RecordFile
 from .target_record import DIGITS, anchor_distances, margin_record

@@ -11,7 +11,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.unwrap import bare_model, current_stage
+from mmseg_cag.models.segmentors.base import bare_model, current_stage
 
 from .alarms import (
     ALARMS,

@@ -7,8 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmseg_cag.models.segmentors.base import UDASegmentor
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 
 
 class WatchHook(Hook):

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmseg_cag.models.unwrap import bare_model
-from mmseg_cag.visualization import paint
+from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.visualization import colorize
 
 from .observer_hook import WatchHook
 
@@ -50,7 +50,9 @@ class PanelHook(WatchHook):
         for index, image in enumerate(images):
             image = image.flip(0).movedim(0, -1).cpu().numpy()
             height, width = image.shape[:2]  # without padding
-            drawn = [paint(x[index, :height, :width], palette) for x in shown]
+            drawn = [
+                colorize(x[index, :height, :width], palette) for x in shown
+            ]
             rows.append(np.hstack([image, *drawn]))
         runner.visualizer.add_image(
             'target', _stack(rows), step=runner.iter + 1

@@ -1,18 +1,25 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.engine.records.recipe import list_changes
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_note, write_note
-from mmseg_cag.fileio.safe_path import require_inside
+from mmseg_cag.progress import track
 
 
-class OriginFolder:
+class OutputFolder:
     """A folder of files that appears complete or not at all.
 
     The work is done in ``<path>.part``, which takes the folder's name in the
@@ -21,18 +28,16 @@ class OriginFolder:
 
     Args:
         path: The folder.
-        origin: All that its files depend on, as plain data of JSON.
-        note: Name of the note.
-        content: What the files are, for messages.
+        origin: All that its files depend on; what JSON cannot hold, as text.
     """
 
-    def __init__(
-        self, path: Path, origin: dict, note: str, content: str
-    ) -> None:
+    # Name of the note, and what the files are, for messages.
+    note: str
+    content: str
+
+    def __init__(self, path: Path, origin: dict) -> None:
         self.path = path
-        self.origin = origin
-        self.note = note
-        self.content = content
+        self.origin = json.loads(json.dumps(origin, default=str))
         self.draft = path.with_name(f'{path.name}.part')
 
     def is_complete(self) -> bool:
@@ -42,7 +47,9 @@ class OriginFolder:
             UserError: The folder or its draft is something else's.
         """
         self._is_ours(self.draft)
-        return self._is_ours(self.path)
+        if is_there := self._is_ours(self.path):
+            print_log(f'{self.path}: complete, reused', 'current')
+        return is_there
 
     def begin(self) -> None:
         """Make the draft, or go on with it."""
@@ -51,6 +58,10 @@ class OriginFolder:
         self.draft.mkdir(parents=True, exist_ok=True)
         write_note(self.draft / self.note, {'origin': self.origin})
 
+    def has(self, name: str) -> bool:
+        """Tell whether a file is in the draft."""
+        return (self.draft / name).is_file()
+
     def file(self, name: str) -> Path:
         """Give the place of a file in the draft, its folder being made.
 
@@ -58,7 +69,7 @@ class OriginFolder:
             UserError: The name, such as one of a data set's list, leads out.
         """
         path = self.draft / name
-        require_inside(path, self.draft)
+        ensure_within(path, self.draft)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -86,3 +97,68 @@ class OriginFolder:
                 'another folder'
             )
         return True
+
+
+def ensure_within(path: Path, root: Path) -> None:
+    """Check that a path that strangers named stays in its folder.
+
+    Args:
+        path: A file or folder, there or not.
+        root: The folder.
+
+    Raises:
+        UserError: By ``..`` or by a symlink it leads elsewhere.
+    """
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f'{path}: leads to {path.resolve()}, expected a place in {root}'
+        )
+
+
+def build_runner(
+    cfg: Config, content: str, out: Path, checkpoint: str | Path | None = None
+) -> Runner:
+    """Build a runner whose network works over a data set.
+
+    Args:
+        cfg: The config of the network's run.
+        content: What it makes; its log's folder in that of the run is called
+            so.
+        out: Where the files go.
+        checkpoint: The network's weights, if the runner is to load them.
+    """
+    cfg = cfg.copy()
+    cfg.load_from = str(checkpoint) if checkpoint else None
+    cfg.resume = False
+    # The run's own folder keeps the config that it was trained by.
+    cfg.work_dir = str(Path(cfg.work_dir, content))
+    # mmengine tells runs of one process apart by it.
+    cfg.experiment_name = '_'.join([content, *out.parts[-2:]])
+    return Runner.from_cfg(cfg)
+
+
+def pending_batches(
+    runner: Runner,
+    dataset: BaseSegDataset,
+    is_done: Sequence[bool],
+    title: str,
+    **settings: Any,
+) -> Iterator[dict]:
+    """Load, shared over ranks, the images that are not done yet.
+
+    Args:
+        runner: Builds the loader.
+        dataset: All images.
+        is_done: Of each image, whether it is.
+        title: Of the progress bar.
+        **settings: Those of the loader.
+    """
+    pending = [i for i, done in enumerate(is_done) if not done]
+    # All ranks have looked before one of them writes.
+    barrier()
+    if pending:
+        sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+        settings.update(sampler=sampler, dataset=dataset.get_subset(pending))
+        loader = runner.build_dataloader(settings)
+        yield from track(loader, title, disable=not is_main_process())
+    barrier()

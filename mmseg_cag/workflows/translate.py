@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,51 +10,41 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
-from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.datasets.transforms.load_translated_image import NOTE
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.fileio.json_file import read_note
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.student import check_weights
 from mmseg_cag.models.translation.image_translator import ImageTranslator
-from mmseg_cag.models.unwrap import bare_model
-from mmseg_cag.progress import track
-from mmseg_cag.workflows.output_folder import OriginFolder
+from mmseg_cag.workflows.output_folder import (
+    OutputFolder,
+    build_runner,
+    pending_batches,
+)
 
 # legend: H W image
 
 
-class ImageFolder(OriginFolder):
-    """A folder of translated images that appears complete or not at all.
+class ImageFolder(OutputFolder):
+    """A folder of translated images that appears complete or not at all."""
 
-    Args:
-        path: The folder.
-        origin: All that its images depend on, as plain data of JSON.
-    """
-
-    def __init__(self, path: Path, origin: dict) -> None:
-        super().__init__(path, origin, NOTE, 'translated images')
-
-    def has(self, name: str) -> bool:
-        """Tell whether an image is in the draft."""
-        return (self.draft / name).is_file()
+    note, content = NOTE, 'translated images'
 
     def write(self, name: str, image: np.ndarray) -> None:
         """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""
         path = self.file(name)
-        part = path.with_name(f'{path.name}.part')
         _, data = cv2.imencode(path.suffix, image)
-        part.write_bytes(data)
-        os.replace(part, path)
+        with atomic_path(path) as draft:
+            draft.write_bytes(data)
 
     def describe(self, names: Iterable[str]) -> dict:
         """Count the images of the draft by size and note their names."""
@@ -130,12 +118,21 @@ def translate_images(
             or the checkpoint cannot be used.
     """
     out, images = Path(out), _source_images(cfg)
-    folder = ImageFolder(out, _origin(cfg, checkpoint, images))
+    # Which segmentor it was trained by, the checkpoint's hash implies.
+    model = dict(cfg.model, perceptual=None)
+    origin = {
+        'checkpoint_sha256': checkpoint_hash(checkpoint),
+        'model': model,
+        'images': images,
+    }
+    folder = ImageFolder(out, origin)
     if folder.is_complete():
-        print_log(f'{out}: complete, reused', 'current')
         return read_note(out / NOTE)
-    runner = _build(cfg, out)
-    load_generator(bare_model(runner), checkpoint)
+    stripped = cfg.copy()
+    stripped.model = model
+    runner = build_runner(stripped, 'translated_images', out)
+    translator = bare_model(runner)
+    load_generator(translator, checkpoint)
     # All ranks have looked before one of them writes.
     barrier()
     if is_main_process():
@@ -143,7 +140,18 @@ def translate_images(
     barrier()
     dataset = DATASETS.build(images)
     names = image_names(dataset)
-    _translate_all(runner, dataset, names, folder, batch_size)
+    translator.eval()
+    batches = pending_batches(
+        runner,
+        dataset,
+        [folder.has(name) for name in names.values()],
+        'Translate',
+        batch_size=batch_size or cfg[LOADER].batch_size,
+        num_workers=cfg[LOADER].num_workers,
+    )
+    for batch in batches:
+        for path, image in translate_batch(translator, batch):
+            folder.write(names[path], image)
     if is_main_process():
         made = {'checkpoint': str(checkpoint), 'recipe': recipe_of(cfg)}
         folder.finish(made | folder.describe(names.values()))
@@ -172,64 +180,6 @@ def _source_images(cfg: Config) -> dict:
             'with data_prefix.img_path'
         )
     return images
-
-
-def _origin(cfg: Config, checkpoint: str | Path, images: dict) -> dict:
-    """List all that the images depend on, as plain data of JSON."""
-    origin = {
-        'checkpoint_sha256': checkpoint_hash(checkpoint),
-        # Which segmentor it was trained by, the checkpoint's hash implies.
-        'model': dict(cfg.model, perceptual=None),
-        'images': images,
-    }
-    return json.loads(json.dumps(origin, default=str))
-
-
-def _build(cfg: Config, out: Path) -> Runner:
-    cfg = cfg.copy()
-    cfg.model.perceptual = None
-    cfg.load_from = None
-    cfg.resume = False
-    # The run's own folder keeps the config that it was trained by.
-    cfg.work_dir = str(Path(cfg.work_dir, 'translated_images'))
-    # mmengine tells runs of one process apart by it.
-    cfg.experiment_name = '_'.join(['translated_images', *out.parts[-2:]])
-    return Runner.from_cfg(cfg)
-
-
-def _translate_all(
-    runner: Runner,
-    dataset: BaseSegDataset,
-    names: dict[str, str],
-    folder: ImageFolder,
-    batch_size: int | None,
-) -> None:
-    """Translate, shared over ranks, the images that are not there yet."""
-    pending = [
-        i for i, name in enumerate(names.values()) if not folder.has(name)
-    ]
-    barrier()
-    if pending:
-        loader = _loader(runner, dataset.get_subset(pending), batch_size)
-        model = bare_model(runner).eval()
-        for batch in track(loader, 'Translate', disable=not is_main_process()):
-            for path, image in translate_batch(model, batch):
-                folder.write(names[path], image)
-    barrier()
-
-
-def _loader(
-    runner: Runner, dataset: BaseSegDataset, batch_size: int | None
-) -> DataLoader:
-    settings = runner.cfg[LOADER]
-    return runner.build_dataloader(
-        dict(
-            batch_size=batch_size or settings.batch_size,
-            num_workers=settings.num_workers,
-            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-            dataset=dataset,
-        )
-    )
 
 
 def translate_batch(

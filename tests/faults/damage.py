@@ -16,7 +16,7 @@ from random import Random
 from mmengine import fileio
 
 from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.runtime.step_seed_hook import StepSeedHook
+from mmseg_cag.engine.runtime.step_hooks import StepSeedHook
 from mmseg_cag.fileio.checkpoints import numbered
 
 from .child import Lost

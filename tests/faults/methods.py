@@ -32,10 +32,8 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     """
     cfg = METHODS[method](root, work_dir)
     runtime = Config.fromfile(RUNTIME)
-    anchors = cfg.default_hooks.get('anchors')
-    cfg.default_hooks = runtime.default_hooks
-    if anchors:
-        cfg.default_hooks.anchors = anchors
+    own = {k: v for k, v in cfg.default_hooks.items() if k == 'anchors'}
+    cfg.default_hooks = {**runtime.default_hooks, **own}
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.monitor.interval = 2

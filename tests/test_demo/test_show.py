@@ -44,7 +44,7 @@ def test_a_video_cut_short_is_shown_as_far_as_it_goes(
 ):
     said = []
     monkeypatch.setattr(
-        'mmseg_cag.inference.demo.video.print_log',
+        'mmseg_cag.inference.demo.show.print_log',
         lambda text, *_: said.append(text),
     )
     cut = tmp_path / 'cut.avi'

@@ -11,7 +11,7 @@ from mmseg.registry import HOOKS
 from mmseg_cag.engine.records.atomic_checkpoint_hook import (
     AtomicCheckpointHook,
 )
-from mmseg_cag.engine.stage_loop import StageTrainLoop
+from mmseg_cag.engine.stages import StageTrainLoop
 from mmseg_cag.errors import UserError
 
 

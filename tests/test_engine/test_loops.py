@@ -16,9 +16,8 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmseg_cag.datasets.uda import UDADataset
-from mmseg_cag.engine.batches import TrainBatches, stop_workers
-from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.stage_loop import divide_stage
+from mmseg_cag.engine.loops import TrainBatches, stop_workers, total_iters
+from mmseg_cag.engine.stages import divide_stage
 from mmseg_cag.errors import UserError
 from tests import tiny
 
@@ -109,7 +108,7 @@ def test_a_resumed_run_loads_what_it_takes(root, tmp_path, monkeypatch):
     cfg.resume = True
     Runner.from_cfg(cfg).train()
     assert len(loaded) == 2 * cfg.train_dataloader.batch_size
-    positions = [key[1] for key, _ in loaded]
+    positions = [key[1] for key, _, _ in loaded]
     first = 4 * cfg.train_dataloader.batch_size
     assert positions == list(range(first, first + len(loaded)))
     assert torch.load(tmp_path / 'iter_6.pth', weights_only=False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmseg.registry import HOOKS, MODELS
 
-from mmseg_cag.engine.runtime import step_seed_hook
+from mmseg_cag.engine.runtime import step_hooks as step_seed_hook
 from tests import tiny
 
 

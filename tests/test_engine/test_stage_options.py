@@ -17,7 +17,8 @@ from mmseg_cag.errors import UserError
 from tests import tiny
 
 STAGE = 2
-ANCHORS, DATASET = 'default_hooks.anchors', 'anchor_dataloader.dataset'
+ANCHORS = 'default_hooks.anchors'
+DATASET = 'anchor_dataloader.dataset'
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmseg_cag.analysis.pseudo_label_quality import confusion, quality_of
+from mmseg_cag.analysis.evaluate import confusion, quality_of
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis/evaluate_pseudo_labels.py'

@@ -16,7 +16,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.engine.runtime.step_seed_hook import StepSeedHook
+from mmseg_cag.engine.runtime.step_hooks import StepSeedHook
 from mmseg_cag.errors import UserError
 from mmseg_cag.workflows.bdl import plan as loop
 from mmseg_cag.workflows.bdl.plan import load_steps

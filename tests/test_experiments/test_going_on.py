@@ -12,7 +12,8 @@ from mmengine.config import Config
 
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import UserError
-from mmseg_cag.launch.resume import check_resumed
+from mmseg_cag.launch.resume import check_recipe, check_resumed
+from mmseg_cag.version import __version__
 from tests import tiny
 
 
@@ -54,7 +55,7 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
     cfg.merge_from_dict(
         {
             'train_cfg.stages': 600,
-            'train_cfg.vals_per_stage': 50,
+            'train_cfg.vals_per_stage': 3,
             'train_dataloader.num_workers': 8,
             'train_dataloader.dataset.domains.source.data_root': '/elsewhere',
             'anchor_dataloader.dataset.data_root': '/elsewhere',
@@ -66,6 +67,20 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
     )
     cfg.default_hooks.non_finite = dict(type='NonFiniteHook', on_nan='skip')
     check_resumed(cfg, tmp_path / 'iter_1.pth')
+
+
+@pytest.mark.parametrize('check', [check_resumed, check_recipe])
+def test_a_run_of_version_0_1_does_not_go_on(cfg, tmp_path, check):
+    path = Path(tmp_path, 'iter_2.pth')
+    versions = {'mmseg_cag': '0.1.0'}
+    torch.save({'state_dict': {}, 'meta': dict(versions=versions)}, path)
+    with pytest.raises(UserError) as caught:
+        check(cfg, path)
+    assert str(caught.value) == (
+        f'{path}: was trained by mmseg_cag 0.1.0, whose runs {__version__} '
+        f'cannot go on with; move {cfg.work_dir} away to train anew, or set '
+        'load_from to a checkpoint in it to start from that'
+    )
 
 
 @pytest.mark.parametrize('decay', [None, 9])

@@ -14,20 +14,20 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_cag.analysis.figures.embedding import embed
 from mmseg_cag.analysis.figures.features import (
     Pixels,
     choose_pixels,
+    embed_2d,
     nearest_share,
 )
-from mmseg_cag.analysis.figures.labeler import build_labeler
 from mmseg_cag.analysis.figures.pseudo_labels import label_image
+from mmseg_cag.analysis.runs.labeler import build_labeler
 from mmseg_cag.analysis.runs.network import (
     build_preprocessor,
     labeler_state,
     read_state,
 )
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.analysis.runs.samples import read_samples, source_dataset
 from tests import finished
 
@@ -132,12 +132,12 @@ def test_the_embedding_is_joint_and_repeatable():
     rng = np.random.default_rng(1)
     one = rng.normal(size=(30, 6))
     parts = [one, one + 1e-6, rng.normal(size=(3, 6)) + 40]
-    first, near, far = embed(parts)
+    first, near, far = embed_2d(parts)
     assert [p.shape for p in (first, near, far)] == [(30, 2), (30, 2), (3, 2)]
     spread = np.linalg.norm(first - first.mean(0), axis=1).mean()
     assert np.linalg.norm(first - near, axis=1).mean() < spread / 5
     assert np.abs(np.concatenate([first, near, far])).max() <= 1
-    assert np.array_equal(embed(parts)[0], first)
+    assert np.array_equal(embed_2d(parts)[0], first)
 
 
 def damage(folder: Path, how: str) -> None:

@@ -10,10 +10,9 @@ from mmseg_cag.analysis.figures.pseudo_labels import (
     KINDS,
     Assigned,
     Maps,
-    coverage_by_class,
     join,
-    precision_by_class,
     precision_coverage,
+    shares_by_class,
 )
 
 
@@ -29,8 +28,7 @@ def found():
 def test_shares_by_class(found):
     truth, assigned = found
     # Of five classes the last is nowhere.
-    coverage = coverage_by_class(truth, assigned, 5)
-    precision = precision_by_class(truth, assigned, 5)
+    coverage, precision = shares_by_class(truth, assigned, 5)
     rows = list(zip(truth, assigned.label, assigned.active, strict=True))
     for k in range(4):
         own = [a for t, _, a in rows if t == k]

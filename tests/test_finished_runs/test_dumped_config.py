@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
+from mmseg_cag.analysis.runs.run import read_dumped_config
 from mmseg_cag.errors import MissingFileError, UserError
 
 

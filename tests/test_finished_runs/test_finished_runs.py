@@ -14,7 +14,7 @@ from mmseg_cag.analysis.runs.network import (
     read_state,
     start_state,
 )
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     read_samples,

@@ -34,10 +34,9 @@ def merged(leaf: str, *words: str) -> Config:
         (CAG, 'default_hooks.non_finite.on_nan=skip'),
         (CAG, 'anchor_dataloader.batch_size=2'),
         (CAG, 'param_scheduler.0.power=1'),
-        (
-            CAG,
-            'train_dataloader.dataset.domains.source.pipeline.1.ids=trainids',
-        ),
+        (CAG, 'train_cfg.stage_iters=5000'),
+        (CAG, 'train_cfg.first_stage=2'),
+        (CAG, f'{SOURCE}.pipeline.1.ids=trainids'),
         (CAG, 'model.decode_head.norm_cfg.type=SyncBN'),
         (CAG, 'start_options.train_dataloader.batch_size=1'),
         # Of which the config has nothing yet, but the class takes it.
@@ -113,7 +112,7 @@ def test_what_is_read_is_set(leaf, word):
             'is not known',
             'train_dataloader.dataset.domains.source.data_prefix.img_path',
         ),
-        (CAG, 'max_iters', 'is not known', 'train_cfg.stage_iters'),
+        (CAG, 'stage_iters', 'is not known', 'train_cfg.stage_iters'),
         (
             CAG,
             'source_dataloader.batch_size',

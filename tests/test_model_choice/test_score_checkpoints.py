@@ -13,7 +13,7 @@ import pytest
 
 from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.analysis.model_selection.score_run import score_run
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from tests import finished
 
 ROOT = Path(__file__).parents[2]

@@ -43,12 +43,13 @@ def root(tmp_path_factory) -> Path:
     tiny.write_towns(root)
     cfg = tiny.run_config(root, root / 'warm')
     cfg.model = tiny.segmentor(dropout=0)
-    tiny.drop_hooks(cfg)
     tiny.one_stage(cfg, 60)
+    tiny.drop_hooks(cfg, 'channels_last', 'check_data', 'step_seed')
     cfg.train_dataloader.dataset = tiny.gta(root)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     cfg.optim_wrapper.optimizer.lr = 3e-2
     cfg.param_scheduler = []
+    cfg.train_cfg.val_begin = 100
     cfg.default_hooks.checkpoint.interval = 60
     Runner.from_cfg(cfg).train()
     return root
@@ -63,7 +64,7 @@ def alarms(root: Path, work_dir: Path, **changes) -> list[dict]:
     cfg.model.norm_eval = True
     cfg.model.pseudo_label_head.update(margin='auto', precision=0.8)
     cfg.optim_wrapper.optimizer.lr = 1e-3
-    cfg.train_cfg.stages = 1
+    cfg.train_cfg.update(stages=1, val_begin=100)
     cfg.merge_from_dict(changes)
     Runner.from_cfg(cfg).train()
     [log] = work_dir.glob('*/*.log')

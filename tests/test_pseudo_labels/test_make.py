@@ -14,13 +14,13 @@ from PIL import Image
 
 from mmseg_cag.datasets.pseudo_label_note import NOTE
 from mmseg_cag.workflows.pseudo_labels import make
-from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.workflows.pseudo_labels.select_confident import ThresholdRule
 from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 from tests import tiny
 
 IMAGES = 5
-RULE = Rule(0.5, 0.08)  # the tiny network is sure of nothing
+RULE = ThresholdRule(0.5, 0.08)  # the tiny network is sure of nothing
 
 
 @pytest.fixture(scope='module')
@@ -176,7 +176,7 @@ def test_labels_of_another_origin_stay_as_they_are(cfg, root, tmp_path):
     line = complain(cfg, tmp_path / 'other.pth', out)
     assert f'{out}: holds pseudo labels of another' in line
     assert 'checkpoint_sha256 was' in line
-    line = complain(cfg, root / 'net.pth', out, Rule(0.5, 0.9))
+    line = complain(cfg, root / 'net.pth', out, ThresholdRule(0.5, 0.9))
     assert 'cap was 0.08, is 0.9' in line
     cfg.test_dataloader.dataset.pipeline.insert(
         1, dict(type='Resize', scale=(32, 16))
@@ -191,7 +191,7 @@ def test_a_draft_of_another_origin(cfg, root, tmp_path, monkeypatch):
     monkeypatch.setattr(make, 'predict', None)
     with pytest.raises(TypeError):
         make_pseudo_labels(cfg, root / 'net.pth', out, RULE)
-    line = complain(cfg, root / 'net.pth', out, Rule(0.5, 0.9))
+    line = complain(cfg, root / 'net.pth', out, ThresholdRule(0.5, 0.9))
     assert line.startswith(f'{out}.part: holds pseudo labels of another')
 
 

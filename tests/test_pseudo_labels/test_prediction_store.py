@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.workflows.pseudo_labels.select_confident import PredictionStore
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 
 from mmseg_cag.analysis.model_selection.score_run import score_run
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.monitor.alarms import Alarm, write_alarm
 from tests import finished, tiny
 

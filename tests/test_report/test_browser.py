@@ -12,8 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-from mmseg_cag.analysis.report.page import SECTIONS
-from mmseg_cag.analysis.report.write import write_report
+from mmseg_cag.analysis.report.write import SECTIONS, write_report
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 
 from mmseg_cag.analysis.report.measure import measure
 from mmseg_cag.analysis.report.networks import list_networks
-from mmseg_cag.analysis.report.page import SECTIONS
 from mmseg_cag.analysis.report.run import read_run
-from mmseg_cag.analysis.report.write import write_report
+from mmseg_cag.analysis.report.write import SECTIONS, write_report
 
 SPIKE = '<script>window.spiked = true</script>'  # a class of the run
 

@@ -13,11 +13,14 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_cag.analysis.tables import published
-from mmseg_cag.analysis.tables.benchmarks import CITYSCAPES, SIXTEEN, THIRTEEN
 from mmseg_cag.analysis.tables.finished_run import read_run
+from mmseg_cag.analysis.tables.published import CITYSCAPES, SIXTEEN, THIRTEEN
 from mmseg_cag.analysis.tables.render import to_latex, to_markdown
-from mmseg_cag.analysis.tables.result_table import ResultTable, make_tables
-from mmseg_cag.analysis.tables.rows import Row
+from mmseg_cag.analysis.tables.result_table import (
+    ResultTable,
+    Row,
+    make_tables,
+)
 
 ROOT = Path(__file__).parents[2]
 TARGET = dict(type='CityscapesDataset', data_root='data/cityscapes')
@@ -40,8 +43,9 @@ def write_run(
             train_dataloader=dict(
                 dataset=dict(
                     type='UDADataset',
-                    source=dict(type=source),
-                    target=dict(target),
+                    domains=dict(
+                        source=dict(type=source), target=dict(target)
+                    ),
                 )
             ),
             val_dataloader=dict(dataset=dict(target)),
@@ -353,10 +357,7 @@ def damage(folder: Path, how: str) -> None:
         ('no result', 'x: no validation.json, expected the work dir of'),
         ('no config', 'x: no config *.py of the run'),
         ('unfinished', 'x: its last result is of iteration 20 of 40'),
-        (
-            'no length',
-            'x: train_cfg.stages is missing, expected the max_iters of',
-        ),
+        ('no length', 'x: train_cfg.stages is missing'),
         ('damaged', 'validation.json: not readable as JSON'),
     ],
 )

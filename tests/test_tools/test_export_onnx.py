@@ -14,8 +14,7 @@ from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
-from mmseg_cag.inference.deployed import Deployed
-from mmseg_cag.inference.export_onnx import compare_onnx
+from mmseg_cag.inference.export_onnx import DeploymentModel, compare_onnx
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/export_onnx.py'
@@ -87,7 +86,7 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
         with pytest.raises(
             UserError, match=r'student\.onnx: differs'
         ) as caught:
-            compare_onnx(Deployed(model), dst, batch)
+            compare_onnx(DeploymentModel(model), dst, batch)
         assert '\n' not in str(caught.value)
 
 

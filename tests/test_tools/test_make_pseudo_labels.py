@@ -19,8 +19,8 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_cag.datasets.pseudo_label_note import NOTE
-from mmseg_cag.workflows.pseudo_labels.keep_sure import Rule
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
+from mmseg_cag.workflows.pseudo_labels.select_confident import ThresholdRule
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_two_processes_write_what_one_does(config, tmp_path):
     text = label_by_two(config, two)
     net = config.with_name('net.pth')
     cfg = Config.fromfile(config)
-    make_pseudo_labels(cfg, net, one, Rule(0.5, 0.08))
+    make_pseudo_labels(cfg, net, one, ThresholdRule(0.5, 0.08))
     notes = [json.loads((out / NOTE).read_text()) for out in (one, two)]
     assert notes[0]['origin'] == notes[1]['origin']
     assert notes[0]['classes'] == notes[1]['classes']

@@ -65,8 +65,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     # After the config, which may choose what is imported.
-    from mmseg_cag.analysis.evaluate import build_runner
-    from mmseg_cag.analysis.pseudo_label_quality import (
+    from mmseg_cag.analysis.evaluate import (
+        build_runner,
         label_confusion,
         quality_of,
     )

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from mmseg.utils import register_all_modules
 
-from mmseg_cag.analysis.model_selection.choose import choose
-from mmseg_cag.analysis.model_selection.render import to_markdown
+from mmseg_cag.analysis.model_selection.choose import choose, to_markdown
 from mmseg_cag.analysis.model_selection.score_run import SCORES, score_run
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.cfg_options import parse_options
 
@@ -74,8 +73,8 @@ def score_runs(args: argparse.Namespace) -> list[str]:
     tables, all_scores = [], []
     for run in runs:
         scores = score_run(run, args.images, args.pixels, args.evaluate)
-        tables.append(to_markdown(str(run.path), scores, choose(scores)))
-        name = f'{run.path.name}/'
+        tables.append(to_markdown(str(run.folder), scores, choose(scores)))
+        name = f'{run.folder.name}/'
         all_scores += [
             {**row, 'checkpoint': name + row['checkpoint']} for row in scores
         ]

@@ -10,16 +10,19 @@ BGR, to logits (N, K, H, W).
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.inference.demo.network import load_network
-from mmseg_cag.inference.deployed import Deployed
-from mmseg_cag.inference.export_onnx import compare_onnx, export_onnx
+from mmseg_cag.inference.export_onnx import (
+    DeploymentModel,
+    compare_onnx,
+    export_onnx,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,19 +63,16 @@ def main() -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write the file; it appears once it agrees with PyTorch."""
-    model = Deployed(load_network(args.checkpoint, args.config).cpu())
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    draft = args.dst.with_suffix('.part.onnx')
-    try:
+    model = DeploymentModel(load_network(args.checkpoint, args.config).cpu())
+    with atomic_path(args.dst, '.onnx') as draft:
         export_onnx(model, draft, args.size, args.any_size)
         check(model, draft, args)
-        os.replace(draft, args.dst)
-    finally:
-        draft.unlink(missing_ok=True)
     print_log(f'{args.dst} written', 'current')
 
 
-def check(model: Deployed, path: Path, args: argparse.Namespace) -> None:
+def check(
+    model: DeploymentModel, path: Path, args: argparse.Namespace
+) -> None:
     """Compare the file with PyTorch, in all sizes that it should take."""
     height, width = args.size
     shapes = [(1, 3, height, width), (3, 3, height, width)]

@@ -12,24 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from .free_sides import free_sides
+from .features import Panel
 from .style import GREY, WIDTH, figure, save
 
 # legend: P pixels, K classes
-
-
-class Panel(NamedTuple):
-    """What one network makes of the pixels.
-
-    Attributes:
-        title: Above the panel.
-        domains: By name, positions (P, 2) and true classes (P,).
-        anchors: Positions (K, 2), NaN for a class without one.
-    """
-
-    title: str
-    domains: dict[str, tuple[np.ndarray, np.ndarray]]
-    anchors: np.ndarray
 
 
 MARKS = {
@@ -108,7 +94,7 @@ def _draw_anchors(
         zorder=4,
     )
     own = [classes[k] for k in np.flatnonzero(known)]
-    sides = free_sides(places[known], own)
+    sides = place_labels(places[known], own)
     for place, name, (right, up) in zip(
         places[known], own, sides, strict=True
     ):
@@ -141,3 +127,58 @@ def _handles() -> list[Line2D]:
             **common,
         ),
     ]
+
+
+# Half sizes of a star and of a letter, and the gap between a star's middle and
+# its name, in units of the embedding, which is within 1 of 0.
+STAR = np.array((0.04, 0.04))
+LETTER = np.array((0.016, 0.03))
+GAP = 0.05
+
+SIDES = (
+    *((0, 1), (0, -1), (1, 0), (-1, 0)),
+    *((1, 1), (-1, 1), (1, -1), (-1, -1)),
+)
+
+
+class Box(NamedTuple):
+    """A rectangle.
+
+    Attributes:
+        middle: Its middle (2,).
+        size: Half its width and height (2,).
+    """
+
+    middle: np.ndarray
+    size: np.ndarray
+
+    def meets(self, other: Box) -> bool:
+        """Whether it overlaps another one."""
+        apart = np.abs(self.middle - other.middle)
+        return bool((apart < self.size + other.size).all())
+
+
+def place_labels(
+    places: np.ndarray, names: Sequence[str]
+) -> list[tuple[int, int]]:
+    """Choose the side of each star on which its name meets least.
+
+    Args:
+        places: Where the stars are (K, 2).
+        names: Their names.
+
+    Returns:
+        The sides (right, up), of -1, 0 and 1.
+    """
+    stars = [Box(place, STAR) for place in places]
+    taken: list[Box] = []
+    sides = []
+    for k, name in enumerate(names):
+        size = LETTER * (len(name), 1)
+        others = [*stars[:k], *stars[k + 1 :], *taken]
+        boxes = [Box(places[k] + (GAP + size) * side, size) for side in SIDES]
+        met = [sum(box.meets(other) for other in others) for box in boxes]
+        best = int(np.argmin(met))
+        sides.append(SIDES[best])
+        taken.append(boxes[best])
+    return sides

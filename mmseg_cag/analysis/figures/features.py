@@ -11,11 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_cag.analysis.runs.labeler import Labeler
-from mmseg_cag.analysis.runs.network import view
-from mmseg_cag.analysis.runs.samples import Sample, preprocess
+from mmseg_cag.analysis.runs.samples import Sample
+from mmseg_cag.errors import MissingFileError
 from mmseg_cag.models.segmentors.base import resize_labels
 
-# legend: P pixels, C feature channels, h w feature map
+# legend: P pixels, K classes, C feature channels, h w feature map
+
+
+class Panel(NamedTuple):
+    """What one network makes of the pixels.
+
+    Attributes:
+        title: Above the panel.
+        domains: By name, positions (P, 2) and true classes (P,).
+        anchors: Positions (K, 2), NaN for a class without one.
+    """
+
+    title: str
+    domains: dict[str, tuple[np.ndarray, np.ndarray]]
+    anchors: np.ndarray
 
 
 class Pixels(NamedTuple):
@@ -51,8 +65,7 @@ def sample_features(
     rng = np.random.default_rng(0)
     labels, feats = [], [[] for _ in labelers]
     for sample in samples:
-        images = preprocess(preprocessor, sample)
-        seen = [view(labeler.model, images).feat for labeler in labelers]
+        seen = [labeler.see(preprocessor, sample).feat for labeler in labelers]
         truth = resize_labels(sample.truth.unsqueeze(0), seen[0])[0].numpy()
         classes = len(labelers[0].bank.anchors)
         chosen = choose_pixels(truth, classes, per_image, rng)
@@ -98,3 +111,84 @@ def nearest_share(labeler: Labeler, pixels: Pixels, number: int) -> float:
     right = nearest.flatten().cpu().numpy() == pixels.labels
     classes = np.unique(pixels.labels)
     return float(np.mean([right[pixels.labels == k].mean() for k in classes]))
+
+
+def lay_out(
+    titles: Sequence[str],
+    labelers: Sequence[Labeler],
+    domains: dict[str, Pixels],
+) -> list[Panel]:
+    """Embed pixels and anchors of all networks together.
+
+    Args:
+        titles: Of the networks.
+        labelers: The networks with their anchors.
+        domains: The sampled pixels, by name of the domain.
+
+    Returns:
+        A panel for each network, whose title states the share of target
+        pixels that are nearest to the anchor of their class.
+    """
+    known = [labeler.bank.counts.cpu().numpy() > 0 for labeler in labelers]
+    parts = [
+        part
+        for number, labeler in enumerate(labelers)
+        for part in (
+            *(pixels.feats[number] for pixels in domains.values()),
+            labeler.bank.anchors.cpu().numpy()[known[number]],
+        )
+    ]
+    placed = iter(embed_2d(parts))
+    panels = []
+    for number, (title, labeler) in enumerate(
+        zip(titles, labelers, strict=True)
+    ):
+        positions = {
+            name: (next(placed), pixels.labels)
+            for name, pixels in domains.items()
+        }
+        anchors = np.full((len(known[number]), 2), np.nan)
+        anchors[known[number]] = next(placed)
+        share = nearest_share(labeler, domains['target'], number)
+        title = (
+            f'{title}: {share:.0%} of target pixels nearest to their anchor'
+        )
+        panels.append(Panel(title, positions, anchors))
+    return panels
+
+
+def embed_2d(parts: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
+    """Lay out points of several arrays together in the plane by t-SNE.
+
+    One embedding for all, so that their positions can be compared. It starts
+    from the principal components and is the same each time.
+
+    Args:
+        parts: Arrays (P, C) of features.
+        seed: What remains random.
+
+    Returns:
+        Positions (P, 2) of each array's points, around 0 and within 1.
+
+    Raises:
+        MissingFileError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError as error:
+        raise MissingFileError(
+            'scikit-learn is not installed: pip install scikit-learn'
+        ) from error
+    points = np.concatenate(parts).astype(np.float64)
+    components = min(30, *points.shape)
+    points = PCA(components, random_state=seed).fit_transform(points)
+    layout = TSNE(
+        perplexity=min(30, (len(points) - 1) / 3),
+        init='pca',
+        random_state=seed,
+    ).fit_transform(points)
+    layout -= layout.mean(0)
+    layout /= np.abs(layout).max()
+    ends = np.cumsum([len(part) for part in parts])
+    return np.split(layout, ends[:-1])

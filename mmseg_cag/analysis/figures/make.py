@@ -11,6 +11,7 @@ import numpy as np
 from mmcv import imread
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.analysis.runs.labeler import build_labeler
 from mmseg_cag.analysis.runs.network import (
     State,
     build_network,
@@ -20,7 +21,7 @@ from mmseg_cag.analysis.runs.network import (
     read_state,
     start_state,
 )
-from mmseg_cag.analysis.runs.run_folder import RunFolder
+from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.analysis.runs.samples import (
     Sample,
     build_dataset,
@@ -29,12 +30,10 @@ from mmseg_cag.analysis.runs.samples import (
     spread,
 )
 from mmseg_cag.errors import UserError
-from mmseg_cag.visualization import paint
+from mmseg_cag.visualization import colorize
 
 from .feature_figure import save_feature_figure
-from .feature_layout import lay_out
-from .features import sample_features
-from .labeler import build_labeler
+from .features import lay_out, sample_features
 from .pseudo_label_figure import save_pseudo_label_figure
 from .pseudo_labels import join, label_image
 from .style import UNLABELLED, WIDTH, class_legend, figure, save, show_image
@@ -88,7 +87,7 @@ class Choices(NamedTuple):
     show: list[int] | None = None
 
 
-def target_dataset(run: RunFolder) -> BaseSegDataset:
+def target_dataset(run: Run) -> BaseSegDataset:
     """Build the target's validation set."""
     cfg = run.cfg.get('val_dataloader') or {}
     return build_dataset(cfg.get('dataset'), 'val_dataloader.dataset')
@@ -122,7 +121,7 @@ def read_image(sample: Sample) -> np.ndarray:
 
 
 def make_pseudo_label_figure(
-    run: RunFolder, out: Path, choices: Choices
+    run: Run, out: Path, choices: Choices
 ) -> list[Path]:
     """Draw the labels that a checkpoint's stage was trained on."""
     path = choices.checkpoint or list(run.checkpoints.values())[-1]
@@ -144,9 +143,7 @@ def make_pseudo_label_figure(
     return save_pseudo_label_figure(out, shown, pixels, classes, palette)
 
 
-def make_panel_figure(
-    run: RunFolder, out: Path, choices: Choices
-) -> list[Path]:
+def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
     """Draw input, truth and what the start and each stage predict."""
     states = networks_of(run, choices, run.stage_ends)
     dataset = target_dataset(run)
@@ -154,19 +151,19 @@ def make_panel_figure(
     samples = list(read_samples(dataset, shown_images(dataset, choices, 5)))
     columns = [
         [read_image(sample) for sample in samples],
-        [paint(s.truth.numpy(), palette, UNLABELLED) for s in samples],
+        [colorize(s.truth.numpy(), palette, UNLABELLED) for s in samples],
     ]
     for state, origin in states.values():
         model = build_network(run.cfg, state, origin)
         maps = [predict_map(model, sample) for sample in samples]
-        columns.append([paint(m, palette, UNLABELLED) for m in maps])
-    titles = ['Target image', 'Truth', *states]
+        columns.append([colorize(m, palette, UNLABELLED) for m in maps])
+    titles = ['Target image', 'Ground truth', *states]
     rows = list(zip(*columns, strict=True))
     return save_panel_figure(out, titles, rows, classes, palette)
 
 
 def make_feature_figure(
-    run: RunFolder, out: Path, choices: Choices, per_class: int = 40
+    run: Run, out: Path, choices: Choices, per_class: int = 40
 ) -> list[Path]:
     """Draw features of both domains around the anchors, before and after."""
     last = list(run.stage_ends.items())[-1:]
@@ -194,7 +191,7 @@ def make_feature_figure(
 
 
 def networks_of(
-    run: RunFolder, choices: Choices, ends: dict[str, Path]
+    run: Run, choices: Choices, ends: dict[str, Path]
 ) -> dict[str, tuple[State, Path]]:
     """Read the weights of the start, if any, and of checkpoints.
 
@@ -209,7 +206,7 @@ def networks_of(
     if choices.checkpoint:
         ends = {choices.checkpoint.stem: choices.checkpoint}
     start = start_state(run, choices.start)
-    begun = {} if start is None else {'Source only': (start, run.path)}
+    begun = {} if start is None else {'Source only': (start, run.folder)}
     read = {title: (read_state(path), path) for title, path in ends.items()}
     return begun | read
 

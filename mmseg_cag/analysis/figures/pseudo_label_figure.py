@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import PercentFormatter
 
-from mmseg_cag.visualization import paint
+from mmseg_cag.analysis.runs.labeler import KINDS
+from mmseg_cag.visualization import colorize
 
 from .pseudo_labels import (
-    KINDS,
     Maps,
-    coverage_by_class,
-    precision_by_class,
     precision_coverage,
+    shares_by_class,
 )
 from .style import (
     BLUE,
@@ -79,10 +78,10 @@ def _draw_maps(
             np.where(found.active, found.label, 255)
             for found in maps.kinds.values()
         ]
-        painted = [paint(m, palette, UNLABELLED) for m in (truth, *labels)]
+        painted = [colorize(m, palette, UNLABELLED) for m in (truth, *labels)]
         for axis, part in zip(row, (image, *painted), strict=True):
             show_image(axis, part)
-    titles = ('Target image', 'Truth', *TITLES.values())
+    titles = ('Target image', 'Ground truth', *TITLES.values())
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
 
@@ -91,14 +90,13 @@ def _draw_charts(
     bottom: SubFigure, pixels: Maps, classes: Sequence[str]
 ) -> None:
     axes = bottom.subplots(1, 3, width_ratios=(1, 1, 1.25))
-    by_class = (coverage_by_class, precision_by_class)
+    by_kind = [
+        shares_by_class(pixels.truth, pixels.kinds[kind], len(classes))
+        for kind in KINDS
+    ]
     titles = ('Coverage of each class', 'Precision of each label')
-    for axis, compute, title in zip(axes, by_class, titles, strict=False):
-        shares = {
-            kind: compute(pixels.truth, pixels.kinds[kind], len(classes))
-            for kind in KINDS
-        }
-        _draw_dumbbells(axis, shares, classes)
+    for axis, *shares, title in zip(axes, *by_kind, titles, strict=False):
+        _draw_dumbbells(axis, dict(zip(KINDS, shares, strict=True)), classes)
         axis.set_title(title)
     axes[1].tick_params(labelleft=False)
     _draw_curves(axes[2], pixels)

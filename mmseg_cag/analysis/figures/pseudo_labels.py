@@ -10,30 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmseg_cag.analysis.runs.labeler import Labeler
-from mmseg_cag.analysis.runs.network import view
-from mmseg_cag.analysis.runs.samples import Sample, preprocess
-from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
+from mmseg_cag.analysis.evaluate import confusion
+from mmseg_cag.analysis.runs.labeler import KINDS, Assigned, Labeler
+from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.models.segmentors.base import resize_labels
 
 # legend: K classes, h w feature map, P pixels
-
-KINDS = ('anchor', 'probability')
-
-
-class Assigned(NamedTuple):
-    """The labels of one kind.
-
-    Attributes:
-        label: Class of the nearest anchor, or the likeliest one.
-        score: How clear that is: the gap to the runner-up anchor, or the
-            probability.
-        active: Whether the pixel takes the label.
-    """
-
-    label: np.ndarray
-    score: np.ndarray
-    active: np.ndarray
 
 
 class Maps(NamedTuple):
@@ -48,7 +30,6 @@ class Maps(NamedTuple):
     kinds: dict[str, Assigned]
 
 
-@torch.no_grad()
 def label_image(
     labeler: Labeler, preprocessor: nn.Module, sample: Sample
 ) -> Maps:
@@ -59,25 +40,9 @@ def label_image(
         preprocessor: Normalises target images.
         sample: The image with its truth, for display only.
     """
-    seen = view(labeler.model, preprocess(preprocessor, sample))
-    head = labeler.head
-    distances = labeler.bank.distances(seen.feat)
-    label, gap = nearest_anchor(distances)
-    by_anchor = Assigned(
-        label, gap, head.by_anchor(distances) != head.ignore_index
-    )
-    confidence, label = seen.logits[0].float().softmax(1).max(1)
-    by_probability = Assigned(
-        label,
-        confidence,
-        head.by_probability(seen.logits[0]) != head.ignore_index,
-    )
+    seen = labeler.see(preprocessor, sample)
     truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
-    kinds = {
-        kind: Assigned(*(part[0].cpu().numpy() for part in found))
-        for kind, found in zip(KINDS, (by_anchor, by_probability), strict=True)
-    }
-    return Maps(truth, kinds)
+    return Maps(truth, {kind: labeler.assign(seen, kind) for kind in KINDS})
 
 
 def join(maps: Iterable[Maps], num_classes: int) -> Maps:
@@ -101,10 +66,10 @@ def join(maps: Iterable[Maps], num_classes: int) -> Maps:
     return Maps(truth, kinds)
 
 
-def coverage_by_class(
+def shares_by_class(
     truth: np.ndarray, found: Assigned, num_classes: int
-) -> np.ndarray:
-    """Compute the share of each class's pixels that take a label.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how much of each class is labelled, and how rightly.
 
     Args:
         truth: True classes (P,).
@@ -112,22 +77,20 @@ def coverage_by_class(
         num_classes: Classes K.
 
     Returns:
-        Shares (K,), NaN for a class without pixels.
+        Coverage (K,), the share of each class's pixels that take a label, NaN
+        for a class without pixels; and precision (K,), the share of each
+        class's labels that are right, NaN for a class that no pixel takes.
     """
-    return _share(found.active, truth, num_classes)
-
-
-def precision_by_class(
-    truth: np.ndarray, found: Assigned, num_classes: int
-) -> np.ndarray:
-    """Compute the share of each class's labels that are right.
-
-    Returns:
-        Shares (K,), NaN for a class that no pixel takes.
-    """
-    label, right = found.label, found.label == truth
-    active = found.active
-    return _share(right[active], label[active], num_classes)
+    label = np.where(found.active, found.label, num_classes)
+    counts = confusion(
+        torch.from_numpy(truth), torch.from_numpy(label), num_classes
+    ).numpy()
+    assigned = counts[:, :-1]
+    with np.errstate(invalid='ignore'):
+        return (
+            assigned.sum(1) / counts.sum(1),
+            assigned.diagonal() / assigned.sum(0),
+        )
 
 
 def precision_coverage(
@@ -152,11 +115,3 @@ def precision_coverage(
     precision = np.cumsum(right[order])[last] / count
     chosen = np.linspace(0, len(count) - 1, min(points, len(count)), dtype=int)
     return count[chosen] / len(score), precision[chosen]
-
-
-def _share(
-    is_counted: np.ndarray, group: np.ndarray, num_groups: int
-) -> np.ndarray:
-    counted = np.bincount(group[is_counted], minlength=num_groups)
-    with np.errstate(invalid='ignore'):
-        return counted / np.bincount(group, minlength=num_groups)

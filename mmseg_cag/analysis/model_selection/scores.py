@@ -1,11 +1,17 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The scores of a network, from its predictions alone."""
+
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# legend: N images, K classes, h w score map, P pixels
+# legend: N images, K classes, H W image, h w score map, P pixels
+
+Predict = Callable[[Tensor], Tensor]
 
 
 def mean_entropy(logits: Tensor) -> float:
@@ -52,32 +58,54 @@ def soft_neighbourhood_density(
     return total / len(unit)
 
 
-class MeanIoU:
-    """Mean IoU over classes, at the size of the class scores.
+def agreement(
+    predict: Predict, images: Tensor, logits: Tensor
+) -> dict[str, float]:
+    """Compute how often a prediction survives a change of the image.
 
     Args:
-        num_classes: Classes K.
+        predict: Computes class scores (N, K, h, w) of images.
+        images: Normalised images (N, 3, H, W).
+        logits: Their class scores (N, K, h, w).
+
+    Returns:
+        The share of pixels that keep their class when the image is
+        ``flip``-ped, when its ``scale`` is 0.75, and when its contrast and
+        brightness (``photometric``) are others.
     """
+    label = logits.argmax(1)
+    size = logits.shape[-2:]
+    views = {
+        'flip': predict(images.flip(-1)).flip(-1),
+        'scale': resize(predict(resize(images, _scaled(images))), size),
+        'photometric': predict(change_light(images)),
+    }
+    return {
+        name: (scores.argmax(1) == label).float().mean().item()
+        for name, scores in views.items()
+    }
 
-    def __init__(self, num_classes: int) -> None:
-        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the pixels of images.
+def change_light(
+    images: Tensor, contrast: float = 0.7, brightness: float = 0.3
+) -> Tensor:
+    """Weaken the contrast of images (N, 3, H, W) and brighten them.
 
-        Args:
-            logits: Class scores (N, K, h, w).
-            labels: True classes (N, h, w) int64; values outside 0..K-1 are
-                left out.
-        """
-        size = len(self.counts)
-        is_class = (labels >= 0) & (labels < size)
-        pairs = labels[is_class] * size + logits.argmax(1)[is_class]
-        counts = torch.bincount(pairs, minlength=size**2).cpu()
-        self.counts += counts.view(size, size)
+    Args:
+        images: Images of any normalisation.
+        contrast: What remains of the distance to the image's mean.
+        brightness: What is added, in standard deviations of the image.
+    """
+    mean = images.mean((1, 2, 3), keepdim=True)
+    deviation = images.std((1, 2, 3), keepdim=True)
+    return mean + contrast * (images - mean) + brightness * deviation
 
-    def compute(self) -> float:
-        """Compute it in percent, without classes in neither map."""
-        hits = self.counts.diagonal().double()
-        union = self.counts.sum(0) + self.counts.sum(1) - hits
-        return 100 * (hits[union > 0] / union[union > 0]).mean().item()
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (N, C, H, W) bilinearly."""
+    return F.interpolate(maps, size, mode='bilinear', align_corners=False)
+
+
+def _scaled(images: Tensor, scale: float = 0.75) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    return round(height * scale), round(width * scale)

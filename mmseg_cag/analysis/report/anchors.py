@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from mmseg_cag.analysis.runs.network import State
-
-from .read_json import numbers
+from mmseg_cag.fileio.json_file import numbers
 
 # legend: K classes, C feature channels
 

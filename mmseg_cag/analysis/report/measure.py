@@ -4,30 +4,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.analysis.runs.network import build_preprocessor, predict_map
-from mmseg_cag.analysis.runs.samples import read_samples, spread
+from mmseg_cag.analysis.runs.samples import (
+    Sample,
+    build_dataset,
+    read_samples,
+    spread,
+)
 from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.confusion import confusion_matrix
 
 from .anchors import Anchors, anchors_of
 from .networks import Loaded, Network, load_network
-from .pseudo_labels import Activity, LabelCounter
-from .run import Run
-from .samples import Shown, open_validation
-from .score import (
-    Score,
-    count_confusion,
-    score_of_confusion,
-    score_of_validation,
-)
+from .run import RecordedRun
+from .score import Activity, Score, score_of_confusion, score_of_validation
 
 # legend: K classes, H W image, h w feature map
 
 Progress = Callable[[Sequence[int], str], Iterator[int]]
+
+
+@dataclass
+class Shown:
+    """A target image and what the networks of a run make of it.
+
+    Attributes:
+        path: Of the image.
+        image: (H, W, 3) uint8, RGB.
+        truth: Class map (H, W) uint8, read for display; None without labels.
+        predictions: Class maps (H, W) uint8 by title of the network.
+        pseudo: The last labeler's labels (h, w) uint8, if there is one.
+    """
+
+    path: str
+    image: np.ndarray
+    truth: np.ndarray | None
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    pseudo: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, sample: Sample) -> Shown:
+        """Take a sample's image, which is BGR, and its truth."""
+        pixels = sample.image.numpy()[::-1].transpose(1, 2, 0)
+        truth = sample.truth.numpy() if sample.has_truth else None
+        return cls(
+            sample.data.img_path,
+            np.ascontiguousarray(pixels),
+            None if truth is None else truth.astype(np.uint8),
+        )
 
 
 @dataclass
@@ -66,7 +96,7 @@ class Measured:
 
 
 def measure(
-    run: Run,
+    run: RecordedRun,
     networks: list[Network],
     images: int,
     shown: int,
@@ -102,7 +132,7 @@ def measure(
 
 
 def collect_samples(
-    run: Run, result: Measured, images: int, shown: int
+    run: RecordedRun, result: Measured, images: int, shown: int
 ) -> BaseSegDataset | None:
     """Open the validation set and read what is pictured of it.
 
@@ -124,8 +154,29 @@ def collect_samples(
     return dataset
 
 
+def open_validation(run: RecordedRun) -> BaseSegDataset:
+    """Build the target's validation set, with its labels, for display.
+
+    Raises:
+        UserError: The config or the data is not there.
+    """
+    loader = (run.cfg or {}).get('val_dataloader')
+    if not loader:
+        raise UserError('val_dataloader: no config names validation images')
+    try:
+        return build_dataset(loader.dataset, 'val_dataloader.dataset')
+    except UserError:
+        raise
+    # A data set of another version fails in any way at all.
+    except Exception as error:
+        line = str(error).strip().partition('\n')[0]
+        raise UserError(
+            f'validation images: cannot be read ({line})'
+        ) from error
+
+
 def look(
-    run: Run,
+    run: RecordedRun,
     network: Network,
     loaded: Loaded,
     dataset: BaseSegDataset,
@@ -136,10 +187,10 @@ def look(
     recorded = result.scores.get(network.title)
     is_scored = recorded is not None and recorded.confusion is not None
     is_counted = loaded.labeler is None or bool(run.looks_by_stage)
-    counter = None
+    activity = None
     if loaded.labeler and (not is_counted or network == result.last):
         preprocessor = build_preprocessor(network.cfg, 'target')
-        counter = LabelCounter(loaded.labeler, preprocessor)
+        activity = Activity(loaded.labeler.head)
     indices = result.indices
     if is_scored and is_counted:
         indices = [*result.samples]
@@ -149,31 +200,22 @@ def look(
         [sample] = read_samples(dataset, [index])
         prediction = predict_map(loaded.model, sample)
         if sample.has_truth:
-            truth = sample.truth.numpy()
-            confusion += count_confusion(truth, prediction, len(classes))
-        labels = counter.label(sample) if counter else None
+            confusion += confusion_matrix(
+                sample.truth, torch.from_numpy(prediction), len(classes)
+            ).numpy()
+        labels = None
+        if activity:
+            seen = loaded.labeler.see(preprocessor, sample)
+            labels = activity.add(loaded.labeler.assign(seen, activity.kind))
         if shown := result.samples.get(index):
             shown.predictions[network.title] = prediction.astype(np.uint8)
             shown.pseudo = labels
-    if confusion.any():
-        keep_score(result, network, confusion, classes, len(indices))
-    if not is_counted:
-        result.activities[network.title] = counter.activity
-
-
-def keep_score(
-    result: Measured,
-    network: Network,
-    confusion: np.ndarray,
-    classes: Sequence[str],
-    images: int,
-) -> None:
-    """Note a computed score where the run recorded none."""
-    recorded = result.scores.get(network.title)
-    computed = score_of_confusion(confusion, classes, images)
-    if recorded is None:
-        result.scores[network.title] = computed
-    elif recorded.confusion is None:
-        result.scores[network.title] = Score(
-            recorded.mean, recorded.iou, confusion, images
+    if confusion.any() and not is_scored:
+        counted = dict(confusion=confusion, images=len(indices))
+        result.scores[network.title] = (
+            replace(recorded, **counted)
+            if recorded
+            else score_of_confusion(classes=classes, **counted)
         )
+    if not is_counted:
+        result.activities[network.title] = activity

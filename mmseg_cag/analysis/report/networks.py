@@ -19,7 +19,7 @@ from mmseg_cag.analysis.runs.network import (
 )
 from mmseg_cag.errors import UserError
 
-from .run import Run, read_run
+from .run import RecordedRun, read_run
 
 
 class Loaded(NamedTuple):
@@ -89,7 +89,7 @@ class Network:
     is_labeler: bool = False
 
 
-def list_networks(run: Run) -> list[Network]:
+def list_networks(run: RecordedRun) -> list[Network]:
     """List the start of a run, the end of each stage and the last."""
     start = find_start(run)
     own = [
@@ -105,7 +105,7 @@ def list_networks(run: Run) -> list[Network]:
     return [start, *own] if start else own
 
 
-def moments(run: Run) -> list[int]:
+def moments(run: RecordedRun) -> list[int]:
     """List the iterations at which something is known of a network."""
     known = {*run.checkpoints, *run.mean_iou}
     if not known:
@@ -113,7 +113,7 @@ def moments(run: Run) -> list[int]:
     return sorted({*(known & {*run.boundaries}), max(known)})
 
 
-def name_stage(run: Run, iteration: int) -> str:
+def name_stage(run: RecordedRun, iteration: int) -> str:
     """Name the network of an iteration."""
     if run.stage_iters and iteration % run.stage_iters == 0:
         return f'stage {iteration // run.stage_iters}'
@@ -122,7 +122,7 @@ def name_stage(run: Run, iteration: int) -> str:
     return f'iteration {iteration}'
 
 
-def find_start(run: Run) -> Network | None:
+def find_start(run: RecordedRun) -> Network | None:
     """Find the network that a run started from."""
     checkpoint = find_start_checkpoint(run)
     if checkpoint is None:
@@ -145,15 +145,13 @@ def find_start(run: Run) -> Network | None:
     )
 
 
-def first_checkpoint(run: Run) -> Path | None:
+def first_checkpoint(run: RecordedRun) -> Path | None:
     """Find a checkpoint of the first stage, whose labeler is the start."""
-    for iteration, path in run.checkpoints.items():
-        if iteration <= (run.stage_iters or 0):
-            return path
-    return None
+    paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
+    return next(paths, None)
 
 
-def find_start_checkpoint(run: Run) -> Path | None:
+def find_start_checkpoint(run: RecordedRun) -> Path | None:
     """Find the checkpoint that a run was first started from.
 
     A run that was resumed names one of its own later. Runs that were moved

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .measure import Measured
-from .samples import Shown
+from .measure import Measured, Shown
 
 WIDTH = 768  # pixels, of what is embedded
 CLEAR = 255  # index that shows nothing

@@ -3,37 +3,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS
 
-from mmseg_cag.analysis.runs.dumped_config import read_dumped_config
-from mmseg_cag.analysis.runs.run_folder import find_checkpoints
-from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.analysis.runs.run import (
+    Run,
+    dumped_configs,
+    read_dumped_config,
+)
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.launch.stages import stage_length
-
-from .read_json import (
-    measure_seconds,
-    numbers,
-    read_environment,
-    read_lines,
-    read_object,
-)
+from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
 
 MOST = 1000  # stages; a file that tells of more is damaged
+STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.M)
+# Names in mmengine's block "System environment" that a reader asks for.
+ENVIRONMENT = re.compile(
+    r'^ {4}(sys\.platform|Python|PyTorch|TorchVision|OpenCV|MMEngine|GPU [^:]+'
+    r'|CUDA available|GPU number): (.+)$',
+    re.M,
+)
+HEAD = 20_000  # characters, within which the log begins
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a work dir holds.
+class RecordedRun(Run):
+    """A run and all that it has recorded.
 
     Attributes:
-        folder: The work dir.
         name: What the report calls it.
         configs: The configs that it was started with, the earliest first.
         training: Lines of losses and times, by iteration.
@@ -46,7 +49,6 @@ class Run:
         problems: A line for each file that is damaged.
     """
 
-    folder: Path
     name: str
     configs: list[Config]
     training: list[dict]
@@ -57,29 +59,6 @@ class Run:
     environment: dict[str, str]
     seconds: float | None
     problems: list[str]
-
-    @property
-    def cfg(self) -> Config | None:
-        """The config that it was last started with."""
-        return self.configs[-1] if self.configs else None
-
-    @cached_property
-    def checkpoints(self) -> dict[int, Path]:
-        """The checkpoints that are kept, by iteration."""
-        return find_checkpoints(self.folder)
-
-    @property
-    def stage_iters(self) -> int | None:
-        """Iterations of a stage; None for a run without stages."""
-        return stage_length(self.cfg) if self.cfg else None
-
-    @property
-    def max_iters(self) -> int | None:
-        """Iterations that it is to have; None if nothing tells."""
-        try:
-            return total_iters((self.cfg or {}).get('train_cfg') or {})
-        except UserError:
-            return None
 
     @property
     def iteration(self) -> int:
@@ -102,20 +81,6 @@ class Run:
             range(self.stage_iters, self.iteration + 1, self.stage_iters)
         )
 
-    @cached_property
-    def metainfo(self) -> dict:
-        """Names and colours of the classes that are evaluated."""
-        if not self.cfg or 'val_dataloader' not in self.cfg:
-            return {}
-        dataset = self.cfg.val_dataloader.dataset
-        cls = DATASETS.get(dataset.type)
-        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes that are evaluated."""
-        return list(self.metainfo.get('classes', ()))
-
     @property
     def mean_iou(self) -> dict[int, float]:
         """Validated mIoU in percent, by iteration."""
@@ -137,7 +102,7 @@ class Run:
         return stages
 
 
-def read_run(folder: Path, name: str | None = None) -> Run:
+def read_run(folder: Path, name: str | None = None) -> RecordedRun:
     """Read a work dir; what is damaged is noted, what is missing is empty.
 
     Args:
@@ -155,10 +120,12 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     logs = [log for s in starts for log in sorted(s.glob('*.log'))]
     logs = logs or sorted(folder.glob('*/*.log'))
     lines = read_scalars(starts, problems)
-    run = Run(
+    configs = read_configs(folder, starts, problems)
+    run = RecordedRun(
         folder=folder,
+        cfg=configs[-1] if configs else None,
         name=name or folder.resolve().name,
-        configs=read_configs(folder, starts, problems),
+        configs=configs,
         training=[line for line in lines if 'iter' in numbers(line)],
         validations=read_validations(folder, lines, problems),
         monitor=read_lines(folder / 'monitor.jsonl', problems, ('iter',)),
@@ -184,7 +151,7 @@ def read_configs(
         path
         for path in (s / 'vis_data' / 'config.py' for s in starts)
         if path.is_file()
-    ] or sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    ] or dumped_configs(folder)
     configs = []
     for path in paths:
         try:
@@ -230,3 +197,29 @@ def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
     if path.is_file() or (folder / 'monitor.jsonl').is_file():
         return read_lines(path, problems, ('iter',))
     return None
+
+
+def read_environment(log: Path) -> dict[str, str]:
+    """Read the versions and devices that a log begins with."""
+    text = log.read_text(errors='replace')[:HEAD]
+    return {
+        name: value.split(' (')[0] for name, value in ENVIRONMENT.findall(text)
+    }
+
+
+def measure_seconds(logs: Sequence[Path]) -> float | None:
+    """Add up the time from the first to the last line of each log."""
+    spans = []
+    for log in logs:
+        stamps = STAMP.findall(log.read_text(errors='replace'))
+        if stamps:
+            try:
+                first, last = map(_time_of, (stamps[0], stamps[-1]))
+            except ValueError:  # digits that are no time
+                continue
+            spans.append((last - first).total_seconds())
+    return sum(spans) if spans else None
+
+
+def _time_of(stamp: str) -> datetime:
+    return datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S')

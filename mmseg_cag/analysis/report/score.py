@@ -1,16 +1,27 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What is counted of a network: its errors, and what it labels."""
+
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from mmseg_cag.analysis.runs.labeler import Assigned
+from mmseg_cag.evaluation.confusion import class_iou
 from mmseg_cag.evaluation.uda_iou_metric import CLASS, CONFUSION
+from mmseg_cag.fileio.json_file import numbers
+from mmseg_cag.models.anchors.pseudo_label_head import PseudoLabelHead
 
-from .read_json import numbers
+# legend: K classes, h w feature map
 
-# legend: K classes
+UNITS = {
+    'anchor': 'gap between the two nearest anchors',
+    'probability': 'probability of the likeliest class',
+}
 
 
 @dataclass(frozen=True)
@@ -20,8 +31,8 @@ class Score:
     Attributes:
         mean: mIoU in percent.
         iou: IoU in percent of each class that has one.
-        confusion: Pixels (K, K), rows truth, columns prediction; None if
-            nobody counted them.
+        confusion: Pixels (K, K), rows ground truth, columns prediction;
+            None if nobody counted them.
         images: On how many images; None for a validation of the run, which
             takes all.
     """
@@ -56,34 +67,18 @@ def score_of_confusion(
     A class in neither the truth nor the predictions has no IoU.
 
     Args:
-        confusion: Pixels (K, K), rows truth, columns prediction.
+        confusion: Pixels (K, K), rows ground truth, columns prediction.
         classes: Names of the classes.
         images: On how many images they were counted.
     """
-    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    shares = class_iou(torch.from_numpy(confusion)).tolist()
     iou = {
-        name: 100 * float(confusion[k, k] / union[k])
-        for k, name in enumerate(classes)
-        if union[k]
+        name: 100 * share
+        for name, share in zip(classes, shares, strict=True)
+        if not math.isnan(share)
     }
     mean = float(np.mean([*iou.values()])) if iou else float('nan')
     return Score(mean, iou, confusion, images)
-
-
-def count_confusion(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """Count pixels (K, K) by true and predicted class.
-
-    Args:
-        truth: Class map (H, W); values from K on are ignored.
-        prediction: Class map (H, W).
-        num_classes: Classes K.
-    """
-    valid = truth < num_classes
-    pairs = truth[valid].astype(np.int64) * num_classes + prediction[valid]
-    counts = np.bincount(pairs, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
 
 
 def _square(counts: object, size: int) -> np.ndarray | None:
@@ -92,3 +87,44 @@ def _square(counts: object, size: int) -> np.ndarray | None:
     except (TypeError, ValueError):
         return None
     return matrix if matrix.shape == (size, size) else None
+
+
+class Activity:
+    """Which share of the target is labelled, by class of the labeler.
+
+    Args:
+        head: That of the labeler, whose first kind of label is counted.
+
+    Attributes:
+        kind: Of the labels.
+        unit: What says how sure a label is, such as `distance`.
+        threshold: Sureness (K,) from which a pixel is active.
+        seen: Pixels (K,) that are nearest to the class.
+        active: Pixels (K,) of them that are labelled.
+        images: On how many images.
+    """
+
+    def __init__(self, head: PseudoLabelHead) -> None:
+        self.kind = head.by[0]
+        self.unit = UNITS[self.kind]
+        if self.kind == 'anchor':
+            self.threshold = head.margin.cpu().double().numpy()
+        else:
+            self.threshold = np.full(len(head.margin), head.probability)
+        self.seen, self.active = np.zeros((2, len(self.threshold)))
+        self.images = 0
+
+    def add(self, found: Assigned) -> np.ndarray:
+        """Count an image's labels; returns them (h, w) uint8."""
+        size = len(self.threshold)
+        finite = np.isfinite(found.score)
+        active = found.active & finite
+        self.seen += np.bincount(found.label[finite], minlength=size)
+        self.active += np.bincount(found.label[active], minlength=size)
+        self.images += 1
+        return np.where(found.active, found.label, 255).astype(np.uint8)
+
+    @property
+    def share(self) -> float:
+        """Share of all pixels that are active."""
+        return float(self.active.sum() / max(self.seen.sum(), 1))

@@ -6,25 +6,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from markupsafe import Markup
+from mmengine.config import Config
 
-from mmseg_cag.analysis.report.charts.curves import draw_losses, draw_shares
-from mmseg_cag.analysis.report.charts.label_maps import (
-    draw_coverage,
-    draw_gaps,
-)
-from mmseg_cag.analysis.report.charts.matrices import (
-    draw_confusion,
-    draw_distances,
-)
+from mmseg_cag.fileio.json_file import numbers, read_object
+from mmseg_cag.launch.stages import walk
 
 from .anchors import Geometry, computed_geometry, recorded_geometry
-from .class_table import ClassTable, make_table
-from .facts import list_facts
-from .label_table import LabelTable, make_label_table
+from .charts import (
+    draw_confusion,
+    draw_coverage,
+    draw_distances,
+    draw_gaps,
+    draw_losses,
+    draw_shares,
+)
+from .class_tables import (
+    ClassTable,
+    LabelTable,
+    make_label_table,
+    make_table,
+)
 from .measure import Measured
+from .networks import find_start_checkpoint
 from .pictures import Panel, make_panels
-from .read_json import read_object
-from .run import Run
+from .run import RecordedRun
 
 SCORES = 'scores.json'
 
@@ -33,7 +38,7 @@ SCORES = 'scores.json'
 class RunView:
     """What the page shows of a run; None is what was not recorded."""
 
-    run: Run
+    run: RecordedRun
     measured: Measured
     facts: dict[str, str | None]
     table: ClassTable | None
@@ -49,7 +54,7 @@ class RunView:
         return self.run.cfg.text.partition('\n')[2]
 
 
-def make_view(run: Run, measured: Measured, number: int) -> RunView:
+def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
     """Assemble what is shown of the run with this number in the page."""
     classes = run.classes
     geometry = recorded_geometry(run.anchors, classes) or computed_geometry(
@@ -65,17 +70,21 @@ def make_view(run: Run, measured: Measured, number: int) -> RunView:
         panels=make_panels(measured, run.metainfo.get('palette') or []),
         choices=read_choices(run),
         charts={
-            'confusion': _confusion(run, measured, number),
+            'confusion': draw_confusion(
+                run, measured, f'chart-confusion-{number}'
+            ),
             'shares': draw_shares(run, f'chart-shares-{number}'),
             'coverage': draw_coverage(run, f'chart-coverage-{number}'),
             'gaps': draw_gaps(run, f'chart-gaps-{number}'),
-            'anchors': _distances(run, geometry, number),
+            'anchors': draw_distances(
+                run, geometry, f'chart-anchors-{number}'
+            ),
             'losses': draw_losses(run, f'chart-losses-{number}'),
         },
     )
 
 
-def read_choices(run: Run) -> dict:
+def read_choices(run: RecordedRun) -> dict:
     """Read the scores that were computed without labels, if any were."""
     content = read_object(run.folder / SCORES, run.problems)
     scores = content.get('scores')
@@ -90,27 +99,83 @@ def read_choices(run: Run) -> dict:
     }
 
 
-def _confusion(run: Run, measured: Measured, number: int) -> Markup | None:
-    last = measured.last
-    score = measured.scores.get(last.title) if last else None
-    if score is None or score.confusion is None:
-        return None
-    return draw_confusion(
-        score.confusion,
-        run.classes,
-        f'chart-confusion-{number}',
-        f'Confusion matrix of {run.name}, {last.title}',
-    )
+def list_facts(run: RecordedRun) -> dict[str, str | None]:
+    """List what a run was, None where nothing tells."""
+    return {
+        'State': describe_state(run),
+        'Started from': text_of(find_start_checkpoint(run)),
+        'Method': method_of(run.cfg),
+        'Stages': text_of(describe_stages(run)),
+        'Seed': text_of(run.seed),
+        'Data': describe_data(run.cfg),
+        'Images of a batch': text_of(
+            (run.cfg or {}).get('train_dataloader', {}).get('batch_size')
+        ),
+        'Classes': text_of(len(run.classes) or None),
+        'Time': format_seconds(run.seconds),
+        'GPU memory': describe_memory(run),
+        'Versions': ', '.join(f'{k} {v}' for k, v in run.environment.items())
+        or None,
+        'Work dir': str(run.folder),
+    }
 
 
-def _distances(
-    run: Run, geometry: list[Geometry], number: int
-) -> Markup | None:
-    if not geometry:
+def text_of(value: object) -> str | None:
+    """Write a value, None where there is none."""
+    return None if value is None else str(value)
+
+
+def describe_state(run: RecordedRun) -> str:
+    """Say how far a run came."""
+    if not run.max_iters:
+        return f'iteration {run.iteration}, of unknown length'
+    if run.iteration >= run.max_iters:
+        return f'finished, {run.max_iters} iterations'
+    return f'at iteration {run.iteration} of {run.max_iters}, not finished'
+
+
+def describe_stages(run: RecordedRun) -> str | None:
+    """Say how the stages divide a run."""
+    if not run.stage_iters:
+        return 'none'
+    if not run.max_iters:
+        return f'of {run.stage_iters} iterations'
+    count = run.max_iters // run.stage_iters
+    return f'{count} of {run.stage_iters} iterations'
+
+
+def method_of(cfg: Config | None) -> str | None:
+    """Name the segmentor and its backbone."""
+    model = cfg.get('model') if cfg else None
+    if not model:
         return None
-    return draw_distances(
-        geometry[-1].distances,
-        run.classes,
-        f'chart-anchors-{number}',
-        f'Distances between anchors of {run.name}, {geometry[-1].title}',
-    )
+    backbone = model.get('backbone', {}).get('type', '')
+    return f'{model.get("type")} on {backbone}' if backbone else model['type']
+
+
+def describe_data(cfg: Config | None) -> str | None:
+    """List the data sets that are trained on and evaluated."""
+    lines = []
+    for name in ('train_dataloader', 'val_dataloader'):
+        for node in walk((cfg or {}).get(name, {}).get('dataset', {})):
+            if 'data_root' in node:
+                kind = 'validation' if name.startswith('val') else 'training'
+                lines.append(f'{kind}: {node["type"]} ({node["data_root"]})')
+    return '; '.join(lines) or None
+
+
+def format_seconds(seconds: float | None) -> str | None:
+    """Write a duration for a reader."""
+    if seconds is None:
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours} h {minutes} min' if hours else f'{minutes} min {rest} s'
+
+
+def describe_memory(run: RecordedRun) -> str | None:
+    """Find the most memory of the GPU, which a CPU run does not log."""
+    if run.environment.get('CUDA available') == 'False':
+        return 'no GPU'
+    used = [m for n in run.training if (m := numbers(n).get('memory'))]
+    return f'{max(used) / 1024:.1f} GiB' if used else None

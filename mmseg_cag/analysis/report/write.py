@@ -1,23 +1,45 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the report of some runs."""
+"""Write the report of some runs: one page that needs no other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 from rich.console import Console
 
+from mmseg_cag.analysis.model_selection.choose import (
+    IS_HIGHER_BETTER,
+    TITLES,
+)
 from mmseg_cag.progress import track
+from mmseg_cag.version import __version__
 
+from .charts import draw_miou
 from .measure import measure
 from .networks import list_networks
-from .page import render
 from .run import read_run
 from .view import RunView, make_view
 
 IMAGES = 24  # of the validation set, on which is computed what is missing
 SHOWN = 6  # of them in the gallery
+# What the page can show of any run, in order: name of the element -> title.
+SECTIONS = {
+    'gallery': 'Gallery',
+    'runs': 'What ran',
+    'alarms': 'Alarms',
+    'miou': 'mIoU',
+    'classes': 'Classes',
+    'confusion': 'Confusion',
+    'labels': 'Pseudo labels',
+    'anchors': 'Anchors',
+    'losses': 'Losses',
+    'choice': 'Choice without labels',
+}
 
 
 def write_report(
@@ -63,3 +85,34 @@ def name_runs(folders: Sequence[Path]) -> list[str]:
 def show_progress(items: Sequence[int], title: str) -> Iterator[int]:
     """Show a progress bar on the error stream."""
     yield from track(items, title, console=Console(stderr=True))
+
+
+def render(views: Sequence[RunView]) -> str:
+    """Render the page of some runs, what they are called being escaped."""
+    environment = _environment()
+    read = environment.loader.get_source
+    return environment.get_template('page.html').render(
+        views=views,
+        sections=SECTIONS,
+        score_titles={name: TITLES[name] for name in IS_HIGHER_BETTER},
+        choice_titles=TITLES,
+        miou=draw_miou([(view.run, view.measured) for view in views]),
+        version=__version__,
+        plotly=Markup(get_plotlyjs()),
+        style=Markup(read(environment, 'style.css')[0]),
+        script=Markup(read(environment, 'script.js')[0]),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Make what compiles the templates, each once."""
+    environment = Environment(
+        loader=PackageLoader('mmseg_cag.analysis.report'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters['signed'] = lambda v: f'{v:+.1f}'.replace('-', '−')
+    return environment

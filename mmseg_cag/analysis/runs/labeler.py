@@ -4,15 +4,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from mmengine.config import Config
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
+from torch import nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
-from mmseg_cag.models.anchors.pseudo_label_head import PseudoLabelHead
+from mmseg_cag.models.anchors.pseudo_label_head import (
+    PixelSample,
+    PseudoLabelHead,
+    nearest_anchor,
+)
+from mmseg_cag.models.segmentors.base import SegOutput, resize_labels
 
-from .network import State, build_network
+from .network import State, build_network, build_preprocessor, view
+from .samples import (
+    Sample,
+    preprocess,
+    read_samples,
+    source_dataset,
+    spread,
+)
+
+# legend: h w feature map
+
+KINDS = ('anchor', 'probability')
+
+
+class Assigned(NamedTuple):
+    """The pseudo labels of one kind (h, w).
+
+    Attributes:
+        label: Class of the nearest anchor, or the likeliest one.
+        score: How clear that is: the gap to the runner-up anchor, or the
+            probability.
+        active: Whether the pixel takes the label.
+    """
+
+    label: np.ndarray
+    score: np.ndarray
+    active: np.ndarray
 
 
 class Labeler(NamedTuple):
@@ -32,6 +66,29 @@ class Labeler(NamedTuple):
     def has_anchors(self) -> bool:
         """Whether the checkpoint had any."""
         return bool(self.bank.counts.any())
+
+    def see(self, preprocessor: nn.Module, sample: Sample) -> SegOutput:
+        """Compute the features and class scores of an image."""
+        return view(self.model, preprocess(preprocessor, sample))
+
+    @torch.no_grad()
+    def assign(self, seen: SegOutput, kind: str) -> Assigned:
+        """Label the pixels of one image.
+
+        Args:
+            seen: What `see` computes of it.
+            kind: Of `KINDS`.
+        """
+        head = self.head
+        if kind == 'anchor':
+            distances = self.bank.distances(seen.feat)
+            label, score = nearest_anchor(distances)
+            assigned = head.by_anchor(distances)
+        else:
+            score, label = seen.logits[0].float().softmax(1).max(1)
+            assigned = head.by_probability(seen.logits[0])
+        maps = (label, score, assigned != head.ignore_index)
+        return Assigned(*(part[0].cpu().numpy() for part in maps))
 
 
 def restore_labeler(cfg: Config, state: State, origin: Path) -> Labeler:
@@ -66,3 +123,46 @@ def restore_labeler(cfg: Config, state: State, origin: Path) -> Labeler:
         head.margin.copy_(state['pseudo_label_head.margin'])
     device = classifier.weight.device
     return Labeler(model, bank.to(device), head.to(device))
+
+
+def build_labeler(
+    cfg: Config, state: State, origin: Path, images: int
+) -> Labeler:
+    """Give a network the anchors of its checkpoint, or make some.
+
+    A network that was trained without anchors gets those of its own features,
+    with the margin that ``auto`` would choose.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of a checkpoint; the network is its student.
+        origin: Where they are from, for errors.
+        images: Source images that anchors are made of where there are none.
+
+    Raises:
+        UserError: The network has no classifier ``conv_seg``, the weights are
+            of another one, or anchors are wanted and there is no source.
+    """
+    labeler = restore_labeler(cfg, state, origin)
+    if not labeler.has_anchors:
+        _make_anchors(labeler, cfg, images)
+    return labeler
+
+
+def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:
+    dataset = source_dataset(cfg)
+    indices = spread(dataset, images)
+    preprocessor = build_preprocessor(cfg, 'source')
+    centroids = labeler.bank.new_centroids()
+    pixels = PixelSample(100_000, len(indices), labeler.bank.anchors)
+    for sample in read_samples(dataset, indices):
+        seen = labeler.see(preprocessor, sample)
+        labels = sample.truth.unsqueeze(0).to(seen.feat.device)
+        labels = resize_labels(labels, seen.feat)
+        labeler.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
+        pixels.add(seen.feat, labels)
+    labeler.bank.store(centroids)
+    if labeler.head.is_auto:
+        feat, labels = pixels.gather()
+        distances = labeler.bank.distances(feat[:, :, None, None])
+        labeler.head.calibrate(distances[:, :, 0, 0], labels)

@@ -22,7 +22,7 @@ from mmseg_cag.models.student import (
     student_weights,
 )
 
-from .run_folder import RunFolder
+from .run import Run
 from .samples import Sample
 
 # legend: N images, H W image
@@ -52,9 +52,7 @@ def labeler_state(state: State) -> State:
     return {**state, **teacher}
 
 
-def start_state(
-    run: RunFolder, checkpoint: Path | None = None
-) -> State | None:
+def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
     """Read the weights that a run began from.
 
     The labeler of a first stage has them, and the anchors of its network are

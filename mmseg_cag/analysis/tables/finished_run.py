@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-from mmseg.registry import DATASETS
-
-from mmseg_cag.analysis.runs.run_folder import read_config
+from mmseg_cag.analysis.runs.run import Run, read_config
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, read_results
 from mmseg_cag.engine.records.recipe import recipe_of
 from mmseg_cag.errors import MissingFileError, UserError
@@ -19,18 +15,14 @@ from mmseg_cag.evaluation.uda_iou_metric import CLASS
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class FinishedRun(Run):
     """The last result of a run and what it is of.
 
     Attributes:
-        folder: Its work dir.
-        cfg: Its config.
         iteration: At which it ended.
         metrics: The result, in percent.
     """
 
-    folder: Path
-    cfg: Config
     iteration: int
     metrics: dict[str, float]
 
@@ -42,13 +34,6 @@ class FinishedRun:
         if dataset.type == 'UDADataset':
             return dataset.domains.source.type, target
         return dataset.type, target
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes that are evaluated."""
-        dataset = self.cfg.val_dataloader.dataset
-        chosen = dataset.get('metainfo', {}).get('classes')
-        return tuple(chosen or DATASETS.get(dataset.type).METAINFO['classes'])
 
     @property
     def iou(self) -> dict[str, float]:
@@ -80,11 +65,6 @@ class FinishedRun:
         return 'minitown' in root.parts or (root.parent / MANIFEST).is_file()
 
     @property
-    def seed(self) -> int | None:
-        """The seed of training."""
-        return self.cfg.get('randomness', {}).get('seed')
-
-    @property
     def method(self) -> str:
         """What the run depends on but for seeds, as text to compare."""
         return json.dumps(_without_seed(recipe_of(self.cfg)), sort_keys=True)
@@ -107,18 +87,14 @@ def read_run(folder: Path) -> FinishedRun:
             'LastAndBestHook'
         )
     results = read_results(notes)
-    cfg = read_config(folder)
-    try:
-        end = total_iters(cfg.get('train_cfg') or {})
-    except UserError as error:
-        raise UserError(f'{folder}: {error}') from error
     last = max(results, default=0)
-    if last != end:
+    run = FinishedRun(folder, read_config(folder), last, results.get(last, {}))
+    if last != run.max_iters:
         raise UserError(
-            f'{folder}: its last result is of iteration {last} of {end}, '
-            'expected a finished run'
+            f'{folder}: its last result is of iteration {last} of '
+            f'{run.max_iters}, expected a finished run'
         )
-    return FinishedRun(folder, cfg, last, results[last])
+    return run
 
 
 def _without_seed(recipe: dict) -> dict:

@@ -1,13 +1,16 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Figures as others have published them, none of them measured here.
+"""The two benchmarks, and figures as others have published them.
 
-Percent; IoU in the order of Cityscapes' train ids. Where the IoU of classes
-is not given, only the mean stands here.
+None of them is measured here. Percent; IoU in the order of Cityscapes' train
+ids. Where the IoU of classes is not given, only the mean stands here.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
+
+from mmseg.datasets import CityscapesDataset
 
 SOURCES = {
     'poster': 'poster of CAG-UDA, NeurIPS 2019',
@@ -75,5 +78,54 @@ SYNTHIA = (
         'poster',
         {'mIoU13': 52.6},
         note='by its authors, of a network with 13 outputs, not 13 rows of 19',
+    ),
+)
+CITYSCAPES = tuple(CityscapesDataset.METAINFO['classes'])
+SIXTEEN = tuple(
+    name for name in CITYSCAPES if name not in ('terrain', 'truck', 'train')
+)
+THIRTEEN = tuple(
+    name for name in SIXTEEN if name not in ('wall', 'fence', 'pole')
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """A pair of data sets, and what is reported of it.
+
+    Attributes:
+        title: Its name.
+        domains: Types of the source's and of the target's data set.
+        classes: Whose IoU is reported.
+        means: Which means are.
+        plain: What ``mIoU`` is called of a network that has these classes
+            alone.
+        published: Rows of others.
+    """
+
+    title: str
+    domains: tuple[str, str]
+    classes: tuple[str, ...]
+    means: tuple[str, ...]
+    plain: dict[tuple[str, ...], str]
+    published: tuple[Published, ...]
+
+
+BENCHMARKS = (
+    Benchmark(
+        'GTA5 → Cityscapes',
+        ('GTADataset', 'CityscapesDataset'),
+        CITYSCAPES,
+        ('mIoU',),
+        {CITYSCAPES: 'mIoU'},
+        GTA5,
+    ),
+    Benchmark(
+        'SYNTHIA → Cityscapes',
+        ('SYNTHIADataset', 'CityscapesDataset'),
+        SIXTEEN,
+        ('mIoU16', 'mIoU13'),
+        {CITYSCAPES: 'mIoU19', SIXTEEN: 'mIoU16', THIRTEEN: 'mIoU13'},
+        SYNTHIA,
     ),
 )

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from .result_table import ResultTable
-from .rows import Row
+from .result_table import ResultTable, Row
 
 SHORT = {
     'traffic light': 'light',
@@ -78,11 +77,14 @@ def _cells(table: ResultTable, row: Row) -> list[str]:
         row.method,
         row.origin,
         *(NONE if value is None else f'{value:.1f}' for value in iou),
-        *(NONE if value is None else _spread(*value) for value in means),
+        *(
+            NONE if value is None else _format_mean_sd(*value)
+            for value in means
+        ),
     ]
 
 
-def _spread(value: float, deviation: float | None) -> str:
+def _format_mean_sd(value: float, deviation: float | None) -> str:
     if deviation is None:
         return f'{value:.1f}'
     return f'{value:.1f} ± {deviation:.1f}'

@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
 

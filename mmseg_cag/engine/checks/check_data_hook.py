@@ -15,7 +15,6 @@ from mmseg_cag.data_check.consistency import check_class_names, check_overlap
 from mmseg_cag.data_check.quick_checks import quick_checks
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
-    anchor_loader,
     dataset_of,
     loaders_of,
     require_images,
@@ -26,8 +25,9 @@ from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.load_translated_image import (
     LoadTranslatedImage,
 )
+from mmseg_cag.engine.stages import anchor_loader
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 from .data_fingerprint_hook import SAME
 

@@ -6,7 +6,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.engine.stage_loop import StageTrainLoop
+from mmseg_cag.engine.stages import StageTrainLoop
 from mmseg_cag.errors import UserError
 
 

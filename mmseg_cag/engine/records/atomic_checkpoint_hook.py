@@ -29,7 +29,7 @@ from mmseg_cag.fileio.checkpoints import (
     put_aside,
     remove_drafts,
 )
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 
 @HOOKS.register_module()

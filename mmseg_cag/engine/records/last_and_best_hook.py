@@ -16,7 +16,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
 from mmseg_cag.fileio.atomic import write_whole
 from mmseg_cag.fileio.json_file import read_note
-from mmseg_cag.models.unwrap import current_stage
+from mmseg_cag.models.segmentors.base import current_stage
 
 NOTES = 'validation.json'
 NUMBER = re.compile('[0-9]{1,18}')

@@ -103,11 +103,21 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
 
 def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
     """Read what the weights of a checkpoint depend on, if it says so."""
-    content = read_checkpoint(checkpoint, mmap=True)
-    meta = content.get('meta')
-    recipe = meta.get('recipe') if isinstance(meta, dict) else None
+    recipe = _read_meta(checkpoint).get('recipe')
     # One of an earlier version may have more in it.
     return _as_json(recipe) if isinstance(recipe, dict) else None
+
+
+def read_version(checkpoint: str | Path) -> str | None:
+    """Read which version of this package trained a checkpoint, if it says."""
+    versions = _read_meta(checkpoint).get('versions')
+    found = versions.get('mmseg_cag') if isinstance(versions, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _read_meta(checkpoint: str | Path) -> dict:
+    meta = read_checkpoint(checkpoint, mmap=True).get('meta')
+    return meta if isinstance(meta, dict) else {}
 
 
 def _as_json(recipe: dict) -> dict[str, Any]:

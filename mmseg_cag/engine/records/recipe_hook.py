@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.version import __version__
 
 from .recipe import recipe_of

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmseg_cag.engine.loops import require_uda_loop
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import newest_whole
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 COUNT = 'bad_steps'  # of the whole run, in the message hub
 ACTIONS = ('stop', 'skip', 'rollback')

@@ -10,7 +10,7 @@ from mmseg.registry import HOOKS
 from torch import nn
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 
 @HOOKS.register_module()

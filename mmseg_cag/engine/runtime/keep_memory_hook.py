@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 # Settings of glibc's allocator, by <malloc.h>, and the largest value, an int;
 # where the second has a limit, it is 32 MB.

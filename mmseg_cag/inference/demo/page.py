@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from gradio import Interface
 
 
+@dataclass(eq=False)
 class Explainer:
     """What the page answers: the classes of an image and their shares.
 
-    Args:
+    Attributes:
         model: As `load_network` builds it.
     """
 
-    def __init__(self, model: EncoderDecoder) -> None:
-        self.model = model
+    model: EncoderDecoder
 
     def __call__(
         self, image: np.ndarray, opacity: float

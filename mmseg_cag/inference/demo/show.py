@@ -1,22 +1,235 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a network sees of an image, of a folder of images or of a video."""
+
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
+from mmengine.logging import print_log
 from mmseg.apis import inference_model
 from mmseg.models.segmentors import EncoderDecoder
 
+from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio import json_file as note
-from mmseg_cag.visualization import paint
-
-from .images import IMAGE_ENDINGS, find_images, show_images
-from .video import VIDEO_ENDINGS, open_video, show_video
+from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.fileio.images import imdecode
+from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.progress import track
+from mmseg_cag.visualization import colorize
 
 NOTE = 'demo.json'
+VIDEO_ENDINGS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
+# Of a video that does not say its own.
+FRAMES_PER_SECOND = 25.0
+
+# Shows an image (H, W, 3) uint8, BGR, as another one.
+Show = Callable[[np.ndarray], np.ndarray]
+
+# legend: H W image
+
+
+@dataclass(eq=False)
+class View:
+    """What is shown of an image: the predicted classes laid over it.
+
+    Attributes:
+        model: As `load_network` builds it.
+        opacity: Share of the classes' colours, 0 to 1.
+        side_by_side: Whether the image itself is shown to the left.
+    """
+
+    model: EncoderDecoder
+    opacity: float = 0.5
+    side_by_side: bool = False
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Show an image.
+
+        Args:
+            image: Image (H, W, 3) uint8, BGR.
+
+        Returns:
+            Image (H, W, 3) or (H, 2 W, 3) uint8, BGR.
+        """
+        palette = self.model.dataset_meta['palette']
+        labels = predict(self.model, image)
+        shown = overlay(image, labels, palette, self.opacity)
+        return np.hstack([image, shown]) if self.side_by_side else shown
+
+
+def predict(model: EncoderDecoder, image: np.ndarray) -> np.ndarray:
+    """Predict the class map (H, W) of an image (H, W, 3) uint8, BGR."""
+    result = inference_model(model, image)
+    return result.pred_sem_seg.data.squeeze(0).cpu().numpy()
+
+
+def overlay(
+    image: np.ndarray, labels: np.ndarray, palette: list, opacity: float
+) -> np.ndarray:
+    """Lay a class map (H, W) over an image (H, W, 3) uint8, BGR."""
+    colours = np.ascontiguousarray(colorize(labels, palette)[..., ::-1])
+    return cv2.addWeighted(colours, opacity, image, 1 - opacity, 0)
+
+
+def show_input(
+    source: Path, folder: Path, checkpoint: Path, view: Show
+) -> list[Path]:
+    """Write a view of an image, of each image in a folder or of a video.
+
+    Args:
+        source: The input.
+        folder: Where the views go.
+        checkpoint: What made them, for the note in the folder.
+        view: Makes a view of an image, both (H, W, 3) uint8, BGR.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: The input or the folder is not what is expected.
+    """
+    way = find_way(source)
+    open_folder(folder, checkpoint, source)
+    return way(source, folder, view)
+
+
+def find_way(source: Path) -> Callable[[Path, Path, Show], list[Path]]:
+    """Choose how an input is shown, by what it is.
+
+    Raises:
+        MissingFileError: It does not exist.
+        UserError: It is none of image, folder of images and readable video.
+    """
+    if not source.exists():
+        raise MissingFileError(f'{source}: no such image, folder or video')
+    suffix = source.suffix.lower()
+    if source.is_dir():
+        find_images(source)
+        return show_images
+    if suffix in IMAGE_ENDINGS:
+        return show_images
+    if suffix in VIDEO_ENDINGS:
+        open_video(source)
+        return show_video
+    raise UserError(
+        f'{source}: expected a folder or a file '
+        f'{" ".join(IMAGE_ENDINGS + VIDEO_ENDINGS)}'
+    )
+
+
+def find_images(source: Path) -> list[Path]:
+    """List an image, or the images of a folder and its subfolders.
+
+    Raises:
+        UserError: The folder has none.
+    """
+    if not source.is_dir():
+        return [source]
+    paths = [
+        path
+        for path in sorted(source.rglob('*'))
+        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+    ]
+    if not paths:
+        raise UserError(
+            f'{source}: no images in this folder, expected files '
+            f'{" ".join(IMAGE_ENDINGS)}'
+        )
+    return paths
+
+
+def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
+    """Write a view of each image as a PNG, in the same subfolders.
+
+    Args:
+        source: An image, or a folder of images.
+        folder: Where the views go.
+        view: Makes a view of an image, both BGR.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: A file is no image.
+    """
+    root = source if source.is_dir() else source.parent
+    written = []
+    for path in track(find_images(source), 'images'):
+        name = path.relative_to(root)
+        # a.jpg becomes a.jpg.png: a.png may be there as well.
+        ending = '' if name.suffix == '.png' else '.png'
+        out = folder / name.with_name(f'{name.name}{ending}')
+        mmcv.imwrite(view(read_image(path)), str(out))
+        written.append(out)
+    return written
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image (H, W, 3) uint8, BGR, turned as its camera says."""
+    image = imdecode(path.read_bytes(), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path}: not readable as an image')
+    return image
+
+
+def show_video(source: Path, folder: Path, view: Show) -> list[Path]:
+    """Write a view of each frame as an MP4 of the same frame rate.
+
+    Args:
+        source: A video that OpenCV reads.
+        folder: Where the video goes.
+        view: Makes a view of an image, both BGR.
+
+    Returns:
+        The one file that was written; it appears complete or not at all.
+
+    Raises:
+        UserError: The video cannot be read, or none can be written.
+    """
+    video = open_video(source)
+    ending = '' if source.suffix == '.mp4' else '.mp4'
+    out = folder / f'{source.name}{ending}'
+    expected = max(video.frame_cnt, 0)
+    views = map(view, track(video, 'frames', expected or None))
+    with atomic_path(out, '.mp4') as draft:
+        count = write_video(draft, views, video.fps or FRAMES_PER_SECOND)
+    if count < expected:
+        print_log(
+            f'{source}: {count} of {expected} frames could be read',
+            'current',
+            logging.WARNING,
+        )
+    return [out]
+
+
+def open_video(source: Path) -> mmcv.VideoReader:
+    """Open a video, of which at least one frame can be read."""
+    video = mmcv.VideoReader(str(source))
+    if video.read() is None:
+        raise UserError(f'{source}: not readable as a video')
+    return video
+
+
+def write_video(path: Path, frames: map, rate: float) -> int:
+    """Write frames (H, W, 3) uint8, BGR, as an MP4; returns how many."""
+    writer = cv2.VideoWriter()
+    codec = cv2.VideoWriter.fourcc(*'mp4v')
+    count = 0
+    try:
+        for count, frame in enumerate(frames, 1):
+            size = frame.shape[1::-1]
+            if count == 1 and not writer.open(str(path), codec, rate, size):
+                raise UserError(f'{path}: OpenCV cannot write this video')
+            writer.write(frame)
+    finally:
+        writer.release()
+    return count
 
 
 def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
@@ -42,7 +255,7 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
     if folder.resolve().is_relative_to(source.resolve()):
         raise UserError(f'{folder}: is in the input, name another --out')
     if folder.is_dir() and any(folder.iterdir()):
-        held = read_note(folder)
+        held = read_origin(folder)
         if held != origin:
             other = next(k for k in origin if held.get(k) != origin[k])
             raise UserError(
@@ -50,125 +263,19 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
                 f'{held.get(other)}; name another --out'
             )
     folder.mkdir(parents=True, exist_ok=True)
-    note.write_note(folder / NOTE, origin)
+    write_note(folder / NOTE, origin)
 
 
-def read_note(folder: Path) -> dict:
+def read_origin(folder: Path) -> dict:
     """Read what the results in a folder are of.
 
     Raises:
         UserError: The folder has no such note.
     """
     try:
-        return note.read_note(folder / NOTE)
+        return read_note(folder / NOTE)
     except UserError as error:
         raise UserError(
             f'{folder}: exists from something else, no {NOTE} of this '
             'command is in it; name another --out'
         ) from error
-
-
-# legend: H W image
-
-
-class View:
-    """What is shown of an image: the predicted classes laid over it.
-
-    Args:
-        model: As `load_network` builds it.
-        opacity: Share of the classes' colours, 0 to 1.
-        side_by_side: Whether the image itself is shown to the left.
-    """
-
-    def __init__(
-        self,
-        model: EncoderDecoder,
-        opacity: float = 0.5,
-        side_by_side: bool = False,
-    ) -> None:
-        self.model = model
-        self.opacity = opacity
-        self.side_by_side = side_by_side
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Show an image.
-
-        Args:
-            image: Image (H, W, 3) uint8, BGR.
-
-        Returns:
-            Image (H, W, 3) or (H, 2 W, 3) uint8, BGR.
-        """
-        shown = overlay(
-            image,
-            predict(self.model, image),
-            self.model.dataset_meta['palette'],
-            self.opacity,
-        )
-        return np.hstack([image, shown]) if self.side_by_side else shown
-
-
-def predict(model: EncoderDecoder, image: np.ndarray) -> np.ndarray:
-    """Predict the class map (H, W) of an image (H, W, 3) uint8, BGR."""
-    result = inference_model(model, image)
-    return result.pred_sem_seg.data.squeeze(0).cpu().numpy()
-
-
-def overlay(
-    image: np.ndarray, labels: np.ndarray, palette: list, opacity: float
-) -> np.ndarray:
-    """Lay a class map (H, W) over an image (H, W, 3) uint8, BGR."""
-    colours = np.ascontiguousarray(paint(labels, palette)[..., ::-1])
-    return cv2.addWeighted(colours, opacity, image, 1 - opacity, 0)
-
-
-Way = Callable[[Path, Path, Callable[[np.ndarray], np.ndarray]], list[Path]]
-
-
-def find_way(source: Path) -> Way:
-    """Choose how an input is shown, by what it is.
-
-    Raises:
-        MissingFileError: It does not exist.
-        UserError: It is none of image, folder of images and readable video.
-    """
-    if not source.exists():
-        raise MissingFileError(f'{source}: no such image, folder or video')
-    suffix = source.suffix.lower()
-    if source.is_dir():
-        find_images(source)
-        return show_images
-    if suffix in IMAGE_ENDINGS:
-        return show_images
-    if suffix in VIDEO_ENDINGS:
-        open_video(source)
-        return show_video
-    raise UserError(
-        f'{source}: expected a folder or a file '
-        f'{" ".join(IMAGE_ENDINGS + VIDEO_ENDINGS)}'
-    )
-
-
-def show_input(
-    source: Path,
-    folder: Path,
-    checkpoint: Path,
-    view: Callable[[np.ndarray], np.ndarray],
-) -> list[Path]:
-    """Write a view of an image, of each image in a folder or of a video.
-
-    Args:
-        source: The input.
-        folder: Where the views go.
-        checkpoint: What made them, for the note in the folder.
-        view: Makes a view of an image, both (H, W, 3) uint8, BGR.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        UserError: The input or the folder is not what is expected.
-    """
-    way = find_way(source)
-    open_folder(folder, checkpoint, source)
-    return way(source, folder, view)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
@@ -274,3 +276,15 @@ def resize_labels(labels: Tensor, like: Tensor) -> Tensor:
         labels.unsqueeze(1).float(), like.shape[-2:], mode='nearest'
     )
     return resized.squeeze(1).long()
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """Get the model out of its distributed wrapper."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
+
+
+def current_stage(runner: Runner) -> int | None:
+    """Get the number of the stage that a run is in, if it has stages."""
+    stage = getattr(bare_model(runner), 'stage', None)
+    return None if stage is None else int(stage)

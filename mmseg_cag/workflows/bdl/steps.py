@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
@@ -26,21 +28,19 @@ from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.translate import translate_images
 
 
+@dataclass(eq=False)
 class LoopStep(ABC):
     """A step of the loop: a run whose result is in a folder of its own.
 
-    Args:
+    Attributes:
         name: What it is called, as its folder is.
         folder: Where the result goes.
         needs: The earlier steps whose results it takes, by their role.
     """
 
-    def __init__(
-        self, name: str, folder: Path, needs: dict[str, LoopStep]
-    ) -> None:
-        self.name = name
-        self.folder = folder
-        self.needs = needs
+    name: str
+    folder: Path
+    needs: dict[str, LoopStep]
 
     @property
     @abstractmethod
@@ -68,65 +68,56 @@ class LoopStep(ABC):
         """
 
 
-class Translation(LoopStep):
-    """Translate the source's images; needs a translator as ``by``."""
+class Application(LoopStep):
+    """Apply a trained network, ``by``, to a whole data set."""
+
+    # Name of the note in the folder, which names the checkpoint.
+    note: str
+    # Called with the network's config, its checkpoint and the folder.
+    apply: Callable[[Config, Path, Path], dict]
 
     @property
     def result(self) -> Path:
-        """The note of the folder, which names the checkpoint."""
-        return self.folder / IMAGES
-
-    def check(self) -> None:
-        """Nothing to check: the translator's run reads the same images."""
-
-    def run(self) -> None:
-        """Translate what is not translated yet."""
-        by = self.needs['by']
-        use_gloo_without_gpu(by.cfg)
-        translate_images(by.cfg, by.result, self.folder)
-
-
-class Labelling(LoopStep):
-    """Make pseudo labels of the target; needs a network as ``by``."""
-
-    @property
-    def result(self) -> Path:
-        """The note of the folder, which names the checkpoint."""
-        return self.folder / LABELS
+        """The note of the folder."""
+        return self.folder / self.note
 
     def check(self) -> None:
         """Nothing to check: the network's run reads the same images."""
 
     def run(self) -> None:
-        """Predict what is not predicted yet, and write all labels."""
+        """Do what is not done yet."""
         by = self.needs['by']
         use_gloo_without_gpu(by.cfg)
-        make_pseudo_labels(by.cfg, by.result, self.folder)
+        self.apply(by.cfg, by.result, self.folder)
 
 
+class Translation(Application):
+    """Translate the source's images; needs a translator as ``by``."""
+
+    note, apply = IMAGES, staticmethod(translate_images)
+
+
+class Labelling(Application):
+    """Make pseudo labels of the target; needs a network as ``by``."""
+
+    note, apply = LABELS, staticmethod(make_pseudo_labels)
+
+
+@dataclass(eq=False)
 class Training(LoopStep):
     """Train a translator or a segmentation network by its config.
 
     What its config starts from is trained first, as `tools/train.py` does.
 
-    Args:
-        name: As of `LoopStep`.
-        folder: Its work dir.
-        needs: As of `LoopStep`.
+    Attributes:
         cfg: The run's config, with its inputs put in.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        needs: dict[str, LoopStep],
-        cfg: Config,
-    ) -> None:
-        super().__init__(name, folder, needs)
-        self.cfg = cfg
-        set_work_dir(cfg, str(folder))
-        self._chain = load_chain(cfg)
+    cfg: Config
+
+    def __post_init__(self) -> None:
+        set_work_dir(self.cfg, str(self.folder))
+        self._chain = load_chain(self.cfg)
 
     @property
     def result(self) -> Path:

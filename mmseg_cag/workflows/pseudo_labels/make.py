@@ -3,35 +3,44 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dist import barrier, get_dist_info, is_main_process
-from mmengine.logging import print_log
-from mmengine.runner import Runner
-from mmseg.datasets import BaseSegDataset
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import DATASETS
+from torch import Tensor
 
-from mmseg_cag.datasets.pseudo_label_note import read_note
+from mmseg_cag.datasets.pseudo_label_note import (
+    read_note,
+)
 from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
-from mmseg_cag.models.unwrap import bare_model
-from mmseg_cag.progress import track
+from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.workflows.output_folder import build_runner, pending_batches
 
-from .keep_sure import LabelFolder, Rule, Share, keep_sure
-from .predict import predict
-from .prediction_store import PredictionStore
+from .select_confident import (
+    LabelFolder,
+    PredictionStore,
+    RankShard,
+    ThresholdRule,
+    select_confident,
+)
 from .target_images import label_names, target_images
 
-PUBLISHED = Rule()
+PUBLISHED = ThresholdRule()
+
+# legend: K classes, H W image, h w feature map
 
 
 def make_pseudo_labels(
     cfg: Config,
     checkpoint: str | Path,
     out: str | Path,
-    rule: Rule = PUBLISHED,
+    rule: ThresholdRule = PUBLISHED,
 ) -> dict:
     """Write label maps of the target's training images, once.
 
@@ -52,11 +61,18 @@ def make_pseudo_labels(
             or its network cannot be used.
     """
     out, images = Path(out), target_images(cfg)
-    folder = LabelFolder(out, _origin(cfg, checkpoint, images, rule))
+    origin = {
+        'checkpoint_sha256': checkpoint_hash(checkpoint),
+        'model': cfg.model,
+        'images': images,
+        **rule._asdict(),
+    }
+    folder = LabelFolder(out, origin)
     if folder.is_complete():
-        print_log(f'{out}: complete, reused', 'current')
         return read_note(out)
-    runner = _load(cfg, checkpoint, out)
+    runner = build_runner(cfg, 'pseudo_labels', out, checkpoint)
+    runner.load_or_resume()
+    model = bare_model(runner).eval()
     # All ranks have looked before one of them writes.
     barrier()
     if is_main_process():
@@ -64,12 +80,23 @@ def make_pseudo_labels(
     dataset = DATASETS.build(images)
     names = label_names(dataset)
     store = PredictionStore(folder.predictions, rule.cap)
-    _predict_all(runner, dataset, names, store)
+    batches = pending_batches(
+        runner,
+        dataset,
+        [store.has(name) for name in names.values()],
+        'Predict',
+        batch_size=1,
+        num_workers=cfg.test_dataloader.num_workers,
+    )
+    for batch in batches:
+        labels, confidences = predict(model, batch)
+        name = names[batch['data_samples'][0].img_path]
+        store.write(name, labels.cpu().numpy(), confidences.cpu().numpy())
     rank, ranks = get_dist_info()
-    share = Share(store, list(names.values())[rank::ranks])
+    shard = RankShard(store, list(names.values())[rank::ranks])
     classes = list(dataset.metainfo['classes'])
-    ignore_index = bare_model(runner).decode_head.ignore_index
-    results = keep_sure(share, folder, classes, ignore_index, rule)
+    ignore_index = model.decode_head.ignore_index
+    results = select_confident(shard, folder, classes, ignore_index, rule)
     barrier()
     if is_main_process():
         folder.finish(
@@ -85,58 +112,45 @@ def make_pseudo_labels(
     return read_note(out)
 
 
-def _origin(
-    cfg: Config, checkpoint: str | Path, images: dict, rule: Rule
-) -> dict:
-    """List all that the labels depend on, as plain data of JSON."""
-    origin = {
-        'checkpoint_sha256': checkpoint_hash(checkpoint),
-        'model': cfg.model,
-        'images': images,
-        **rule._asdict(),
-    }
-    return json.loads(json.dumps(origin, default=str))
+@torch.no_grad()
+def predict(model: EncoderDecoder, batch: dict) -> tuple[Tensor, Tensor]:
+    """Predict an image's classes and how probable they are.
 
+    Probabilities (1, K, h, w) are enlarged, not class scores: that is what
+    the published thresholds are of.
 
-def _load(cfg: Config, checkpoint: str | Path, out: Path) -> Runner:
-    """Build a runner whose network has the weights, in evaluation mode."""
-    cfg = cfg.copy()
-    cfg.load_from = str(checkpoint)
-    cfg.resume = False
-    # The run's own folder keeps the config that it was trained by.
-    cfg.work_dir = str(Path(cfg.work_dir, 'pseudo_labels'))
-    # mmengine tells runs of one process apart by it.
-    cfg.experiment_name = '_'.join(['pseudo_labels', *out.parts[-2:]])
-    runner = Runner.from_cfg(cfg)
-    runner.load_or_resume()
-    bare_model(runner).eval()
-    return runner
+    Args:
+        model: The network, in evaluation mode.
+        batch: One image as a data loader collates it.
 
+    Returns:
+        Classes (H, W) uint8 and probabilities (H, W) float32, at the size at
+        which the network sees the image.
 
-def _predict_all(
-    runner: Runner,
-    dataset: BaseSegDataset,
-    names: dict[str, str],
-    store: PredictionStore,
-) -> None:
-    """Predict, shared over ranks, the images that are not predicted yet."""
-    pending = [
-        i for i, name in enumerate(names.values()) if not store.has(name)
-    ]
-    barrier()
-    if not pending:
-        return
-    loader = runner.build_dataloader(
-        dict(
-            batch_size=1,
-            num_workers=runner.cfg.test_dataloader.num_workers,
-            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-            dataset=dataset.get_subset(pending),
+    Raises:
+        UserError: The head gives no map of K class scores, or one that is not
+            finite.
+
+    Source: BDL's SSL.py.
+    """
+    batch = model.data_preprocessor(batch)
+    [sample] = batch['data_samples']
+    head = model.decode_head
+    logits = head(model.extract_feat(batch['inputs']))
+    if not isinstance(logits, Tensor) or logits.size(1) != head.num_classes:
+        raise UserError(
+            f'model.decode_head: {type(head).__name__} gives no map of '
+            f'{head.num_classes} class scores, which pseudo labels need'
         )
+    probabilities = F.interpolate(
+        logits.float().softmax(1),
+        batch['inputs'].shape[-2:],
+        mode='bilinear',
+        align_corners=head.align_corners,
     )
-    model = bare_model(runner)
-    for batch in track(loader, 'Predict', disable=not is_main_process()):
-        labels, confidences = predict(model, batch)
-        name = names[batch['data_samples'][0].img_path]
-        store.write(name, labels.cpu().numpy(), confidences.cpu().numpy())
-    barrier()
+    # Without what the preprocessor may have padded.
+    height, width = sample.img_shape[:2]
+    confidences, labels = probabilities[0, :, :height, :width].max(0)
+    if not confidences.isfinite().all():
+        raise UserError(f'{sample.img_path}: the prediction is not finite')
+    return labels.to(torch.uint8), confidences

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_cag.fileio.array_cache import ArrayCache
-from mmseg_cag.workflows.pseudo_labels.prediction_store import PredictionStore
+from mmseg_cag.workflows.pseudo_labels.select_confident import PredictionStore
 
 from . import pictures
 from .reader import Reader

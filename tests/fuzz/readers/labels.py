@@ -12,7 +12,7 @@ from mmseg_cag.datasets.pseudo_label_note import NOTE, note_above
 from mmseg_cag.datasets.transforms.load_labels_by_name import LoadLabelsByName
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
-from mmseg_cag.workflows.label_file import convert_file
+from mmseg_cag.workflows.label_set import convert_file
 from tests import tiny
 
 from . import pictures

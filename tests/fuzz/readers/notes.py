@@ -14,11 +14,11 @@ from mmseg_cag.datasets.transforms.load_translated_image import (
     _check_note,
 )
 from mmseg_cag.engine.records.last_and_best_hook import NOTES
-from mmseg_cag.inference.demo.show import read_note
+from mmseg_cag.inference.demo.show import read_origin
 from mmseg_cag.minitown.manifest import is_complete
 from mmseg_cag.minitown.plan import Plan
 from mmseg_cag.minitown.step import Step
-from mmseg_cag.workflows.pseudo_labels.keep_sure import LabelFolder
+from mmseg_cag.workflows.pseudo_labels.select_confident import LabelFolder
 from tests import tiny
 
 from .reader import Reader
@@ -54,7 +54,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
     yield note(
         'translated', NOTE, {'images': 3}, lambda f: _check_note(f / NOTE, 3)
     )
-    yield note('demo', 'demo.json', {'input': 'a'}, read_note)
+    yield note('demo', 'demo.json', {'input': 'a'}, read_origin)
     origin = {'origin': {'network': [1, 2]}}
     yield note('labels', f'out/{LABELS}', origin, labels)
 

@@ -10,14 +10,14 @@ from unittest.mock import patch
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from mmseg_cag.analysis.model_selection.labelled import read_mious
+from mmseg_cag.analysis.model_selection.score_run import read_mious
 from mmseg_cag.analysis.report.measure import Measured
 from mmseg_cag.analysis.report.networks import list_networks
-from mmseg_cag.analysis.report.page import render
 from mmseg_cag.analysis.report.run import read_run
 from mmseg_cag.analysis.report.score import score_of_validation
 from mmseg_cag.analysis.report.view import SCORES, make_view
-from mmseg_cag.analysis.runs.run_folder import open_run
+from mmseg_cag.analysis.report.write import render
+from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.engine.records.last_and_best_hook import NOTES, LastAndBestHook
 from mmseg_cag.monitor.anchor_record_hook import ANCHORS
 from mmseg_cag.monitor.monitor_hook import ALARMS, RECORDS, MonitorHook

@@ -2,24 +2,164 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.dist import all_reduce_params, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
+from mmseg.registry import HOOKS, LOOPS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmseg_cag.datasets.dataset_configs import anchor_loader
+from mmseg_cag.datasets import SkipBadFiles
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
 from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
-from mmseg_cag.engine.stage_loop import StageTrainLoop
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
-from mmseg_cag.models.unwrap import bare_model
 from mmseg_cag.monitor.alarms import Alarm, write_alarm
 from mmseg_cag.progress import track
+
+from .loops import (
+    UDATrainLoop,
+    clear_optimizer_state,
+    require_positive,
+)
+
+
+@LOOPS.register_module()
+class StageTrainLoop(UDATrainLoop):
+    """Training in stages of one length: at 0, S, 2S, ... one begins.
+
+    There the model's ``start_stage`` is called, which makes a teacher of the
+    student of this moment; the optimizer's state is cleared (CAG-UDA restarts
+    it at each stage; `PolyRestartLR` restarts the rate); then hooks'
+    ``before_stage(runner)``. All this is a function of the weights at that
+    iteration, so a run that resumes at a boundary does it again and one that
+    resumes within a stage finds its result in the checkpoint.
+
+    The stage's number goes on from that of the checkpoint that the run starts
+    from: it is 1 after a warm-up and 2 after a stage 1.
+
+    Args:
+        runner: The runner.
+        dataloader: The training data, or their config.
+        stages: Number of stages.
+        stage_iters: Iterations S of a stage. Schedule, validations and
+            checkpoints follow.
+        vals_per_stage: Validations of a stage at most, equally spaced; its
+            end is one of them.
+        saves_per_stage: Checkpoints of a stage likewise, in the place of
+            ``default_hooks.checkpoint.interval``; None leaves that alone.
+        first_stage: The stage that the run is to begin with; by default the
+            one after the checkpoint's.
+        val_begin: As of `UDATrainLoop`.
+
+    Raises:
+        UserError: One of these is no positive number, or the model knows no
+            stages.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        stages: int,
+        stage_iters: int,
+        vals_per_stage: int = 1,
+        saves_per_stage: int | None = None,
+        first_stage: int | None = None,
+        val_begin: int = 1,
+    ) -> None:
+        given = dict(
+            stages=stages,
+            stage_iters=stage_iters,
+            vals_per_stage=vals_per_stage,
+            saves_per_stage=saves_per_stage,
+            first_stage=first_stage,
+        )
+        require_positive(**{k: v for k, v in given.items() if v is not None})
+        model = bare_model(runner)
+        if not hasattr(model, 'start_stage'):
+            raise UserError(
+                f'StageTrainLoop: {type(model).__name__} has no stages, '
+                'expected CAGSegmentor, or train_cfg.type=UDATrainLoop'
+            )
+        super().__init__(
+            runner,
+            dataloader,
+            max_iters=stages * stage_iters,
+            val_interval=divide_stage(stage_iters, vals_per_stage),
+            val_begin=val_begin,
+        )
+        self._stage_iters = stage_iters
+        self.first_stage = first_stage
+        if saves_per_stage is not None:
+            self._set_saves(divide_stage(stage_iters, saves_per_stage))
+
+    @property
+    def stage_iters(self) -> int:
+        """Iterations of a stage."""
+        return self._stage_iters
+
+    def run_iter(self, data_batch: dict) -> None:
+        """Train by one batch; begin a stage first if one begins here."""
+        if self.stage_begins:
+            self._begin_stage()
+        super().run_iter(data_batch)
+
+    def _train(self) -> None:
+        self._require_stage_before()
+        super()._train()
+
+    def _set_saves(self, interval: int) -> None:
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook) and hook.interval > 0:
+                hook.interval = interval
+
+    def _require_stage_before(self) -> None:
+        """Check that what the run starts from is the stage before.
+
+        Raises:
+            UserError: It is another.
+        """
+        if self.first_stage is None or self._iter > 0:
+            return
+        done = self.model.stage
+        # A checkpoint from elsewhere, such as an imported one, notes none.
+        if done not in (0, self.first_stage - 1):
+            raise UserError(
+                f'{self.runner.cfg.get("load_from")}: a checkpoint of stage '
+                f'{done.item()}, expected one of stage {self.first_stage - 1} '
+                f'to begin stage {self.first_stage}'
+            )
+        done.fill_(self.first_stage - 1)
+
+    def _begin_stage(self) -> None:
+        """Begin a stage from the student of this moment, on all ranks."""
+        runner, model = self.runner, self.model
+        # Batch statistics differ by rank; the teacher is to be the same.
+        statistics = [b for b in model.buffers() if b.is_floating_point()]
+        all_reduce_params(statistics, op='mean')
+        model.start_stage()
+        clear_optimizer_state(runner.optim_wrapper)
+        runner.logger.info(f'Stage {model.stage.item()} begins')
+        runner.call_hook('before_stage')
+
+
+def divide_stage(stage_iters: int, parts: int) -> int:
+    """Compute the interval of what is done several times a stage.
+
+    Args:
+        stage_iters: Iterations of a stage.
+        parts: How often it is done, at most: the largest number up to this
+            that divides the stage, so that its end is always one of them.
+    """
+    return stage_iters // max(
+        n
+        for n in range(1, min(parts, stage_iters) + 1)
+        if stage_iters % n == 0
+    )
 
 
 @HOOKS.register_module()
@@ -39,7 +179,6 @@ class AnchorHook(Hook):
         margin_pixels: Source pixels that an automatic margin is chosen on.
     """
 
-    # After the labeler's: the centroids are those of the new one.
     priority = 'BELOW_NORMAL'
 
     def __init__(
@@ -67,12 +206,12 @@ class AnchorHook(Hook):
             )
         anchor_loader(runner.cfg)
         if self.init_from:
-            self._read_anchors(bare_model(runner))
+            self._read_anchors(runner.train_loop.model)
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:
         """Load, keep or compute the anchors."""
-        model = bare_model(runner)
+        model = runner.train_loop.model
         if self.init_from and runner.iter == 0:
             anchors, counts = self._read_anchors(model)
             model.anchor_bank.anchors.copy_(anchors)
@@ -103,7 +242,6 @@ class AnchorHook(Hook):
 
     def _compute(self, runner: Runner, model: CAGSegmentor) -> None:
         loader = build_loader(runner)
-        ignore_signals_in_workers(loader)
         centroids = model.anchor_bank.new_centroids()
         sample = None
         if model.pseudo_label_head.is_auto:
@@ -115,12 +253,36 @@ class AnchorHook(Hook):
             disable=not is_main_process(),
         )
         for batch in batches:
-            count_skipped(runner, batch['data_samples'])
+            if isinstance(loader.dataset, SkipBadFiles):
+                count_skipped(runner, batch['data_samples'])
             images, samples = _preprocess_source(model, batch)
             # In the precision of the training step, as labels will be made.
             with runner.optim_wrapper.optim_context(runner.model):
                 model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
+
+
+def anchor_loader(cfg: dict) -> dict:
+    """Find the source's dataloader that the anchors are computed by.
+
+    Its data set skips bad files where training does.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        UserError: The config has none.
+    """
+    loader = cfg.get('anchor_dataloader')
+    if not loader:
+        raise UserError(
+            'anchor_dataloader is missing, expected the dataloader of the '
+            'source without augmentation'
+        )
+    if cfg['train_dataloader']['dataset'].get('skip_bad_files'):
+        dataset = dict(type='SkipBadFiles', dataset=loader['dataset'])
+        return {**loader, 'dataset': dataset}
+    return loader
 
 
 def build_loader(runner: Runner) -> DataLoader:
@@ -138,7 +300,8 @@ def build_loader(runner: Runner) -> DataLoader:
             f'anchor_dataloader.dataset has the classes {found}, expected '
             f'those of training, {classes}'
         )
-    ignore_signals_in_workers(loader)
+    if loader.num_workers:
+        ignore_signals_in_workers(loader)
     return loader
 
 

@@ -1,13 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import numpy as np
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mmseg_cag.models.unwrap import bare_model
+from mmseg_cag.models.segmentors.base import bare_model
 
 
 @HOOKS.register_module()
@@ -41,3 +43,21 @@ def to_channels_last(runner: Runner) -> None:
     if is_model_wrapper(runner.model):
         wrapper = runner.cfg.get('model_wrapper_cfg')
         runner.model = runner.wrap_model(wrapper, model)
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seed each step's own randomness from (seed, rank, iteration).
+
+    Dropout then needs no saved state: a resumed run draws what the run that
+    was never stopped would have drawn.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Seed torch's generators on all devices for this iteration."""
+        key = np.random.SeedSequence((runner.seed, get_rank(), runner.iter))
+        torch.manual_seed(int(key.generate_state(1)[0]))

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Share of active pixels and their margin, by class and stage."""
+"""What is said of each class: IoU of networks, and labels of stages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,73 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmseg_cag.fileio.json_file import numbers
+
 from .measure import Measured
-from .pseudo_labels import UNITS, Activity
-from .read_json import numbers
-from .run import Run
+from .run import RecordedRun
+from .score import UNITS, Activity
 
 Cell = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """A table of classes.
+
+    Attributes:
+        titles: Of the networks.
+        rows: By class, IoU of each network and its difference to the first,
+            in percent; None where a class has none.
+        mean: The same of the mIoU.
+        overall: As `mean`, but of all validation images where each network's
+            run recorded its mIoU.
+        is_overall_recorded: Whether they did.
+        images: On how many images what was not recorded is computed.
+        has_gain: Whether the first is what the run started from.
+    """
+
+    titles: list[str]
+    rows: dict[str, list[Cell]]
+    mean: list[Cell]
+    overall: list[Cell]
+    is_overall_recorded: bool
+    images: int | None
+    has_gain: bool
+
+
+def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
+    """Compare the networks of a run that have a score."""
+    networks = [n for n in measured.networks if n.title in measured.scores]
+    if not networks:
+        return None
+    scores = [measured.scores[n.title] for n in networks]
+    has_gain = networks[0].is_start and len(networks) > 1
+    rows = {
+        name: _cells([s.iou.get(name) for s in scores], has_gain)
+        for name in classes
+        if any(name in s.iou for s in scores)
+    }
+    counted = [s.images for s in scores if s.images is not None]
+    means = [s.mean for s in scores]
+    recorded = [numbers(n.validation).get('mIoU') for n in networks]
+    is_recorded = None not in recorded
+    return ClassTable(
+        [n.title for n in networks],
+        rows,
+        _cells(means, has_gain),
+        _cells(recorded if is_recorded else means, has_gain),
+        is_recorded,
+        max(counted, default=None),
+        has_gain,
+    )
+
+
+def _cells(values: list[float | None], has_gain: bool) -> list[Cell]:
+    first = values[0] if has_gain else None
+    return [
+        (v, None if i == 0 or None in (v, first) else v - first)
+        for i, v in enumerate(values)
+    ]
 
 
 @dataclass(frozen=True)
@@ -36,7 +97,9 @@ class LabelTable:
     origin: str
 
 
-def make_label_table(run: Run, measured: Measured) -> LabelTable | None:
+def make_label_table(
+    run: RecordedRun, measured: Measured
+) -> LabelTable | None:
     """Compare the stages of a run as the monitor saw them.
 
     Where none watched, it is what the checkpoints' labelers assign.
@@ -44,7 +107,7 @@ def make_label_table(run: Run, measured: Measured) -> LabelTable | None:
     return recorded_table(run) or computed_table(run, measured)
 
 
-def recorded_table(run: Run) -> LabelTable | None:
+def recorded_table(run: RecordedRun) -> LabelTable | None:
     """Average the looks of each stage, which are of batches of one size."""
     stages = run.looks_by_stage
     if not stages:
@@ -80,14 +143,14 @@ def margins_of(look: dict, classes: list[str]) -> dict[str, float]:
     )
 
 
-def computed_table(run: Run, measured: Measured) -> LabelTable | None:
+def computed_table(run: RecordedRun, measured: Measured) -> LabelTable | None:
     """Compare what the labelers assign on validation images."""
     known = measured.activities
     if not known:
         return None
     first = next(iter(known.values()))
     rows = {
-        name: [_cell(activity, k) for activity in known.values()]
+        name: [_label_cell(activity, k) for activity in known.values()]
         for k, name in enumerate(run.classes)
     }
     return LabelTable(
@@ -104,7 +167,7 @@ def _mean_percent(shares: list[float | None]) -> float | None:
     return 100 * float(np.mean(known)) if known else None
 
 
-def _cell(activity: Activity, k: int) -> Cell:
+def _label_cell(activity: Activity, k: int) -> Cell:
     seen = activity.seen[k]
     threshold = float(activity.threshold[k])
     return (

@@ -1,0 +1,200 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A run's folder: its config, read as data, and its checkpoints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+from mmseg.registry import DATASETS
+
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_config import parse_config
+from mmseg_cag.launch.cfg_options import merge_options
+from mmseg_cag.launch.stages import stage_length, walk
+
+CHECKPOINT = re.compile(r'iter_(\d+)\.pth')
+SECTIONS = ('model', 'train_cfg')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@dataclass(frozen=True)
+class Run:
+    """A work dir and the config that its run was last started with.
+
+    Attributes:
+        folder: The work dir.
+        cfg: The config; None where it is missing or damaged.
+    """
+
+    folder: Path
+    cfg: Config | None
+
+    @cached_property
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints that are kept, by iteration, ascending.
+
+        None that was kept for its result on labels.
+        """
+        found = {
+            int(match[1]): path
+            for path in self.folder.glob('iter_*.pth')
+            if (match := CHECKPOINT.fullmatch(path.name))
+        }
+        return dict(sorted(found.items()))
+
+    @property
+    def max_iters(self) -> int | None:
+        """Iterations that it is to have; None if nothing tells."""
+        try:
+            return total_iters((self.cfg or {}).get('train_cfg') or {})
+        except UserError:
+            return None
+
+    @property
+    def stage_iters(self) -> int | None:
+        """Iterations of a stage; None for a run without stages."""
+        return stage_length(self.cfg) if self.cfg else None
+
+    def stage_of(self, iteration: int) -> int | None:
+        """Number the stage, from 1, that ends at or after an iteration."""
+        length = self.stage_iters
+        return -(-iteration // length) if length else None
+
+    @property
+    def stage_ends(self) -> dict[str, Path]:
+        """The last checkpoint of each stage, or of the run, by its title."""
+        ends = {}
+        for iteration, path in self.checkpoints.items():
+            stage = self.stage_of(iteration)
+            ends[f'Stage {stage}' if stage else 'Last checkpoint'] = path
+        return ends
+
+    @cached_property
+    def metainfo(self) -> dict:
+        """Names and colours of the classes that are evaluated."""
+        if not self.cfg or 'val_dataloader' not in self.cfg:
+            return {}
+        dataset = self.cfg.val_dataloader.dataset
+        cls = DATASETS.get(dataset.type)
+        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that are evaluated."""
+        return list(self.metainfo.get('classes', ()))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of training."""
+        return (self.cfg or {}).get('randomness', {}).get('seed')
+
+
+def open_run(folder: Path, options: dict | None = None) -> Run:
+    """Find a run's config and checkpoints.
+
+    Args:
+        folder: Its work dir.
+        options: Settings to override, such as where the data is now.
+
+    Raises:
+        MissingFileError: There is no such folder, no config or no checkpoint.
+        UserError: The config is damaged.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f'{folder}: no such work dir')
+    if not Run(folder, None).checkpoints:
+        raise MissingFileError(
+            f'{folder}: no checkpoint iter_*.pth, expected the work dir of a '
+            'run'
+        )
+    cfg = read_config(folder)
+    if options:
+        merge_options(cfg, options)
+    return Run(folder, cfg)
+
+
+def read_config(folder: Path) -> Config:
+    """Read the config that a runner left in its work dir.
+
+    Raises:
+        MissingFileError: There is none.
+        UserError: It is damaged.
+    """
+    paths = dumped_configs(folder)
+    if not paths:
+        raise MissingFileError(f'{folder}: no config *.py of the run')
+    return read_dumped_config(paths[-1])
+
+
+def dumped_configs(folder: Path) -> list[Path]:
+    """List the configs that runners left in a work dir, the newest last."""
+    return sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+
+
+def read_dumped_config(path: Path) -> Config:
+    """Read the config that a runner left in its work dir.
+
+    It is read as data, because the folder may be a stranger's: no line of it
+    is executed, and a class is none but a registered one.
+
+    Args:
+        path: The file, as mmengine dumps it.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is damaged, or holds more than plain data.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except FileNotFoundError as error:
+        raise MissingFileError(f'{path}: config file not found') from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(f'{path}: cannot be read ({error})') from error
+    cfg = parse_config(text, str(path))
+    for node in walk(cfg.to_dict()):
+        name = str(node.get('type', ''))
+        # mmengine would import it from anywhere, and call it.
+        if '.' in name:
+            raise UserError(
+                f'{path}: its config has the type {name!r}, expected the name '
+                'of a registered class'
+            )
+    _require_sections(cfg, path)
+    _import_own(cfg, path)
+    return cfg
+
+
+def _require_sections(cfg: Config, path: Path) -> None:
+    """Check what a run is described by, as far as it is there."""
+    for key in SECTIONS:
+        if not isinstance(cfg.get(key), dict | None):
+            raise UserError(f'{path}: {key} is no dict(...)')
+    for key in LOADERS:
+        loader = cfg.get(key)
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        if loader is not None and not (
+            isinstance(dataset, dict) and isinstance(dataset.get('type'), str)
+        ):
+            raise UserError(
+                f'{path}: {key} has no data set, expected '
+                'dataset=dict(type=...)'
+            )
+
+
+def _import_own(cfg: Config, path: Path) -> None:
+    """Import the modules with the user's own classes, which are installed."""
+    if 'custom_imports' not in cfg:
+        return
+    try:
+        import_modules_from_strings(**cfg.custom_imports)
+    # A module that fails on import does so in any way at all.
+    except Exception as error:
+        raise UserError(
+            f'{path}: its custom_imports cannot be imported ({error})'
+        ) from error
