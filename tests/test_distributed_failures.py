@@ -94,8 +94,8 @@ def own(tmp_path) -> dict:
     tiny.write_towns(tmp_path)
     dataset = DATASETS.build(tiny.uda(tmp_path))
     return {
-        'source': rank_data_hook.describe(dataset.domains.source),
-        'target': rank_data_hook.describe(dataset.domains.target),
+        'source': rank_data_hook.describe(dataset.domains['source']),
+        'target': rank_data_hook.describe(dataset.domains['target']),
     }
 
 

@@ -108,7 +108,7 @@ def test_a_resumed_run_loads_what_it_takes(root, tmp_path, monkeypatch):
     cfg.resume = True
     Runner.from_cfg(cfg).train()
     assert len(loaded) == 2 * cfg.train_dataloader.batch_size
-    positions = [key[1] for key, _, _ in loaded]
+    positions = [key[1] for key, _ in loaded]
     first = 4 * cfg.train_dataloader.batch_size
     assert positions == list(range(first, first + len(loaded)))
     assert torch.load(tmp_path / 'iter_6.pth', weights_only=False)

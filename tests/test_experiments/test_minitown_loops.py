@@ -50,7 +50,7 @@ def test_its_runs_are_of_this_seed_and_folder(tmp_path, unformatted):
         if 'decode_head' in cfg.model:
             assert cfg.load_from == str(source_only)
             for domain in ('source', 'target'):
-                data = cfg.train_dataloader.dataset[domain]
+                data = cfg.train_dataloader.dataset.domains[domain]
                 assert Path(data.data_root).parent == tmp_path / 'data'
     # The last is as long as the other methods' runs.
     assert runs['plain_2'].train_cfg.max_iters == 150

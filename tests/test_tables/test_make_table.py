@@ -357,7 +357,7 @@ def damage(folder: Path, how: str) -> None:
         ('no result', 'x: no validation.json, expected the work dir of'),
         ('no config', 'x: no config *.py of the run'),
         ('unfinished', 'x: its last result is of iteration 20 of 40'),
-        ('no length', 'x: train_cfg.stages is missing'),
+        ('no length', 'x: its last result is of iteration 40 of None'),
         ('damaged', 'validation.json: not readable as JSON'),
     ],
 )
