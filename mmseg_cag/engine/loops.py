@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mmengine
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce, broadcast_object_list, get_world_size
@@ -15,6 +16,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
+from mmengine.utils import digit_version
 from mmseg.registry import LOOPS
 from torch import nn
 from torch.utils.data import DataLoader
@@ -28,6 +30,13 @@ from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.last_and_best_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
 from .resilience.signals import StopRequest, ignore_signals_in_workers
+
+EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
+# In the message hub: by how many batches the data are ahead of the iterations.
+AHEAD = 'batches_ahead'
+# As it builds its loop this mmengine draws a seed of workers by torch's global
+# generator: initial weights, drawn later, are the same under either loop.
+STARTS_EARLY = digit_version(mmengine.__version__) <= digit_version('0.10.7')
 
 
 class TrainBatches:
@@ -101,11 +110,6 @@ def _endless(loader: DataLoader) -> Iterator:
                 break
 
 
-EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
-# In the message hub: by how many batches the data are ahead of the iterations.
-AHEAD = 'batches_ahead'
-
-
 @LOOPS.register_module()
 class UDATrainLoop(BaseLoop):
     """Training by iterations, which can be stopped, resumed and rolled back.
@@ -159,6 +163,8 @@ class UDATrainLoop(BaseLoop):
         self._request: StopRequest | None = None
         self._stop_interval = 1
         self._told = False  # to stop: this rank or another
+        if STARTS_EARLY:
+            torch.empty((), dtype=torch.int64).random_()
         metainfo = getattr(self.dataloader.dataset, 'metainfo', None)
         if metainfo is not None:
             runner.visualizer.dataset_meta = metainfo
