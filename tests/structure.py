@@ -23,7 +23,6 @@ ROOMS = (
     'errors',
     'progress',
     'stack',
-    'progress',
     'visualization',
     'fileio',
     'datasets',

@@ -98,14 +98,14 @@ def check_names(reading: Reading) -> Iterator[Finding]:
     names = [Path(sample['img_path']).name for sample in reading.samples]
     if own is None or _share(own.file_name, names) > 0:
         return
-    for other in PUBLISHERS:
-        if _share(other.file_name, names) == 1:
-            yield Finding(
-                'swapped domains',
-                reading.folder('img_path'),
-                f'{reading.key} ({reading.kind}) reads files named as in '
-                f'{other.name}, such as {names[0]}',
-            )
+    others = [p.name for p in PUBLISHERS if _share(p.file_name, names) == 1]
+    if others:
+        yield Finding(
+            'swapped domains',
+            reading.folder('img_path'),
+            f'{reading.key} ({reading.kind}) reads files named as in '
+            f'{" or ".join(others)}, such as {names[0]}',
+        )
 
 
 def _share(pattern: object, names: list[str]) -> float:

@@ -12,12 +12,16 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine import fileio
-from mmseg.datasets import CityscapesDataset
+from mmseg.datasets import CityscapesDataset, DarkZurichDataset
 
 from mmseg_cag.datasets.inspection.finding import Finding
 from mmseg_cag.datasets.inspection.reading import Reading
 from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
-from mmseg_cag.datasets.published import GTADataset, SYNTHIADataset
+from mmseg_cag.datasets.published import (
+    ACDCDataset,
+    GTADataset,
+    SYNTHIADataset,
+)
 
 SHOWN = 6  # folders that a message lists
 NOT_SET = {
@@ -122,7 +126,7 @@ def check_images(reading: Reading) -> Iterator[Finding]:
         )
     elif not reading.samples:
         yield Finding('empty split', folder, f'no image *{suffix} in it')
-    elif folder != reading.folder('seg_map_path'):
+    elif not reading.is_subset and folder != reading.folder('seg_map_path'):
         for name in others:
             yield Finding(
                 'image not read',
@@ -220,6 +224,7 @@ class Publisher:
     absent: tuple[str, ...] = ()
 
 
+ANONYMOUS = re.compile(r'.+_frame_\d{6}_rgb_anon\.png')
 PUBLISHERS = (
     Publisher(
         'GTA5',
@@ -235,6 +240,21 @@ PUBLISHERS = (
         re.compile(r'\d{7}\.png'),
         {'RGB': 9400},
         absent=('terrain', 'truck', 'train'),
+    ),
+    # Before Cityscapes, whose class theirs are made of.
+    Publisher(
+        'ACDC',
+        ACDCDataset,
+        ('rgb_anon/fog', 'gt/fog'),
+        ANONYMOUS,
+        {},
+    ),
+    Publisher(
+        'Dark Zurich',
+        DarkZurichDataset,
+        ('rgb_anon/train', 'gt/val'),
+        ANONYMOUS,
+        {'rgb_anon/train/night': 2416, 'rgb_anon/val/night': 50},
     ),
     Publisher(
         'Cityscapes',

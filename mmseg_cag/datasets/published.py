@@ -50,6 +50,9 @@ class ACDCDataset(CityscapesDataset):
         split: ``train``, ``val`` or ``test``: the part of each condition that
             is read. None reads all.
         **kwargs: Those of `CityscapesDataset`.
+
+    Raises:
+        UserError: ``split`` is none of these.
     """
 
     def __init__(
@@ -59,6 +62,11 @@ class ACDCDataset(CityscapesDataset):
         seg_map_suffix: str = '_gt_labelIds.png',
         **kwargs: Any,
     ) -> None:
+        if split not in (None, 'train', 'val', 'test'):
+            raise UserError(
+                f"ACDCDataset: split={split!r}, expected 'train', 'val' or "
+                "'test', or None for all"
+            )
         self.split = split
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
@@ -69,7 +77,13 @@ class ACDCDataset(CityscapesDataset):
         samples = super().load_data_list()
         if self.split is None:
             return samples
-        return [s for s in samples if f'/{self.split}/' in s['img_path']]
+        # Below the folder: one above it may have such a name, too.
+        above = len(self.data_prefix['img_path'])
+        return [
+            sample
+            for sample in samples
+            if self.split in sample['img_path'][above:].split('/')
+        ]
 
 
 @DATASETS.register_module()

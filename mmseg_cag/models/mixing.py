@@ -83,7 +83,8 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
     """
     present = torch.zeros(LABELS, dtype=torch.bool, device=labels.device)
     present[labels.flatten()] = True
-    preference = preference.to(labels.device).masked_fill(~present, math.inf)
+    preference = preference.to(labels.device, non_blocking=True)
+    preference = preference.masked_fill(~present, math.inf)
     rank = preference.argsort(1).argsort(1)
     chosen = rank < (present.sum() + 1) // 2
     return chosen.gather(1, labels.flatten(1)).view_as(labels)
@@ -167,7 +168,7 @@ def jitter(images: Tensor, draws: StrongDraws) -> Tensor:
     """Change the colours of RGB images (N, 3, H, W) in 0..1."""
 
     def per_image(factors: Tensor) -> Tensor:
-        return factors.to(images)[:, None, None, None]
+        return factors.to(images, non_blocking=True)[:, None, None, None]
 
     changes = (
         lambda x: (x + per_image(draws.brightness) - 1).clamp(0, 1),
@@ -212,21 +213,12 @@ def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """RGB images (N, 3, H, W) of hue, saturation and value."""
-    position = hue * 6
-    sector = position.floor()
-    rest = position - sector
-    sector = sector.long() % 6
-    low = value * (1 - saturation)
-    falling = value * (1 - rest * saturation)
-    rising = value * (1 - (1 - rest) * saturation)
-    parts = torch.cat([value, falling, low, rising], 1)
-    # Which of the four each colour is, by sector.
-    table = torch.tensor(
-        [[0, 1, 2, 2, 3, 0], [3, 0, 0, 1, 2, 2], [2, 2, 3, 0, 0, 1]],
-        device=hue.device,
-    )
-    index = table[:, sector[:, 0]].movedim(0, 1)
-    return parts.gather(1, index)
+    span = value * saturation
+    # Around the circle, each colour is low for two sectors, rises in one, is
+    # high for two and falls in one; green a third of it later than red.
+    places = [(hue * 6 + first) % 6 for first in (5, 3, 1)]
+    low = [torch.minimum(place, 4 - place).clamp(0, 1) for place in places]
+    return value - span * torch.cat(low, 1)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -248,7 +240,9 @@ def _blur_axis(images: Tensor, sigma: float, axis: int) -> Tensor:
     channels = images.shape[1]
     kernel = taps.view(shape).expand(channels, -1, -1, -1)
     padded = F.pad(images, padding, mode='reflect')
-    return F.conv2d(padded, kernel, groups=channels)
+    # In the precision of the images, not of the network that sees them.
+    with torch.autocast(images.device.type, enabled=False):
+        return F.conv2d(padded, kernel, groups=channels)
 
 
 def kernel_side(size: int) -> int:

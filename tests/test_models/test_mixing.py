@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -200,6 +201,30 @@ def test_draws_are_a_function_of_the_generator():
             for part in (one.brightness, one.contrast, one.saturation)
         )
         assert one.hue.abs().max() <= 0.2 and 0.15 <= one.sigma <= 1.15
+
+
+def test_mixed_precision_leaves_the_images_as_they_are():
+    images = torch.randn(2, 3, 24, 32)
+    drawn = draw_strong((True, True), torch.Generator().manual_seed(0), 2)
+    expected = strong_transform(images, drawn, MEAN, STD)
+    with torch.autocast('cpu', torch.bfloat16):
+        actual = strong_transform(images, drawn, MEAN, STD)
+    assert actual.dtype == torch.float32 and torch.equal(actual, expected)
+
+
+def test_nothing_waits_for_the_device(monkeypatch):
+    """The device "meta" has no values that anything could wait for."""
+    # There is no autocast for it.
+    monkeypatch.setattr('torch.autocast', lambda *_, **__: nullcontext())
+    generator = torch.Generator().manual_seed(0)
+    with torch.device('meta'):
+        logits, images = torch.rand(2, 5, 24, 32), torch.rand(2, 3, 24, 32)
+    labels, weight = online_pseudo_labels(logits, 0.5, top=1)
+    mask = class_mask(labels, draw_classes(2, generator))
+    drawn = draw_strong((True, True), generator, 2)
+    mean, std = MEAN.to('meta'), STD.to('meta')
+    images = strong_transform(images, drawn, mean, std)
+    assert all(part.is_meta for part in (labels, weight, mask, images))
 
 
 def test_half_precision():

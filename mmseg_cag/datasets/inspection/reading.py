@@ -71,7 +71,12 @@ class Reading:
     def is_subset(self) -> bool:
         """Whether the config deliberately reads a part of the folder."""
         dataset = self.dataset
-        return bool(dataset.ann_file) or dataset._indices is not None
+        split = getattr(dataset, 'split', None)
+        return (
+            bool(dataset.ann_file)
+            or split is not None
+            or dataset._indices is not None
+        )
 
 
 def readings_of(

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -8,7 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_cag.models.losses.head_loss import head_loss
-from tests import tiny
+from tests import golden, tiny
 
 IGNORED = 255
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -45,3 +46,42 @@ def test_losses_are_those_of_the_head_itself(over_labelled, hard, layout):
     torch.testing.assert_close(*gradients)
     if over_labelled:
         assert gradients[0].is_contiguous(memory_format=layout)
+
+
+def test_weighted_losses_are_those_of_the_release():
+    case = np.load(golden.golden_file('modern/pixel_losses.npz'))
+    head = MODELS.build(tiny.dacs()).decode_head
+    head.loss_decode.avg_non_ignore = False
+    labels = torch.from_numpy(case['label'])[:, 0].long()
+    weight = torch.from_numpy(case['weight'])
+    for name, weights in (('source', None), ('mixed', weight)):
+        scores = torch.from_numpy(case['logits']).requires_grad_()
+        loss = head_loss(head, scores, labels, weights)['loss_ce']
+        expected = torch.from_numpy(case[f'{name}_loss'])
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+        [gradient] = torch.autograd.grad(loss, scores)
+        expected = torch.from_numpy(case[f'{name}_grad'])
+        limit = 1e-5 * expected.abs().max().item()
+        torch.testing.assert_close(gradient, expected, rtol=0, atol=limit)
+    void = torch.full_like(labels, IGNORED)
+    assert head_loss(head, scores, void)['loss_ce'] == 0
+
+
+@pytest.mark.parametrize('over_labelled', [False, True])
+def test_weights_multiply_each_pixel(over_labelled):
+    head = MODELS.build(tiny.dacs()).decode_head
+    head.loss_decode.avg_non_ignore = over_labelled
+    labels = torch.randint(head.num_classes, (2, 32, 64))
+    labels[:, :5] = IGNORED
+    scores, weight = (
+        torch.randn(2, head.num_classes, 32, 64),
+        torch.rand(labels.shape),
+    )
+    total = 0.0
+    for index in (labels != IGNORED).nonzero().tolist():
+        image, y, x = index
+        own = scores[image, :, y, x].log_softmax(0)[labels[image, y, x]]
+        total -= own.item() * weight[image, y, x].item()
+    count = (labels != IGNORED).sum() if over_labelled else labels.numel()
+    actual = head_loss(head, scores, labels, weight)['loss_ce']
+    torch.testing.assert_close(actual, torch.tensor(total / int(count)))
