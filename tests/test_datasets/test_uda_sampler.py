@@ -107,7 +107,9 @@ class Backwards:
 def test_an_order_of_ones_own(build, monkeypatch):
     monkeypatch.setitem(DATA_SAMPLERS.module_dict, 'Backwards', Backwards)
     plain = list(islice(build(), 8))
-    orders = dict(target=dict(type='Backwards'))
+    orders = dict(
+        source=dict(type='ShuffledOrder'), target=dict(type='Backwards')
+    )
     own = list(islice(build(orders=orders), 8))
     assert [i['target'] for _, i in own[:5]] == [-1, -2, -3, -4, -1]
     assert [i['source'] for _, i in own] == [i['source'] for _, i in plain]

@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
 
 def read_pipelines(shrink: int) -> dict[str, list[dict]]:
     """Read the training pipelines of both domains."""
-    domains = Config.fromfile(CONFIG).train_dataloader.dataset
+    domains = Config.fromfile(CONFIG).train_dataloader.dataset.domains
     pipelines = dict(
         source=domains.source.pipeline, target=domains.target.pipeline
     )
