@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -187,6 +188,31 @@ def imported(repo: Path) -> dict[str, list[str]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def mutual_rooms(repo: Path) -> list[str]:
+    """List the pairs of rooms that import each other."""
+    pairs = {
+        (room_of(source), room_of(target)) for source, target in imports(repo)
+    }
+    return sorted(
+        f'{one} <-> {other}'
+        for one, other in pairs
+        if one < other and (other, one) in pairs
+    )
+
+
+def one_step(repo: Path) -> dict[str, list[str]]:
+    """List the files that one step of CAG needs: see `tests.one_step`."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', ROOT / 'tests/one_step.py', repo],
+        cwd=repo,
+        env={**os.environ, 'PYTHONPATH': str(repo)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Print the figures of a checkout."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -194,11 +220,15 @@ def main() -> None:
     repo = parser.parse_args().repo.resolve()
     found = size(repo)
     found['modules imported'] = len(imported(repo)['modules'])
-    found['circles'] = len(circles(repo))
+    found['circles of files'] = len(circles(repo))
+    found['rooms that import each other'] = len(mutual_rooms(repo))
+    step = one_step(repo)
+    found['config files of one step of CAG'] = len(step['configs'])
+    found['package files of one step of CAG'] = len(step['package'])
     for name, value in found.items():
         print(f'{name}: {value}')
-    for line in upward(repo):
-        print(line)
+    if repo == ROOT:  # whose rooms are declared
+        print(f'imports that go up: {len(upward(repo))}')
 
 
 if __name__ == '__main__':

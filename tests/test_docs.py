@@ -197,6 +197,7 @@ def test_a_command_is_understood(page, line, parse):
 # Stands for the CONFIG of a command.
 ANY = 'configs/cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
+OF_PAGE = {'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py'}
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(
     r'`((?:default_hooks|\w+_dataloader|model|train_cfg|optim_wrapper)'
@@ -214,7 +215,8 @@ def options() -> Iterator[tuple[str, str]]:
             yield path, ' '.join(w.partition('=')[0] for w in words[start:])
     for page in PAGES:
         for key in NAMED_OPTION.findall(page.read_text()):
-            yield ADVERSARIAL if '.active_' in key else ANY, key
+            config = OF_PAGE.get(page.stem, ANY)
+            yield ADVERSARIAL if '.active_' in key else config, key
 
 
 @pytest.mark.parametrize(('path', 'keys'), sorted(set(options())))
@@ -253,7 +255,9 @@ def test_every_program_is_run_by_a_test():
 
 # Configs that run on what is drawn or written, and on published data alone.
 RUNNABLE = re.compile(r'configs/(minitown|mine|my_methods)(/|$)')
-PUBLISHED = re.compile(r'configs/\w+/\w[\w-]*_(gta|synthia)2cs(_16)?\.py')
+PUBLISHED = re.compile(
+    r'configs/\w+/\w[\w-]*_((gta|synthia)2cs(_16)?|cs2(dz|acdc))\.py'
+)
 
 
 def test_a_command_says_by_its_config_which_data_it_needs():
@@ -262,7 +266,8 @@ def test_a_command_says_by_its_config_which_data_it_needs():
     for config in configs - {'configs/custom'}:
         assert RUNNABLE.match(config) or PUBLISHED.fullmatch(config), config
     text = (ROOT / 'README.md').read_text()
-    assert '`_gta2cs` and `_synthia2cs` need the published data' in text
+    names = '`_gta2cs`, `_synthia2cs`, `_cs2dz` and `_cs2acdc`'
+    assert f'{names} need the published data' in text.replace('\n', ' ')
 
 
 @pytest.mark.parametrize(('page', 'text'), SNIPPETS)
