@@ -13,13 +13,8 @@ from types import FrameType
 
 # Seconds that a training has to finish its step and to save.
 GRACE = 20.0
-SETTINGS = {
-    # Threads that spin while they wait cost 1.8 times the time beside busy
-    # neighbours.
-    'OMP_WAIT_POLICY': 'PASSIVE',
-    # A log shows a line when it is written.
-    'PYTHONUNBUFFERED': '1',
-}
+# A log shows a line when it is written.
+SETTINGS = {'PYTHONUNBUFFERED': '1'}
 
 
 def run_tool(name: str, tool: Path, *options: str | Path) -> None:

@@ -26,12 +26,8 @@ from rich.table import Table
 
 from mmseg_cag.minitown.runs import ROOT
 
-# What a thread does for so many turns before it sleeps; GNU's OpenMP takes
-# 300,000 where nothing is said.
-POLICIES = {
-    'passive': {'OMP_WAIT_POLICY': 'PASSIVE'},
-    'default': {'OMP_WAIT_POLICY': 'PASSIVE', 'GOMP_SPINCOUNT': '300000'},
-}
+# Whether a thread that waits sleeps at once, or spins for a while first.
+POLICIES = {'passive': {'OMP_WAIT_POLICY': 'PASSIVE'}, 'default': {}}
 
 
 def parse_args() -> argparse.Namespace:
