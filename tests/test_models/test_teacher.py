@@ -187,6 +187,27 @@ def test_a_fixed_teacher_of_another_architecture(tmp_path):
     assert torch.equal(teacher(images).logits[0], expected)
 
 
+def test_a_warm_up_does_not_replace_a_fixed_teacher(tmp_path):
+    config = tiny.segmentor()
+    network = MODELS.build(config)
+    Config(dict(model=config)).dump(tmp_path / 'run.py')
+    torch.save(dict(state_dict=network.state_dict()), tmp_path / 'run.pth')
+    files = dict(
+        config=str(tmp_path / 'run.py'), checkpoint=str(tmp_path / 'run.pth')
+    )
+    model = MODELS.build(
+        {**tiny.cag(), 'teacher': dict(type='Teacher', **files)}
+    )
+    warm_up = MODELS.build(tiny.segmentor())
+    disturb(warm_up)
+    model.load_state_dict(warm_up.state_dict(), strict=False)
+    for key, value in network.state_dict().items():
+        assert torch.equal(model.teacher.module.state_dict()[key], value), key
+    assert torch.equal(
+        model.decode_head.conv_seg.weight, warm_up.decode_head.conv_seg.weight
+    )
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [

@@ -26,7 +26,7 @@ cag_auto_margin = dict(
 cag_small = dict(
     cag,
     backbone=dict(),
-    # Source-only's statistics in both domains: the frozen labeler sees the
+    # Source-only's statistics in both domains: the frozen teacher sees the
     # target through the same ones.
     norm_eval=True,
     anchor_bank=dict(type='AnchorBank', level='pixel'),

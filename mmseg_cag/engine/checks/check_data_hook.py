@@ -141,22 +141,6 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
         )
 
 
-def check_files(dataset: BaseDataset, labelled: bool, workers: int) -> None:
-    """Stop at the first fault of a data set, as `stop_at_faults` does.
-
-    Args:
-        dataset: The data set, with or without wrappers.
-        labelled: Whether its labels will be read.
-        workers: Threads that open files.
-
-    Raises:
-        MissingFileError: An image or a label does not exist.
-        UserError: One is no image, their sizes differ, or the like.
-    """
-    readings = readings_of(dataset, 'dataset', 'train', labelled)
-    stop_at_faults(readings, workers)
-
-
 def check_made_files(dataset: BaseDataset) -> None:
     """Check what networks have made of a data set, where it reads such files.
 

@@ -211,14 +211,16 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     ) -> None:
         """Make the student the teacher where the checkpoint has none.
 
-        So it is where a stock segmentor is started from. Version 0.1 called
-        the teacher ``labeler``.
+        So it is where a stock segmentor is started from; a fixed teacher
+        stays as it is. Version 0.1 called the teacher ``labeler``.
         """
         mark = f'{prefix}teacher.module.'
         for key, value in self.state_dict(prefix=prefix).items():
             if key.startswith(f'{prefix}teacher.') and key not in state_dict:
                 name = key.removeprefix(mark)
-                student = state_dict.get(f'{prefix}{name}', value)
+                student = value
+                if not self.teacher.is_fixed:
+                    student = state_dict.get(f'{prefix}{name}', value)
                 old = state_dict.pop(f'{prefix}labeler.{name}', student)
                 state_dict[key] = old
         super()._load_from_state_dict(state_dict, prefix, *args)
