@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmseg_cag.models.anchors.anchor_bank import are_predicted
 from mmseg_cag.models.anchors.class_means import class_sums
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.losses.adversarial_loss import AdversarialLoss
 from mmseg_cag.models.losses.head_loss import accuracy, pixel_loss
 from mmseg_cag.models.losses.softmax_focal_loss import SoftmaxFocalLoss
@@ -34,7 +34,7 @@ CLOSE, NEAR = 2e-5, 2e-2
 
 
 def sampled(maps: Maps) -> tuple[Tensor, Tensor]:
-    sample = PixelSample(200, len(maps.feat), maps.bank.anchors)
+    sample = PixelSampler(200, len(maps.feat), maps.bank.anchors)
     sample.add(maps.feat.detach(), maps.labels)
     return sample.gather()
 
