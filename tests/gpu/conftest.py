@@ -15,7 +15,7 @@ os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 import pytest
 import torch
 
-from tests.gpu.methods import METHODS
+from tests.gpu.methods import names
 
 
 def find_device() -> str | None:
@@ -27,8 +27,8 @@ def find_device() -> str | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give tests of a method all of them, which only a device needs."""
     if 'method' in metafunc.fixturenames:
-        names = METHODS() if find_device() else ['each method']
-        metafunc.parametrize('method', names)
+        methods = names() if find_device() else ['each method']
+        metafunc.parametrize('method', methods)
 
 
 @pytest.fixture(scope='session')

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import math
 
-from gpu_day.setup import Setup
 from speed.measure import measure_operations
 from speed.step import Form
+
+from gpu_day.setup import Setup
 
 # Features of a domain at the release's setting: N, C, h, w; and classes.
 SHAPES = ((4, 256, 128, 224), (2, 8, 16, 28))

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
 from gpu_day.setup import Setup
 
 TESTS = Path(__file__).parents[3] / 'tests' / 'gpu'

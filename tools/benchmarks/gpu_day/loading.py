@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 import time
 
+from mmengine.config import Config
+from mmengine.runner import Runner
+
 from gpu_day.recipes import SHRINK, SIZES
 from gpu_day.setup import Setup
 from gpu_day.steps import CONFIGS
 from gpu_day.towns import make_frames
-from mmengine.config import Config
-from mmengine.runner import Runner
-
 from mmseg_cag.launch.stages import walk
 
 CONFIG = CONFIGS / '_base_/datasets/uda_gta2cs_896x512.py'

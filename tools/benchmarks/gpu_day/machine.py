@@ -10,6 +10,7 @@ import time
 from importlib import import_module
 
 import torch
+
 from gpu_day.precision import allow_tf32
 from gpu_day.setup import GIB, Setup, explain, require_gpu
 
@@ -84,8 +85,8 @@ def read_card() -> dict:
     card = torch.cuda.get_device_properties(0)
     try:
         query = ['--query-gpu=driver_version', '--format=csv,noheader']
-        driver = subprocess.run(
-            ['nvidia-smi', *query],
+        driver = subprocess.run(  # noqa: S603
+            ['nvidia-smi', *query],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=20,
@@ -144,4 +145,3 @@ def least_seconds(function: object, device: str, calls: int = 6) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return min(times)
-

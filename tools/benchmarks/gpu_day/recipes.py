@@ -15,6 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
+from speed.step import load_batch
+
 from gpu_day.setup import Setup, explain
 from gpu_day.steps import (
     CONFIGS,
@@ -26,9 +29,6 @@ from gpu_day.steps import (
     time_steps,
 )
 from gpu_day.towns import SHRINK, make_frames
-from mmengine.config import Config
-from speed.step import load_batch
-
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import walk
 
@@ -57,7 +57,8 @@ def measure(setup: Setup) -> dict:
     """Time a step of as many recipes as there is time for."""
     frames = make_frames(setup)
     os.environ.update(
-        GTA_ROOT=str(frames / 'gta'), CITYSCAPES_ROOT=str(frames / 'cityscapes')
+        GTA_ROOT=str(frames / 'gta'),
+        CITYSCAPES_ROOT=str(frames / 'cityscapes'),
     )
     found: dict = dict(recipes={}, left=[])
     paths = recipes()

@@ -8,13 +8,14 @@ import math
 import time
 
 import torch
-from gpu_day.precision import allow_tf32
-from gpu_day.setup import Setup, explain
-from gpu_day.steps import CONFIGS, free_memory, read_config
 from mmengine.config import Config
 from speed.memory import extra_memory
 from speed.step import Form, Step, crop_size, draw_batch
 from speed.timing import time_in_turn
+
+from gpu_day.precision import allow_tf32
+from gpu_day.setup import Setup, explain
+from gpu_day.steps import CONFIGS, free_memory, read_config
 
 # ResNet-101, 4 + 4 crops of 896 x 512.
 CONFIG = CONFIGS / 'cag' / 'deeplabv3plus_gta2cs.py'

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from gpu_day.setup import NotHereError, Setup
 from PIL import Image
 
+from gpu_day.setup import NotHereError, Setup
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.minitown.town import draw_minitown
 

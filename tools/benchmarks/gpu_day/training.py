@@ -10,14 +10,14 @@ import time
 import traceback
 from pathlib import Path
 
-from gpu_day.setup import Setup, explain
-from gpu_day.steps import CONFIGS, read_config
-from gpu_day.towns import SIZE, wait_for_towns
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from gpu_day.setup import Setup, explain
+from gpu_day.steps import CONFIGS, read_config
+from gpu_day.towns import SIZE, wait_for_towns
 from mmseg_cag.launch.stages import walk
 
 MINITOWN = CONFIGS / 'minitown'
