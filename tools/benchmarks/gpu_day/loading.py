@@ -9,11 +9,10 @@ import time
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from gpu_day.recipes import SHRINK, SIZES
+from gpu_day.recipes import shrink_images
 from gpu_day.setup import Setup
 from gpu_day.steps import CONFIGS
 from gpu_day.towns import make_frames
-from mmseg_cag.launch.stages import walk
 
 CONFIG = CONFIGS / '_base_/datasets/uda_gta2cs_896x512.py'
 SECONDS = (8.0, 0.5)
@@ -34,9 +33,7 @@ def measure(setup: Setup) -> dict:
         )
         cfg = Config.fromfile(CONFIG)
         if setup.rehearse:
-            for part in walk(cfg._cfg_dict):
-                for key in SIZES & part.keys():
-                    part[key] = tuple(side // SHRINK for side in part[key])
+            shrink_images(cfg)
         cfg.train_dataloader.num_workers = setup.choose(cores, 1)
         seconds = min(setup.choose(*SECONDS), (setup.left - 2) / 2)
         found['forms'][name] = load(cfg.train_dataloader, seconds)

@@ -117,13 +117,20 @@ def measure_recipe(cfg: Config, setup: Setup) -> dict:
 
 def shrink(cfg: Config) -> None:
     """Make networks and images small."""
-    for part in walk(cfg._cfg_dict):
-        for key in SIZES & part.keys():
-            part[key] = tuple(side // SHRINK for side in part[key])
+    shrink_images(cfg)
+    for part in walk(cfg._cfg_dict['model']):
         if part.get('depth') == 101:
             part['depth'] = 50
         if 'num_layers' in part:
             part['num_layers'] = [1, 1, 1, 1]
+
+
+def shrink_images(cfg: Config) -> None:
+    """Make what images are resized to, and crops of them, small."""
+    for part in walk(cfg._cfg_dict):
+        for key in SIZES & part.keys():
+            if isinstance(part[key], tuple | list):
+                part[key] = tuple(side // SHRINK for side in part[key])
 
 
 def check(results: dict, rehearse: bool) -> list[str]:

@@ -124,8 +124,7 @@ def make_config(name: str, setup: Setup, weights: Path | None) -> Config:
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
     cfg.default_hooks.checkpoint.save_best = None
     for hook in ('monitor', 'panels', 'results', 'visualization'):
-        if hook in cfg.default_hooks:
-            cfg.default_hooks[hook] = None
+        cfg.default_hooks.pop(hook, None)
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.work_dir = str(setup.folder / 'runs' / name)
     cfg.experiment_name = name
