@@ -6,4 +6,6 @@ _base_ = [
     '../_base_/methods/mic.py',
 ]
 # The source has labels of real streets, which are hidden, too.
-model = dict(_base_.mic, masking=dict(block=32, mode='separate'))
+model = dict(
+    _base_.mic, masking=dict(type='Masking', block=32, mode='separate')
+)

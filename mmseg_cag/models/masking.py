@@ -15,6 +15,7 @@ from .strong_augmentation import draw_flags, draw_strong, strong_transform
 
 # legend: N images, H W image, g cells of the mask
 
+BLOCK = 64  # side of a patch at the full size of Cityscapes, pixels
 # What is hidden: images of which domains, and whether colours change before.
 MODES = {
     'separatetrgaug': ('target', True),
@@ -124,7 +125,7 @@ class Masking:
 
     def __init__(
         self,
-        block: int = 64,
+        block: int = BLOCK,
         ratio: float = 0.7,
         mode: str = 'separatetrgaug',
         loss_weight: float = 1.0,
@@ -145,15 +146,21 @@ class Masking:
         self.loss_weight = loss_weight
         self.strength = strength
 
-    def require_size(self, size: tuple[int, int]) -> None:
+    @classmethod
+    def require_crop(cls, cfg: dict, size: tuple[int, int]) -> None:
         """Check that a patch fits into the images of a training.
+
+        Args:
+            cfg: Config of a `Masking`.
+            size: Height and width of the images.
 
         Raises:
             UserError: It is larger.
         """
-        if self.block > min(size):
+        block = cfg.get('block', BLOCK)
+        if block > min(size):
             raise UserError(
-                f'model.masking.block={self.block}, but training images have '
+                f'model.masking.block={block}, but training images have '
                 f'{size[0]} x {size[1]} pixels, expected at most {min(size)}'
             )
 
@@ -179,7 +186,7 @@ class Masking:
         chosen = choose_domains(self.mode, source, target)
         images = chosen.images
         size = tuple(images.shape[-2:])
-        self.require_size(size)
+        self.require_crop(dict(block=self.block), size)
         if MODES[self.mode][1]:
             drawn = draw_strong(
                 draw_flags(generator), generator, len(images), self.strength
