@@ -49,7 +49,7 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
     add(
         '--methods',
         nargs='+',
-        metavar='NAME[:SEEDS]',
+        metavar='[PAIR/]NAME[:SEEDS]',
         help='rows in their order: names of configs, with seeds as in '
         'mic:0,1, or with -bn for the network with statistics re-estimated '
         'on the target; those that a row starts from come by themselves '
@@ -122,7 +122,8 @@ def measure_rows(
     begun = time.monotonic()
     # mmengine tells of each variable of the environment in each config.
     MMLogger.get_current_instance().setLevel('WARNING')
-    rows = plan(args, pairs, variants)
+    words = args.methods or default_names(pairs)
+    rows = plan_rows(pairs, words, args.seeds, variants)
     if args.jobs > 1:
         # More threads would wait for one another.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -146,19 +147,6 @@ def measure_rows(
         partial(tell, place.results, begun),
     )
     return [str(key) for key in [*outcome.failed, *outcome.left]]
-
-
-def plan(
-    args: argparse.Namespace, pairs: Sequence[Pair], variants: dict
-) -> list[Row]:
-    """List the rows of all pairs, in order of importance."""
-    plans = []
-    for pair in pairs:
-        words = args.methods or default_names(pair)
-        plans.append(plan_rows(pair, words, args.seeds, variants))
-    # In turn, so that none waits for all of the other.
-    longest = max(map(len, plans))
-    return [rows[i] for i in range(longest) for rows in plans if i < len(rows)]
 
 
 def make_place(args: argparse.Namespace, variants: dict) -> Place:

@@ -18,8 +18,8 @@ from mmengine.logging import MessageHub
 
 from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.records.recipe import recipe_of
-from mmseg_cag.fileio.json_file import read_lines, read_object, write_note
+from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.fileio.json_file import read_lines, read_object, write_json
 from mmseg_cag.launch.chain import train_chain
 from mmseg_cag.launch.stages import stage_length, walk
 from mmseg_cag.minitown.loops import MinitownLoops
@@ -188,7 +188,7 @@ class BenchmarkRuns(MinitownLoops):
             if 'data_root' in part:
                 root = Path(part['data_root']).name
                 part['data_root'] = root if root in FOLDERS else 'given'
-        recipe = recipe_of(cfg)
+        recipe = provenance_of(cfg)
         recipe.get('randomness', {}).pop('seed', None)
         tested = [cfg.test_dataloader.dataset, cfg.test_evaluator]
         return [recipe, tested]
@@ -241,7 +241,7 @@ def note_times(folder: Path) -> None:
         for name, key in STEP.items()
         if key in history
     }
-    write_note(folder / TIMES, medians)
+    write_json(folder / TIMES, medians)
 
 
 def measure(place: Place, row: Row) -> dict:
@@ -259,7 +259,7 @@ def measure(place: Place, row: Row) -> dict:
     alarms = read_lines(runs.folder / row.name / ALARMS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
-    write_note(runs.folder / row.name / SCORES, scores)
+    write_json(runs.folder / row.name / SCORES, scores)
     return {
         'pair': row.pair,
         'name': row.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 from mmseg_cag.minitown.pairs import Pair
 
 # In the order of the table.
@@ -80,7 +80,7 @@ def read_variants(path: Path) -> dict[str, Variant]:
         UserError: The file is none of variants.
     """
     found = {}
-    for name, settings in read_note(path).items():
+    for name, settings in read_json(path).items():
         try:
             found[name] = Variant(**settings)
         except TypeError as error:
@@ -111,43 +111,52 @@ def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
     return names
 
 
-def default_names(pair: Pair) -> list[str]:
+def default_names(pairs: Sequence[Pair]) -> list[str]:
     """List what is measured unless said otherwise, in order of importance."""
-    found = known_names(pair, {})
+    found = dict.fromkeys(n for pair in pairs for n in known_names(pair, {}))
     first = ['source_only', 'oracle', f'source_only{REESTIMATED}']
     return first + [name for name in found if name not in first]
 
 
 def plan_rows(
-    pair: Pair,
+    pairs: Sequence[Pair],
     words: Sequence[str],
     seeds: Sequence[int],
     variants: dict[str, Variant],
 ) -> list[Row]:
-    """List the rows of a pair: every name's first seed, then the second.
+    """List rows in order of importance: each name's first seed comes first.
 
     Args:
-        pair: The pair.
-        words: Names, of which one may say its seeds: ``mic:0,1``.
+        pairs: The pairs.
+        words: Names, of which one may say its pair and its seeds, as in
+            ``minitown/mic:0,1``; otherwise it is for each pair that knows it.
         seeds: Of those that do not.
         variants: Further names.
 
     Raises:
-        UserError: A name is unknown, or its seeds are none.
+        UserError: No pair knows a name, or its seeds are none.
     """
-    known = known_names(pair, variants)
+    known = {pair.name: known_names(pair, variants) for pair in pairs}
     found = []
     for word in words:
         name, _, given = word.partition(':')
-        if name.removesuffix(REESTIMATED) not in known:
+        chosen, _, name = name.rpartition('/')
+        base = name.removesuffix(REESTIMATED)
+        those = [
+            pair
+            for pair, names in known.items()
+            if base in names and chosen in ('', pair)
+        ]
+        if not those:
+            names = dict.fromkeys(n for names in known.values() for n in names)
             raise UserError(
-                f'{word}: no method of {pair.name}, expected one of '
-                f'{", ".join(known)}, or one of them with {REESTIMATED}'
+                f'{word}: no method of {", ".join(known)}, expected one of '
+                f'{", ".join(names)}, or one of them with {REESTIMATED}'
             )
         own = given.split(',') if given else seeds
         if not all(str(seed).isdigit() for seed in own):
             raise UserError(f'{word}: expected seeds as in {name}:0,1')
         for turn, seed in enumerate(own):
-            found.append((turn, Row(pair.name, name, int(seed))))
+            found += [(turn, Row(pair, name, int(seed))) for pair in those]
     found.sort(key=lambda item: item[0])
     return list(dict.fromkeys(row for _, row in found))

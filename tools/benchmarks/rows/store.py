@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.fileio.json_file import read_json, write_json
 
 from .methods import Row
 
@@ -22,7 +22,7 @@ def write_row(results: Path, content: dict) -> Path:
     """Write a row, in full or not at all."""
     row = Row(content['pair'], content['name'], content['seed'])
     path = path_of(results, content['machine']['class'], row)
-    write_note(path, content)
+    write_json(path, content)
     return path
 
 
@@ -32,7 +32,7 @@ def read_row(path: Path) -> dict:
     Raises:
         UserError: The file is none.
     """
-    content = read_note(path)
+    content = read_json(path)
     if missing := sorted(KEYS - content.keys()):
         raise UserError(f'{path}: is no row, it lacks {", ".join(missing)}')
     scores = content['scores']
