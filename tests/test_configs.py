@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
@@ -79,7 +79,7 @@ def write_made(root: Path) -> None:
     note = dict(
         origin={}, classes=dict.fromkeys(classes, {}), ignore_index=255
     )
-    (labels / NOTE).write_text(json.dumps(note))
+    (labels / METADATA).write_text(json.dumps(note))
 
 
 def write_more_targets(root: Path) -> None:

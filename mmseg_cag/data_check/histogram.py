@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmseg.datasets import CityscapesDataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
-from mmseg_cag.datasets.inspection.reading import Reading
 
 from .consistency import never_drawn
 from .contents import Content
@@ -33,7 +33,9 @@ class Histogram:
     images: Counter[int] = field(default_factory=Counter)
 
 
-def count_classes(reading: Reading, contents: Iterable[Content]) -> Histogram:
+def count_classes(
+    reading: DatasetInput, contents: Iterable[Content]
+) -> Histogram:
     """Add up what decoded labels hold, as the network will see it."""
     classes = classes_of_ids(reading)
     histogram = Histogram()
@@ -48,7 +50,7 @@ def count_classes(reading: Reading, contents: Iterable[Content]) -> Histogram:
     return histogram
 
 
-def classes_of_ids(reading: Reading) -> dict[int, int]:
+def classes_of_ids(reading: DatasetInput) -> dict[int, int]:
     """From raw id to the index of its class; void ids are left out."""
     chosen = reading.dataset.label_map or {}
     mapped = {
@@ -59,7 +61,7 @@ def classes_of_ids(reading: Reading) -> dict[int, int]:
 
 
 def check_classes_seen(
-    reading: Reading, histogram: Histogram, read: int
+    reading: DatasetInput, histogram: Histogram, read: int
 ) -> Iterator[Finding]:
     """Check that each class was seen at least once.
 
@@ -94,7 +96,7 @@ def check_classes_seen(
             )
 
 
-def _known_absent(reading: Reading) -> set[str]:
+def _known_absent(reading: DatasetInput) -> set[str]:
     publisher = publisher_of(reading.dataset)
     with_ids = set(classes_of_ids(reading).values())
     known = set(publisher.absent if publisher else ()).union(

@@ -10,7 +10,7 @@ from mmseg.datasets import CityscapesDataset
 from rich.console import Console
 from rich.table import Column, Table
 
-from mmseg_cag.errors import UserError, printable
+from mmseg_cag.errors import UserError, escape_control_chars
 from mmseg_cag.progress import progress
 
 from .label_set import Conversion, convert_labels
@@ -42,7 +42,9 @@ def convert_command(
         )
     _report(result)
     if result.failures:
-        lines = [f'error: {printable(line)}' for line in result.failures]
+        lines = [
+            f'error: {escape_control_chars(line)}' for line in result.failures
+        ]
         raise SystemExit('\n'.join(lines))
 
 

@@ -23,7 +23,7 @@ from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import open_image
-from mmseg_cag.fileio.json_file import parse_note
+from mmseg_cag.fileio.json_file import parse_json
 from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image
@@ -212,7 +212,7 @@ def _read_record(target: Path) -> dict | None:
         )
     if not _ends(target):
         return None
-    record = parse_note(text, target)
+    record = parse_json(text, target)
     pixels = record.get('pixels')
     if not isinstance(pixels, dict) or not all(
         train_id.isdecimal() and isinstance(count, int)

@@ -11,9 +11,9 @@ import torch
 
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import (
-    newest_whole,
+    archive_previous,
+    latest_valid_checkpoint,
     numbered,
-    put_aside,
     remove_drafts,
 )
 
@@ -27,7 +27,7 @@ def fill(folder: Path, *steps: int, note: int | None = None) -> None:
 
 
 def newest(folder: Path) -> str | None:
-    path = newest_whole(folder)
+    path = latest_valid_checkpoint(folder)
     return path and path.name
 
 
@@ -67,11 +67,11 @@ def test_an_earlier_run_is_put_aside_each_time(tmp_path):
     for number in (1, 2):
         fill(tmp_path, 2, 4, note=4)
         (tmp_path / 'best_mIoU_iter_2.pth').touch()
-        assert put_aside(tmp_path) == tmp_path / f'before_{number}'
+        assert archive_previous(tmp_path) == tmp_path / f'before_{number}'
         assert numbered(tmp_path) == []
         found = sorted(p.name for p in (tmp_path / 'before_1').iterdir())
         assert found == ['best_mIoU_iter_2.pth', 'iter_2.pth', 'iter_4.pth']
-    assert put_aside(tmp_path) is None
+    assert archive_previous(tmp_path) is None
 
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine.fileio import get_file_backend
 
-from mmseg_cag.fileio.atomic import write_whole
-from mmseg_cag.fileio.checkpoints import fault_of
+from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.checkpoints import find_corruption
 
 
 @pytest.fixture
@@ -23,20 +23,20 @@ def checkpoint(tmp_path):
 
 
 def test_a_whole_one_is_whole(checkpoint):
-    assert fault_of(checkpoint) is None
+    assert find_corruption(checkpoint) is None
 
 
 @pytest.mark.parametrize('share', [0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_cut_one_is_not(checkpoint, share):
     os.truncate(checkpoint, int(checkpoint.stat().st_size * share))
-    assert fault_of(checkpoint)
+    assert find_corruption(checkpoint)
 
 
 def test_altered_weights_are_told_by_their_name(checkpoint):
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
-    assert '/data/' in fault_of(checkpoint)
+    assert '/data/' in find_corruption(checkpoint)
 
 
 def test_a_file_is_there_in_full_or_not_at_all(tmp_path):
@@ -47,7 +47,7 @@ def test_a_file_is_there_in_full_or_not_at_all(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (9, hard))
     try:
         with pytest.raises(OSError) as caught:
-            write_whole(path, b'new and too long')
+            atomic_write(path, b'new and too long')
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert caught.value.errno == errno.EFBIG

@@ -60,7 +60,8 @@ def base() -> Config:
     cfg = tiny.adversarial_run(Path.cwd(), Path('unused'), tiny.bdl())
     cfg.work_dir = cfg.experiment_name = None
     cfg.default_hooks.update(
-        recipe=dict(type='RecipeHook'), check_data=dict(type='CheckDataHook')
+        recipe=dict(type='ProvenanceHook'),
+        check_data=dict(type='CheckDataHook'),
     )
     cfg.train_cfg.update(max_iters=ITERS, val_interval=ITERS)
     cfg.test_dataloader = cfg.val_dataloader
@@ -212,7 +213,7 @@ def test_a_result_of_something_else_is_not_reused():
     Path('work/translated_1').rename('old_2')
     line = complaint()
     assert line.startswith('work/plain_1/iter_3.pth: is of other settings')
-    assert 'made_from.translated_1 was' in line
+    assert 'inputs_sha256.translated_1 was' in line
     assert Path('work/plain_1/iter_3.pth').read_bytes() == before
 
 

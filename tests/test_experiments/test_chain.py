@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.records.recipe import list_changes, recipe_of
+from mmseg_cag.engine.records.provenance import list_changes, provenance_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch import chain
 from mmseg_cag.launch.stages import select_stage, shorten_stages
@@ -32,7 +32,7 @@ def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
 def write_configs(**changes) -> Config:
     """Write the warm-up's config; returns that of CAG after it."""
     cfg = tiny.run_config(Path.cwd(), Path('unused'), STAGE)
-    cfg.default_hooks.recipe = dict(type='RecipeHook')
+    cfg.default_hooks.provenance = dict(type='ProvenanceHook')
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.launcher = 'none'
     first = copy.deepcopy(cfg)
@@ -86,9 +86,9 @@ def test_the_warm_up_is_run_first_and_only_once(monkeypatch):
     chain.train_chain(write_configs())
     assert folders == ['work_dirs/first/net', 'work_dirs/second/net']
     first, second = state(FIRST), state(SECOND)
-    labeler = state('work_dirs/second/net/iter_1.pth')
+    teacher = state('work_dirs/second/net/iter_1.pth')
     key = 'backbone.layers.0.conv.weight'
-    assert torch.equal(labeler[f'teacher.module.{key}'], first[key])
+    assert torch.equal(teacher[f'teacher.module.{key}'], first[key])
     # Again: the warm-up is reused, and the result is the same.
     chain.train_chain(write_configs())
     assert folders[2:] == ['work_dirs/second/net']
@@ -147,25 +147,25 @@ def test_the_warm_up_can_be_given_options():
     [first, last] = chain.load_chain(cfg)
     assert first.train_dataloader.batch_size == 7
     assert last.train_dataloader.batch_size == 2
-    assert last.begun_from['train_dataloader']['batch_size'] == 7
+    assert last.initialized_from['train_dataloader']['batch_size'] == 7
 
 
 def test_a_change_within_a_list_is_named():
     cfg = write_configs()
-    old = recipe_of(cfg)
+    old = provenance_of(cfg)
     cfg.anchor_dataloader['batch_size'] = 9
-    [change] = list_changes(old, recipe_of(cfg))
+    [change] = list_changes(old, provenance_of(cfg))
     assert change == 'anchor_dataloader.batch_size was 2, is 9'
     # Without the hook that reads it, it is of no matter.
     cfg.default_hooks.pop('anchors')
-    assert 'anchor_dataloader' not in recipe_of(cfg)
+    assert 'anchor_dataloader' not in provenance_of(cfg)
 
 
 def test_a_change_of_the_first_is_seen_by_the_third():
     def third(**changes) -> Config:
         second = write_configs(**changes)
         [first, second] = chain.load_chain(second)
-        return second.begun_from
+        return second.initialized_from
 
     assert third() == third()
     assert third() != third(**{'optim_wrapper.optimizer.lr': 0.5})

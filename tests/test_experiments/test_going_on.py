@@ -10,9 +10,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.errors import UserError
-from mmseg_cag.launch.resume import check_recipe, check_resumed
+from mmseg_cag.launch.resume import check_provenance, check_resume_config
 from mmseg_cag.version import __version__
 from tests import tiny
 
@@ -20,8 +20,8 @@ from tests import tiny
 @pytest.fixture
 def cfg(tmp_path) -> Config:
     cfg = tiny.run_config(tmp_path, tmp_path / 'work')
-    cfg.begun_from = 'warm.pth'
-    content = {'state_dict': {}, 'meta': {'recipe': recipe_of(cfg)}}
+    cfg.initialized_from = 'warm.pth'
+    content = {'state_dict': {}, 'meta': {'provenance': provenance_of(cfg)}}
     torch.save(content, tmp_path / 'iter_1.pth')
     return copy.deepcopy(cfg)
 
@@ -46,7 +46,7 @@ def cfg(tmp_path) -> Config:
 def test_what_matters_is_refused_by_its_key(cfg, tmp_path, changes, keys):
     cfg.merge_from_dict(changes)
     with pytest.raises(UserError) as caught:
-        check_resumed(cfg, tmp_path / 'iter_1.pth')
+        check_resume_config(cfg, tmp_path / 'iter_1.pth')
     line = str(caught.value)
     assert '\n' not in line and all(key in line for key in keys)
 
@@ -62,14 +62,14 @@ def test_what_does_not_matter_is_not(cfg, tmp_path):
             'default_hooks.logger.interval': 7,
             'work_dir': 'elsewhere',
             'auto_scale_lr.base_batch_size': 4,
-            'begun_from': 'moved.pth',
+            'initialized_from': 'moved.pth',
         }
     )
     cfg.default_hooks.non_finite = dict(type='NonFiniteHook', on_nan='skip')
-    check_resumed(cfg, tmp_path / 'iter_1.pth')
+    check_resume_config(cfg, tmp_path / 'iter_1.pth')
 
 
-@pytest.mark.parametrize('check', [check_resumed, check_recipe])
+@pytest.mark.parametrize('check', [check_resume_config, check_provenance])
 def test_a_run_of_version_0_1_does_not_go_on(cfg, tmp_path, check):
     path = Path(tmp_path, 'iter_2.pth')
     versions = {'mmseg_cag': '0.1.0'}
@@ -88,19 +88,19 @@ def test_the_length_matters_if_it_is_that_of_the_decay(tmp_path, decay):
     cfg = tiny.run_config(tmp_path, tmp_path / 'work')
     tiny.one_stage(cfg, 6)
     cfg.param_scheduler[0].decay_iters = decay
-    cfg.begun_from = None
+    cfg.initialized_from = None
     path = tmp_path / 'iter_1.pth'
-    meta = {'recipe': recipe_of(cfg)}
+    meta = {'provenance': provenance_of(cfg)}
     torch.save({'state_dict': {}, 'meta': meta}, path)
     cfg.train_cfg.max_iters = 8
     if decay:
-        check_resumed(cfg, path)
+        check_resume_config(cfg, path)
     else:
         with pytest.raises(UserError, match='train_cfg.max_iters was 6, is 8'):
-            check_resumed(cfg, path)
+            check_resume_config(cfg, path)
 
 
 def test_a_checkpoint_that_does_not_tell_is_taken(cfg, tmp_path):
     path = Path(tmp_path, 'iter_2.pth')
     torch.save({'state_dict': {}, 'meta': {}}, path)
-    check_resumed(cfg, path)
+    check_resume_config(cfg, path)

@@ -10,9 +10,9 @@ import torch
 
 from mmseg_cag.analysis.runs.network import (
     build_network,
-    labeler_state,
     read_state,
     start_state,
+    teacher_state,
 )
 from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.analysis.runs.samples import (
@@ -86,7 +86,7 @@ def test_the_network_is_the_student_or_the_labeler(folder):
     key = 'conv_seg.weight'
     for wanted, mark in (
         (state, ''),
-        (labeler_state(state), 'teacher.module.'),
+        (teacher_state(state), 'teacher.module.'),
     ):
         model = build_network(run.cfg, wanted, path)
         assert not model.training

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.workflows.pseudo_labels import make
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.pseudo_labels.select_confident import ThresholdRule
@@ -111,12 +111,12 @@ def test_the_folder_is_laid_out_as_the_images_and_tells_its_origin(
     assert {p.relative_to(out) for p in out.rglob('*.png')} == {
         p.relative_to(images) for p in images.rglob('*.png')
     }
-    note = json.loads((out / NOTE).read_text())
+    note = json.loads((out / METADATA).read_text())
     assert note['images'] == IMAGES and note['ignore_index'] == 255
-    assert note['recipe']['randomness'] == {'seed': 5}
+    assert note['provenance']['randomness'] == {'seed': 5}
     assert len(note['origin']['checkpoint_sha256']) == 64
     # Nothing of the work is left.
-    assert {p.name for p in out.iterdir()} == {'bern', NOTE}
+    assert {p.name for p in out.iterdir()} == {'bern', METADATA}
     assert list(out.parent.iterdir()) == [out]
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.transforms.load_translated_image import NOTE
+from mmseg_cag.datasets.transforms.load_translated_image import METADATA
 from mmseg_cag.engine.checks.check_data_hook import check_made_files
 from mmseg_cag.workflows import translate
 from mmseg_cag.workflows.translate import names_hash, translate_images
@@ -63,11 +63,11 @@ def test_each_image_is_translated_under_its_own_name(cfg, root, tmp_path):
         made = made.numpy() * 127.5 + 127.5
         # As bytes, of which a half may be rounded either way.
         assert np.abs(found[name] - made).max() <= 0.5001, name
-    assert note == json.loads((out / NOTE).read_text())
+    assert note == json.loads((out / METADATA).read_text())
     assert note['images'] == IMAGES
     assert note['names_sha256'] == names_hash(originals)
     assert note['sizes'] == {f'{tiny.SIZE[1]}x{tiny.SIZE[0]}': IMAGES}
-    assert note['recipe']['randomness'] == {'seed': 5}
+    assert note['provenance']['randomness'] == {'seed': 5}
     # Nothing of the work is left.
     assert list(out.parent.iterdir()) == [out]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmseg_cag.analysis.runs.labeler import Labeler
+from mmseg_cag.analysis.runs.labeling_network import LabelingNetwork
 from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.errors import MissingFileError
 from mmseg_cag.models.segmentors.base import resize_labels
@@ -47,7 +47,7 @@ class Pixels(NamedTuple):
 def sample_features(
     samples: Iterable[Sample],
     preprocessor: nn.Module,
-    labelers: Sequence[Labeler],
+    teachers: Sequence[LabelingNetwork],
     per_class: int,
     per_image: int = 10,
 ) -> Pixels:
@@ -58,16 +58,16 @@ def sample_features(
     Args:
         samples: Images of a domain, with truth.
         preprocessor: Normalises them.
-        labelers: The networks.
+        teachers: The networks.
         per_class: At most so many pixels of a class.
         per_image: At most so many of them from one image.
     """
     rng = np.random.default_rng(0)
-    labels, feats = [], [[] for _ in labelers]
+    labels, feats = [], [[] for _ in teachers]
     for sample in samples:
-        seen = [labeler.see(preprocessor, sample).feat for labeler in labelers]
+        seen = [teacher.see(preprocessor, sample).feat for teacher in teachers]
         truth = resize_labels(sample.truth.unsqueeze(0), seen[0])[0].numpy()
-        classes = len(labelers[0].bank.anchors)
+        classes = len(teachers[0].bank.anchors)
         chosen = choose_pixels(truth, classes, per_image, rng)
         labels.append(truth.ravel()[chosen])
         for own, feat in zip(feats, seen, strict=True):
@@ -100,14 +100,16 @@ def choose_pixels(
     return np.concatenate(chosen)
 
 
-def nearest_share(labeler: Labeler, pixels: Pixels, number: int) -> float:
+def nearest_share(
+    teacher: LabelingNetwork, pixels: Pixels, number: int
+) -> float:
     """Compute the share of classes' pixels whose nearest anchor is theirs.
 
     The mean over classes, for the network of that number.
     """
     feat = torch.from_numpy(pixels.feats[number])
-    feat = feat.to(labeler.bank.anchors.device)[:, :, None, None]
-    nearest: Tensor = labeler.bank.distances(feat).argmin(1)
+    feat = feat.to(teacher.bank.anchors.device)[:, :, None, None]
+    nearest: Tensor = teacher.bank.distances(feat).argmin(1)
     right = nearest.flatten().cpu().numpy() == pixels.labels
     classes = np.unique(pixels.labels)
     return float(np.mean([right[pixels.labels == k].mean() for k in classes]))
@@ -115,33 +117,33 @@ def nearest_share(labeler: Labeler, pixels: Pixels, number: int) -> float:
 
 def lay_out(
     titles: Sequence[str],
-    labelers: Sequence[Labeler],
+    teachers: Sequence[LabelingNetwork],
     domains: dict[str, Pixels],
 ) -> list[Panel]:
     """Embed pixels and anchors of all networks together.
 
     Args:
         titles: Of the networks.
-        labelers: The networks with their anchors.
+        teachers: The networks with their anchors.
         domains: The sampled pixels, by name of the domain.
 
     Returns:
         A panel for each network, whose title states the share of target
         pixels that are nearest to the anchor of their class.
     """
-    known = [labeler.bank.counts.cpu().numpy() > 0 for labeler in labelers]
+    known = [teacher.bank.counts.cpu().numpy() > 0 for teacher in teachers]
     parts = [
         part
-        for number, labeler in enumerate(labelers)
+        for number, teacher in enumerate(teachers)
         for part in (
             *(pixels.feats[number] for pixels in domains.values()),
-            labeler.bank.anchors.cpu().numpy()[known[number]],
+            teacher.bank.anchors.cpu().numpy()[known[number]],
         )
     ]
     placed = iter(embed_2d(parts))
     panels = []
-    for number, (title, labeler) in enumerate(
-        zip(titles, labelers, strict=True)
+    for number, (title, teacher) in enumerate(
+        zip(titles, teachers, strict=True)
     ):
         positions = {
             name: (next(placed), pixels.labels)
@@ -149,7 +151,7 @@ def lay_out(
         }
         anchors = np.full((len(known[number]), 2), np.nan)
         anchors[known[number]] = next(placed)
-        share = nearest_share(labeler, domains['target'], number)
+        share = nearest_share(teacher, domains['target'], number)
         title = (
             f'{title}: {share:.0%} of target pixels nearest to their anchor'
         )

@@ -11,15 +11,15 @@ import numpy as np
 from mmcv import imread
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_cag.analysis.runs.labeler import build_labeler
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import (
     State,
     build_network,
     build_preprocessor,
-    labeler_state,
     predict_map,
     read_state,
     start_state,
+    teacher_state,
 )
 from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.analysis.runs.samples import (
@@ -125,19 +125,19 @@ def make_pseudo_label_figure(
 ) -> list[Path]:
     """Draw the labels that a checkpoint's stage was trained on."""
     path = choices.checkpoint or list(run.checkpoints.values())[-1]
-    state = labeler_state(read_state(path))
-    labeler = build_labeler(run.cfg, state, path, choices.images)
+    state = teacher_state(read_state(path))
+    teacher = build_labeling_network(run.cfg, state, path, choices.images)
     preprocessor = build_preprocessor(run.cfg, 'target')
     dataset = target_dataset(run)
     classes, palette = classes_of(dataset)
     indices = spread(dataset, choices.images)
     samples = read_samples(dataset, indices)
     pixels = join(
-        (label_image(labeler, preprocessor, sample) for sample in samples),
+        (label_image(teacher, preprocessor, sample) for sample in samples),
         len(classes),
     )
     shown = [
-        (read_image(s), s.truth.numpy(), label_image(labeler, preprocessor, s))
+        (read_image(s), s.truth.numpy(), label_image(teacher, preprocessor, s))
         for s in read_samples(dataset, shown_images(dataset, choices, 3))
     ]
     return save_pseudo_label_figure(out, shown, pixels, classes, palette)
@@ -168,8 +168,8 @@ def make_feature_figure(
     """Draw features of both domains around the anchors, before and after."""
     last = list(run.stage_ends.items())[-1:]
     networks = networks_of(run, choices, dict(last))
-    labelers = [
-        build_labeler(run.cfg, state, origin, choices.images)
+    teachers = [
+        build_labeling_network(run.cfg, state, origin, choices.images)
         for state, origin in networks.values()
     ]
     datasets = {
@@ -180,12 +180,12 @@ def make_feature_figure(
         name: sample_features(
             read_samples(dataset, spread(dataset, choices.images)),
             build_preprocessor(run.cfg, name),
-            labelers,
+            teachers,
             per_class,
         )
         for name, dataset in datasets.items()
     }
-    panels = lay_out(list(networks), labelers, domains)
+    panels = lay_out(list(networks), teachers, domains)
     classes, palette = classes_of(datasets['target'])
     return save_feature_figure(out, panels, classes, palette)
 

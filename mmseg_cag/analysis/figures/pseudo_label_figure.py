@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import PercentFormatter
 
-from mmseg_cag.analysis.runs.labeler import KINDS
+from mmseg_cag.analysis.runs.labeling_network import KINDS
 from mmseg_cag.visualization import colorize
 
 from .pseudo_labels import (

@@ -11,7 +11,11 @@ import torch
 from torch import nn
 
 from mmseg_cag.analysis.evaluate import confusion
-from mmseg_cag.analysis.runs.labeler import KINDS, Assigned, Labeler
+from mmseg_cag.analysis.runs.labeling_network import (
+    KINDS,
+    Assigned,
+    LabelingNetwork,
+)
 from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.models.segmentors.base import resize_labels
 
@@ -31,18 +35,18 @@ class Maps(NamedTuple):
 
 
 def label_image(
-    labeler: Labeler, preprocessor: nn.Module, sample: Sample
+    teacher: LabelingNetwork, preprocessor: nn.Module, sample: Sample
 ) -> Maps:
     """Label a target image in both ways.
 
     Args:
-        labeler: What labels.
+        teacher: What labels.
         preprocessor: Normalises target images.
         sample: The image with its truth, for display only.
     """
-    seen = labeler.see(preprocessor, sample)
+    seen = teacher.see(preprocessor, sample)
     truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
-    return Maps(truth, {kind: labeler.assign(seen, kind) for kind in KINDS})
+    return Maps(truth, {kind: teacher.assign(seen, kind) for kind in KINDS})
 
 
 def join(maps: Iterable[Maps], num_classes: int) -> Maps:

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmseg_cag.analysis.runs.run import Run, read_config
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.engine.records.last_and_best_hook import NOTES, read_results
-from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.engine.records.result_summary_hook import NOTES, read_results
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.evaluation.uda_iou_metric import CLASS
 
@@ -67,7 +67,9 @@ class FinishedRun(Run):
     @property
     def method(self) -> str:
         """What the run depends on but for seeds, as text to compare."""
-        return json.dumps(_without_seed(recipe_of(self.cfg)), sort_keys=True)
+        return json.dumps(
+            _without_seed(provenance_of(self.cfg)), sort_keys=True
+        )
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -84,7 +86,7 @@ def read_run(folder: Path) -> FinishedRun:
     if not notes.is_file():
         raise MissingFileError(
             f'{folder}: no {NOTES}, expected the work dir of a run with '
-            'LastAndBestHook'
+            'ResultSummaryHook'
         )
     results = read_results(notes)
     last = max(results, default=0)
@@ -97,17 +99,21 @@ def read_run(folder: Path) -> FinishedRun:
     return run
 
 
-def _without_seed(recipe: dict) -> dict:
-    start = recipe.get('begun_from')
+def _without_seed(provenance: dict) -> dict:
+    start = provenance.get('initialized_from')
     if isinstance(start, dict):
         start = _without_seed(start)
     elif start:
         # Folders of seeds differ above the run's own.
         start = Path(start).parts[-2:]
-    randomness = {**(recipe.get('randomness') or {}), 'seed': None}
-    made = list(recipe.get('made_from') or ())
-    plain = _without_folders(recipe, made)
-    own = {'randomness': randomness, 'begun_from': start, 'made_from': made}
+    randomness = {**(provenance.get('randomness') or {}), 'seed': None}
+    made = list(provenance.get('inputs_sha256') or ())
+    plain = _without_folders(provenance, made)
+    own = {
+        'randomness': randomness,
+        'initialized_from': start,
+        'inputs_sha256': made,
+    }
     return {**plain, **own}
 
 

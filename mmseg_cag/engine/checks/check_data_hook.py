@@ -19,8 +19,11 @@ from mmseg_cag.datasets.dataset_configs import (
     loaders_of,
     require_images,
 )
+from mmseg_cag.datasets.inspection.dataset_inputs import (
+    DatasetInput,
+    dataset_inputs,
+)
 from mmseg_cag.datasets.inspection.finding import Finding, Level
-from mmseg_cag.datasets.inspection.reading import Reading, readings_of
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.load_translated_image import (
     LoadTranslatedImage,
@@ -108,17 +111,19 @@ def further_datasets(cfg: Config) -> dict[str, Dataset]:
     return found
 
 
-def list_readings(datasets: dict[str, Dataset]) -> list[Reading]:
+def list_readings(datasets: dict[str, Dataset]) -> list[DatasetInput]:
     """List the data sets within, each that reads the same files once.
 
     Args:
         datasets: Data sets, with or without wrappers, by their dataloader.
     """
-    readings: dict[str, Reading] = {}
+    readings: dict[str, DatasetInput] = {}
     for key, dataset in datasets.items():
         role = LOADERS[key]
         labelled = None if role == 'translation' else True
-        for reading in readings_of(dataset, f'{key}.dataset', role, labelled):
+        for reading in dataset_inputs(
+            dataset, f'{key}.dataset', role, labelled
+        ):
             readings.setdefault(identity(reading), reading)
     return list(readings.values())
 
@@ -156,7 +161,7 @@ def check_made_files(dataset: BaseDataset) -> None:
             step.check(dataset)
 
 
-def stop_at_faults(readings: list[Reading], workers: int) -> None:
+def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
     """Stop at the first error that the doctor finds without decoding.
 
     What single files lack is left to training where it skips them.

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .arithmetic import full_float32, split_bands
-from .class_means import Centroids, class_sums
+from .class_means import RunningClassMeans, class_feature_sums
 
 # legend: N images, K classes, C feature channels, h w feature map
 
@@ -58,15 +58,15 @@ class AnchorBank(nn.Module):
         self.register_buffer('anchors', torch.zeros(num_classes, channels))
         self.register_buffer('counts', torch.zeros(num_classes))
 
-    def new_centroids(self) -> Centroids:
+    def new_centroids(self) -> RunningClassMeans:
         """Start empty running means with this bank's shape and settings."""
         cap = self.cap if self.level == 'image' else None
-        return Centroids(self.anchors, cap)
+        return RunningClassMeans(self.anchors, cap)
 
     @torch.no_grad()
     def accumulate(
         self,
-        centroids: Centroids,
+        centroids: RunningClassMeans,
         feat: Tensor,
         logits: Tensor,
         labels: Tensor,
@@ -81,15 +81,15 @@ class AnchorBank(nn.Module):
                 for no class.
         """
         if self.level == 'image':
-            labels = labels.where(are_predicted(labels, logits), -1)
-        sums, counts = class_sums(feat, labels, len(self.anchors))
+            labels = labels.where(is_correct(labels, logits), -1)
+        sums, counts = class_feature_sums(feat, labels, len(self.anchors))
         if self.level == 'pixel':
             weights = counts
         else:
             weights = (counts >= self.min_pixels).to(counts.dtype)
         centroids.add(sums, counts, weights)
 
-    def store(self, centroids: Centroids) -> None:
+    def store(self, centroids: RunningClassMeans) -> None:
         """Make the running means the anchors; a class never met keeps none."""
         self.anchors.copy_(centroids.means)
         self.counts.copy_(centroids.weights)
@@ -124,7 +124,7 @@ class AnchorBank(nn.Module):
         """
         labels, gaps = [], []
         for squares in self._squares(feat):
-            label, nearest, runner_up = two_nearest(squares)
+            label, nearest, runner_up = smallest_two(squares)
             labels.append(label)
             gaps.append(runner_up.sqrt_() - nearest.sqrt_())
         return torch.cat(labels, dim=1), torch.cat(gaps, dim=1)
@@ -144,7 +144,7 @@ class AnchorBank(nn.Module):
             yield squares.add_(own).clamp_(min=0)
 
 
-def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
+def is_correct(labels: Tensor, logits: Tensor) -> Tensor:
     """Tell where no class scores higher than the label (N, h, w) bool.
 
     That is where the prediction is the label, but for classes that score
@@ -161,7 +161,7 @@ def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
     return is_class & (own >= logits.amax(1))
 
 
-def two_nearest(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def smallest_two(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find the smallest and the second smallest of K distances.
 
     Two searches for the smallest take less time than one for both

@@ -9,8 +9,8 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.anchors.class_means import Centroids
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.anchors.class_means import RunningClassMeans
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.losses.head_loss import pixel_loss
 
 from .base import SegOutput, UDASegmentor, gt_labels, resize_labels
@@ -184,8 +184,8 @@ class CAGSegmentor(UDASegmentor):
     @torch.no_grad()
     def collect_centroids(
         self,
-        centroids: Centroids,
-        sample: PixelSample | None,
+        centroids: RunningClassMeans,
+        sample: PixelSampler | None,
         images: Tensor,
         data_samples: list[SegDataSample],
     ) -> None:
@@ -206,7 +206,7 @@ class CAGSegmentor(UDASegmentor):
             sample.add(feat, labels)
 
     def store_anchors(
-        self, centroids: Centroids, sample: PixelSample | None
+        self, centroids: RunningClassMeans, sample: PixelSampler | None
     ) -> None:
         """Make the running means of all ranks the anchors, with a margin."""
         centroids.reduce()

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 from mmseg.registry import DATASETS, HOOKS
 
-from mmseg_cag.engine.checks.label_map_hook import check_names, describe_labels
+from mmseg_cag.engine.checks.log_label_map_hook import (
+    check_names,
+    describe_labels,
+)
 from tests import tiny
 from tests.test_datasets.test_load_labels_by_name import (
     CLASSES,
@@ -66,7 +69,7 @@ def test_what_is_read_in_a_run_is_stated(moment, caplog):
     runner = SimpleNamespace(
         logger=logger, train_dataloader=loader, val_loop=loop, test_loop=loop
     )
-    getattr(HOOKS.build(dict(type='LabelMapHook')), moment)(runner)
+    getattr(HOOKS.build(dict(type='LogLabelMapHook')), moment)(runner)
     uses = [line.split(':')[0] for line in caplog.messages]
     if moment == 'before_train':
         assert uses == ['Labels of training', 'Labels of validation']
@@ -86,5 +89,5 @@ def test_the_labels_of_the_source_are_those_of_a_pair(tmp_path, caplog):
         train_dataloader=SimpleNamespace(dataset=pair),
         val_loop=None,
     )
-    HOOKS.build(dict(type='LabelMapHook')).before_train(runner)
+    HOOKS.build(dict(type='LogLabelMapHook')).before_train(runner)
     assert 'road = id 7' in caplog.messages[-1]

@@ -25,8 +25,8 @@ PARTS = (
     'custom_hooks',
     'randomness',
     'sync_bn',
-    'begun_from',
-    'made_from',
+    'initialized_from',
+    'inputs_sha256',
 )
 # How the same data is fetched, and when it is validated.
 IGNORED_KEYS = (
@@ -54,17 +54,17 @@ OBSERVER_HOOKS = (
     'DistSamplerSeedHook',
     'EffectiveBatchHook',
     'IterTimerHook',
-    'KeepMemoryHook',
-    'LabelMapHook',
-    'LastAndBestHook',
+    'MallocHook',
+    'LogLabelMapHook',
+    'ResultSummaryHook',
     'LoggerHook',
     'LossLogHook',
     'MonitorHook',
     'NonFiniteHook',
     'PanelHook',
     'ParamSchedulerHook',
-    'RankDataHook',
-    'RecipeHook',
+    'CheckRankDataHook',
+    'ProvenanceHook',
     'RuntimeInfoHook',
     'SegVisualizationHook',
     'SkippedFilesHook',
@@ -73,27 +73,28 @@ OBSERVER_HOOKS = (
 )
 
 
-def recipe_of(cfg: Config) -> dict[str, Any]:
+def provenance_of(cfg: Config) -> dict[str, Any]:
     """Extract what the weights depend on as plain data of JSON.
 
     Args:
-        cfg: The run's config; ``begun_from`` is the checkpoint that it began
-            from, or the recipe of the run that made it, which ``load_from``
-            no longer tells once the run was resumed; ``made_from`` tells
-            what other runs made its data and its fixed networks.
+        cfg: The run's config; ``initialized_from`` is the checkpoint that it
+            began from, or the provenance of the run that made it, which
+            ``load_from`` no longer has once the run was resumed;
+            ``inputs_sha256`` names what other runs made its data and its
+            fixed networks.
     """
-    recipe = {key: cfg.get(key) for key in PARTS}
+    provenance = {key: cfg.get(key) for key in PARTS}
     if 'anchor_dataloader' not in loaders_of(cfg):
-        recipe.pop('anchor_dataloader')
+        provenance.pop('anchor_dataloader')
     scaling = cfg.get('auto_scale_lr') or {}
     # Switched off it is a mere note.
     if scaling.get('enable'):
-        recipe['auto_scale_lr'] = scaling
-    return _as_json(recipe)
+        provenance['auto_scale_lr'] = scaling
+    return _as_json(provenance)
 
 
 def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
-    """Name each key in which two recipes differ, with both values."""
+    """Name each key in which two provenances differ, with both values."""
     changes = []
     for name in sorted(old.keys() | new.keys()):
         path = f'{key}.{name}' if key else name
@@ -101,11 +102,12 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
     return changes
 
 
-def read_recipe(checkpoint: str | Path) -> dict[str, Any] | None:
+def read_provenance(checkpoint: str | Path) -> dict[str, Any] | None:
     """Read what the weights of a checkpoint depend on, if it says so."""
-    recipe = _read_meta(checkpoint).get('recipe')
-    # One of an earlier version may have more in it.
-    return _as_json(recipe) if isinstance(recipe, dict) else None
+    meta = _read_meta(checkpoint)
+    # Version 0.1 called it recipe, and had more in it.
+    provenance = meta.get('provenance', meta.get('recipe'))
+    return _as_json(provenance) if isinstance(provenance, dict) else None
 
 
 def read_version(checkpoint: str | Path) -> str | None:
@@ -120,8 +122,8 @@ def _read_meta(checkpoint: str | Path) -> dict:
     return meta if isinstance(meta, dict) else {}
 
 
-def _as_json(recipe: dict) -> dict[str, Any]:
-    return json.loads(json.dumps(_plain(recipe), default=str))
+def _as_json(provenance: dict) -> dict[str, Any]:
+    return json.loads(json.dumps(_plain(provenance), default=str))
 
 
 def _compare(before: Any, after: Any, path: str) -> list[str]:

@@ -15,7 +15,7 @@ from mmseg_cag.errors import UserError
 
 
 @HOOKS.register_module()
-class LabelMapHook(Hook):
+class LogLabelMapHook(Hook):
     """State which ids of the label files become which class.
 
     Speaks of each step that has ``train_ids`` (raw id -> train id) and

@@ -14,7 +14,7 @@ from torch import nn
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.pseudo_label_head import (
-    PixelSample,
+    PixelSampler,
     PseudoLabelHead,
     nearest_anchor,
 )
@@ -49,7 +49,7 @@ class Assigned(NamedTuple):
     active: np.ndarray
 
 
-class Labeler(NamedTuple):
+class LabelingNetwork(NamedTuple):
     """A network with anchors, and what labels by them.
 
     Attributes:
@@ -91,7 +91,9 @@ class Labeler(NamedTuple):
         return Assigned(*(part[0].cpu().numpy() for part in maps))
 
 
-def restore_labeler(cfg: Config, state: State, origin: Path) -> Labeler:
+def load_labeling_network(
+    cfg: Config, state: State, origin: Path
+) -> LabelingNetwork:
     """Give a network the anchors and the margin of its checkpoint.
 
     Args:
@@ -122,12 +124,12 @@ def restore_labeler(cfg: Config, state: State, origin: Path) -> Labeler:
     if head.is_auto and 'pseudo_label_head.margin' in state:
         head.margin.copy_(state['pseudo_label_head.margin'])
     device = classifier.weight.device
-    return Labeler(model, bank.to(device), head.to(device))
+    return LabelingNetwork(model, bank.to(device), head.to(device))
 
 
-def build_labeler(
+def build_labeling_network(
     cfg: Config, state: State, origin: Path, images: int
-) -> Labeler:
+) -> LabelingNetwork:
     """Give a network the anchors of its checkpoint, or make some.
 
     A network that was trained without anchors gets those of its own features,
@@ -143,26 +145,26 @@ def build_labeler(
         UserError: The network has no classifier ``conv_seg``, the weights are
             of another one, or anchors are wanted and there is no source.
     """
-    labeler = restore_labeler(cfg, state, origin)
-    if not labeler.has_anchors:
-        _make_anchors(labeler, cfg, images)
-    return labeler
+    teacher = load_labeling_network(cfg, state, origin)
+    if not teacher.has_anchors:
+        _make_anchors(teacher, cfg, images)
+    return teacher
 
 
-def _make_anchors(labeler: Labeler, cfg: Config, images: int) -> None:
+def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
     dataset = source_dataset(cfg)
     indices = spread(dataset, images)
     preprocessor = build_preprocessor(cfg, 'source')
-    centroids = labeler.bank.new_centroids()
-    pixels = PixelSample(100_000, len(indices), labeler.bank.anchors)
+    centroids = teacher.bank.new_centroids()
+    pixels = PixelSampler(100_000, len(indices), teacher.bank.anchors)
     for sample in read_samples(dataset, indices):
-        seen = labeler.see(preprocessor, sample)
+        seen = teacher.see(preprocessor, sample)
         labels = sample.truth.unsqueeze(0).to(seen.feat.device)
         labels = resize_labels(labels, seen.feat)
-        labeler.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
+        teacher.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
         pixels.add(seen.feat, labels)
-    labeler.bank.store(centroids)
-    if labeler.head.is_auto:
+    teacher.bank.store(centroids)
+    if teacher.head.is_auto:
         feat, labels = pixels.gather()
-        distances = labeler.bank.distances(feat[:, :, None, None])
-        labeler.head.calibrate(distances[:, :, 0, 0], labels)
+        distances = teacher.bank.distances(feat[:, :, None, None])
+        teacher.head.calibrate(distances[:, :, 0, 0], labels)

@@ -4,12 +4,12 @@ from __future__ import annotations
 import pytest
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.fileio.json_file import read_json, write_json
 
 
 def test_a_note_is_read_as_it_was_written(tmp_path):
-    write_note(tmp_path / 'note.json', {'a': [1, None, 'ä']})
-    assert read_note(tmp_path / 'note.json') == {'a': [1, None, 'ä']}
+    write_json(tmp_path / 'note.json', {'a': [1, None, 'ä']})
+    assert read_json(tmp_path / 'note.json') == {'a': [1, None, 'ä']}
     assert [path.name for path in tmp_path.iterdir()] == ['note.json']
 
 
@@ -28,6 +28,6 @@ def test_anything_else_is_refused_in_one_line(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        read_note(path)
+        read_json(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)

@@ -14,8 +14,8 @@ from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
-from mmseg_cag.fileio.atomic import write_whole
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.json_file import read_json
 from mmseg_cag.models.segmentors.base import current_stage
 
 NOTES = 'validation.json'
@@ -23,7 +23,7 @@ NUMBER = re.compile('[0-9]{1,18}')
 
 
 @HOOKS.register_module()
-class LastAndBestHook(Hook):
+class ResultSummaryHook(Hook):
     """Tell the last result and the best as training ends, never one alone.
 
     Every validation is noted by its iteration in ``validation.json`` of the
@@ -85,7 +85,7 @@ class LastAndBestHook(Hook):
         # A line each: the matrices would be thousands.
         lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
         text = '{\n' + ',\n'.join(lines) + '\n}\n'
-        write_whole(work_dir / NOTES, text.encode())
+        atomic_write(work_dir / NOTES, text.encode())
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -128,7 +128,7 @@ def read_results(path: Path) -> dict[int, dict[str, Any]]:
     Raises:
         UserError: They are damaged.
     """
-    notes = read_note(path)
+    notes = read_json(path)
     for iteration, result in notes.items():
         if not NUMBER.fullmatch(iteration) or not _is_result(result):
             raise UserError(

@@ -9,13 +9,13 @@ import pytest
 import torch
 from mmseg.registry import HOOKS
 
-from mmseg_cag.engine.runtime import keep_memory_hook
+from mmseg_cag.engine.runtime import malloc_hook
 
 # Prints how many pages a few tensors of 64 MB fetch, before and after; at
 # least, as other things may come to lie where a tensor was.
 PROGRAM = """
 import resource, torch
-from mmseg_cag.engine.runtime.keep_memory_hook import keep_freed_memory
+from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
 
 def pages():
     torch.ones(2**24)
@@ -44,10 +44,10 @@ def test_memory_is_used_again():
 def test_only_where_the_processor_computes(device, times, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        keep_memory_hook, 'keep_freed_memory', lambda: calls.append(1)
+        malloc_hook, 'keep_freed_memory', lambda: calls.append(1)
     )
     model = torch.nn.Linear(1, 1, device=device)
-    hook = HOOKS.build(dict(type='KeepMemoryHook'))
+    hook = HOOKS.build(dict(type='MallocHook'))
     hook.before_train(SimpleNamespace(model=model))
     assert len(calls) == times
 
@@ -57,8 +57,8 @@ def test_other_libraries_are_left_alone(error, monkeypatch):
     def no_library(name: None) -> None:
         raise error
 
-    monkeypatch.setattr(keep_memory_hook.ctypes, 'CDLL', no_library)
-    assert not keep_memory_hook.keep_freed_memory()
+    monkeypatch.setattr(malloc_hook.ctypes, 'CDLL', no_library)
+    assert not malloc_hook.keep_freed_memory()
 
 
 def test_a_library_may_take_32_mb_at_most(monkeypatch):
@@ -69,6 +69,6 @@ def test_a_library_may_take_32_mb_at_most(monkeypatch):
         return int(setting == -1 or value <= 2**25)
 
     library = SimpleNamespace(mallopt=mallopt)
-    monkeypatch.setattr(keep_memory_hook.ctypes, 'CDLL', lambda _: library)
-    assert keep_memory_hook.keep_freed_memory()
+    monkeypatch.setattr(malloc_hook.ctypes, 'CDLL', lambda _: library)
+    assert malloc_hook.keep_freed_memory()
     assert calls[-1] == (-3, 2**25)

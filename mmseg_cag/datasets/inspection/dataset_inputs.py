@@ -13,7 +13,7 @@ from .label_reader import LabelReader, label_reader
 
 
 @dataclass
-class Reading:
+class DatasetInput:
     """One data set, as a run reads it.
 
     Args:
@@ -79,9 +79,9 @@ class Reading:
         )
 
 
-def readings_of(
+def dataset_inputs(
     dataset: Any, key: str, role: str, labelled: bool | None = None
-) -> list[Reading]:
+) -> list[DatasetInput]:
     """The data sets within a built one, which may be a wrapper.
 
     Args:
@@ -94,7 +94,7 @@ def readings_of(
         return [
             reading
             for name, part in dataset.domains.items()
-            for reading in readings_of(
+            for reading in dataset_inputs(
                 part,
                 f'{key}.domains.{name}',
                 name,
@@ -105,13 +105,15 @@ def readings_of(
         return [
             reading
             for i, part in enumerate(dataset.datasets)
-            for reading in readings_of(
+            for reading in dataset_inputs(
                 part, f'{key}.datasets.{i}', role, labelled
             )
         ]
     if hasattr(dataset, 'dataset'):
-        within = readings_of(dataset.dataset, f'{key}.dataset', role, labelled)
+        within = dataset_inputs(
+            dataset.dataset, f'{key}.dataset', role, labelled
+        )
         for reading in within:
             reading.skips |= getattr(dataset, 'skips_bad_files', False)
         return within
-    return [Reading(key, role, dataset, labelled)]
+    return [DatasetInput(key, role, dataset, labelled)]

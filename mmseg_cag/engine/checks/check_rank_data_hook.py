@@ -15,7 +15,7 @@ from mmseg_cag.errors import UserError
 
 
 @HOOKS.register_module()
-class RankDataHook(Hook):
+class CheckRankDataHook(Hook):
     """Check, before a distributed run starts, that all ranks have its data.
 
     Ranks share the images by their numbers: they have to see the same files

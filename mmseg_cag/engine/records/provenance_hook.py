@@ -14,17 +14,17 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.version import __version__
 
-from .recipe import recipe_of
+from .provenance import provenance_of
 
 PACKAGES = (mmcv, mmengine, mmseg, numpy, torch)
 
 
 @HOOKS.register_module()
-class RecipeHook(Hook):
+class ProvenanceHook(Hook):
     """Note in each checkpoint what its weights depend on.
 
     Beside that, by what versions it was made and in which stage. By
-    ``meta.recipe`` a later run knows whether the checkpoint is still that
+    ``meta.provenance`` a later run knows whether the checkpoint is still that
     of the config which it starts from.
     """
 
@@ -49,9 +49,9 @@ class RecipeHook(Hook):
         runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the recipe to a checkpoint, the versions and the stage."""
+        """Add the provenance to a checkpoint, the versions and the stage."""
         meta = checkpoint['meta']
-        meta['recipe'] = recipe_of(runner.cfg)
+        meta['provenance'] = provenance_of(runner.cfg)
         versions = {m.__name__: str(m.__version__) for m in PACKAGES}
         meta['versions'] = {**versions, 'mmseg_cag': __version__}
         stage = getattr(bare_model(runner), 'stage', None)

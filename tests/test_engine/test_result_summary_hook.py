@@ -40,7 +40,7 @@ def run(work_dir: Path, values: dict, start: int = 0) -> list[str]:
         model=None,
         message_hub=MessageHub('of no run'),
     )
-    hook = HOOKS.build(dict(type='LastAndBestHook'))
+    hook = HOOKS.build(dict(type='ResultSummaryHook'))
     hook.before_train(runner)
     for iteration, metrics in values.items():
         runner.iter = iteration
@@ -104,7 +104,7 @@ def test_a_new_run_forgets_another(tmp_path):
 def test_a_mere_validation_leaves_the_notes_alone(tmp_path):
     run(tmp_path, {10: result(5)})
     notes = (tmp_path / 'validation.json').read_text()
-    hook = HOOKS.build(dict(type='LastAndBestHook'))
+    hook = HOOKS.build(dict(type='ResultSummaryHook'))
     runner = SimpleNamespace(work_dir=str(tmp_path), iter=0)
     hook.after_val_epoch(runner, result(1))
     assert (tmp_path / 'validation.json').read_text() == notes
@@ -127,7 +127,7 @@ def start(root: Path, **changes) -> Runner:
     cfg = tiny.run_config(root, root / 'work', stage_iters=4)
     cfg.train_cfg.vals_per_stage = 2
     cfg.default_hooks.checkpoint.interval = 2
-    cfg.custom_hooks.append(dict(type='LastAndBestHook'))
+    cfg.custom_hooks.append(dict(type='ResultSummaryHook'))
     cfg.val_evaluator = dict(type='UDAIoUMetric')
     cfg.experiment_name += str(sorted(changes))
     cfg.update(changes)

@@ -16,7 +16,7 @@ LARGEST, LIMIT = 2**31 - 1, 2**25
 
 
 @HOOKS.register_module()
-class KeepMemoryHook(Hook):
+class MallocHook(Hook):
     """Let training on a CPU reuse the memory of tensors that are gone.
 
     The process keeps what it needed at its peak until it ends.
