@@ -2,5 +2,6 @@
 from .ceil_resnet import CeilResNet
 from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
+from .vit_adapter import ViTAdapter
 
-__all__ = ['CeilResNet', 'DINOv2', 'DINOv3', 'EfficientNetLite']
+__all__ = ['CeilResNet', 'DINOv2', 'DINOv3', 'EfficientNetLite', 'ViTAdapter']

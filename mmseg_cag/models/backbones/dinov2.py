@@ -195,6 +195,9 @@ class DINOEncoder(BaseModule):
     linear: type[nn.Linear] = nn.Linear
     # A key that only the official files of this kind have.
     mark: str
+    # Parts that no official file has, and parts of it that are not here.
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -249,6 +252,11 @@ class DINOEncoder(BaseModule):
         self.norm.requires_grad_(final_norm)
         self.blocks[max(self.out_indices) + 1 :].requires_grad_(False)
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of the images are multiples of, pixels."""
+        return self.patch
+
     def _freeze(self) -> None:
         """Leave what is not to be trained out of the optimizer."""
         if self.frozen_stages == 'all':
@@ -286,9 +294,18 @@ class DINOEncoder(BaseModule):
                 f'{path}: expected an official file of {self.name}, tensors '
                 'by name'
             )
-        own = self.state_dict()
+        own = {
+            key: value
+            for key, value in self.state_dict().items()
+            if key.split('.')[0] not in self.added
+        }
+        state = {
+            key: value
+            for key, value in self._adopt(state).items()
+            if key.split('.')[0] not in self.dropped
+        }
         self._check(path, state, own)
-        self.load_state_dict(self._adopt(state))
+        self.load_state_dict(state, strict=False)
         print_log(f'{path}: {self.name} loaded; {self.licence}', 'current')
 
     def _adopt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -347,12 +364,7 @@ class DINOEncoder(BaseModule):
             UserError: The patches do not divide the images, and ``resize``
                 is not set.
         """
-        patches = self.patch_embed(self.fit(images))
-        grid = patches.shape[-2:]
-        x = patches.flatten(2).mT
-        if mask is not None:
-            x = torch.where(mask[..., None], self.mask_token.to(x), x)
-        x = self.embed(x, grid)
+        x, grid = self.tokens(self.fit(images), mask)
         turn = self.rotation(grid, x.device)
         maps = {}
         for index, block in enumerate(self.blocks):
@@ -363,6 +375,17 @@ class DINOEncoder(BaseModule):
                 maps[index] = self.as_map(x, grid)
         return tuple(maps[index] for index in self.out_indices)
 
+    def tokens(
+        self, images: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Compute what the first block gets (N, T, D), and h and w."""
+        patches = self.patch_embed(images)
+        x = patches.flatten(2).mT
+        if mask is not None:
+            x = torch.where(mask[..., None], self.mask_token.to(x), x)
+        grid = tuple(patches.shape[-2:])
+        return self.embed(x, grid), grid
+
     def run(self, block: Block, x: Tensor, turn: Callable | None) -> Tensor:
         """Compute a block's tokens (N, T, D)."""
         if self.with_cp and torch.is_grad_enabled():
@@ -371,20 +394,20 @@ class DINOEncoder(BaseModule):
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring images (N, 3, H, W) to a size that the patches divide."""
-        p, size = self.patch, images.shape[-2:]
+        p, size = self.multiple, tuple(images.shape[-2:])
         if self.resize is None:
             if any(side % p for side in size):
                 raise UserError(
                     f'{type(self).__name__}: images of {size[0]}x{size[1]} '
-                    f'pixels, expected multiples of its patch, {p}, or '
-                    'model.backbone.resize=1.0'
+                    f'pixels, expected sides that {p} divides, or model.'
+                    'backbone.resize=1.0'
                 )
             return images
         if isinstance(self.resize, int | float):
             wanted = [max(int(self.resize * s / p), 1) * p for s in size]
         else:
             wanted = list(self.resize)
-        if wanted == list(size):
+        if tuple(wanted) == size:
             return images
         return F.interpolate(images, wanted, mode='bilinear')
 
@@ -527,9 +550,7 @@ class DINOv3(DINOEncoder):
         self.accept_terms = accept_terms
         self.stored_periods = stored_periods
         dim, heads = self.arch.dim, self.arch.heads
-        self.storage_tokens = nn.Parameter(
-            torch.zeros(1, self.registers, dim)
-        )
+        self.storage_tokens = nn.Parameter(torch.zeros(1, self.registers, dim))
         for block in self.blocks:
             # The bias of the keys counts for nothing.
             block.attn.qkv.bias_mask[dim : 2 * dim] = 0
