@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .adversarial import AdversarialSegmentor
+from .anchor_teacher import AnchorTeacherSegmentor
 from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
@@ -9,6 +10,7 @@ from .encoder_decoder import SingleResizeEncoderDecoder
 
 __all__ = [
     'AdversarialSegmentor',
+    'AnchorTeacherSegmentor',
     'BDLSegmentor',
     'CAGSegmentor',
     'CLANSegmentor',
