@@ -200,7 +200,10 @@ def test_a_command_is_understood(page, line, parse):
 # Stands for the CONFIG of a command.
 ANY = 'configs/cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
-OF_PAGE = {'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py'}
+OF_PAGE = {
+    'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
+    'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
+}
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(
     r'`((?:default_hooks|\w+_dataloader|model|train_cfg|optim_wrapper)'

@@ -419,6 +419,7 @@ def anchor_teacher(**kwargs) -> ConfigDict:
     return ConfigDict(
         segmentor(**kwargs),
         type='AnchorTeacherSegmentor',
+        masking=dict(type='Masking', block=8),
         anchor_bank=dict(
             type='AnchorBank', level='image', cap=4, min_pixels=1
         ),

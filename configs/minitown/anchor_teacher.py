@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/methods/anchor_teacher_minitown.py',
 ]
 start_from = '{{ fileDirname }}/source_only.py'
-model = _base_.anchor_teacher
+model = _base_.anchor_teacher_small

@@ -12,6 +12,7 @@ from .loops import UDATrainLoop
 from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
 from .optim.joint_optim_wrapper import JointOptimWrapper
+from .optim.layer_decay import EncoderOptimWrapperConstructor
 from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -40,6 +41,7 @@ __all__ = [
     'CompileHook',
     'DataFingerprintHook',
     'EffectiveBatchHook',
+    'EncoderOptimWrapperConstructor',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
     'MallocHook',

@@ -16,7 +16,7 @@ from mmseg_cag.models.online_labels import online_pseudo_labels
 
 from .base import SegOutput, resize_labels
 from .cag import feature_sizes, require_features
-from .dacs import DACSSegmentor
+from .mic import MICSegmentor
 
 # legend: N images, K classes, H W image
 
@@ -25,7 +25,7 @@ WEIGHTS = ('active', 'active_share', 'confident_share')
 
 
 @MODELS.register_module()
-class AnchorTeacherSegmentor(DACSSegmentor):
+class AnchorTeacherSegmentor(MICSegmentor):
     """Category anchors inside a mean teacher: CAG without stages.
 
     The anchors are running means of the teacher's features of the source,
@@ -39,7 +39,7 @@ class AnchorTeacherSegmentor(DACSSegmentor):
        source_losses()              CE on the source
          move_anchors()             teacher -> AnchorBank, RunningMargin
        label_target()               teacher -> AnchorBank -> labels, weights
-       target_losses()              as its parent: weighted CE
+       target_losses()              weighted CE on mixed and masked images
 
     Args:
         anchor_bank: Config of the anchors.

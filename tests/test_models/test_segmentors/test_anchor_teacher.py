@@ -110,11 +110,13 @@ def test_shares_are_one_number():
     assert q.min() == q.max() > 0
 
 
-def test_by_probability_and_q_it_is_dacs():
+def test_by_probability_and_q_it_is_mic():
     model = started(labels='probability', weights='confident_share')
-    dacs = MODELS.build(tiny.dacs()).train()
-    dacs.load_state_dict(model.state_dict(), strict=False)
-    expected = losses_of(dacs)
+    masking = dict(type='Masking', block=8)
+    mic = {**tiny.dacs(), 'type': 'MICSegmentor', 'masking': masking}
+    mic = MODELS.build(mic).train()
+    mic.load_state_dict(model.state_dict(), strict=False)
+    expected = losses_of(mic)
     actual = losses_of(model)
     for key, value in expected.items():
         torch.testing.assert_close(actual[key], value, msg=key)
@@ -134,7 +136,8 @@ def test_the_distance_draws_to_the_anchors_where_labels_count():
     model = started(anchor_loss=DISTANCE)
     losses = losses_of(model)
     names = {key for key in losses if 'anchor' in key}
-    assert names == {'source.loss_anchor', 'mix.loss_anchor'}
+    passes = ('source', 'mix', 'masked')
+    assert names == {f'{name}.loss_anchor' for name in passes}
     assert all(losses[name] > 0 for name in names)
     source = source_of(model)
     output = model.forward_student(source.images)
