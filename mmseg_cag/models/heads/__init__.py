@@ -2,11 +2,13 @@
 from .co_training_head import CoTrainingHead
 from .deeplabv3plus_head import DeepLabV3PlusHead
 from .dlv2_head import DLV2Head
+from .hrda_head import HRDAHead
 from .proda_head import ProDAHead
 
 __all__ = [
     'CoTrainingHead',
     'DLV2Head',
     'DeepLabV3PlusHead',
+    'HRDAHead',
     'ProDAHead',
 ]
