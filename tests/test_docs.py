@@ -52,6 +52,9 @@ RUN_BY = {
         'tools/analysis/evaluate_pseudo_labels.py'
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
+    'test_engine/test_norm_statistics.py': [
+        'tools/model_converters/reestimate_norm.py'
+    ],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/benchmarks/benchmark_speed.py'],

@@ -4,6 +4,7 @@ from .deeplabv3plus_head import DeepLabV3PlusHead
 from .dlv2_head import DLV2Head
 from .hrda_head import HRDAHead
 from .proda_head import ProDAHead
+from .vit_heads import VFMUDAHead, VFMUDAPlusHead
 
 __all__ = [
     'CoTrainingHead',
@@ -11,4 +12,6 @@ __all__ = [
     'DeepLabV3PlusHead',
     'HRDAHead',
     'ProDAHead',
+    'VFMUDAHead',
+    'VFMUDAPlusHead',
 ]
