@@ -6,6 +6,7 @@ from .cag import CAGSegmentor
 from .clan import CLANSegmentor
 from .dacs import DACSSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
+from .mic import MICSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -13,6 +14,7 @@ __all__ = [
     'CAGSegmentor',
     'CLANSegmentor',
     'DACSSegmentor',
+    'MICSegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]
