@@ -16,10 +16,13 @@ from statistics import median
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.registry import init_default_scope
 
 from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.engine.runtime.norm_statistics import reestimated_checkpoint
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import read_lines, read_object, write_json
 from mmseg_cag.launch.chain import train_chain
 from mmseg_cag.launch.stages import stage_length, walk
@@ -31,7 +34,6 @@ from mmseg_cag.monitor.alarms import ALARMS
 
 from .machine import describe
 from .methods import REESTIMATED, Row, Variant
-from .statistics import reestimate
 
 TIMES, SCORES = 'times.json', 'scores.json'
 # Medians of a row -> what mmengine's timer records of each iteration.
@@ -112,8 +114,10 @@ class BenchmarkRuns(MinitownLoops):
             # mmengine keeps the records of a process by it.
             cfg.experiment_name = f'{self.pair.name}_{self.seed}_{name}'
             if name.endswith(REESTIMATED):
+                init_default_scope(cfg.default_scope)
                 start = self.checkpoints(self._start(name))[-1]
-                reestimate(cfg, start, self.checkpoints(name)[-1])
+                with atomic_path(self.checkpoints(name)[-1]) as draft:
+                    torch.save(reestimated_checkpoint(cfg, start), draft)
             else:
                 train_chain(cfg, resume=True)
                 note_times(step.folder)
