@@ -25,7 +25,8 @@ if [ -n "${WHEELS:-}" ]; then
   rm -f "$site.txt"
 fi
 export PYTHONPATH="$site:$root:$root/tools/benchmarks${PYTHONPATH:+:$PYTHONPATH}"
-# Products that are the same in each run, where a part asks for that.
-export CUBLAS_WORKSPACE_CONFIG=${CUBLAS_WORKSPACE_CONFIG:-:4096:8}
+# Asked the usual way whether there is a GPU, CUDA is lost to child processes.
+export PYTORCH_NVML_BASED_CUDA_CHECK=1
+case " $* " in *" --rehearse "*) export CUDA_VISIBLE_DEVICES= ;; esac
 export PYTHONUNBUFFERED=1
 "$python" -m gpu_day "$@"
