@@ -44,7 +44,7 @@ SCRIPTS = {
 # The test that runs a program.
 RUN_BY = {
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
-    'test_model_choice/test_score_checkpoints.py': [
+    'test_analysis/test_score_checkpoints.py': [
         'tools/analysis/score_checkpoints.py'
     ],
     'test_demo/test_command.py': ['tools/demo.py'],

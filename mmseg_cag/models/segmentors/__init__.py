@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .adversarial import AdversarialSegmentor
+from .anchor_teacher import AnchorTeacherSegmentor
 from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
@@ -10,6 +11,7 @@ from .mic import MICSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
+    'AnchorTeacherSegmentor',
     'BDLSegmentor',
     'CAGSegmentor',
     'CLANSegmentor',
