@@ -108,5 +108,8 @@ class FixedNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Any:
-        """What the network computes of images (N, 3, H, W)."""
-        return self.network(images)
+        """What the network computes of images (N, 3, H, W).
+
+        Of an `HRDABackbone`, the features of the context alone.
+        """
+        return getattr(self.network, 'context', self.network)(images)
