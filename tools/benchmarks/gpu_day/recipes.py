@@ -40,7 +40,7 @@ ENDING = '_gta2cs'
 # and in bfloat16; both channels-last, as all configs.
 FORMS = {'TF32': None, 'bf16': 'bf16'}
 SECONDS, LEAST = (3.0, 0.1), 4
-SIZES = {'scale', 'crop_size', 'frame_size', 'target_size'}
+SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
 
 
 def recipes() -> list[Path]:
