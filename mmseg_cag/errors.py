@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 
-def printable(text: object) -> str:
+def escape_control_chars(text: object) -> str:
     r"""Write what strangers named so that it stays on its line.
 
     Control characters, such as those that move a terminal's cursor, and lone
@@ -32,7 +32,9 @@ class UserError(ValueError):
         cannot break the line or steer a terminal.
         """
         name = f'{type(self).__module__}.{type(self).__qualname__}: '
-        return printable(super().__str__().rpartition(name)[2].strip())
+        return escape_control_chars(
+            super().__str__().rpartition(name)[2].strip()
+        )
 
 
 class MissingFileError(UserError, FileNotFoundError):

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
@@ -79,7 +79,7 @@ def write_made(root: Path) -> None:
     note = dict(
         origin={}, classes=dict.fromkeys(classes, {}), ignore_index=255
     )
-    (labels / NOTE).write_text(json.dumps(note))
+    (labels / METADATA).write_text(json.dumps(note))
 
 
 def write_more_targets(root: Path) -> None:
@@ -116,6 +116,8 @@ def put_in(cfg: Config, towns: Path) -> None:
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
+        if 'block' in part:
+            part['block'] = 16
         if 'target_size' in part:
             part['target_size'] = SIZE
         if 'batch_size' in part:

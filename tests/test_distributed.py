@@ -123,8 +123,8 @@ def test_ranks_hold_the_same(root, iteration):
 
 def test_the_labeler_has_the_statistics_of_all_ranks(root):
     ends = [state(root / 'two', rank, STAGE) for rank in (0, 1)]
-    labeler = parts(state(root / 'two', 0, STAGE + 1), 'teacher.module.')
-    for key, value in labeler.items():
+    teacher = parts(state(root / 'two', 0, STAGE + 1), 'teacher.module.')
+    for key, value in teacher.items():
         if value.is_floating_point():
             student = key.removeprefix('teacher.module.')
             mean = (ends[0][student] + ends[1][student]) / 2

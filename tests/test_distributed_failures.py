@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmseg.registry import DATASETS
 
-from mmseg_cag.engine.checks import rank_data_hook
+from mmseg_cag.engine.checks import check_rank_data_hook
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import UserError
 from tests import tiny
@@ -94,13 +94,13 @@ def own(tmp_path) -> dict:
     tiny.write_towns(tmp_path)
     dataset = DATASETS.build(tiny.uda(tmp_path))
     return {
-        'source': rank_data_hook.describe(dataset.domains['source']),
-        'target': rank_data_hook.describe(dataset.domains['target']),
+        'source': check_rank_data_hook.describe(dataset.domains['source']),
+        'target': check_rank_data_hook.describe(dataset.domains['target']),
     }
 
 
 def test_ranks_with_the_same_data_may_start(own):
-    rank_data_hook.compare([own] * 5)
+    check_rank_data_hook.compare([own] * 5)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_data_that_ranks_cannot_share_are_named(ranks, other, message, own):
     if other:
         everyone[-1] = {**own, 'source': other}
     with pytest.raises(UserError, match=message) as caught:
-        rank_data_hook.compare(everyone)
+        check_rank_data_hook.compare(everyone)
     assert '\n' not in str(caught.value)
 
 
 def test_one_process_compares_nothing(monkeypatch):
     assert get_world_size() == 1
-    rank_data_hook.RankDataHook().before_train(runner=None)
+    check_rank_data_hook.CheckRankDataHook().before_train(runner=None)
 
 
 def test_batch_norms_are_not_synchronised_without_a_gpu(monkeypatch):

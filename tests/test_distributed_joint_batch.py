@@ -42,7 +42,7 @@ def config(root: Path, work_dir: Path, batch_size: int) -> Config:
     cfg.optim_wrapper = dict(type='OptimWrapper', optimizer=sgd)
     cfg.train_dataloader.batch_size = batch_size
     cfg.default_hooks.checkpoint.interval = ITERS
-    cfg.default_hooks.rank_data = dict(type='RankDataHook')
+    cfg.default_hooks.rank_data = dict(type='CheckRankDataHook')
     cfg.default_hooks.effective_batch = dict(type='EffectiveBatchHook')
     cfg.auto_scale_lr = dict(base_batch_size=2)
     cfg.custom_hooks.append(dict(type='KeepRankHook'))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmseg_cag.errors import UserError, printable
+from mmseg_cag.errors import UserError, escape_control_chars
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,6 @@ from mmseg_cag.errors import UserError, printable
     ],
 )
 def test_names_stay_on_their_line(name, shown):
-    assert printable(name) == shown
+    assert escape_control_chars(name) == shown
     assert str(UserError(f'{name}: no image')) == f'{shown}: no image'
-    printable(name).encode()
+    escape_control_chars(name).encode()

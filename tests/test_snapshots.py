@@ -22,6 +22,15 @@ from tests.snapshots import (
 )
 
 LEAVES = leaf_configs()
+# Classes of version 0.1 by their present names.
+FORMER_NAMES = {
+    'BestEffortVisBackend': 'LenientVisBackend',
+    'CheckRankDataHook': 'RankDataHook',
+    'LogLabelMapHook': 'LabelMapHook',
+    'MallocHook': 'KeepMemoryHook',
+    'ProvenanceHook': 'RecipeHook',
+    'ResultSummaryHook': 'LastAndBestHook',
+}
 V01 = read(FOLDER / 'v0.1.json.gz')
 # Default hooks that stood in custom_hooks, in their order.
 FORMER_CUSTOM = [
@@ -33,7 +42,7 @@ FORMER_CUSTOM = [
     'label_map',
     'results',
     'non_finite',
-    'recipe',
+    'provenance',
     'skipped_files',
     'step_seed',
     'stop',
@@ -67,6 +76,7 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     ]
     anchors = cfg.pop('anchor_dataloader', None)
     undo_loop(cfg, anchors)
+    rename(cfg)
     dataset = cfg['train_dataloader']['dataset']
     dataset.update(dataset.pop('domains', {}))
     if leaf.startswith('minitown/'):
@@ -79,12 +89,21 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     return cfg
 
 
+def rename(part: object) -> None:
+    """Give each class its name of version 0.1."""
+    values = part.values() if isinstance(part, dict) else part
+    for value in values if isinstance(part, (dict, list)) else ():
+        rename(value)
+    if isinstance(part, dict) and part.get('type') in FORMER_NAMES:
+        part['type'] = FORMER_NAMES[part['type']]
+
+
 def undo_loop(cfg: dict, anchors: dict | None) -> None:
     """Say the length of a stage wherever version 0.1 had to be told."""
     hooks, train = cfg['custom_hooks'], cfg['train_cfg']
     names = [hook['type'] for hook in hooks]
     # Its loop could not validate what an interrupted run had missed.
-    missed = names.index('LastAndBestHook') + 1
+    missed = names.index('ResultSummaryHook') + 1
     hooks.insert(missed, dict(type='MissedValidationHook'))
     length = train.get('max_iters')
     if train['type'] == 'StageTrainLoop':

@@ -29,23 +29,23 @@ default_hooks = dict(
     anchor_record=dict(type='AnchorRecordHook'),
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),
-    rank_data=dict(type='RankDataHook'),
+    rank_data=dict(type='CheckRankDataHook'),
     channels_last=dict(type='ChannelsLastHook'),
     check_checkpoint=dict(type='CheckCheckpointHook'),
     check_data=dict(type='CheckDataHook'),
     data_fingerprint=dict(type='DataFingerprintHook'),
-    malloc=dict(type='KeepMemoryHook'),
-    label_map=dict(type='LabelMapHook'),
-    results=dict(type='LastAndBestHook'),
+    malloc=dict(type='MallocHook'),
+    label_map=dict(type='LogLabelMapHook'),
+    results=dict(type='ResultSummaryHook'),
     # What a run does about losses and files that are bad: docs/reliability.md.
     non_finite=dict(type='NonFiniteHook'),
-    recipe=dict(type='RecipeHook'),
+    provenance=dict(type='ProvenanceHook'),
     skipped_files=dict(type='SkippedFilesHook'),
     step_seed=dict(type='StepSeedHook'),
     stop=dict(type='StopHook'),
 )
 vis_backends = [
-    dict(type='LenientVisBackend'),
+    dict(type='BestEffortVisBackend'),
     dict(type='OptionalTensorboardVisBackend'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)

@@ -16,11 +16,11 @@ from mmseg_cag.datasets.dataset_configs import (
     leaves,
     loaders_of,
 )
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
-from mmseg_cag.datasets.inspection.reading import Reading
 
 
-def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
+def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
     """What a run of a config reads, each data set once, and what cannot be.
 
     Two places that read the same files in the same way are one reading.
@@ -28,7 +28,7 @@ def collect(cfg: Config) -> tuple[list[Reading], list[Finding]]:
     Args:
         cfg: The run's config.
     """
-    readings: dict[str, Reading] = {}
+    readings: dict[str, DatasetInput] = {}
     findings = []
     for key, role, part in _places(cfg):
         found = _build(key, role, part)
@@ -51,7 +51,7 @@ def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
         yield from leaves(dataset, f'{loader}.dataset', LOADERS[loader])
 
 
-def _build(key: str, role: str, cfg: dict | None) -> Reading | Finding:
+def _build(key: str, role: str, cfg: dict | None) -> DatasetInput | Finding:
     if not cfg:
         return Finding('broken config', key, 'is missing, expected a data set')
     try:
@@ -65,10 +65,12 @@ def _build(key: str, role: str, cfg: dict | None) -> Reading | Finding:
         name = type(dataset).__name__
         return Finding('not checked', key, f'{name} is of another kind')
     # The labels of the target stay closed, whatever its pipeline says.
-    return Reading(key, role, dataset, False if role == 'target' else None)
+    return DatasetInput(
+        key, role, dataset, False if role == 'target' else None
+    )
 
 
-def identity(reading: Reading) -> str:
+def identity(reading: DatasetInput) -> str:
     """Tell what decides which files are read, and how."""
     dataset = reading.dataset
     parts: dict[str, Any] = {

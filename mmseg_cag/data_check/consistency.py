@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.drawing_record import (
     CLAIM,
     MANIFEST,
     read_manifest,
 )
 from mmseg_cag.datasets.inspection.finding import Finding
-from mmseg_cag.datasets.inspection.reading import Reading
 
 from .folders import PUBLISHERS, publisher_of
 
 HEADS = ('decode_head', 'auxiliary_head')
 
 
-def check_class_names(readings: Sequence[Reading]) -> Iterator[Finding]:
+def check_class_names(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
     """Check that every data set has the classes of the first.
 
     And that a step that knows its classes has those of its data set.
@@ -92,7 +92,7 @@ def _heads(cfg: object, key: str) -> Iterator[tuple[str, dict]]:
 TRAINING, EVALUATION = ('train', 'source', 'target'), ('val', 'test')
 
 
-def check_names(reading: Reading) -> Iterator[Finding]:
+def check_names(reading: DatasetInput) -> Iterator[Finding]:
     """Check that the files are not named as those of other data."""
     own = publisher_of(reading.dataset)
     names = [Path(sample['img_path']).name for sample in reading.samples]
@@ -112,7 +112,7 @@ def _share(pattern: object, names: list[str]) -> float:
     return sum(bool(pattern.fullmatch(name)) for name in names) / len(names)
 
 
-def check_target(reading: Reading) -> Iterator[Finding]:
+def check_target(reading: DatasetInput) -> Iterator[Finding]:
     """Check that no label of the target is opened in training."""
     if reading.role == 'target' and reading.labels is not None:
         yield Finding(
@@ -122,7 +122,7 @@ def check_target(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def check_overlap(readings: Sequence[Reading]) -> Iterator[Finding]:
+def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
     """Check that no image has two roles that exclude each other."""
     images = [_images(reading) for reading in readings]
     for first, second in combinations(range(len(readings)), 2):
@@ -144,7 +144,7 @@ def check_overlap(readings: Sequence[Reading]) -> Iterator[Finding]:
             )
 
 
-def _images(reading: Reading) -> set[str]:
+def _images(reading: DatasetInput) -> set[str]:
     """Paths of the images, with links among the folders followed."""
     folders: dict[str, str] = {}
     paths = set()
@@ -166,7 +166,7 @@ TOWNS = {
 }
 
 
-def check_count(reading: Reading) -> Iterator[Finding]:
+def check_count(reading: DatasetInput) -> Iterator[Finding]:
     """Compare the number of images with what was published or drawn.
 
     Minitown keeps a record of what was drawn, which counts instead.
@@ -190,7 +190,7 @@ def check_count(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def _published(reading: Reading, folder: Path) -> tuple[str, int | None]:
+def _published(reading: DatasetInput, folder: Path) -> tuple[str, int | None]:
     publisher = publisher_of(reading.dataset)
     if publisher is None:
         return '', None

@@ -6,7 +6,7 @@ from functools import partial
 
 from mmengine.config import Config
 
-from mmseg_cag.datasets.inspection.reading import Reading
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 
 from .collect import collect
 from .consistency import (
@@ -56,7 +56,7 @@ def examine(
 
 
 def _examine_one(
-    reading: Reading, sample: int | None, workers: int, progress: Progress
+    reading: DatasetInput, sample: int | None, workers: int, progress: Progress
 ) -> Part:
     part = Part(reading)
     part.findings += check_target(reading)

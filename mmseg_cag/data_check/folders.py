@@ -14,8 +14,8 @@ from pathlib import Path
 from mmengine import fileio
 from mmseg.datasets import CityscapesDataset, DarkZurichDataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
-from mmseg_cag.datasets.inspection.reading import Reading
 from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.datasets.published import (
     ACDCDataset,
@@ -30,7 +30,7 @@ NOT_SET = {
 }
 
 
-def check_folders(reading: Reading) -> Iterator[Finding]:
+def check_folders(reading: DatasetInput) -> Iterator[Finding]:
     """Check that the folders exist and are not those of other data."""
     for prefix in tuple(NOT_SET)[: 1 + reading.labelled]:
         key = f'{reading.key}.data_prefix.{prefix}'
@@ -45,7 +45,7 @@ def check_folders(reading: Reading) -> Iterator[Finding]:
     yield from _check_sequence(reading)
 
 
-def _missing(reading: Reading, folder: str) -> Finding:
+def _missing(reading: DatasetInput, folder: str) -> Finding:
     own = publisher_of(reading.dataset)
     root = reading.dataset.data_root or os.path.dirname(folder)
     for other in PUBLISHERS:
@@ -86,7 +86,7 @@ def _nearest(folder: Path) -> str:
     return f'no such folder; the nearest is {parent}, which holds {held}'
 
 
-def _check_sequence(reading: Reading) -> Iterator[Finding]:
+def _check_sequence(reading: DatasetInput) -> Iterator[Finding]:
     """Check that SYNTHIA's videos are not taken for its random images."""
     folder = reading.folder('img_path')
     own = publisher_of(reading.dataset)
@@ -107,7 +107,7 @@ def _check_sequence(reading: Reading) -> Iterator[Finding]:
 IMAGE_ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
-def check_images(reading: Reading) -> Iterator[Finding]:
+def check_images(reading: DatasetInput) -> Iterator[Finding]:
     """Check that the folder has images and that all of them are read."""
     folder = reading.folder('img_path')
     suffix = reading.dataset.img_suffix
@@ -153,7 +153,7 @@ def _broken_links(folder: str, suffix: str) -> Iterator[Finding]:
                 )
 
 
-def check_labels(reading: Reading) -> Iterator[Finding]:
+def check_labels(reading: DatasetInput) -> Iterator[Finding]:
     """Check the endings of labels and that none is without image."""
     folder = reading.folder('seg_map_path')
     suffix = reading.dataset.seg_map_suffix
@@ -178,7 +178,9 @@ def _is_converted(path: str, suffix: str) -> bool:
     )
 
 
-def _another_suffix(reading: Reading, listed: list[str]) -> Iterator[Finding]:
+def _another_suffix(
+    reading: DatasetInput, listed: list[str]
+) -> Iterator[Finding]:
     """Look for labels that are there under another ending."""
     suffix = reading.dataset.seg_map_suffix
     stem = reading.samples[0]['seg_map_path'].removesuffix(suffix)
@@ -191,7 +193,7 @@ def _another_suffix(reading: Reading, listed: list[str]) -> Iterator[Finding]:
         )
 
 
-def _listed(reading: Reading, prefix: str) -> list[str]:
+def _listed(reading: DatasetInput, prefix: str) -> list[str]:
     """Files below a folder, relative to it."""
     return sorted(
         fileio.list_dir_or_file(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmseg.datasets import CityscapesDataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
-from mmseg_cag.datasets.inspection.reading import Reading
 
 from .consistency import never_drawn
 from .contents import Content, check_depth, decode_all, spread
@@ -37,7 +37,7 @@ class Histogram:
 
 
 def choose(
-    reading: Reading, findings: Iterable[Finding], count: int | None
+    reading: DatasetInput, findings: Iterable[Finding], count: int | None
 ) -> list[dict]:
     """Choose samples to decode, evenly, of which no file is known as bad."""
     bad = {finding.where for finding in findings}
@@ -50,7 +50,7 @@ def choose(
 
 
 def check_contents(
-    reading: Reading,
+    reading: DatasetInput,
     samples: Sequence[dict],
     workers: int,
     show: Callable[[Iterable], Iterable] = iter,
@@ -78,7 +78,9 @@ def check_contents(
     return findings, histogram
 
 
-def check_few(reading: Reading, findings: Iterable[Finding]) -> list[Finding]:
+def check_few(
+    reading: DatasetInput, findings: Iterable[Finding]
+) -> list[Finding]:
     """Check the contents of a few samples; of all where all labels are void.
 
     Args:
@@ -94,7 +96,9 @@ def check_few(reading: Reading, findings: Iterable[Finding]) -> list[Finding]:
     return found
 
 
-def count_classes(reading: Reading, contents: Iterable[Content]) -> Histogram:
+def count_classes(
+    reading: DatasetInput, contents: Iterable[Content]
+) -> Histogram:
     """Add up what decoded labels hold, as the network will see it."""
     classes = classes_of_ids(reading)
     histogram = Histogram()
@@ -109,7 +113,7 @@ def count_classes(reading: Reading, contents: Iterable[Content]) -> Histogram:
     return histogram
 
 
-def classes_of_ids(reading: Reading) -> dict[int, int]:
+def classes_of_ids(reading: DatasetInput) -> dict[int, int]:
     """From raw id to the index of its class; void ids are left out."""
     chosen = reading.dataset.label_map or {}
     mapped = {
@@ -120,7 +124,7 @@ def classes_of_ids(reading: Reading) -> dict[int, int]:
 
 
 def check_classes_seen(
-    reading: Reading, histogram: Histogram, read: int
+    reading: DatasetInput, histogram: Histogram, read: int
 ) -> Iterator[Finding]:
     """Check that each class was seen at least once.
 
@@ -153,7 +157,7 @@ def check_classes_seen(
             )
 
 
-def _known_absent(reading: Reading) -> set[str]:
+def _known_absent(reading: DatasetInput) -> set[str]:
     publisher = publisher_of(reading.dataset)
     with_ids = set(classes_of_ids(reading).values())
     known = set(publisher.absent if publisher else ()).union(

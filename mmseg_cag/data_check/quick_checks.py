@@ -9,9 +9,9 @@ from functools import partial
 
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.headers import check_headers
-from mmseg_cag.datasets.inspection.reading import Reading
 from mmseg_cag.errors import UserError
 
 from .consistency import check_names
@@ -21,7 +21,7 @@ Progress = Callable[[Iterable, int], Iterable]
 
 
 def quick_checks(
-    reading: Reading, workers: int, progress: Progress | None = None
+    reading: DatasetInput, workers: int, progress: Progress | None = None
 ) -> Iterator[Finding]:
     """Check folders, names, pairs and the header of every file.
 
@@ -43,7 +43,7 @@ def quick_checks(
         yield from _check_all_headers(reading, labelled, workers, progress)
 
 
-def _check_listing(reading: Reading) -> Iterator[Finding]:
+def _check_listing(reading: DatasetInput) -> Iterator[Finding]:
     if not isinstance(reading.dataset, BaseSegDataset):
         return
     try:
@@ -56,7 +56,7 @@ def _check_listing(reading: Reading) -> Iterator[Finding]:
         yield Finding('broken config', reading.key, problem)
 
 
-def _check_folders(reading: Reading) -> Iterator[Finding]:
+def _check_folders(reading: DatasetInput) -> Iterator[Finding]:
     for finding in check_folders(reading):
         yield finding
         if finding.kind.level is Level.ERROR:
@@ -74,7 +74,7 @@ def _check_folders(reading: Reading) -> Iterator[Finding]:
 
 
 def _check_all_headers(
-    reading: Reading,
+    reading: DatasetInput,
     labelled: bool,
     workers: int,
     progress: Progress | None,

@@ -10,9 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.label_reader import show_ids
-from mmseg_cag.datasets.inspection.reading import Reading
 
 from .histogram import Histogram, classes_of_ids
 
@@ -28,7 +28,7 @@ class Part:
         histogram: What its labels hold; None if they stay closed.
     """
 
-    reading: Reading
+    reading: DatasetInput
     findings: list[Finding] = field(default_factory=list)
     decoded: int = 0
     histogram: Histogram | None = None
@@ -106,7 +106,7 @@ def finding_as_dict(finding: Finding) -> dict[str, str]:
     }
 
 
-def class_rows(reading: Reading, histogram: Histogram) -> list[dict]:
+def class_rows(reading: DatasetInput, histogram: Histogram) -> list[dict]:
     """Raw ids, share of the labelled pixels and images of each class."""
     ids: dict[int, list[int]] = {}
     for raw, new in classes_of_ids(reading).items():

@@ -9,9 +9,9 @@ from mmengine.dataset import Compose
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.inspection.finding import Level
 from mmseg_cag.datasets.inspection.headers import check_headers
-from mmseg_cag.datasets.inspection.reading import readings_of
 from mmseg_cag.errors import UserError
 
 # What readers of images and labels raise for a file that is no good.
@@ -47,7 +47,7 @@ class SkipBadFiles(Dataset):
                 'set: an evaluation must not skip images'
             )
         self.dataset = dataset
-        parts = readings_of(dataset, 'dataset', 'train')
+        parts = dataset_inputs(dataset, 'dataset', 'train')
         self._labelled = any(part.labelled for part in parts)
         self._backend_args = getattr(parts[0].dataset, 'backend_args', None)
         self._sizes = parts[0].sizes

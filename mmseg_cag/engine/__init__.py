@@ -4,26 +4,28 @@ from mmseg_cag.fileio.safe_load import register_safe_loaders
 
 from .checks.check_checkpoint_hook import CheckCheckpointHook
 from .checks.check_data_hook import CheckDataHook
+from .checks.check_rank_data_hook import CheckRankDataHook
 from .checks.data_fingerprint_hook import DataFingerprintHook
 from .checks.effective_batch_hook import EffectiveBatchHook
-from .checks.label_map_hook import LabelMapHook
-from .checks.rank_data_hook import RankDataHook
+from .checks.log_label_map_hook import LogLabelMapHook
 from .loops import UDATrainLoop
 from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
 from .optim.joint_optim_wrapper import JointOptimWrapper
+from .optim.layer_decay import EncoderOptimWrapperConstructor
 from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
-from .records.last_and_best_hook import LastAndBestHook
 from .records.loss_log_hook import LossLogHook
-from .records.recipe_hook import RecipeHook
+from .records.provenance_hook import ProvenanceHook
+from .records.result_summary_hook import ResultSummaryHook
 from .records.skipped_files_hook import SkippedFilesHook
 from .resilience.non_finite_hook import NonFiniteHook
 from .resilience.stop_hook import StopHook
 from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
-from .runtime.keep_memory_hook import KeepMemoryHook
+from .runtime.malloc_hook import MallocHook
+from .runtime.norm_statistics import NormStatisticsHook
 from .stages import AnchorHook, StageTrainLoop
 
 register_safe_loaders()
@@ -39,16 +41,18 @@ __all__ = [
     'CompileHook',
     'DataFingerprintHook',
     'EffectiveBatchHook',
+    'EncoderOptimWrapperConstructor',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
-    'KeepMemoryHook',
-    'LabelMapHook',
-    'LastAndBestHook',
+    'MallocHook',
+    'LogLabelMapHook',
+    'ResultSummaryHook',
     'LossLogHook',
     'NonFiniteHook',
+    'NormStatisticsHook',
     'PolyRestartLR',
-    'RankDataHook',
-    'RecipeHook',
+    'CheckRankDataHook',
+    'ProvenanceHook',
     'RepeatedSGD',
     'SkippedFilesHook',
     'StageTrainLoop',

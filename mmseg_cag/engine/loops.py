@@ -22,14 +22,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 from mmseg_cag.models.segmentors.base import bare_model
 
 from .optim.poly_restart import PolyRestartLR
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
-from .records.last_and_best_hook import NOTES
+from .records.result_summary_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
-from .resilience.signals import StopRequest, ignore_signals_in_workers
+from .resilience.signals import StopSignals, ignore_signals_in_workers
 
 EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
 # In the message hub: by how many batches the data are ahead of the iterations.
@@ -160,7 +160,7 @@ class UDATrainLoop(BaseLoop):
         self._batches: TrainBatches | None = None
         self._optim: GuardedOptim | None = None
         self._kept: KeptBuffers | None = None
-        self._request: StopRequest | None = None
+        self._request: StopSignals | None = None
         self._stop_interval = 1
         self._told = False  # to stop: this rank or another
         if STARTS_EARLY:
@@ -295,7 +295,7 @@ class UDATrainLoop(BaseLoop):
         ignore_signals_in_workers(self.dataloader)
         if self.runner.val_loop is not None:
             ignore_signals_in_workers(self.runner.val_loop.dataloader)
-        self._request = StopRequest()
+        self._request = StopSignals()
         self._request.listen()
 
     def stop_in_validation(self) -> None:
@@ -465,7 +465,7 @@ def _flatten(node: Any) -> Iterable:
 
 def _read_noted(runner: Runner) -> dict | None:
     try:
-        notes = read_note(Path(runner.work_dir, NOTES))
+        notes = read_json(Path(runner.work_dir, NOTES))
     except UserError:
         return None
     return notes.get(str(runner.iter))

@@ -14,7 +14,7 @@ from mmseg_cag.engine.records.skipped_files_hook import count_skipped
 from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.monitor.alarms import Alarm, write_alarm
@@ -246,7 +246,9 @@ class AnchorHook(Hook):
         sample = None
         if model.pseudo_label_head.is_auto:
             like = model.anchor_bank.anchors
-            sample = PixelSample(self.margin_pixels, len(loader.dataset), like)
+            sample = PixelSampler(
+                self.margin_pixels, len(loader.dataset), like
+            )
         batches = track(
             loader,
             f'Anchors, stage {model.stage.item()}',

@@ -18,16 +18,16 @@ class AtomicBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes."""
-        write_whole(filepath, obj)
+        atomic_write(filepath, obj)
 
     def put_text(
         self, obj: str, filepath: str | Path, encoding: str = 'utf-8'
     ) -> None:
         """Write text."""
-        write_whole(filepath, obj.encode(encoding))
+        atomic_write(filepath, obj.encode(encoding))
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def atomic_write(path: str | Path, content: bytes) -> None:
     """Write a file so that a kill at any instant leaves the old or the new.
 
     Args:
@@ -82,7 +82,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class RemoveLater(LocalBackend):
+class DeferredRemovalBackend(LocalBackend):
     """A disk whose files are removed when something better is there.
 
     Args:

@@ -17,7 +17,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 
 from .atomic import draft_of
 
-NOTE = 'last_checkpoint'
+LAST_CHECKPOINT = 'last_checkpoint'
 NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 BEST = 'best_*.pth'
 
@@ -35,7 +35,7 @@ def numbered(folder: str | Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def newest_whole(folder: str | Path) -> Path | None:
+def latest_valid_checkpoint(folder: str | Path) -> Path | None:
     """Find the newest checkpoint that a run can go on from.
 
     That is what ``last_checkpoint`` names or, where it is damaged, one
@@ -58,10 +58,10 @@ def newest_whole(folder: str | Path) -> Path | None:
         found = found[: found.index(named) + 1]
     elif named and not found:
         raise MissingFileError(
-            f'{Path(folder, NOTE)}: names {named.name}, not found'
+            f'{Path(folder, LAST_CHECKPOINT)}: names {named.name}, not found'
         )
     for path in reversed(found):
-        fault = fault_of(path)
+        fault = find_corruption(path)
         if fault is None:
             return path
         print_log(
@@ -79,7 +79,7 @@ def newest_whole(folder: str | Path) -> Path | None:
 
 def _named(folder: Path) -> Path | None:
     try:
-        text = (folder / NOTE).read_text(errors='replace').strip()
+        text = (folder / LAST_CHECKPOINT).read_text(errors='replace').strip()
     except FileNotFoundError:
         return None
     # By its name alone: the folder may have been moved since.
@@ -87,7 +87,7 @@ def _named(folder: Path) -> Path | None:
     return folder / name if NUMBERED.fullmatch(name) else None
 
 
-def put_aside(folder: str | Path) -> Path | None:
+def archive_previous(folder: str | Path) -> Path | None:
     """Move an earlier run's checkpoints out of the way of a new run's.
 
     Args:
@@ -98,7 +98,7 @@ def put_aside(folder: str | Path) -> Path | None:
     """
     folder = Path(folder)
     old = [*numbered(folder), *folder.glob(BEST)]
-    (folder / NOTE).unlink(missing_ok=True)
+    (folder / LAST_CHECKPOINT).unlink(missing_ok=True)
     if not old:
         return None
     number = 1
@@ -128,7 +128,7 @@ DAMAGE = (
 )
 
 
-def fault_of(path: str | Path) -> str | None:
+def find_corruption(path: str | Path) -> str | None:
     """Find out whether a checkpoint is whole, running nothing that is in it.
 
     A file of ``torch.save`` is a zip file and has a checksum of each of its

@@ -13,14 +13,14 @@ from mmseg_cag.errors import UserError
 from .atomic import atomic_path
 
 
-def write_note(path: Path, note: dict) -> None:
-    """Write a note, in full or not at all."""
+def write_json(path: Path, metadata: dict) -> None:
+    """Write a JSON object, in full or not at all."""
     with atomic_path(path) as draft:
-        draft.write_text(json.dumps(note, indent=1) + '\n')
+        draft.write_text(json.dumps(metadata, indent=1) + '\n')
 
 
-def read_note(path: Path) -> dict:
-    """Read a note.
+def read_json(path: Path) -> dict:
+    """Read a JSON object.
 
     Raises:
         UserError: It cannot be read, or is something else.
@@ -29,29 +29,30 @@ def read_note(path: Path) -> dict:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeError) as error:
         raise UserError(f'{path}: not readable as JSON ({error})') from error
-    return parse_note(text, path)
+    return parse_json(text, path)
 
 
-def parse_note(text: str | bytes, path: Path) -> dict:
-    """Read a note that is part of a file.
+def parse_json(text: str | bytes, path: Path) -> dict:
+    """Read a JSON object that is part of a file.
 
     Args:
-        text: The note.
+        text: The JSON text.
         path: Where it is from, for the error.
 
     Raises:
         UserError: It is something else.
     """
     try:
-        note = json.loads(text)
+        metadata = json.loads(text)
     # The last where it is nested too deep.
     except (ValueError, RecursionError) as error:
         raise UserError(f'{path}: not readable as JSON ({error})') from error
-    if not isinstance(note, dict):
+    if not isinstance(metadata, dict):
         raise UserError(
-            f'{path}: holds a JSON {type(note).__name__}, expected an object'
+            f'{path}: holds a JSON {type(metadata).__name__}, expected an '
+            'object'
         )
-    return note
+    return metadata
 
 
 def read_object(path: Path, problems: list[str]) -> dict:
@@ -67,7 +68,7 @@ def read_object(path: Path, problems: list[str]) -> dict:
     if not path.is_file():
         return {}
     try:
-        return read_note(path)
+        return read_json(path)
     except UserError as error:
         damage = f'{path.name}: damaged'
         problems.append(str(error).replace(str(path), damage, 1))
@@ -90,7 +91,7 @@ def read_lines(
     good = []
     for line in lines:
         with suppress(UserError):
-            record = parse_note(line, path)
+            record = parse_json(line, path)
             if numbers(record).keys() >= {*required}:
                 good.append(record)
     if lost := len(lines) - len(good):

@@ -24,7 +24,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from mmseg_cag.errors import MissingFileError, UserError, printable
+from mmseg_cag.errors import MissingFileError, UserError, escape_control_chars
 
 STATISTICS = ('min', 'max', 'current', 'mean')
 
@@ -133,8 +133,8 @@ def refusing(
         cause = 'is unreadable'
         if culprit:
             cause = (
-                f'asks for {printable(culprit[1])}, which may run code '
-                '(docs/safety.md says how to convert it)'
+                f'asks for {escape_control_chars(culprit[1])}, which may run '
+                'code (docs/safety.md says how to convert it)'
             )
         raise UserError(
             f'{path}: refused, it {cause}; expected a file of torch.save '

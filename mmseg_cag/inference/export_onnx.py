@@ -9,7 +9,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.data_preprocessor import swaps_channels
+from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 
 # legend: N images, K classes, H W image
 
@@ -31,7 +31,7 @@ class DeploymentModel(nn.Module):
         super().__init__()
         self.model = model.eval()
         # mmseg's preprocessor takes lists, which no exporter follows.
-        self.swaps_channels = swaps_channels(model.data_preprocessor)
+        self.converts_bgr_to_rgb = converts_bgr_to_rgb(model.data_preprocessor)
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute class scores.
@@ -44,7 +44,7 @@ class DeploymentModel(nn.Module):
             Logits (N, K, H, W).
         """
         preprocessor = self.model.data_preprocessor
-        inputs = image.flip(1) if self.swaps_channels else image
+        inputs = image.flip(1) if self.converts_bgr_to_rgb else image
         if preprocessor._enable_normalize:
             inputs = (inputs - preprocessor.mean) / preprocessor.std
         head = self.model.decode_head

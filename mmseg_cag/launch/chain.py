@@ -14,18 +14,19 @@ from mmengine.dist import barrier
 from mmengine.runner import Runner
 
 from mmseg_cag.datasets.dataset_configs import require_images_of
+from mmseg_cag.engine.checks.require_crops import require_crops
 from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
     require_weights,
 )
 from mmseg_cag.engine.loops import total_iters
-from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio.checkpoints import newest_whole
+from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
 
 from .cfg_options import merge_options
-from .resume import check_recipe, check_resumed, go_on
+from .resume import check_provenance, check_resume_config, resume_run
 from .run_lock import locked
 
 
@@ -52,6 +53,7 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         run.chain = f'run {position} of {len(runs)}'
         total_iters(run.train_cfg)
         require_weights(run)
+        require_crops(run)
         require_images_of(run, 'train_dataloader', 'val_dataloader')
     train_runs(runs)
 
@@ -82,8 +84,9 @@ def train(cfg: Config) -> None:
 def load_chain(cfg: Config) -> list[Config]:
     """Load the configs of the runs that a run starts from, earliest first.
 
-    Each begins from the last checkpoint of the one before; its ``begun_from``
-    is that one's recipe, so a change anywhere before it is seen.
+    Each begins from the last checkpoint of the one before; its
+    ``initialized_from`` is that one's provenance, so a change anywhere before
+    it is seen.
 
     Args:
         cfg: The last run's config, changed in place.
@@ -103,9 +106,9 @@ def load_chain(cfg: Config) -> list[Config]:
         options = chain[0].get('start_options') or {}
         chain.insert(0, load_run(path, options, cfg.launcher))
         _require_own_folder(chain)
-    chain[0].begun_from = chain[0].get('load_from')
+    chain[0].initialized_from = chain[0].get('load_from')
     for earlier, later in pairwise(chain):
-        later.begun_from = recipe_of(earlier)
+        later.initialized_from = provenance_of(earlier)
         later.load_from = str(last_checkpoint(earlier))
     return chain
 
@@ -174,9 +177,9 @@ def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
             checkpoint.
     """
     *earlier, last = chain
-    if resume and (latest := newest_whole(last.work_dir)):
-        check_resumed(last, latest)
-        return [go_on(last, latest)]
+    if resume and (latest := latest_valid_checkpoint(last.work_dir)):
+        check_resume_config(last, latest)
+        return [resume_run(last, latest)]
     return [*unfinished_runs(earlier), last]
 
 
@@ -191,13 +194,13 @@ def unfinished_runs(chain: list[Config]) -> list[Config]:
             checkpoint.
     """
     for index, run in reversed(list(enumerate(chain))):
-        latest = newest_whole(run.work_dir)
+        latest = latest_valid_checkpoint(run.work_dir)
         if latest is None:
             continue
-        check_recipe(run, latest)
+        check_provenance(run, latest)
         if latest == last_checkpoint(run):
             return chain[index + 1 :]
-        go_on(run, latest)
+        resume_run(run, latest)
         return chain[index:]
     return chain
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmseg_cag.engine.records.recipe import (
+from mmseg_cag.engine.records.provenance import (
     list_changes,
-    read_recipe,
+    provenance_of,
+    read_provenance,
     read_version,
-    recipe_of,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.version import __version__
@@ -23,7 +23,7 @@ from .stages import walk
 OLD = ['0', '1']  # its settings and states have other forms
 
 
-def go_on(cfg: Config, latest: Path) -> Config:
+def resume_run(cfg: Config, latest: Path) -> Config:
     """Let a run resume from its latest checkpoint."""
     # Before its start, which mmengine would resume from.
     cfg.load_from = str(latest)
@@ -31,7 +31,7 @@ def go_on(cfg: Config, latest: Path) -> Config:
     return cfg
 
 
-def check_recipe(cfg: Config, checkpoint: Path) -> None:
+def check_provenance(cfg: Config, checkpoint: Path) -> None:
     """Check that a checkpoint was trained by this very config.
 
     Raises:
@@ -39,17 +39,17 @@ def check_recipe(cfg: Config, checkpoint: Path) -> None:
             cannot go on.
     """
     _require_version(cfg, checkpoint)
-    recipe = read_recipe(checkpoint)
+    provenance = read_provenance(checkpoint)
     advice = (
         f'move {cfg.work_dir} away to train it anew, or set load_from to a '
         'checkpoint in it to start from that all the same'
     )
-    if recipe is None:
+    if provenance is None:
         raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
-    _require_equal(checkpoint, recipe, recipe_of(cfg), advice)
+    _require_equal(checkpoint, provenance, provenance_of(cfg), advice)
 
 
-def check_resumed(cfg: Config, checkpoint: Path) -> None:
+def check_resume_config(cfg: Config, checkpoint: Path) -> None:
     """Check that what a run did so far is what this config would have done.
 
     So the number of stages may differ, or the length of a run whose schedule
@@ -60,29 +60,29 @@ def check_resumed(cfg: Config, checkpoint: Path) -> None:
         UserError: It is not, or of a version whose runs cannot go on.
     """
     _require_version(cfg, checkpoint)
-    recipe = read_recipe(checkpoint)
-    if recipe is None:
+    provenance = read_provenance(checkpoint)
+    if provenance is None:
         print_log(
             f'{checkpoint}: does not tell its settings, they are not compared',
             'current',
             logging.WARNING,
         )
         return
-    now = recipe_of(cfg)
-    for one in (recipe, now):
+    now = provenance_of(cfg)
+    for one in (provenance, now):
         one['train_cfg'].pop('stages', None)
         if not _is_of_run_length(one['param_scheduler']):
             one['train_cfg'].pop('max_iters', None)
         for key in ('train_dataloader', 'anchor_dataloader'):
             _forget(one.get(key), 'data_root')
-    starts = (recipe['begun_from'], now['begun_from'])
+    starts = (provenance['initialized_from'], now['initialized_from'])
     if not all(isinstance(start, dict) for start in starts):
-        recipe['begun_from'] = now['begun_from']
+        provenance['initialized_from'] = now['initialized_from']
     advice = (
         f'mend the config, or move {cfg.work_dir} away to train by it from '
         'the beginning'
     )
-    _require_equal(checkpoint, recipe, now, advice)
+    _require_equal(checkpoint, provenance, now, advice)
 
 
 def _require_version(cfg: Config, checkpoint: Path) -> None:
@@ -97,9 +97,9 @@ def _require_version(cfg: Config, checkpoint: Path) -> None:
 
 
 def _require_equal(
-    checkpoint: Path, recipe: dict, now: dict, advice: str
+    checkpoint: Path, provenance: dict, now: dict, advice: str
 ) -> None:
-    if changes := list_changes(recipe, now):
+    if changes := list_changes(provenance, now):
         more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
         raise UserError(
             f'{checkpoint}: is of other settings than its config now has, '

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mmseg_cag.engine.loops import require_positive
-from mmseg_cag.engine.records.recipe import read_recipe
+from mmseg_cag.engine.records.provenance import read_provenance
 from mmseg_cag.errors import UserError
 
 
@@ -17,7 +17,7 @@ def stage_length(cfg: dict) -> int | None:
     """Get the iterations of a stage.
 
     Args:
-        cfg: The run's config, or its recipe.
+        cfg: The run's config, or its provenance.
 
     Returns:
         None for a run without stages.
@@ -93,7 +93,7 @@ def _end_before(folder: str, stage: int, length: int) -> Path:
             'load_from to name one'
         )
     for path in found:
-        other = stage_length(read_recipe(path) or {})
+        other = stage_length(read_provenance(path) or {})
         if other and other != length:
             raise UserError(
                 f'{path}: is of stages of {other} iterations, expected '

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
     def state(self) -> dict:
         """What the folder notes, empty where it notes nothing."""
         try:
-            return read_note(self.folder / 'step.json')
+            return read_json(self.folder / 'step.json')
         except UserError:
             return {}
 

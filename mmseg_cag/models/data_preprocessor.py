@@ -97,7 +97,7 @@ def pad_pseudo_labels(
         sample.pseudo_sem_seg = PixelData(data=padded)
 
 
-def swaps_channels(preprocessor: SegDataPreProcessor) -> bool:
+def converts_bgr_to_rgb(preprocessor: SegDataPreProcessor) -> bool:
     """Tell whether a preprocessor turns BGR into RGB, or back.
 
     mmsegmentation 1.2.2 and its continuation keep it under different names.

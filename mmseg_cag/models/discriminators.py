@@ -13,7 +13,7 @@ from mmseg_cag.models.translation.resnet_generator import INIT, InstanceNorm
 
 @MODELS.register_module()
 class FCDiscriminator(nn.Module):
-    """Fully convolutional judge of the domain that class scores come from.
+    """Fully convolutional discriminator of the domain of class scores.
 
     Five 4x4 convolutions of stride 2 with PyTorch's default initialisation
     and without normalisation.
@@ -46,7 +46,7 @@ class FCDiscriminator(nn.Module):
 
 @MODELS.register_module()
 class ProDADiscriminator(nn.Sequential):
-    """The smaller judge of domains of ProDA's warm-up.
+    """The smaller discriminator of ProDA's warm-up.
 
     Four 3x3 convolutions of stride 2 and a 1x1 convolution, with PyTorch's
     default initialisation and without normalisation: domain scores

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Mixed images of DACS, DAFormer and their heirs, as pure functions.
+"""ClassMix of DACS, DAFormer and their heirs, as pure functions.
 
 Random numbers are drawn by the functions that ``draw``, from a generator on
 the CPU, and enter the others as arguments.
@@ -8,57 +8,32 @@ the CPU, and enter the others as arguments.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
+from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
-# legend: N images, K classes, H W image
+# legend: N images, H W image
 
 LABELS = 256  # that a label file of one byte can hold
-# Taps of the blur further out weigh less than 1e-10, as its sigma is small.
-BLUR_RADIUS = 8
 
 
-class Mixed(NamedTuple):
-    """Images of both domains in one, with their labels.
+class Labelled(NamedTuple):
+    """Images with a label and a weight of each pixel.
 
     Attributes:
         images: (N, 3, H, W) float32, normalised.
-        labels: (N, H, W) int64, of the source and pseudo labels.
-        weight: (N, H, W) float32, 1 where a pixel is of the source.
+        labels: (N, H, W) int64.
+        weight: (N, H, W) float32, or None: 1 everywhere.
+        samples: What else the loader knows of each image.
     """
 
     images: Tensor
     labels: Tensor
-    weight: Tensor
-
-
-def online_pseudo_labels(
-    logits: Tensor, threshold: float, top: int = 0, bottom: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Label each pixel; weigh all by the share of confident ones.
-
-    Args:
-        logits: Class scores (N, K, H, W) of the teacher, at the size of the
-            image.
-        threshold: Probability from which a pixel is confident.
-        top: Rows at the top that are not trusted: their weight is 0.
-        bottom: Rows at the bottom, likewise.
-
-    Returns:
-        Labels (N, H, W) int64, and weights (N, H, W) float32. The share is of
-        the whole batch, and counts the rows that are not trusted, too.
-
-    Source: DACS Sec. 3.2 and DAFormer Eq. 4, as released.
-    """
-    confidence, labels = logits.float().softmax(1).max(1)
-    share = (confidence >= threshold).float().mean()
-    weight = share.expand(labels.shape).clone()
-    weight[:, :top] = 0
-    weight[:, labels.shape[1] - bottom :] = 0
-    return labels, weight
+    weight: Tensor | None = None
+    samples: Sequence[SegDataSample] = ()
 
 
 def draw_classes(count: int, generator: Generator) -> Tensor:
@@ -90,162 +65,16 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
     return chosen.gather(1, labels.flatten(1)).view_as(labels)
 
 
-class StrongDraws(NamedTuple):
-    """What is drawn for one call of `strong_transform`.
-
-    Attributes:
-        jitter: Whether colours change.
-        blur: Whether the image is blurred.
-        brightness: Factor of each image (N,).
-        contrast: Likewise.
-        saturation: Likewise.
-        hue: Shift of each image (N,), as a fraction of the circle.
-        order: Order of the four changes, 0 for the first of the above.
-        sigma: Of the blur, pixels.
-    """
-
-    jitter: bool
-    blur: bool
-    brightness: Tensor
-    contrast: Tensor
-    saturation: Tensor
-    hue: Tensor
-    order: list[int]
-    sigma: float
-
-
-def draw_flags(generator: Generator) -> tuple[bool, bool]:
-    """Draw whether a batch is jittered (80 %) and blurred (50 %)."""
-    jitter, blur = torch.rand(2, generator=generator).tolist()
-    return jitter > 0.2, blur > 0.5
-
-
-def draw_strong(
-    flags: tuple[bool, bool],
-    generator: Generator,
-    count: int = 1,
-    strength: float = 0.2,
-) -> StrongDraws:
-    """Draw one call of `strong_transform`.
+def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:
+    """Paste source pixels, of weight 1, over images of the target.
 
     Args:
-        flags: Of `draw_flags`, which are those of a whole batch.
-        generator: On the CPU.
-        count: Images of the call.
-        strength: Largest deviation of the four changes.
+        source: Its weights do not count.
+        target: Of the same size.
+        mask: (N, H, W) bool, True where the source is seen.
     """
-    factors = torch.rand(4, count, generator=generator) * 2 - 1
-    *around_one, hue = factors * strength
-    order = torch.randperm(4, generator=generator).tolist()
-    sigma = 0.15 + torch.rand((), generator=generator).item()
-    return StrongDraws(
-        *flags, *(1 + part for part in around_one), hue, order, sigma
+    return Labelled(
+        torch.where(mask[:, None], source.images, target.images),
+        torch.where(mask, source.labels, target.labels),
+        target.weight.masked_fill(mask, 1),
     )
-
-
-def strong_transform(
-    images: Tensor, draws: StrongDraws, mean: Tensor, std: Tensor
-) -> Tensor:
-    """Change the colours of normalised images, then blur them.
-
-    Args:
-        images: (N, 3, H, W) float32, normalised.
-        draws: Of `draw_strong`.
-        mean: By which they are normalised (3, 1, 1), in grey levels.
-        std: Likewise.
-
-    Source: DAFormer as released; colours by the formulas of kornia 0.5.8.
-    """
-    if draws.jitter:
-        grey = (images * std + mean) / 255
-        images = (jitter(grey, draws) * 255 - mean) / std
-    if draws.blur:
-        images = blur(images, draws.sigma)
-    return images
-
-
-def jitter(images: Tensor, draws: StrongDraws) -> Tensor:
-    """Change the colours of RGB images (N, 3, H, W) in 0..1."""
-
-    def per_image(factors: Tensor) -> Tensor:
-        return factors.to(images, non_blocking=True)[:, None, None, None]
-
-    changes = (
-        lambda x: (x + per_image(draws.brightness) - 1).clamp(0, 1),
-        lambda x: (x * per_image(draws.contrast)).clamp(0, 1),
-        lambda x: scale_saturation(x, per_image(draws.saturation)),
-        lambda x: shift_hue(x, per_image(draws.hue)),
-    )
-    for number in draws.order:
-        images = changes[number](images)
-    return images
-
-
-def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Multiply the saturation of RGB images, clipped to 0..1."""
-    hue, saturation, value = to_hsv(images)
-    return to_rgb(hue, (saturation * factor).clamp(0, 1), value)
-
-
-def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of RGB images by a fraction of the circle."""
-    hue, saturation, value = to_hsv(images)
-    return to_rgb(torch.fmod(hue + shift, 1), saturation, value)
-
-
-def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue (a fraction of the circle), saturation, value; each (N, 1, H, W)."""
-    value, first = images.max(1, keepdim=True)
-    span = value - images.amin(1, keepdim=True)
-    saturation = span / (value + 1e-6)
-    red, green, blue = images.split(1, 1)
-    span = torch.where(span == 0, torch.ones_like(span), span)
-    sector = torch.cat(
-        [
-            (green - blue) / span,
-            (blue - red) / span + 2,
-            (red - green) / span + 4,
-        ],
-        1,
-    ).gather(1, first)
-    return (sector / 6) % 1, saturation, value
-
-
-def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """RGB images (N, 3, H, W) of hue, saturation and value."""
-    span = value * saturation
-    # Around the circle, each colour is low for two sectors, rises in one, is
-    # high for two and falls in one; green a third of it later than red.
-    places = [(hue * 6 + first) % 6 for first in (5, 3, 1)]
-    low = [torch.minimum(place, 4 - place).clamp(0, 1) for place in places]
-    return value - span * torch.cat(low, 1)
-
-
-def blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur images (N, 3, H, W) by a Gaussian, mirrored at the border."""
-    for axis in (-2, -1):
-        images = _blur_axis(images, sigma, axis)
-    return images
-
-
-def _blur_axis(images: Tensor, sigma: float, axis: int) -> Tensor:
-    radius = min(kernel_side(images.shape[axis]) // 2, BLUR_RADIUS)
-    distance = torch.arange(-radius, radius + 1, device=images.device)
-    taps = torch.exp(-(distance.float() ** 2) / (2 * sigma**2))
-    taps = (taps / taps.sum()).to(images.dtype)
-    shape, padding = [1, 1, 1, 1], [0, 0, 0, 0]
-    shape[axis] = len(taps)
-    first = 2 if axis == -2 else 0
-    padding[first : first + 2] = radius, radius
-    channels = images.shape[1]
-    kernel = taps.view(shape).expand(channels, -1, -1, -1)
-    padded = F.pad(images, padding, mode='reflect')
-    # In the precision of the images, not of the network that sees them.
-    with torch.autocast(images.device.type, enabled=False):
-        return F.conv2d(padded, kernel, groups=channels)
-
-
-def kernel_side(size: int) -> int:
-    """Side of the released kernel: a tenth of the image, odd."""
-    side = math.ceil(0.1 * size)
-    return side if side % 2 else side - 1

@@ -3,12 +3,12 @@ from .anchor_record_hook import AnchorRecordHook
 from .discriminator_hook import DiscriminatorHook
 from .monitor_hook import MonitorHook
 from .panel_hook import PanelHook, TranslationPanelHook
-from .vis_backends import LenientVisBackend, OptionalTensorboardVisBackend
+from .vis_backends import BestEffortVisBackend, OptionalTensorboardVisBackend
 
 __all__ = [
     'AnchorRecordHook',
     'DiscriminatorHook',
-    'LenientVisBackend',
+    'BestEffortVisBackend',
     'MonitorHook',
     'OptionalTensorboardVisBackend',
     'PanelHook',

@@ -59,7 +59,7 @@ class Rule(Protocol):
         """List what is wrong as of this record."""
 
 
-class AlarmWatch:
+class AlarmRules:
     """Ask rules of each record and raise each alarm once an occurrence.
 
     What it knows comes from the records alone: to show it those of an
@@ -217,7 +217,7 @@ class Disagreement:
 
 
 @dataclass
-class Sightings:
+class ClassHistory:
     """How often the student has predicted a class.
 
     Attributes:
@@ -275,20 +275,20 @@ class VanishedClass:
         self.floor = floor
         self.faint = faint
         self.warm_up = warm_up
-        self._sightings: dict[str, Sightings] = {}
+        self._history: dict[str, ClassHistory] = {}
 
     def look(self, record: dict) -> list[Alarm]:
         """List the classes that are missed as of this record."""
         alarms = []
         for name, share in record.get('predicted', {}).items():
-            known = self._sightings.setdefault(name, Sightings())
+            known = self._history.setdefault(name, ClassHistory())
             limit = self.faint * known.mean
             known.add(share, is_present=share > limit)
             if self._is_missed(known):
                 alarms.append(Alarm('vanished_class', name, _tell(known)))
         return alarms
 
-    def _is_missed(self, known: Sightings) -> bool:
+    def _is_missed(self, known: ClassHistory) -> bool:
         if known.seen < self.warm_up or known.mean < self.floor:
             return False
         # One more look without it keeps a class seen always from certainty.
@@ -296,7 +296,7 @@ class VanishedClass:
         return known.absent * math.log1p(-presence) < math.log(self.chance)
 
 
-def _tell(known: Sightings) -> str:
+def _tell(known: ClassHistory) -> str:
     return (
         f'the student predicted it in {known.seen} of {known.looks} looks, '
         f'on {known.mean:.2%} of the pixels, and in none of the last '

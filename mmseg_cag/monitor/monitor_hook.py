@@ -15,7 +15,7 @@ from mmseg_cag.models.segmentors.base import bare_model, current_stage
 
 from .alarms import (
     ALARMS,
-    AlarmWatch,
+    AlarmRules,
     CoverageCollapse,
     Disagreement,
     VanishedClass,
@@ -84,8 +84,8 @@ class MonitorHook(WatchHook):
             self._look_again(record)
         RecordFile(folder / ALARMS).keep(lambda r: r['iter'] <= runner.iter)
 
-    def _new_watch(self) -> AlarmWatch:
-        return AlarmWatch([rule() for rule in self.rules])
+    def _new_watch(self) -> AlarmRules:
+        return AlarmRules([rule() for rule in self.rules])
 
     def _look_again(self, record: dict) -> None:
         try:

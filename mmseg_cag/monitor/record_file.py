@@ -10,8 +10,8 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.atomic import write_whole
-from mmseg_cag.fileio.json_file import parse_note
+from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.json_file import parse_json
 
 
 class RecordFile:
@@ -65,7 +65,7 @@ class RecordFile:
         kept = [pair for pair in records if is_kept(pair[1])]
         if kept:
             text = ''.join(line for line, _ in kept)
-            write_whole(self.path, text.encode())
+            atomic_write(self.path, text.encode())
         else:
             self.path.unlink(missing_ok=True)
         return [record for _, record in kept]
@@ -80,7 +80,7 @@ class RecordFile:
         return [f'{line}\n' for line in lines[:-1]]
 
     def _parse(self, line: str) -> dict:
-        record = parse_note(line, self.path)
+        record = parse_json(line, self.path)
         if not isinstance(record.get('iter'), int):
             raise UserError(f'{self.path}: a record has no iteration, iter')
         return record

@@ -49,7 +49,7 @@ class NoWriter:
 
 
 @VISBACKENDS.register_module()
-class LenientVisBackend(LocalVisBackend):
+class BestEffortVisBackend(LocalVisBackend):
     """mmengine's curves on the local disk, without which a run goes on.
 
     Where a line cannot be written, as on a full disk, that is said once.

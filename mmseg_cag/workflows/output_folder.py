@@ -13,9 +13,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_cag.engine.records.recipe import list_changes
+from mmseg_cag.engine.records.provenance import list_changes
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.fileio.json_file import read_json, write_json
 from mmseg_cag.progress import track
 
 
@@ -23,7 +23,7 @@ class OutputFolder:
     """A folder of files that appears complete or not at all.
 
     The work is done in ``<path>.part``, which takes the folder's name in the
-    end; what is interrupted is gone on with. A note in it tells its origin,
+    end; what is interrupted is gone on with. Metadata in it tells its origin,
     and a folder of another origin is never touched.
 
     Args:
@@ -31,8 +31,8 @@ class OutputFolder:
         origin: All that its files depend on; what JSON cannot hold, as text.
     """
 
-    # Name of the note, and what the files are, for messages.
-    note: str
+    # Name of the metadata, and what the files are, for messages.
+    metadata: str
     content: str
 
     def __init__(self, path: Path, origin: dict) -> None:
@@ -53,10 +53,10 @@ class OutputFolder:
 
     def begin(self) -> None:
         """Make the draft, or go on with it."""
-        if (self.draft / self.note).is_file():
+        if (self.draft / self.metadata).is_file():
             print_log(f'{self.draft}: gone on with', 'current')
         self.draft.mkdir(parents=True, exist_ok=True)
-        write_note(self.draft / self.note, {'origin': self.origin})
+        write_json(self.draft / self.metadata, {'origin': self.origin})
 
     def has(self, name: str) -> bool:
         """Tell whether a file is in the draft."""
@@ -75,20 +75,22 @@ class OutputFolder:
 
     def finish(self, results: dict) -> None:
         """Note the results and give the draft the folder's name."""
-        write_note(self.draft / self.note, {'origin': self.origin, **results})
+        write_json(
+            self.draft / self.metadata, {'origin': self.origin, **results}
+        )
         os.replace(self.draft, self.path)
 
     def _is_ours(self, folder: Path) -> bool:
         if not folder.exists() or not any(folder.iterdir()):
             return False
-        if not (folder / self.note).is_file():
+        if not (folder / self.metadata).is_file():
             raise UserError(
-                f'{folder}: holds files but no {self.note}, expected an empty '
-                'folder or none'
+                f'{folder}: holds files but no {self.metadata}, expected an '
+                'empty folder or none'
             )
-        held = read_note(folder / self.note).get('origin')
+        held = read_json(folder / self.metadata).get('origin')
         if not isinstance(held, dict):
-            raise UserError(f'{folder / self.note}: has no origin')
+            raise UserError(f'{folder / self.metadata}: has no origin')
         if changes := list_changes(held, self.origin):
             more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
             raise UserError(

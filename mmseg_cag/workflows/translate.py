@@ -15,12 +15,12 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_cag.datasets.dataset_configs import require_images
-from mmseg_cag.datasets.transforms.load_translated_image import NOTE
-from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.datasets.transforms.load_translated_image import METADATA
+from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.student import check_weights
@@ -37,7 +37,7 @@ from mmseg_cag.workflows.output_folder import (
 class ImageFolder(OutputFolder):
     """A folder of translated images that appears complete or not at all."""
 
-    note, content = NOTE, 'translated images'
+    metadata, content = METADATA, 'translated images'
 
     def write(self, name: str, image: np.ndarray) -> None:
         """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""
@@ -47,7 +47,7 @@ class ImageFolder(OutputFolder):
             draft.write_bytes(data)
 
     def describe(self, names: Iterable[str]) -> dict:
-        """Count the images of the draft by size and note their names."""
+        """Count the images of the draft by size and metadata their names."""
         names = list(names)
         return {
             'images': len(names),
@@ -110,7 +110,7 @@ def translate_images(
         batch_size: Images at a time, in place of the config's.
 
     Returns:
-        The note of the folder.
+        The metadata of the folder.
 
     Raises:
         MissingFileError: There is no such checkpoint.
@@ -127,7 +127,7 @@ def translate_images(
     }
     folder = ImageFolder(out, origin)
     if folder.is_complete():
-        return read_note(out / NOTE)
+        return read_json(out / METADATA)
     stripped = cfg.copy()
     stripped.model = model
     runner = build_runner(stripped, 'translated_images', out)
@@ -153,10 +153,13 @@ def translate_images(
         for path, image in translate_batch(translator, batch):
             folder.write(names[path], image)
     if is_main_process():
-        made = {'checkpoint': str(checkpoint), 'recipe': recipe_of(cfg)}
+        made = {
+            'checkpoint': str(checkpoint),
+            'provenance': provenance_of(cfg),
+        }
         folder.finish(made | folder.describe(names.values()))
     barrier()
-    return read_note(out / NOTE)
+    return read_json(out / METADATA)
 
 
 def image_names(dataset: BaseSegDataset) -> dict[str, str]:

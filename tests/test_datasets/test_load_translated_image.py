@@ -10,7 +10,7 @@ import pytest
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from mmseg_cag.datasets.inspection.reading import readings_of
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.engine.checks.check_data_hook import (
     check_made_files,
     stop_at_faults,
@@ -44,7 +44,7 @@ def source(root: Path, *steps: dict, **changes) -> dict:
 def check(cfg: dict) -> None:
     """Check as a run does before it starts."""
     dataset = DATASETS.build(cfg)
-    stop_at_faults(readings_of(dataset, 'source', 'source'), 2)
+    stop_at_faults(dataset_inputs(dataset, 'source', 'source'), 2)
     check_made_files(dataset)
 
 

@@ -13,9 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.checks.check_data_hook import check_made_files
-from mmseg_cag.fileio.json_file import write_note
+from mmseg_cag.fileio.json_file import write_json
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def towns(tmp_path: Path) -> Path:
     classes = DATASETS.get('CityscapesDataset').METAINFO['classes']
     labelled = dict.fromkeys(classes, {})
     note = {'origin': {}, 'classes': labelled, 'ignore_index': 255}
-    write_note(folder / NOTE, note)
+    write_json(folder / METADATA, note)
     return tmp_path
 
 

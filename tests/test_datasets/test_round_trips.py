@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from label_set import convert_labels
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import require_images
-from mmseg_cag.datasets.inspection.reading import readings_of
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.engine.checks.check_data_hook import stop_at_faults
 from mmseg_cag.minitown.town import draw_minitown
-from mmseg_cag.workflows.label_set import convert_labels
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ SETS = {
 
 def check(cfg: dict) -> None:
     dataset = DATASETS.build(cfg)
-    stop_at_faults(readings_of(dataset, 'dataset', 'train', True), 4)
+    stop_at_faults(dataset_inputs(dataset, 'dataset', 'train', True), 4)
 
 
 @pytest.fixture(scope='module')

@@ -55,7 +55,7 @@ def cfg(tmp_path, unformatted) -> Config:
     cfg.default_hooks.checkpoint.update(
         type='AtomicCheckpointHook', max_keep_ckpts=2
     )
-    cfg.custom_hooks.append(dict(type='RecipeHook'))
+    cfg.custom_hooks.append(dict(type='ProvenanceHook'))
     cfg.train_cfg.max_iters = 4
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     return cfg
@@ -78,7 +78,7 @@ def test_the_last_are_kept_with_what_tells_them(cfg):
     assert train(cfg, 3) == {'iter_2.pth', 'iter_4.pth'}
     meta = read_checkpoint(Path(cfg.work_dir, 'iter_4.pth'))['meta']
     assert meta['versions']['torch'] == str(torch.__version__)
-    assert meta['recipe']['train_cfg']['max_iters'] == 4
+    assert meta['provenance']['train_cfg']['max_iters'] == 4
 
 
 def test_an_end_that_is_on_no_disk_is_an_error(cfg):

@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
 
-from mmseg_cag.engine.records.recipe import read_recipe
+from mmseg_cag.engine.records.provenance import read_provenance
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_load import (
     SAFE,
@@ -33,7 +33,7 @@ def hostile(tmp_path, marker):
 
 
 @pytest.mark.parametrize(
-    'load', [CheckpointLoader.load_checkpoint, read_recipe]
+    'load', [CheckpointLoader.load_checkpoint, read_provenance]
 )
 def test_a_hostile_checkpoint_is_refused_in_one_line(hostile, marker, load):
     with pytest.raises(UserError, match=r'hostile\.pth: .*system') as caught:

@@ -30,7 +30,7 @@ def test_a_compiled_run_is_the_eager_one(tmp_path, unformatted):
     assert not torch._dynamo.utils.counters['stats']
     hook = dict(type='CompileHook', backend='aot_eager')
     compiled = weights(tmp_path, 'compiled', hook)
-    # The student's graph, and the labeler's.
+    # The student's graph, and the teacher's.
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] >= 2
     assert not torch._dynamo.utils.counters['graph_break']
     assert compiled.keys() == eager.keys()

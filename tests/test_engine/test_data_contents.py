@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
-from mmseg_cag.datasets.inspection.reading import readings_of
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.transforms import LoadLabelIds
 from mmseg_cag.engine.checks import check_data_hook
 from mmseg_cag.engine.checks.check_data_hook import (
@@ -35,7 +35,7 @@ def towns(tmp_path: Path) -> Path:
 
 
 def check(cfg: dict, role: str = 'train') -> None:
-    stop_at_faults(readings_of(DATASETS.build(cfg), 'data', role), 2)
+    stop_at_faults(dataset_inputs(DATASETS.build(cfg), 'data', role), 2)
 
 
 def complaint(cfg: dict) -> str:

@@ -23,7 +23,7 @@ def towns(tmp_path_factory) -> Path:
     return root
 
 
-def go_on(root: Path, then: dict | None = None, step: int = 2) -> tuple:
+def resume_run(root: Path, then: dict | None = None, step: int = 2) -> tuple:
     """Resume by a checkpoint; returns the next one's note, and what is known.
 
     Args:
@@ -48,17 +48,17 @@ def go_on(root: Path, then: dict | None = None, step: int = 2) -> tuple:
 
 
 def test_the_same_data_are_known_in_another_place(towns, tmp_path):
-    then, known = go_on(towns, step=0)
+    then, known = resume_run(towns, step=0)
     assert not known
     source, target = then.values()
     assert source['files'] == 14 and target['files'] == 5
     shutil.copytree(towns, tmp_path / 'moved')
-    assert go_on(tmp_path / 'moved', then) == (then, True)
+    assert resume_run(tmp_path / 'moved', then) == (then, True)
 
 
 @pytest.mark.parametrize('change', ['size', 'name', 'missing'])
 def test_other_data_are_refused(towns, tmp_path, change):
-    then, _ = go_on(towns, step=0)
+    then, _ = resume_run(towns, step=0)
     shutil.copytree(towns, tmp_path / 'now')
     path = tmp_path / 'now/gta/images/00003.png'
     if change == 'size':
@@ -70,7 +70,7 @@ def test_other_data_are_refused(towns, tmp_path, change):
     else:
         path.unlink()
     with pytest.raises(UserError) as caught:
-        go_on(tmp_path / 'now', then)
+        resume_run(tmp_path / 'now', then)
     line = str(caught.value)
     assert line.startswith('iter_2.pth: ') and 'source' in line
     assert '14 files' in line and '\n' not in line
@@ -78,4 +78,4 @@ def test_other_data_are_refused(towns, tmp_path, change):
 
 def test_a_new_run_may_have_other_data(towns):
     other = {'train.source': dict(files=1, bytes=1, sha256='')}
-    assert go_on(towns, other, step=0)[1] is False
+    assert resume_run(towns, other, step=0)[1] is False

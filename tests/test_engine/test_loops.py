@@ -245,7 +245,7 @@ def test_the_loop_of_mmengine_trains_as_ours(root, tmp_path):
         cfg.custom_hooks += [
             dict(type='MonitorHook', interval=2),
             dict(type='AnchorRecordHook'),
-            dict(type='LastAndBestHook'),
+            dict(type='ResultSummaryHook'),
         ]
         cfg.train_cfg.type = kind
         Runner.from_cfg(cfg).train()
@@ -260,7 +260,7 @@ def test_the_loop_of_mmengine_trains_as_ours(root, tmp_path):
 def test_a_validation_that_was_missed_is_done_first(root, tmp_path):
     cfg = tiny.run_config(root, tmp_path, stage_iters=2)
     cfg.default_hooks.checkpoint.type = 'AtomicCheckpointHook'
-    cfg.custom_hooks.append(dict(type='LastAndBestHook'))
+    cfg.custom_hooks.append(dict(type='ResultSummaryHook'))
     assert recorded(copy.deepcopy(cfg)).at('val') == [2, 4]
     cfg.resume = True
     for name in ('iter_3.pth', 'iter_4.pth'):

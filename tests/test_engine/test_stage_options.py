@@ -64,7 +64,7 @@ def test_anchors_are_computed_once_if_they_are_to_be_kept(root, tmp_path):
     first, *others = anchors_of(states)
     assert first.any()
     assert all(torch.equal(first, other) for other in others)
-    # The labeler does change with the stage.
+    # The teacher does change with the stage.
     key = 'teacher.module.backbone.layers.0.conv.weight'
     assert not torch.equal(states[0][key], states[-1][key])
 

@@ -138,8 +138,8 @@ def test_the_anchors_are_those_of_the_stages_labeler(root, straight):
             checkpoint(straight, iteration)['state_dict']
             for iteration in range((stage - 1) * STAGE + 1, stage * STAGE + 1)
         ]
-        labeler = student(states[0], 'teacher.module.')
-        anchors, counts = slow_anchors(root, labeler)
+        teacher = student(states[0], 'teacher.module.')
+        anchors, counts = slow_anchors(root, teacher)
         for state in states:
             assert state['anchor_bank.counts'].tolist() == counts.tolist()
             np.testing.assert_allclose(

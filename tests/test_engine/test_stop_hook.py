@@ -18,7 +18,7 @@ from mmseg_cag.engine.loops import EXIT_CODE
 from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
-    StopRequest,
+    StopSignals,
     ignore_signals_in_workers,
 )
 from mmseg_cag.errors import UserError
@@ -153,7 +153,7 @@ def test_a_missed_validation_is_stopped_too(lab):
 
 def test_a_second_signal_ends_at_once(tmp_path):
     def work() -> None:
-        request = StopRequest()
+        request = StopSignals()
         request.listen()
         os.kill(os.getpid(), signal.SIGTERM)
         # What a launcher passes on is the same signal once more.

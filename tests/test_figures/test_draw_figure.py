@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-from mmseg_cag.analysis.figures.features import (
+from figures.features import (
     Pixels,
     choose_pixels,
     embed_2d,
     nearest_share,
 )
-from mmseg_cag.analysis.figures.pseudo_labels import label_image
-from mmseg_cag.analysis.runs.labeler import build_labeler
+from figures.pseudo_labels import label_image
+from PIL import Image
+
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import (
     build_preprocessor,
-    labeler_state,
     read_state,
+    teacher_state,
 )
 from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.analysis.runs.samples import read_samples, source_dataset
@@ -75,13 +75,13 @@ def test_anchors_are_those_of_the_checkpoint_or_made(folder):
     run = open_run(folder)
     path = run.checkpoints[6]
     state = read_state(path)
-    kept = build_labeler(run.cfg, labeler_state(state), path, 7)
+    kept = build_labeling_network(run.cfg, teacher_state(state), path, 7)
     assert kept.bank.anchors.cpu().equal(state['anchor_bank.anchors'])
     state['anchor_bank.counts'].zero_()
-    made = build_labeler(run.cfg, state, path, 7)
+    made = build_labeling_network(run.cfg, state, path, 7)
     assert made.bank.counts.sum() > 0
     assert not made.bank.anchors.cpu().equal(state['anchor_bank.anchors'])
-    again = build_labeler(run.cfg, state, path, 7)
+    again = build_labeling_network(run.cfg, state, path, 7)
     assert again.bank.anchors.equal(made.bank.anchors)
 
 
@@ -89,10 +89,10 @@ def test_labels_are_those_that_training_takes(folder):
     run = open_run(folder)
     path = run.checkpoints[6]
     state = read_state(path)
-    labeler = build_labeler(run.cfg, labeler_state(state), path, 7)
+    teacher = build_labeling_network(run.cfg, teacher_state(state), path, 7)
     [sample] = read_samples(source_dataset(run.cfg), [0])
     preprocessor = build_preprocessor(run.cfg, 'target')
-    maps = label_image(labeler, preprocessor, sample)
+    maps = label_image(teacher, preprocessor, sample)
 
     from mmseg.registry import MODELS
 
@@ -120,12 +120,12 @@ def test_the_same_pixels_each_time():
 def test_the_share_nearest_to_their_anchor_is_over_classes(folder):
     run = open_run(folder)
     path = run.checkpoints[6]
-    labeler = build_labeler(run.cfg, read_state(path), path, 1)
-    anchors = labeler.bank.anchors.cpu().numpy()
+    teacher = build_labeling_network(run.cfg, read_state(path), path, 1)
+    anchors = teacher.bank.anchors.cpu().numpy()
     # Class 0 is right three times in three, class 1 once in two.
     feats = anchors[[0, 0, 0, 1, 0]]
     pixels = Pixels(np.array([0, 0, 0, 1, 1]), [feats])
-    assert nearest_share(labeler, pixels, 0) == pytest.approx(0.75)
+    assert nearest_share(teacher, pixels, 0) == pytest.approx(0.75)
 
 
 def test_the_embedding_is_joint_and_repeatable():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmseg_cag.models.anchors import arithmetic as bands
 from mmseg_cag.models.anchors import class_means as centroids
-from mmseg_cag.models.anchors.anchor_bank import AnchorBank, are_predicted
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank, is_correct
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
 
 N, K, C, H, W = 3, 5, 6, 4, 7
@@ -188,7 +188,7 @@ def test_the_nearest_is_that_of_the_distances(monkeypatch, layout, rows):
     bank = accumulated(build(), batches())
     feat = batches(1)[0][0].contiguous(memory_format=layout)
     label, gap = nearest_anchor(loop_distances(bank, feat))
-    monkeypatch.setattr(bands, 'CACHED', rows * N * C * W)
+    monkeypatch.setattr(bands, 'CPU_CHUNK', rows * N * C * W)
     found = bank.nearest(feat)
     assert torch.equal(found[0], label)
     torch.testing.assert_close(found[1], gap, **EXACT)
@@ -200,16 +200,16 @@ def test_the_nearest_is_that_of_the_distances(monkeypatch, layout, rows):
 def test_what_is_predicted():
     _, logits, labels = batches(1)[0]
     expected = logits.argmax(1) == labels
-    assert torch.equal(are_predicted(labels, logits), expected)
+    assert torch.equal(is_correct(labels, logits), expected)
     assert 0 < expected.sum() < expected.numel()
     # Where classes score the same, each of them is.
     even = torch.zeros(1, K, 1, K + 2)
     numbers = torch.arange(-1, K + 1).view(1, 1, -1)
-    assert are_predicted(numbers, even).tolist() == [
+    assert is_correct(numbers, even).tolist() == [
         [[False, *[True] * K, False]]
     ]
     # No class is, where scores are no numbers.
-    assert not are_predicted(numbers, even * float('nan')).any()
+    assert not is_correct(numbers, even * float('nan')).any()
 
 
 class Ranks:

@@ -17,7 +17,7 @@ ROW = 2 * 3 * 5
 def test_bands_make_up_the_maps_and_share_their_memory(
     monkeypatch, limit, rows
 ):
-    monkeypatch.setattr(bands, 'CACHED', limit)
+    monkeypatch.setattr(bands, 'CPU_CHUNK', limit)
     feat, labels = torch.randn(2, 3, 7, 5), torch.randn(2, 7, 5)
     found = list(split_bands(feat, labels))
     assert max(band.shape[2] for band, _ in found) == rows

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmseg_cag.models.anchors import arithmetic as bands
 from mmseg_cag.models.anchors import class_means as module
-from mmseg_cag.models.anchors.class_means import class_sums
+from mmseg_cag.models.anchors.class_means import class_feature_sums
 
 N, C, H, W = 3, 5, 6, 7
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -15,7 +15,7 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 @pytest.fixture(autouse=True)
 def several_bands(monkeypatch):
-    monkeypatch.setattr(bands, 'CACHED', 2 * N * C * W)
+    monkeypatch.setattr(bands, 'CPU_CHUNK', 2 * N * C * W)
 
 
 def draw(num_classes: int, layout: torch.memory_format) -> tuple:
@@ -43,7 +43,7 @@ def test_sums_and_gradients_against_a_loop(
 ):
     monkeypatch.setattr(module, '_adding_is_faster', lambda *_: adding)
     feat, labels = draw(num_classes, layout)
-    sums, counts = class_sums(feat, labels, num_classes)
+    sums, counts = class_feature_sums(feat, labels, num_classes)
     expected = loop_sums(feat, labels, num_classes)
     torch.testing.assert_close(sums, expected)
     for k in range(num_classes):
@@ -63,7 +63,7 @@ def test_half_precision_is_summed_in_float32(layout, dtype):
     feat, labels = draw(4, layout)
     half = feat.detach().to(dtype).requires_grad_()
     with torch.autocast('cpu', torch.bfloat16):
-        sums, _ = class_sums(half, labels, 4)
+        sums, _ = class_feature_sums(half, labels, 4)
     assert sums.dtype == torch.float32
     torch.testing.assert_close(
         sums, loop_sums(half.float(), labels, 4), rtol=1e-5, atol=1e-5
@@ -84,7 +84,7 @@ def test_a_million_pixels_of_half_precision(monkeypatch, layout, num_classes):
     feat[:, 1] = 1.0
     feat = feat.contiguous(memory_format=layout)
     labels = torch.zeros(1, 1000, 1000, dtype=torch.int64)
-    sums, counts = class_sums(feat, labels, num_classes)
+    sums, counts = class_feature_sums(feat, labels, num_classes)
     assert counts[0, 0] == 1_000_000
     assert sums[0, 0, 1] == 1_000_000
     expected = 1e6 * feat[0, 0, 0, 0].item()

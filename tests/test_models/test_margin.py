@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 
 from mmseg_cag.models.anchors import pseudo_label_head as pixel_sample
 from mmseg_cag.models.anchors.pseudo_label_head import (
-    PixelSample,
+    PixelSampler,
     smallest_margin,
 )
 
@@ -91,7 +91,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_large_sample_is_all_labelled_pixels():
     data = [batch(), batch()]
-    sample = PixelSample(10**6, 2 * N, LIKE)
+    sample = PixelSampler(10**6, 2 * N, LIKE)
     pixels = []
     for feat, labels in data:
         sample.add(feat, labels)
@@ -109,7 +109,7 @@ def test_a_large_sample_is_all_labelled_pixels():
 
 @pytest.mark.parametrize('size', [4, 20, 40])
 def test_a_sample_has_about_the_wanted_size(size):
-    sample = PixelSample(size, 4 * N, LIKE)
+    sample = PixelSampler(size, 4 * N, LIKE)
     for _ in range(4):
         sample.add(*batch())
     feats, labels = sample.gather()
@@ -118,7 +118,7 @@ def test_a_sample_has_about_the_wanted_size(size):
 
 
 def test_void_images_add_nothing():
-    sample = PixelSample(10, 2, LIKE)
+    sample = PixelSampler(10, 2, LIKE)
     feat, labels = batch()
     sample.add(feat, torch.full_like(labels, 255))
     sample.add(feat, labels)
@@ -126,11 +126,11 @@ def test_void_images_add_nothing():
 
 
 def test_a_rank_without_an_image(monkeypatch):
-    other = PixelSample(10, 2, LIKE)
+    other = PixelSampler(10, 2, LIKE)
     other.add(*batch())
     feats, labels = other.gather()
     monkeypatch.setattr(
         pixel_sample, 'all_gather_object', lambda own: [(feats, labels), own]
     )
-    found = PixelSample(10, 2, LIKE).gather()
+    found = PixelSampler(10, 2, LIKE).gather()
     assert torch.equal(found[0], feats) and torch.equal(found[1], labels)

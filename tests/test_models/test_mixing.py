@@ -12,15 +12,19 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mmseg_cag.models.mixing import (
-    StrongDraws,
-    blur,
+    Labelled,
     class_mask,
     draw_classes,
+    paste,
+)
+from mmseg_cag.models.online_labels import online_pseudo_labels
+from mmseg_cag.models.strong_augmentation import (
+    StrongDraws,
+    blur,
     draw_flags,
     draw_strong,
     jitter,
     kernel_side,
-    online_pseudo_labels,
     strong_transform,
 )
 from tests import golden
@@ -70,14 +74,18 @@ def test_mixed_images_are_those_of_the_release():
         preference[image, case[f'classes_{image}'].long()] = 0
     mask = class_mask(labels, preference)
     assert torch.equal(mask.int(), case['mask'][:, 0].int())
-    images = torch.where(
-        mask[:, None], case['source_image'], case['target_image']
+    mixed = paste(
+        Labelled(case['source_image'], labels),
+        Labelled(
+            case['target_image'],
+            case['pseudo_label'].long(),
+            case['pseudo_weight'],
+        ),
+        mask,
     )
-    assert torch.equal(images, case['mixed_image'])
-    mixed = torch.where(mask, labels, case['pseudo_label'].long())
-    assert torch.equal(mixed, case['mixed_label'][:, 0].long())
-    weight = case['pseudo_weight'].masked_fill(mask, 1)
-    torch.testing.assert_close(weight, case['mixed_weight'])
+    assert torch.equal(mixed.images, case['mixed_image'])
+    assert torch.equal(mixed.labels, case['mixed_label'][:, 0].long())
+    torch.testing.assert_close(mixed.weight, case['mixed_weight'])
 
 
 @pytest.mark.parametrize('call', ['a', 'b', 'c'])

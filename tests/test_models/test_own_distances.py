@@ -15,7 +15,7 @@ N, K, C, H, W = 2, 4, 5, 6, 7
 )
 @pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
 def test_distances_and_gradients(monkeypatch, layout, dtype):
-    monkeypatch.setattr(bands, 'CACHED', 2 * N * C * W)
+    monkeypatch.setattr(bands, 'CPU_CHUNK', 2 * N * C * W)
     anchors = torch.randn(K, C).double()
     labels = torch.randint(-1, K, (N, H, W))
     feat = torch.randn(N, C, H, W).to(dtype)

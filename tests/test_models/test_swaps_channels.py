@@ -4,9 +4,9 @@ from __future__ import annotations
 import pytest
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_cag.models.data_preprocessor import swaps_channels
+from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 
 
 @pytest.mark.parametrize('swaps', [True, False])
 def test_it_is_told_of_either_mmseg(swaps):
-    assert swaps_channels(SegDataPreProcessor(bgr_to_rgb=swaps)) is swaps
+    assert converts_bgr_to_rgb(SegDataPreProcessor(bgr_to_rgb=swaps)) is swaps

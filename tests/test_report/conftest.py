@@ -59,7 +59,7 @@ def root(plain_text, tmp_path_factory) -> Path:
         monitor=dict(type='MonitorHook', interval=1),
         anchor_record=dict(type='AnchorRecordHook'),
     )
-    cfg.custom_hooks.append(dict(type='LastAndBestHook'))
+    cfg.custom_hooks.append(dict(type='ResultSummaryHook'))
     cfg.visualizer = dict(
         type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
     )

@@ -141,7 +141,7 @@ def without_checkpoints(run: Path) -> None:
 
 
 def without_start(run: Path) -> None:
-    """The first stage's labeler has its weights, too."""
+    """The first stage's teacher has its weights, too."""
     shutil.rmtree(run.parent / 'source')
 
 

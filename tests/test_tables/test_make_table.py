@@ -11,12 +11,11 @@ from statistics import mean, stdev
 
 import pytest
 from mmengine.config import Config
-
-from mmseg_cag.analysis.tables import published
-from mmseg_cag.analysis.tables.finished_run import read_run
-from mmseg_cag.analysis.tables.published import CITYSCAPES, SIXTEEN, THIRTEEN
-from mmseg_cag.analysis.tables.render import to_latex, to_markdown
-from mmseg_cag.analysis.tables.result_table import (
+from tables import published
+from tables.finished_run import read_run
+from tables.published import CITYSCAPES, SIXTEEN, THIRTEEN
+from tables.render import to_latex, to_markdown
+from tables.result_table import (
     ResultTable,
     Row,
     make_tables,
@@ -32,7 +31,7 @@ def write_run(
     source: str = 'GTADataset',
     target: dict = TARGET,
     seed: int = 0,
-    begun_from: object = None,
+    initialized_from: object = None,
     **changes: object,
 ) -> Path:
     """Write the work dir of a run of 40 iterations, best at 20."""
@@ -51,7 +50,7 @@ def write_run(
             val_dataloader=dict(dataset=dict(target)),
             train_cfg=dict(max_iters=40),
             randomness=dict(seed=seed),
-            begun_from=begun_from,
+            initialized_from=initialized_from,
         )
         | changes
     )
@@ -150,7 +149,7 @@ def test_seeds_are_averaged(tmp_path):
             results(start=start),
             seed=seed,
             # What each has begun from differs in the seed, too.
-            begun_from={'model': {}, 'randomness': {'seed': seed}},
+            initialized_from={'model': {}, 'randomness': {'seed': seed}},
         )
         for seed, start in enumerate(starts)
     ]
@@ -178,21 +177,21 @@ def test_a_class_that_one_seed_lacks_is_left_out(tmp_path):
     'other',
     [
         dict(model=dict(type='Another')),
-        dict(begun_from='work_dirs/seed1/adversarial/iter_9.pth'),
-        dict(begun_from={'model': {'type': 'Another'}}),
+        dict(initialized_from='work_dirs/seed1/adversarial/iter_9.pth'),
+        dict(initialized_from={'model': {'type': 'Another'}}),
     ],
 )
 def test_other_methods_are_rows_of_their_own(tmp_path, other):
     first = write_run(
         tmp_path / 'a',
         results(),
-        begun_from='runs/seed0/source_only/iter_9.pth',
+        initialized_from='runs/seed0/source_only/iter_9.pth',
     )
     same = write_run(
         tmp_path / 'b',
         results(),
         seed=1,
-        begun_from='runs/seed1/source_only/iter_9.pth',
+        initialized_from='runs/seed1/source_only/iter_9.pth',
     )
     changed = write_run(tmp_path / 'c', results(), seed=2, **other)
     seeds = [r.origin for r in measured(tables(first, same, changed)[0])]
@@ -208,7 +207,7 @@ def test_what_a_loop_made_is_of_each_seed(tmp_path):
             tmp_path / str(seed),
             results(),
             seed=seed,
-            made_from={'images_1': f'hash {seed}'},
+            inputs_sha256={'images_1': f'hash {seed}'},
             model=dict(
                 type='A', images=f'/runs/{seed}/images_{1 + seed // 2}'
             ),

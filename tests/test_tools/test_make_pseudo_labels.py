@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.pseudo_labels.select_confident import ThresholdRule
 from tests import tiny
@@ -71,7 +71,7 @@ def test_two_processes_write_what_one_does(config, tmp_path):
     net = config.with_name('net.pth')
     cfg = Config.fromfile(config)
     make_pseudo_labels(cfg, net, one, ThresholdRule(0.5, 0.08))
-    notes = [json.loads((out / NOTE).read_text()) for out in (one, two)]
+    notes = [json.loads((out / METADATA).read_text()) for out in (one, two)]
     assert notes[0]['origin'] == notes[1]['origin']
     assert notes[0]['classes'] == notes[1]['classes']
     names = sorted(p.relative_to(one) for p in one.rglob('*.png'))

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_cag.datasets.transforms.load_translated_image import NOTE
+from mmseg_cag.datasets.transforms.load_translated_image import METADATA
 from mmseg_cag.workflows.translate import translate_images
 from tests import tiny
 from tests.test_distributed import launch_two
@@ -39,7 +39,7 @@ def test_two_processes_write_what_one_does(config, tmp_path):
     net = config.with_name('net.pth')
     text = launch_two('dist_translate.sh', tmp_path, config, net, two)
     translate_images(Config.fromfile(config), net, one)
-    notes = [json.loads((out / NOTE).read_text()) for out in (one, two)]
+    notes = [json.loads((out / METADATA).read_text()) for out in (one, two)]
     for key in ('origin', 'images', 'names_sha256', 'sizes'):
         assert notes[0][key] == notes[1][key]
     names = sorted(p.relative_to(one) for p in one.rglob('*.png'))

@@ -3,7 +3,7 @@
 
     python tools/analysis/evaluate_pseudo_labels.py CONFIG CHECKPOINT
 
-on the config's test set, with the anchors, the margin and the labeler that the
+on the config's test set, with the anchors, the margin and the teacher that the
 checkpoint holds. Training has no part in it and never sees such labels.
 """
 

@@ -28,7 +28,7 @@ from speed.measure import measure_operations, measure_scaling, measure_step
 from speed.step import Form
 from speed.tables import make_notes, make_tables, to_markdown
 
-from mmseg_cag.engine.runtime.keep_memory_hook import keep_freed_memory
+from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.minitown.runs import ROOT
 

@@ -31,7 +31,7 @@ from mmseg_cag.analysis.runs.samples import (
     source_dataset,
     spread,
 )
-from mmseg_cag.engine.records.last_and_best_hook import NOTES, read_results
+from mmseg_cag.engine.records.result_summary_hook import NOTES, read_results
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import class_iou, confusion_matrix
 from mmseg_cag.fileio.atomic import atomic_path

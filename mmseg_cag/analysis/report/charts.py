@@ -136,7 +136,7 @@ def draw_losses(run: RecordedRun, name: str) -> Markup | None:
 
 
 def draw_shares(run: RecordedRun, name: str) -> Markup | None:
-    """Draw the share of active pixels and the agreement with the labeler."""
+    """Draw the share of active pixels and the agreement with the teacher."""
     keys = [k for k in SHARES if any(k in line for line in run.monitor)]
     if keys:
         lines = run.monitor

@@ -78,7 +78,7 @@ def _cells(values: list[float | None], has_gain: bool) -> list[Cell]:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What the labelers of a run's stages assign.
+    """What the teachers of a run's stages assign.
 
     Attributes:
         titles: Of the stages.
@@ -102,7 +102,7 @@ def make_label_table(
 ) -> LabelTable | None:
     """Compare the stages of a run as the monitor saw them.
 
-    Where none watched, it is what the checkpoints' labelers assign.
+    Where none watched, it is what the checkpoints' teachers assign.
     """
     return recorded_table(run) or computed_table(run, measured)
 
@@ -144,7 +144,7 @@ def margins_of(look: dict, classes: list[str]) -> dict[str, float]:
 
 
 def computed_table(run: RecordedRun, measured: Measured) -> LabelTable | None:
-    """Compare what the labelers assign on validation images."""
+    """Compare what the teachers assign on validation images."""
     known = measured.activities
     if not known:
         return None

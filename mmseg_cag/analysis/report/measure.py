@@ -39,7 +39,7 @@ class Shown:
         image: (H, W, 3) uint8, RGB.
         truth: Class map (H, W) uint8, read for display; None without labels.
         predictions: Class maps (H, W) uint8 by title of the network.
-        pseudo: The last labeler's labels (h, w) uint8, if there is one.
+        pseudo: The last teacher's labels (h, w) uint8, if there is one.
     """
 
     path: str
@@ -68,7 +68,7 @@ class Measured:
         networks: The networks.
         scores: By title of the network.
         samples: The pictures to show, by their place in the validation set.
-        activities: By title of the network, of the stages' labelers.
+        activities: By title of the network, of the stages' teachers.
         anchors: By title of the network, as its checkpoint holds them.
         missing: A line for each thing that could not be computed.
         total: Images of the validation set.
@@ -186,11 +186,11 @@ def look(
     """Predict images, count errors and labels, keep what is pictured."""
     recorded = result.scores.get(network.title)
     is_scored = recorded is not None and recorded.confusion is not None
-    is_counted = loaded.labeler is None or bool(run.looks_by_stage)
+    is_counted = loaded.teacher is None or bool(run.looks_by_stage)
     activity = None
-    if loaded.labeler and (not is_counted or network == result.last):
+    if loaded.teacher and (not is_counted or network == result.last):
         preprocessor = build_preprocessor(network.cfg, 'target')
-        activity = Activity(loaded.labeler.head)
+        activity = Activity(loaded.teacher.head)
     indices = result.indices
     if is_scored and is_counted:
         indices = [*result.samples]
@@ -205,8 +205,8 @@ def look(
             ).numpy()
         labels = None
         if activity:
-            seen = loaded.labeler.see(preprocessor, sample)
-            labels = activity.add(loaded.labeler.assign(seen, activity.kind))
+            seen = loaded.teacher.see(preprocessor, sample)
+            labels = activity.add(loaded.teacher.assign(seen, activity.kind))
         if shown := result.samples.get(index):
             shown.predictions[network.title] = prediction.astype(np.uint8)
             shown.pseudo = labels

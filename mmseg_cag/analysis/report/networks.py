@@ -10,12 +10,15 @@ from typing import NamedTuple
 from mmengine.config import Config
 from mmseg.models.segmentors import EncoderDecoder
 
-from mmseg_cag.analysis.runs.labeler import Labeler, restore_labeler
+from mmseg_cag.analysis.runs.labeling_network import (
+    LabelingNetwork,
+    load_labeling_network,
+)
 from mmseg_cag.analysis.runs.network import (
     State,
     build_network,
-    labeler_state,
     read_state,
+    teacher_state,
 )
 from mmseg_cag.errors import UserError
 
@@ -28,12 +31,12 @@ class Loaded(NamedTuple):
     Attributes:
         state: All weights of the checkpoint.
         model: The network.
-        labeler: That of its stage; None of a method without, or of a start.
+        teacher: That of its stage; None of a method without, or of a start.
     """
 
     state: State
     model: EncoderDecoder
-    labeler: Labeler | None
+    teacher: LabelingNetwork | None
 
 
 def load_network(network: Network) -> Loaded:
@@ -48,13 +51,13 @@ def load_network(network: Network) -> Loaded:
         lacking = 'checkpoint' if cfg else 'readable config'
         raise UserError(f'{network.title}: no {lacking} is kept')
     state = read_state(path)
-    if network.is_labeler:
-        state = labeler_state(state)
+    if network.is_teacher:
+        state = teacher_state(state)
     try:
         model = build_network(cfg, state, path)
-        labeler = None
+        teacher = None
         if state.get('stage') and not network.is_start:
-            labeler = restore_labeler(cfg, labeler_state(state), path)
+            teacher = load_labeling_network(cfg, teacher_state(state), path)
     except UserError:
         raise
     # What a config of another version lacks may show anywhere.
@@ -63,7 +66,7 @@ def load_network(network: Network) -> Loaded:
         raise UserError(
             f'{path}: not of the network of its config ({line})'
         ) from error
-    return Loaded(state, model, labeler)
+    return Loaded(state, model, teacher)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Network:
         iteration: Of the run that trained it.
         validation: What that run noted of it; empty if nothing.
         is_start: Whether the run started from it.
-        is_labeler: Whether it is the labeler in that checkpoint.
+        is_teacher: Whether it is the teacher in that checkpoint.
     """
 
     title: str
@@ -86,7 +89,7 @@ class Network:
     iteration: int
     validation: dict
     is_start: bool = False
-    is_labeler: bool = False
+    is_teacher: bool = False
 
 
 def list_networks(run: RecordedRun) -> list[Network]:
@@ -141,12 +144,12 @@ def find_start(run: RecordedRun) -> Network | None:
         iteration=iteration,
         validation=source.validations.get(iteration, {}) if source else {},
         is_start=True,
-        is_labeler=not is_kept,
+        is_teacher=not is_kept,
     )
 
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
-    """Find a checkpoint of the first stage, whose labeler is the start."""
+    """Find a checkpoint of the first stage, whose teacher is the start."""
     paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
     return next(paths, None)
 

@@ -17,7 +17,7 @@ from mmseg_cag.analysis.runs.run import (
     dumped_configs,
     read_dumped_config,
 )
-from mmseg_cag.engine.records.last_and_best_hook import NOTES, NUMBER
+from mmseg_cag.engine.records.result_summary_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mmseg_cag.analysis.runs.labeler import Assigned
+from mmseg_cag.analysis.runs.labeling_network import Assigned
 from mmseg_cag.evaluation.confusion import class_iou
 from mmseg_cag.evaluation.uda_iou_metric import CLASS, CONFUSION
 from mmseg_cag.fileio.json_file import numbers
@@ -90,10 +90,10 @@ def _square(counts: object, size: int) -> np.ndarray | None:
 
 
 class Activity:
-    """Which share of the target is labelled, by class of the labeler.
+    """Which share of the target is labelled, by class of the teacher.
 
     Args:
-        head: That of the labeler, whose first kind of label is counted.
+        head: That of the teacher, whose first kind of label is counted.
 
     Attributes:
         kind: Of the labels.

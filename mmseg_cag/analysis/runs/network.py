@@ -31,7 +31,7 @@ State = dict[str, Tensor]
 
 
 def read_state(checkpoint: Path) -> State:
-    """Read the weights of a checkpoint, anchors and labeler included.
+    """Read the weights of a checkpoint, anchors and teacher included.
 
     Raises:
         MissingFileError: There is no such file.
@@ -40,7 +40,7 @@ def read_state(checkpoint: Path) -> State:
     return read_checkpoint(checkpoint)['state_dict']
 
 
-def labeler_state(state: State) -> State:
+def teacher_state(state: State) -> State:
     """Put the frozen teacher of a CAG checkpoint in the student's place."""
     marks = ('teacher.module.', 'labeler.')  # the second of version 0.1
     teacher = {
@@ -55,7 +55,7 @@ def labeler_state(state: State) -> State:
 def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
     """Read the weights that a run began from.
 
-    The labeler of a first stage has them, and the anchors of its network are
+    The teacher of a first stage has them, and the anchors of its network are
     beside it; without one they are what ``load_from`` names.
 
     Args:
@@ -72,7 +72,7 @@ def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
         return read_state(checkpoint)
     first = read_state(next(iter(run.checkpoints.values())))
     if first.get('stage') == 1:
-        return labeler_state(first)
+        return teacher_state(first)
     start = run.cfg.get('load_from')
     return read_state(Path(start)) if start else None
 

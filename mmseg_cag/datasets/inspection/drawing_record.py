@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 
 MANIFEST = 'minitown.json'
 
@@ -25,7 +25,7 @@ def read_claim(path: Path) -> dict:
     Raises:
         UserError: It does not say.
     """
-    record = read_note(path)
+    record = read_json(path)
     arguments = record.get('arguments')
     known = isinstance(arguments, dict) and all(
         isinstance(arguments.get(name), int) for name in NUMBERS

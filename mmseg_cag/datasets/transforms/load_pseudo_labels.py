@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.datasets import BaseSegDataset, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from mmseg_cag.datasets.pseudo_label_note import note_above
+from mmseg_cag.datasets.pseudo_label_metadata import find_metadata
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.images import read_index
 
@@ -38,7 +38,7 @@ class LoadPseudoLabels(BaseTransform):
             UserError: The file is no pseudo label, or not of this image.
         """
         path = _path_of(results)
-        note = note_above(Path(path).parent)
+        metadata = find_metadata(Path(path).parent)
         try:
             labels = read_index(path)
         except (OSError, SyntaxError) as error:
@@ -50,13 +50,13 @@ class LoadPseudoLabels(BaseTransform):
                 f'{expected[0]}; put the Resize that the network predicts '
                 'with before LoadPseudoLabels'
             )
-        wrong = (labels >= len(note['classes'])) & (
-            labels != note['ignore_index']
+        wrong = (labels >= len(metadata['classes'])) & (
+            labels != metadata['ignore_index']
         )
         if wrong.any():
             raise UserError(
                 f'{path}: has the id {labels[wrong][0]}, but there are '
-                f'{len(note["classes"])} classes'
+                f'{len(metadata["classes"])} classes'
             )
         # Pillow's array is read-only, as transforms do not expect.
         results['pseudo_seg_map'] = np.array(labels)
@@ -78,7 +78,7 @@ class LoadPseudoLabels(BaseTransform):
             path = _path_of(dataset.get_data_info(index))
             if not fileio.isfile(path):
                 raise MissingFileError(f'{path}: pseudo label not found')
-            labelled = list(note_above(Path(path).parent)['classes'])
+            labelled = list(find_metadata(Path(path).parent)['classes'])
             if labelled != classes:
                 raise UserError(
                     f'{path}: the pseudo labels have the classes {labelled}, '

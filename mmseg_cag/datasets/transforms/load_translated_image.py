@@ -11,12 +11,12 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio.json_file import read_note
+from mmseg_cag.fileio.json_file import read_json
 
 from .loading import LoadImageOnDemand
 
 # In a folder that a translator has made: who made it, and how many images.
-NOTE = 'translated_images.json'
+METADATA = 'translated_images.json'
 
 
 @TRANSFORMS.register_module()
@@ -42,7 +42,7 @@ class LoadTranslatedImage(LoadImageOnDemand):
 
         Raises:
             MissingFileError: A label has no image.
-            UserError: They are others than the note in their folder tells of.
+            UserError: They are not those that the folder's metadata lists.
         """
         if dataset.ann_file or dataset._indices is not None:
             return  # a subset, whose images are listed by name
@@ -58,16 +58,18 @@ class LoadTranslatedImage(LoadImageOnDemand):
                 f'labels in {dataset.data_prefix["seg_map_path"]}, '
                 f'{len(missing)} have none'
             )
-        _check_note(Path(dataset.data_prefix['img_path'], NOTE), len(images))
+        _check_metadata(
+            Path(dataset.data_prefix['img_path'], METADATA), len(images)
+        )
 
 
-def _check_note(path: Path, found: int) -> None:
+def _check_metadata(path: Path, found: int) -> None:
     if not path.is_file():
         return  # images from elsewhere
-    note = read_note(path)
-    if note.get('images') != found:
+    metadata = read_json(path)
+    if metadata.get('images') != found:
         raise UserError(
-            f'{path}: tells of {note.get("images", "unfinished")} images, '
+            f'{path}: tells of {metadata.get("images", "unfinished")} images, '
             f'found {found}'
         )
 

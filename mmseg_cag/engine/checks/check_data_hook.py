@@ -32,10 +32,13 @@ from mmseg_cag.datasets.dataset_configs import (
     loaders_of,
     require_images,
 )
+from mmseg_cag.datasets.inspection.dataset_inputs import (
+    DatasetInput,
+    dataset_inputs,
+)
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.headers import read_header
 from mmseg_cag.datasets.inspection.label_reader import TrainIdReader
-from mmseg_cag.datasets.inspection.reading import Reading, readings_of
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.load_translated_image import (
     LoadTranslatedImage,
@@ -83,7 +86,7 @@ class CheckDataHook(Hook):
         datasets = {'train_dataloader': dataset}
         self._own_ids = not any(
             isinstance(reading.labels, TrainIdReader)
-            for reading in readings_of(dataset, '', 'train')
+            for reading in dataset_inputs(dataset, '', 'train')
         )
         if runner.val_loop is not None:
             datasets['val_dataloader'] = runner.val_loop.dataloader.dataset
@@ -165,19 +168,21 @@ def further_datasets(cfg: Config) -> dict[str, Dataset]:
     return found
 
 
-def list_readings(datasets: dict[str, Dataset]) -> list[Reading]:
+def list_readings(datasets: dict[str, Dataset]) -> list[DatasetInput]:
     """List the data sets within, each that reads the same files once.
 
     Args:
         datasets: Data sets, with or without wrappers, by their dataloader.
     """
-    readings: dict[str, Reading] = {}
+    readings: dict[str, DatasetInput] = {}
     for key, dataset in datasets.items():
         role = LOADERS[key]
         # An evaluation may read no labels: its predictions are written.
         unlabelled = role in ('translation', 'val', 'test')
         labelled = None if unlabelled else True
-        for reading in readings_of(dataset, f'{key}.dataset', role, labelled):
+        for reading in dataset_inputs(
+            dataset, f'{key}.dataset', role, labelled
+        ):
             readings.setdefault(identity(reading), reading)
     return list(readings.values())
 
@@ -215,7 +220,7 @@ def check_made_files(dataset: BaseDataset) -> None:
             step.check(dataset)
 
 
-def stop_at_faults(readings: list[Reading], workers: int) -> None:
+def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
     """Stop at the first error that the doctor finds; log its warnings.
 
     What single files lack is left to training where it skips them.
@@ -243,7 +248,7 @@ def stop_at_faults(readings: list[Reading], workers: int) -> None:
         )
 
 
-def _findings(readings: list[Reading], workers: int) -> Iterator[Finding]:
+def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
     for reading in readings:
         known = []
         for finding in quick_checks(reading, workers):
@@ -305,7 +310,7 @@ def check_evaluation(runner: Runner, mode: str) -> None:
     loader: DataLoader = loop.dataloader
     evaluator: Evaluator = loop.evaluator
     dataset = loader.dataset
-    parts = readings_of(dataset, key, mode)
+    parts = dataset_inputs(dataset, key, mode)
     for metric in evaluator.metrics:
         if isinstance(metric, UDAIoUMetric):
             first, *others = {part.folder('img_path') for part in parts}

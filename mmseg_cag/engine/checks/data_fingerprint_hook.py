@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset
 
-from mmseg_cag.datasets.inspection.reading import readings_of
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.errors import UserError
 
 SAME = 'same_data'  # in the message hub: as when the run was begun
@@ -70,7 +70,7 @@ def fingerprints(dataset: Dataset) -> dict[str, dict]:
     """
     return {
         reading.key: _fingerprint(reading.dataset)
-        for reading in readings_of(dataset, 'train', 'train')
+        for reading in dataset_inputs(dataset, 'train', 'train')
     }
 
 

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.atomic import RemoveLater, write_whole
+from mmseg_cag.fileio.atomic import DeferredRemovalBackend, atomic_write
 from mmseg_cag.fileio.checkpoints import (
-    NOTE,
+    LAST_CHECKPOINT,
+    archive_previous,
     numbered,
-    put_aside,
     remove_drafts,
 )
 from mmseg_cag.models.segmentors.base import bare_model
@@ -78,15 +78,15 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         # mmengine removes the old best before the new one is written.
-        self.file_backend = RemoveLater(self.out_dir)
+        self.file_backend = DeferredRemovalBackend(self.out_dir)
         if not is_main_process():
             return
         remove_drafts(self.out_dir)
-        if runner.iter == 0 and (aside := put_aside(self.out_dir)):
+        if runner.iter == 0 and (aside := archive_previous(self.out_dir)):
             runner.logger.warning(
                 f'Checkpoints of an earlier run are now in {aside}'
             )
-        require_room(self, runner)
+        check_disk_space(self, runner)
 
     def after_train(self, runner: Runner) -> None:
         """End with an error where the end of the run is on no disk.
@@ -127,7 +127,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                write_whole(Path(runner.work_dir, NOTE), path.encode())
+                atomic_write(
+                    Path(runner.work_dir, LAST_CHECKPOINT), path.encode()
+                )
                 self._remove_old(step)
         except OSError as caught:
             error = caught
@@ -197,7 +199,7 @@ def _best(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k.startswith(names)}
 
 
-def require_room(hook: CheckpointHook, runner: Runner) -> None:
+def check_disk_space(hook: CheckpointHook, runner: Runner) -> None:
     """Check that there is room for one checkpoint; warn if not for all.
 
     Raises:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.engine.loops import require_uda_loop
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.checkpoints import newest_whole
+from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
 from mmseg_cag.models.segmentors.base import bare_model
 
 COUNT = 'bad_steps'  # of the whole run, in the message hub
@@ -114,7 +114,9 @@ def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
 
 def _last_checkpoint(runner: Runner, report: str) -> str:
     """Choose, for all ranks, the checkpoint to go back to."""
-    found = [newest_whole(runner.work_dir) if is_main_process() else None]
+    found = [
+        latest_valid_checkpoint(runner.work_dir) if is_main_process() else None
+    ]
     broadcast_object_list(found)
     if found[0] is None:
         raise UserError(f'{report}; no checkpoint to go back to yet')

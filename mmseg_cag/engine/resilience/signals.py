@@ -23,7 +23,7 @@ MESSAGE = (
 )
 
 
-class StopRequest:
+class StopSignals:
     """Note the first signal; a later one ends the process at once.
 
     Attributes:

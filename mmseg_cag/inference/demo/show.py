@@ -19,11 +19,11 @@ from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import read_image
-from mmseg_cag.fileio.json_file import read_note, write_note
+from mmseg_cag.fileio.json_file import read_json, write_json
 from mmseg_cag.progress import track
 from mmseg_cag.visualization import colorize
 
-NOTE = 'demo.json'
+METADATA = 'demo.json'
 VIDEO_ENDINGS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
 # Of a video that does not say its own.
 FRAMES_PER_SECOND = 25.0
@@ -255,7 +255,7 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
                 f'{held.get(other)}; name another --out'
             )
     folder.mkdir(parents=True, exist_ok=True)
-    write_note(folder / NOTE, origin)
+    write_json(folder / METADATA, origin)
 
 
 def read_origin(folder: Path) -> dict:
@@ -265,9 +265,9 @@ def read_origin(folder: Path) -> dict:
         UserError: The folder has no such note.
     """
     try:
-        return read_note(folder / NOTE)
+        return read_json(folder / METADATA)
     except UserError as error:
         raise UserError(
-            f'{folder}: exists from something else, no {NOTE} of this '
+            f'{folder}: exists from something else, no {METADATA} of this '
             'command is in it; name another --out'
         ) from error

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .arithmetic import full_float32, split_bands
-from .class_means import Centroids, class_sums
+from .class_means import RunningClassMeans, class_feature_sums
 
 # legend: N images, K classes, C feature channels, h w feature map
 
@@ -28,7 +30,8 @@ class AnchorBank(nn.Module):
         channels: Feature channels C.
         level: What a class mean is taken over, ``pixel`` or ``image``.
         min_pixels: Pixels a class needs in an image (``image`` only).
-        cap: Largest weight of the past in the running mean (``image`` only).
+        cap: Largest weight of the past in the running mean: images, or pixels
+            of `follow` with ``level='pixel'``.
 
     Raises:
         ValueError: ``level`` is unknown or there are fewer than two classes.
@@ -58,15 +61,15 @@ class AnchorBank(nn.Module):
         self.register_buffer('anchors', torch.zeros(num_classes, channels))
         self.register_buffer('counts', torch.zeros(num_classes))
 
-    def new_centroids(self) -> Centroids:
+    def new_centroids(self) -> RunningClassMeans:
         """Start empty running means with this bank's shape and settings."""
         cap = self.cap if self.level == 'image' else None
-        return Centroids(self.anchors, cap)
+        return RunningClassMeans(self.anchors, cap)
 
     @torch.no_grad()
     def accumulate(
         self,
-        centroids: Centroids,
+        centroids: RunningClassMeans,
         feat: Tensor,
         logits: Tensor,
         labels: Tensor,
@@ -80,16 +83,45 @@ class AnchorBank(nn.Module):
             labels: Source labels (N, h, w) int64; values outside 0..K-1 count
                 for no class.
         """
-        if self.level == 'image':
-            labels = labels.where(are_predicted(labels, logits), -1)
-        sums, counts = class_sums(feat, labels, len(self.anchors))
-        if self.level == 'pixel':
-            weights = counts
-        else:
-            weights = (counts >= self.min_pixels).to(counts.dtype)
-        centroids.add(sums, counts, weights)
+        centroids.add(*self._class_sums(feat, logits, labels))
 
-    def store(self, centroids: Centroids) -> None:
+    @torch.no_grad()
+    def follow(self, feat: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Move the anchors towards the class means of a batch of all ranks.
+
+        The past weighs as much as what it is a mean of, at most ``cap``; so
+        anchors follow features that change as training goes on.
+
+        Args:
+            feat: Features (N, C, h, w).
+            logits: Class scores (N, K, h, w).
+            labels: Source labels (N, h, w) int64, as of `accumulate`.
+        """
+        sums, pixels, weights = self._class_sums(feat, logits, labels)
+        share = weights / pixels.clamp(min=1)
+        batch = torch.cat(
+            [(sums * share.unsqueeze(2)).sum(0), weights.sum(0)[:, None]], 1
+        )
+        all_reduce(batch)
+        means = RunningClassMeans(self.anchors, self.cap)
+        means.means.copy_(self.anchors)
+        means.weights.copy_(self.counts)
+        weights = batch[None, :, -1]
+        means.add(batch[None, :, :-1], weights, weights)
+        self.store(means)
+
+    def _class_sums(
+        self, feat: Tensor, logits: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums (N, K, C), pixels and weights (N, K) of the class means."""
+        if self.level == 'image':
+            labels = labels.where(is_correct(labels, logits), -1)
+        sums, counts = class_feature_sums(feat, labels, len(self.anchors))
+        if self.level == 'pixel':
+            return sums, counts, counts
+        return sums, counts, (counts >= self.min_pixels).to(counts.dtype)
+
+    def store(self, centroids: RunningClassMeans) -> None:
         """Make the running means the anchors; a class never met keeps none."""
         self.anchors.copy_(centroids.means)
         self.counts.copy_(centroids.weights)
@@ -124,10 +156,39 @@ class AnchorBank(nn.Module):
         """
         labels, gaps = [], []
         for squares in self._squares(feat):
-            label, nearest, runner_up = two_nearest(squares)
+            label, nearest, runner_up = smallest_two(squares)
             labels.append(label)
             gaps.append(runner_up.sqrt_() - nearest.sqrt_())
         return torch.cat(labels, dim=1), torch.cat(gaps, dim=1)
+
+    def nearest_at(
+        self, feat: Tensor, size: tuple[int, int], align_corners: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Find the nearest anchor at another size, such as the image's.
+
+        Squared distances are resized, bilinearly as class scores are: their
+        differences are those of resized features.
+
+        Args:
+            feat: Features (N, C, h, w).
+            size: Height and width (H, W).
+            align_corners: Whether corners of both sizes are at one place.
+
+        Returns:
+            Class of the nearest (N, H, W) int64 and how much farther the
+            runner-up is (N, H, W); not a number with fewer than one anchor.
+        """
+        squares = torch.cat(list(self._squares(feat)), dim=2)
+        absent = (self.counts == 0)[:, None, None]
+        squares = resize(
+            # What is infinite would spoil its neighbours.
+            squares.masked_fill_(absent, 0),
+            size,
+            mode='bilinear',
+            align_corners=align_corners,
+        ).masked_fill_(absent, float('inf'))
+        label, nearest, runner_up = smallest_two(squares)
+        return label, runner_up.sqrt_() - nearest.sqrt_()
 
     def _squares(self, feat: Tensor) -> Iterator[Tensor]:
         """Compute squared distances, bands of (N, K, h, w)."""
@@ -144,7 +205,7 @@ class AnchorBank(nn.Module):
             yield squares.add_(own).clamp_(min=0)
 
 
-def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
+def is_correct(labels: Tensor, logits: Tensor) -> Tensor:
     """Tell where no class scores higher than the label (N, h, w) bool.
 
     That is where the prediction is the label, but for classes that score
@@ -161,7 +222,7 @@ def are_predicted(labels: Tensor, logits: Tensor) -> Tensor:
     return is_class & (own >= logits.amax(1))
 
 
-def two_nearest(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def smallest_two(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find the smallest and the second smallest of K distances.
 
     Two searches for the smallest take less time than one for both

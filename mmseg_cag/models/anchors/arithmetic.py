@@ -11,9 +11,9 @@ from torch import Tensor
 # legend: N images, C feature channels, h w feature map
 
 # Numbers of a band: 4 MB in float32, which a processor's caches hold.
-CACHED = 2**20
+CPU_CHUNK = 2**20
 # A GPU's time goes into launches, so there the bands only bound the memory.
-LAUNCHED = 2**24
+CUDA_CHUNK = 2**24
 
 
 def split_bands(
@@ -33,7 +33,7 @@ def split_bands(
     Yields:
         The band of each map, as views.
     """
-    limit = CACHED if feat.is_cpu else LAUNCHED
+    limit = CPU_CHUNK if feat.is_cpu else CUDA_CHUNK
     n, c, _, w = feat.shape
     rows = limit // max(n * c * w, 1)
     if most is not None:

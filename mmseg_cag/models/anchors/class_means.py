@@ -14,7 +14,7 @@ from .arithmetic import full_float32, split_bands
 # legend: N images, K classes, C feature channels, h w feature map, P pixels
 
 
-class Centroids:
+class RunningClassMeans:
     """Running class means in float64, merged batch by batch, rank by rank.
 
     Args:
@@ -69,13 +69,13 @@ class Centroids:
 
 # Classes from which on adding up takes less time than the product, on a CPU
 # with a pixel's channels far apart in memory (docs/performance.md).
-BREAK_EVEN = 32
+MATMUL_MAX_CLASSES = 32
 # Pixels that are added up one after the other: the sum of a million the same
 # numbers is then off by 1e-5 at most, without a limit by 4e-3.
-IN_A_ROW = 4096
+MAX_SUM_LENGTH = 4096
 
 
-def class_sums(
+def class_feature_sums(
     feat: Tensor, labels: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor]:
     """Sum features by image and class.
@@ -116,7 +116,9 @@ class ClassSums(torch.autograd.Function):
             len(feat), num_classes, feat.shape[1], dtype=dtype
         )
         add_up = _add_up if _adding_is_faster(feat, num_classes) else _multiply
-        for band, band_labels in split_bands(feat, labels, most=IN_A_ROW):
+        for band, band_labels in split_bands(
+            feat, labels, most=MAX_SUM_LENGTH
+        ):
             pixels = band.flatten(2).to(dtype)
             sums += add_up(pixels, band_labels.flatten(1), num_classes)
         return sums
@@ -136,7 +138,7 @@ def _adding_is_faster(feat: Tensor, num_classes: int) -> bool:
 
     On a GPU that is atomic: slow for few classes, and in any order.
     """
-    many = is_channels_last(feat) or num_classes > BREAK_EVEN
+    many = is_channels_last(feat) or num_classes > MATMUL_MAX_CLASSES
     return feat.is_cpu and many
 
 

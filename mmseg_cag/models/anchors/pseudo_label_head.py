@@ -8,7 +8,7 @@ from mmengine.dist import all_gather_object
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .anchor_bank import two_nearest
+from .anchor_bank import smallest_two
 
 # legend: N images, P sampled pixels, C feature channels,
 # K classes, h w feature map
@@ -139,7 +139,7 @@ def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Class of the nearest (N, ...) int64 and the gap (N, ...).
     """
-    label, nearest, runner_up = two_nearest(distances.clone())
+    label, nearest, runner_up = smallest_two(distances.clone())
     return label, runner_up - nearest
 
 
@@ -166,7 +166,7 @@ def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
     return gaps[good].min().item() if good.any() else float('inf')
 
 
-class PixelSample:
+class PixelSampler:
     """Evenly spread labelled pixels of a pass over a data set.
 
     Takes about ``size`` pixels over all ranks, the same share of each batch,

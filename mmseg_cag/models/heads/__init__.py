@@ -3,10 +3,13 @@ from .co_training_head import CoTrainingHead
 from .deeplabv3plus_head import DeepLabV3PlusHead
 from .dlv2_head import DLV2Head
 from .proda_head import ProDAHead
+from .vit_heads import VFMUDAHead, VFMUDAPlusHead
 
 __all__ = [
     'CoTrainingHead',
     'DLV2Head',
     'DeepLabV3PlusHead',
     'ProDAHead',
+    'VFMUDAHead',
+    'VFMUDAPlusHead',
 ]

@@ -17,13 +17,13 @@ SOURCE, TARGET = 0, 1
 
 @MODELS.register_module()
 class AdversarialLoss(nn.Module):
-    """Distance of a discriminator's judgement from a domain.
+    """Distance of a discriminator output from a domain label.
 
     Domains are 0 (source) and 1 (target).
 
     Args:
         least_squares: Square of the difference; else the binary cross entropy
-            of judgements taken as logits.
+            of outputs taken as logits.
         pixel_weights: Weights (a, b) of a pixel when a map w is given: its
             term counts a + b w. CLAN has 0.4 and 40 (GTA5) or 10 (SYNTHIA).
 
@@ -40,21 +40,21 @@ class AdversarialLoss(nn.Module):
         self.pixel_weights = pixel_weights
 
     def forward(
-        self, judged: Tensor, domain: int, weight_map: Tensor | None = None
+        self, scores: Tensor, domain: int, weight_map: Tensor | None = None
     ) -> Tensor:
         """Average over the map.
 
         Args:
-            judged: The discriminator's output (N, 1, h, w).
+            scores: The discriminator's output (N, 1, h, w).
             domain: What it should have said, `SOURCE` or `TARGET`.
             weight_map: Weights w (N, 1, h, w) of the pixels.
         """
-        judged = at_least_float32(judged)
+        scores = at_least_float32(scores)
         if self.least_squares:
-            losses = (judged - domain).square()
+            losses = (scores - domain).square()
         else:
             # Binary cross entropy against a constant.
-            losses = F.softplus((1 - 2 * domain) * judged)
+            losses = F.softplus((1 - 2 * domain) * scores)
         if weight_map is not None:
             base, slope = self.pixel_weights
             losses = losses * (base + slope * weight_map)

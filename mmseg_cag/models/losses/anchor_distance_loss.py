@@ -9,10 +9,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmseg_cag.models.anchors.anchor_bank import AnchorBank, are_predicted
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank, is_correct
 from mmseg_cag.models.anchors.arithmetic import split_bands
 from mmseg_cag.models.anchors.class_means import (
-    class_sums,
+    class_feature_sums,
     is_channels_last,
     spread,
 )
@@ -101,8 +101,8 @@ class AnchorDistanceLoss(nn.Module):
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
     ) -> Tensor:
         """Average smooth-L1 of class means to anchors (as released)."""
-        correct = labels.where(are_predicted(labels, logits), -1)
-        sums, counts = class_sums(feat, correct, len(bank.anchors))
+        correct = labels.where(is_correct(labels, logits), -1)
+        sums, counts = class_feature_sums(feat, correct, len(bank.anchors))
         used = counts >= self.min_pixels
         means = sums / counts.clamp(min=1).unsqueeze(2)
         # Backward, each pixel of a mean gets 2 / hw of the mean's gradient,

@@ -143,8 +143,8 @@ class AdversarialSegmentor(UDASegmentor):
 
     def student_loss(self, discriminator: nn.Module, target: Tensor) -> Tensor:
         """Compute the student's adversarial loss on target probabilities."""
-        judged = frozen_discriminator(discriminator, target)
-        return self.adversarial_loss(judged, SOURCE)
+        scores = frozen_discriminator(discriminator, target)
+        return self.adversarial_loss(scores, SOURCE)
 
     def discriminator_loss(
         self, discriminator: nn.Module, source: Tensor, target: Tensor

@@ -142,9 +142,9 @@ class CLANSegmentor(AdversarialSegmentor):
 
         As released, there is a gradient through the pixels' weights, too.
         """
-        judged = frozen_discriminator(discriminator, target)
-        judged = self.resize(judged, target.shape[-2:])
-        return self.adversarial_loss(judged, SOURCE, weights)
+        scores = frozen_discriminator(discriminator, target)
+        scores = self.resize(scores, target.shape[-2:])
+        return self.adversarial_loss(scores, SOURCE, weights)
 
     def discriminator_loss(
         self,
@@ -161,9 +161,9 @@ class CLANSegmentor(AdversarialSegmentor):
             ('source', SOURCE, source, None),
             ('target', TARGET, target, weights),
         ):
-            judged = discriminator(maps.detach())
-            judged = self.resize(judged, maps.shape[-2:])
-            loss = self.adversarial_loss(judged, domain, counts)
+            scores = discriminator(maps.detach())
+            scores = self.resize(scores, maps.shape[-2:])
+            loss = self.adversarial_loss(scores, domain, counts)
             losses[name] = self.discriminator_weight * loss
         return losses
 

@@ -10,12 +10,15 @@ from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
 from mmseg_cag.models.mixing import (
-    Mixed,
+    Labelled,
     class_mask,
     draw_classes,
+    paste,
+)
+from mmseg_cag.models.online_labels import online_pseudo_labels
+from mmseg_cag.models.strong_augmentation import (
     draw_flags,
     draw_strong,
-    online_pseudo_labels,
     strong_transform,
 )
 
@@ -36,12 +39,13 @@ class DACSSegmentor(UDASegmentor):
     .. code:: text
 
        teacher.update_parameters()  average of the students so far
-       supervised_loss()            CE on the source
+       source_losses()              CE on the source
        label_target()               teacher -> labels, share of confident ones
-       mix()                        ClassMix, jitter and blur
-       supervised_loss()            weighted CE on the mixed images
+       target_losses()              weighted CE on mixed images:
+         mix()                      ClassMix, jitter and blur
 
-    Source and target images need one size, and each its own pair.
+    Its heirs override these steps, and `loss` stays. Source and target images
+    need one size, and each its own pair.
 
     Args:
         threshold: Probability from which a pixel is confident.
@@ -78,23 +82,24 @@ class DACSSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on the source and on mixed images."""
+        """Compute the losses of a step, its table of contents."""
         generator = self.step_generator()
         self.teacher.update_parameters(self)
-        labels = gt_labels(data_samples['source'])
-        source = self.forward_student(inputs['source'])
-        losses = self.supervised_loss(source, labels, 'source')
-        pseudo_labels, weight = self.label_target(inputs['target'])
-        target = Mixed(inputs['target'], pseudo_labels, weight)
-        mixed = self.mix(inputs['source'], labels, target, generator)
-        output = self.forward_student(mixed.images)
-        losses |= self.supervised_loss(
-            output, mixed.labels, 'mix', mixed.weight
-        )
-        losses['mix.confident'] = weight.max()
+        given = data_samples['source']
+        source = Labelled(inputs['source'], gt_labels(given), samples=given)
+        losses = self.source_losses(source)
+        target = self.label_target(inputs['target'], data_samples['target'])
+        losses |= self.target_losses(source, target, generator)
         return losses
 
-    def label_target(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def source_losses(self, source: Labelled) -> dict[str, Tensor]:
+        """Compute CE on the source."""
+        output = self.forward_student(source.images)
+        return self.supervised_loss(output, source.labels, 'source')
+
+    def label_target(
+        self, images: Tensor, data_samples: list[SegDataSample]
+    ) -> Labelled:
         """Label target images (N, 3, H, W), and weigh the labels."""
         logits = self.main_logits(self.teacher(images))
         if self.observers:
@@ -109,33 +114,41 @@ class DACSSegmentor(UDASegmentor):
             mode='bilinear',
             align_corners=self.decode_head.align_corners,
         )
-        return online_pseudo_labels(logits, self.threshold, **self.untrusted)
+        labels, weight = online_pseudo_labels(
+            logits, self.threshold, **self.untrusted
+        )
+        return Labelled(images, labels, weight)
+
+    def target_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE on mixed images."""
+        mixed = self.mix(source, target, generator)
+        output = self.forward_student(mixed.images)
+        losses = self.supervised_loss(
+            output, mixed.labels, 'mix', mixed.weight
+        )
+        losses['mix.confident'] = target.weight.max()
+        return losses
 
     @torch.no_grad()
     def mix(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        target: Mixed,
-        generator: Generator,
-    ) -> Mixed:
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> Labelled:
         """Paste half of the source's classes, then change all colours."""
-        preference = draw_classes(len(labels), generator)
-        mask = class_mask(labels, preference)
-        mixed = torch.where(mask[:, None], images, target.images)
+        preference = draw_classes(len(source.labels), generator)
+        mixed = paste(source, target, class_mask(source.labels, preference))
         flags = draw_flags(generator)
-        normaliser = self.data_preprocessor.of('target')
         changed = [
-            strong_transform(
-                image,
-                draw_strong(flags, generator, strength=self.strength),
-                normaliser.mean,
-                normaliser.std,
-            )
-            for image in mixed.split(1)
+            self.augment(image, flags, generator)
+            for image in mixed.images.split(1)
         ]
-        return Mixed(
-            torch.cat(changed),
-            torch.where(mask, labels, target.labels),
-            target.weight.masked_fill(mask, 1),
-        )
+        return mixed._replace(images=torch.cat(changed))
+
+    def augment(
+        self, images: Tensor, flags: tuple[bool, bool], generator: Generator
+    ) -> Tensor:
+        """Change the colours of images (N, 3, H, W) by one call's draws."""
+        draws = draw_strong(flags, generator, len(images), self.strength)
+        normaliser = self.data_preprocessor.of('target')
+        return strong_transform(images, draws, normaliser.mean, normaliser.std)

@@ -27,11 +27,10 @@ class ImageTranslator(BaseModel):
 
     .. code:: text
 
-       translate()           each domain's images there, and back
-       generator_losses()    judges of fixed weights: "real"; the way back
-                             and its own domain change no image; perceptual
-       discriminator_loss()  the judge on real images, and on detached ones
-                             of the pool: the truth
+       translate()           each domain's images, and reconstruct them
+       generator_losses()    fixed discriminators say "real"; reconstruction
+                             and own domain change no image; perceptual
+       discriminator_loss()  on real images, and on detached ones of the pool
 
     ``generators``, ``discriminators`` and ``pools`` are named after the domain
     whose images they make, judge and keep. As in `AdversarialSegmentor` one
@@ -112,60 +111,62 @@ class ImageTranslator(BaseModel):
             inputs: Images (N, 3, H, W) in [-1, 1] of both domains.
             data_samples: Not needed.
         """
-        there, back = self.translate(inputs)
-        losses = self.generator_losses(inputs, there, back)
-        for domain, judge in self.discriminators.items():
-            fake = self.pools[domain](there[OTHER[domain]].detach())
+        translated, reconstructed = self.translate(inputs)
+        losses = self.generator_losses(inputs, translated, reconstructed)
+        for domain, discriminator in self.discriminators.items():
+            fake = self.pools[domain](translated[OTHER[domain]].detach())
             losses[f'{domain}.loss_dis'] = self.discriminator_loss(
-                judge, inputs[domain], fake
+                discriminator, inputs[domain], fake
             )
         return losses
 
     def translate(
         self, images: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Translate each domain's images to the other domain, and back."""
-        there = {d: self.generators[OTHER[d]](images[d]) for d in DOMAINS}
-        back = {d: self.generators[d](there[d]) for d in DOMAINS}
-        return there, back
+        """Translate images to the other domain, and reconstruct them."""
+        translated = {d: self.generators[OTHER[d]](images[d]) for d in DOMAINS}
+        reconstructed = {d: self.generators[d](translated[d]) for d in DOMAINS}
+        return translated, reconstructed
 
     def generator_losses(
         self,
         images: dict[str, Tensor],
-        there: dict[str, Tensor],
-        back: dict[str, Tensor],
+        translated: dict[str, Tensor],
+        reconstructed: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Compute the generators' losses, named after the images' domain.
 
         Args:
             images: Images (N, 3, H, W) of each domain.
-            there: They, translated to the other domain.
-            back: And back.
+            translated: They, translated to the other domain.
+            reconstructed: And reconstructed.
         """
         losses = {}
         for domain, real in images.items():
-            judge = self.discriminators[OTHER[domain]]
-            judged = frozen_discriminator(judge, there[domain])
+            discriminator = self.discriminators[OTHER[domain]]
+            score = frozen_discriminator(discriminator, translated[domain])
             same = self.generators[domain](real)
             losses |= {
-                f'{domain}.loss_adv': self.adversarial_loss(judged, REAL),
+                f'{domain}.loss_adv': self.adversarial_loss(score, REAL),
                 f'{domain}.loss_cycle': self.cycle_weight
-                * (back[domain] - real).abs().mean(),
+                * (reconstructed[domain] - real).abs().mean(),
                 f'{domain}.loss_identity': self.identity_weight
                 * (same - real).abs().mean(),
             }
         if self.perceptual:
             levels = {d: self.grey_levels(d) for d in DOMAINS}
-            losses |= self.perceptual(images, back, there, levels)
+            losses |= self.perceptual(
+                images, reconstructed, translated, levels
+            )
         return losses
 
     def discriminator_loss(
-        self, judge: nn.Module, real: Tensor, fake: Tensor
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor
     ) -> Tensor:
-        """Compute how far a judge is from the truth."""
+        """Compute how far a discriminator is from the truth."""
         return self.discriminator_weight * (
-            self.adversarial_loss(judge(real), REAL)
-            + self.adversarial_loss(judge(fake), FAKE)
+            self.adversarial_loss(discriminator(real), REAL)
+            + self.adversarial_loss(discriminator(fake), FAKE)
         )
 
     def grey_levels(self, domain: str) -> GreyLevels:

@@ -7,7 +7,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.data_preprocessor import swaps_channels
+from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 from mmseg_cag.models.student import load_student
 
 from .resnet_generator import InstanceNorm
@@ -33,12 +33,12 @@ class GreyLevels:
         p = self.preprocessor
         if p._enable_normalize:
             images = images * p.std.to(images) + p.mean.to(images)
-        return images.flip(1) if swaps_channels(p) else images
+        return images.flip(1) if converts_bgr_to_rgb(p) else images
 
     def normalise(self, grey: Tensor) -> Tensor:
         """Compute normalised images from BGR (N, 3, H, W) in 0..255."""
         p = self.preprocessor
-        images = grey.flip(1) if swaps_channels(p) else grey
+        images = grey.flip(1) if converts_bgr_to_rgb(p) else grey
         if p._enable_normalize:
             images = (images - p.mean.to(images)) / p.std.to(images)
         return images

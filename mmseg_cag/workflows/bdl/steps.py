@@ -12,8 +12,10 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmseg_cag.datasets.dataset_configs import require_images_of
-from mmseg_cag.datasets.pseudo_label_note import NOTE as LABELS
-from mmseg_cag.datasets.transforms.load_translated_image import NOTE as IMAGES
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA as LABELS
+from mmseg_cag.datasets.transforms.load_translated_image import (
+    METADATA as IMAGES,
+)
 from mmseg_cag.engine.checks.require_weights import require_weights
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
@@ -48,7 +50,7 @@ class LoopStep(ABC):
         """The file by which the result is known."""
 
     @property
-    def made_from(self) -> dict[str, str]:
+    def inputs_sha256(self) -> dict[str, str]:
         """SHA-256 of each result that this one is made from, by step."""
         return {
             step.name: checkpoint_hash(step.result)
@@ -71,15 +73,15 @@ class LoopStep(ABC):
 class Application(LoopStep):
     """Apply a trained network, ``by``, to a whole data set."""
 
-    # Name of the note in the folder, which names the checkpoint.
-    note: str
+    # Name of the metadata in the folder, which names the checkpoint.
+    metadata: str
     # Called with the network's config, its checkpoint and the folder.
     apply: Callable[[Config, Path, Path], dict]
 
     @property
     def result(self) -> Path:
-        """The note of the folder."""
-        return self.folder / self.note
+        """The metadata of the folder."""
+        return self.folder / self.metadata
 
     def check(self) -> None:
         """Nothing to check: the network's run reads the same images."""
@@ -94,13 +96,13 @@ class Application(LoopStep):
 class Translation(Application):
     """Translate the source's images; needs a translator as ``by``."""
 
-    note, apply = IMAGES, staticmethod(translate_images)
+    metadata, apply = IMAGES, staticmethod(translate_images)
 
 
 class Labelling(Application):
     """Make pseudo labels of the target; needs a network as ``by``."""
 
-    note, apply = LABELS, staticmethod(make_pseudo_labels)
+    metadata, apply = LABELS, staticmethod(make_pseudo_labels)
 
 
 @dataclass(eq=False)
@@ -134,7 +136,7 @@ class Training(LoopStep):
 
     def run(self) -> None:
         """Train, or resume from the latest checkpoint."""
-        self.cfg.made_from = self.made_from or None
+        self.cfg.inputs_sha256 = self.inputs_sha256 or None
         runs = unfinished_runs(self._chain)
         if not runs:
             print_log(f'{self.result}: complete, reused', 'current')

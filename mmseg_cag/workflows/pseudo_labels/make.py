@@ -13,10 +13,10 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import DATASETS
 from torch import Tensor
 
-from mmseg_cag.datasets.pseudo_label_note import (
-    read_note,
+from mmseg_cag.datasets.pseudo_label_metadata import (
+    read_metadata,
 )
-from mmseg_cag.engine.records.recipe import recipe_of
+from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.models.segmentors.base import bare_model
@@ -69,7 +69,7 @@ def make_pseudo_labels(
     }
     folder = LabelFolder(out, origin)
     if folder.is_complete():
-        return read_note(out)
+        return read_metadata(out)
     runner = build_runner(cfg, 'pseudo_labels', out, checkpoint)
     runner.load_or_resume()
     model = bare_model(runner).eval()
@@ -102,14 +102,14 @@ def make_pseudo_labels(
         folder.finish(
             {
                 'checkpoint': str(checkpoint),
-                'recipe': recipe_of(cfg),
+                'provenance': provenance_of(cfg),
                 'images': len(names),
                 'ignore_index': ignore_index,
                 'classes': results,
             }
         )
     barrier()
-    return read_note(out)
+    return read_metadata(out)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch
 from mmengine.dist import all_reduce
 from PIL import Image
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.workflows.output_folder import OutputFolder, ensure_within
@@ -161,7 +161,7 @@ def select_confident(
 class LabelFolder(OutputFolder):
     """A folder of pseudo labels that appears complete or not at all."""
 
-    note, content = NOTE, 'pseudo labels'
+    metadata, content = METADATA, 'pseudo labels'
 
     @property
     def predictions(self) -> Path:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from checkpoint_formats import FORMATS, read_published
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import MODELS
 
-from mmseg_cag.engine.records.recipe import read_recipe
+from mmseg_cag.engine.records.provenance import read_provenance
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_student import student_checkpoint
-from mmseg_cag.inference.import_checkpoint import FORMATS, read_published
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.student import student_model
 from tests import tiny
@@ -36,7 +36,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
     own = own_checkpoint(cfg)
     named = {
         'mmengine': lambda f: CheckpointLoader.load_checkpoint(str(f / FILE)),
-        'recipe': lambda f: read_recipe(f / FILE),
+        'provenance': lambda f: read_provenance(f / FILE),
         'export_student': lambda f: student_checkpoint(cfg, f / FILE),
         'demo': lambda f: load_network(f / FILE),
     }
@@ -71,7 +71,7 @@ def own_checkpoint(cfg: Config) -> dict:
         'meta': {
             'iter': 3,
             'cfg': cfg.dump(),
-            'recipe': {'model': {'type': 'A'}},
+            'provenance': {'model': {'type': 'A'}},
             'dataset_meta': {'classes': ('a', 'b'), 'palette': [[0, 0, 0]]},
         },
         'message_hub': {

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from label_set import convert_file
 
-from mmseg_cag.datasets.pseudo_label_note import NOTE, note_above
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA, find_metadata
 from mmseg_cag.datasets.transforms.load_labels_by_name import LoadLabelsByName
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
-from mmseg_cag.workflows.label_set import convert_file
 from tests import tiny
 
 from . import pictures
@@ -89,9 +89,9 @@ def pseudo_labels(labels: np.ndarray) -> Iterator[Reader]:
     note = {'origin': {}, 'classes': classes, 'ignore_index': 255}
     files = {
         FILE: pictures.encoded(labels),
-        NOTE: json.dumps(note).encode(),
+        METADATA: json.dumps(note).encode(),
     }
-    for file, kind in ((FILE, 'labels'), (NOTE, 'notes')):
+    for file, kind in ((FILE, 'labels'), (METADATA, 'notes')):
         yield Reader(
             kind,
             f'LoadPseudoLabels {file}',
@@ -103,7 +103,7 @@ def pseudo_labels(labels: np.ndarray) -> Iterator[Reader]:
 
 
 def load_pseudo(folder: Path) -> None:
-    note_above.cache_clear()
+    find_metadata.cache_clear()
     sample = {
         'seg_map_path': str(folder / FILE),
         'seg_fields': [],

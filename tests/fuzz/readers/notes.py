@@ -5,15 +5,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmseg_cag.analysis.tables.finished_run import read_run
+from tables.finished_run import read_run
+
 from mmseg_cag.data_check.consistency import never_drawn
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
-from mmseg_cag.datasets.pseudo_label_note import NOTE as LABELS
+from mmseg_cag.datasets.pseudo_label_metadata import METADATA as LABELS
 from mmseg_cag.datasets.transforms.load_translated_image import (
-    NOTE,
-    _check_note,
+    METADATA,
+    _check_metadata,
 )
-from mmseg_cag.engine.records.last_and_best_hook import NOTES
+from mmseg_cag.engine.records.result_summary_hook import NOTES
 from mmseg_cag.inference.demo.show import read_origin
 from mmseg_cag.minitown.manifest import is_complete
 from mmseg_cag.minitown.plan import Plan
@@ -52,7 +53,10 @@ def readers(scratch: Path) -> Iterator[Reader]:
     yield note('minitown, draw', MANIFEST, MANIFEST_NOTE, draw)
     yield note('minitown, check', MANIFEST, MANIFEST_NOTE, check)
     yield note(
-        'translated', NOTE, {'images': 3}, lambda f: _check_note(f / NOTE, 3)
+        'translated',
+        METADATA,
+        {'images': 3},
+        lambda f: _check_metadata(f / METADATA, 3),
     )
     yield note('demo', 'demo.json', {'input': 'a'}, read_origin)
     origin = {'origin': {'network': [1, 2]}}

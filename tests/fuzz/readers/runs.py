@@ -18,7 +18,10 @@ from mmseg_cag.analysis.report.score import score_of_validation
 from mmseg_cag.analysis.report.view import SCORES, make_view
 from mmseg_cag.analysis.report.write import render
 from mmseg_cag.analysis.runs.run import open_run
-from mmseg_cag.engine.records.last_and_best_hook import NOTES, LastAndBestHook
+from mmseg_cag.engine.records.result_summary_hook import (
+    NOTES,
+    ResultSummaryHook,
+)
 from mmseg_cag.monitor.anchor_record_hook import ANCHORS
 from mmseg_cag.monitor.monitor_hook import ALARMS, RECORDS, MonitorHook
 from tests import tiny
@@ -40,7 +43,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
         named = f'report, {Path(file).name}'
         yield Reader(kind, named, file, [files[file]], report, beside)
     for file, read in {
-        NOTES: lambda f: LastAndBestHook().before_train(resumed(f)),
+        NOTES: lambda f: ResultSummaryHook().before_train(resumed(f)),
         RECORDS: lambda f: MonitorHook().before_train(resumed(f)),
         ALARMS: lambda f: MonitorHook().before_train(resumed(f)),
     }.items():

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.data_check.contents import decode_all, spread
 from mmseg_cag.data_check.histogram import count_classes
-from mmseg_cag.datasets.inspection.reading import Reading
+from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from tests import tiny
 from tests.doctor import check, gta_config
 
@@ -41,7 +41,7 @@ def test_ids_are_counted_before_and_after_mapping(tmp_path):
     truth = tiny.write_gta(tmp_path / 'gta', 3)
     chosen = ('sky', 'road')
     cfg = {**tiny.gta(tmp_path), 'metainfo': dict(classes=chosen)}
-    reading = Reading('train', 'source', DATASETS.build(cfg))
+    reading = DatasetInput('train', 'source', DATASETS.build(cfg))
     contents = decode_all(reading.samples, reading.labels, None, workers=1)
     histogram = count_classes(reading, contents)
     labels = np.stack(truth)

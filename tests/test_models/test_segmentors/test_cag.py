@@ -9,7 +9,7 @@ from mmengine.runner import load_checkpoint, save_checkpoint
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.teacher import prediction_parts
 from tests import tiny
 
@@ -27,7 +27,7 @@ def build(anchors: bool = True, **kwargs) -> nn.Module:
         means = model.anchor_bank.new_centroids()
         pixels = None
         if model.pseudo_label_head.is_auto:
-            pixels = PixelSample(1000, 2, model.anchor_bank.anchors)
+            pixels = PixelSampler(1000, 2, model.anchor_bank.anchors)
         model.collect_centroids(
             means,
             pixels,

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from mmseg_cag.models.mixing import Mixed
+from mmseg_cag.models.mixing import paste
 from tests import tiny
 
 
@@ -41,11 +41,7 @@ def at_labels(logits: Tensor) -> Tensor:
 def test_the_losses_by_the_steps_of_the_paper():
     """Step by step, as one would write it down, without jitter and blur."""
     model = build(threshold=0.055)
-    model.mix = lambda images, labels, target, generator: Mixed(
-        torch.where(MASK[:, None], images, target.images),
-        torch.where(MASK, labels, target.labels),
-        torch.where(MASK, 1.0, target.weight),
-    )
+    model.mix = lambda source, target, generator: paste(source, target, MASK)
     MASK = torch.rand(2, *tiny.SIZE) > 0.5
     student = copy.deepcopy(model)
     losses = losses_of(model)
@@ -131,7 +127,7 @@ def test_the_teacher_is_an_average():
 def test_rows_that_are_not_trusted_have_no_weight():
     model = build(threshold=0.0, untrusted_top=3, untrusted_bottom=5)
     images = torch.randn(2, 3, *tiny.SIZE)
-    _, weight = model.label_target(images)
+    weight = model.label_target(images, []).weight
     height = tiny.SIZE[0]
     assert weight[:, 3 : height - 5].eq(1).all()
     assert not weight[:, :3].any() and not weight[:, height - 5 :].any()

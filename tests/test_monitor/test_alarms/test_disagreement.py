@@ -36,7 +36,7 @@ def test_it_may_break_at_once():
     [
         [0.9] + [0.5] * 20,
         [0.9, 0.0, 0.9] * 5,  # a single batch
-        [None] * 9,  # no labeler
+        [None] * 9,  # no teacher
         [None, 0.9, 0.8, None, 0.8],
     ],
 )

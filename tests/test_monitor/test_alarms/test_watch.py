@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from mmseg_cag.monitor.alarms import Alarm, AlarmWatch, write_alarm
+from mmseg_cag.monitor.alarms import Alarm, AlarmRules, write_alarm
 
 
 class Says:
@@ -15,7 +15,7 @@ class Says:
 
 
 def raised(*wrong: str, rest: int = 2) -> list[list[str]]:
-    watch = AlarmWatch([Says()], rest)
+    watch = AlarmRules([Says()], rest)
     return [[a.name for a in watch.look({'wrong': w})] for w in wrong]
 
 

@@ -15,7 +15,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSample
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 
 # legend: N images, K classes, H W image
 
@@ -137,7 +137,7 @@ class Step:
         sample = None
         if model.pseudo_label_head.is_auto:
             like = model.anchor_bank.anchors
-            sample = PixelSample(MARGIN_PIXELS, len(images), like)
+            sample = PixelSampler(MARGIN_PIXELS, len(images), like)
         with torch.no_grad():
             model.collect_centroids(centroids, sample, images, samples)
             model.store_anchors(centroids, sample)

@@ -1,0 +1,170 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
+from mmseg_cag.models.anchors.pseudo_label_head import (
+    PixelSampler,
+    PseudoLabelHead,
+    nearest_anchor,
+)
+from mmseg_cag.models.segmentors.base import SegOutput, resize_labels
+
+from .network import State, build_network, build_preprocessor, view
+from .samples import (
+    Sample,
+    preprocess,
+    read_samples,
+    source_dataset,
+    spread,
+)
+
+# legend: h w feature map
+
+KINDS = ('anchor', 'probability')
+
+
+class Assigned(NamedTuple):
+    """The pseudo labels of one kind (h, w).
+
+    Attributes:
+        label: Class of the nearest anchor, or the likeliest one.
+        score: How clear that is: the gap to the runner-up anchor, or the
+            probability.
+        active: Whether the pixel takes the label.
+    """
+
+    label: np.ndarray
+    score: np.ndarray
+    active: np.ndarray
+
+
+class LabelingNetwork(NamedTuple):
+    """A network with anchors, and what labels by them.
+
+    Attributes:
+        model: The network.
+        bank: The anchors.
+        head: Makes labels of distances and of scores.
+    """
+
+    model: EncoderDecoder
+    bank: AnchorBank
+    head: PseudoLabelHead
+
+    @property
+    def has_anchors(self) -> bool:
+        """Whether the checkpoint had any."""
+        return bool(self.bank.counts.any())
+
+    def see(self, preprocessor: nn.Module, sample: Sample) -> SegOutput:
+        """Compute the features and class scores of an image."""
+        return view(self.model, preprocess(preprocessor, sample))
+
+    @torch.no_grad()
+    def assign(self, seen: SegOutput, kind: str) -> Assigned:
+        """Label the pixels of one image.
+
+        Args:
+            seen: What `see` computes of it.
+            kind: Of `KINDS`.
+        """
+        head = self.head
+        if kind == 'anchor':
+            distances = self.bank.distances(seen.feat)
+            label, score = nearest_anchor(distances)
+            assigned = head.by_anchor(distances)
+        else:
+            score, label = seen.logits[0].float().softmax(1).max(1)
+            assigned = head.by_probability(seen.logits[0])
+        maps = (label, score, assigned != head.ignore_index)
+        return Assigned(*(part[0].cpu().numpy() for part in maps))
+
+
+def load_labeling_network(
+    cfg: Config, state: State, origin: Path
+) -> LabelingNetwork:
+    """Give a network the anchors and the margin of its checkpoint.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of a checkpoint; the network is its student.
+        origin: Where they are from, for errors.
+
+    Raises:
+        UserError: The network has no classifier ``conv_seg``, or the weights
+            are of another one.
+    """
+    model = build_network(cfg, state, origin)
+    classifier = getattr(model.decode_head, 'conv_seg', None)
+    if classifier is None:
+        raise UserError(
+            f'{type(model.decode_head).__name__} has no conv_seg, whose input '
+            'the anchors live in'
+        )
+    settings = cfg.model.get('pseudo_label_head') or dict(
+        type='PseudoLabelHead', margin='auto'
+    )
+    classes = classifier.out_channels
+    bank = AnchorBank(classes, classifier.in_channels)
+    head = MODELS.build({**settings, 'num_classes': classes})
+    if 'anchor_bank.counts' in state:
+        bank.counts.copy_(state['anchor_bank.counts'])
+        bank.anchors.copy_(state['anchor_bank.anchors'])
+    if head.is_auto and 'pseudo_label_head.margin' in state:
+        head.margin.copy_(state['pseudo_label_head.margin'])
+    device = classifier.weight.device
+    return LabelingNetwork(model, bank.to(device), head.to(device))
+
+
+def build_labeling_network(
+    cfg: Config, state: State, origin: Path, images: int
+) -> LabelingNetwork:
+    """Give a network the anchors of its checkpoint, or make some.
+
+    A network that was trained without anchors gets those of its own features,
+    with the margin that ``auto`` would choose.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of a checkpoint; the network is its student.
+        origin: Where they are from, for errors.
+        images: Source images that anchors are made of where there are none.
+
+    Raises:
+        UserError: The network has no classifier ``conv_seg``, the weights are
+            of another one, or anchors are wanted and there is no source.
+    """
+    teacher = load_labeling_network(cfg, state, origin)
+    if not teacher.has_anchors:
+        _make_anchors(teacher, cfg, images)
+    return teacher
+
+
+def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
+    dataset = source_dataset(cfg)
+    indices = spread(dataset, images)
+    preprocessor = build_preprocessor(cfg, 'source')
+    centroids = teacher.bank.new_centroids()
+    pixels = PixelSampler(100_000, len(indices), teacher.bank.anchors)
+    for sample in read_samples(dataset, indices):
+        seen = teacher.see(preprocessor, sample)
+        labels = sample.truth.unsqueeze(0).to(seen.feat.device)
+        labels = resize_labels(labels, seen.feat)
+        teacher.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
+        pixels.add(seen.feat, labels)
+    teacher.bank.store(centroids)
+    if teacher.head.is_auto:
+        feat, labels = pixels.gather()
+        distances = teacher.bank.distances(feat[:, :, None, None])
+        teacher.head.calibrate(distances[:, :, 0, 0], labels)

@@ -1,0 +1,125 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.datasets.transforms.load_translated_image import (
+    is_translated,
+    may_be_scaled,
+)
+
+from .label_reader import LabelReader, label_reader
+
+
+@dataclass
+class DatasetInput:
+    """One data set, as a run reads it.
+
+    Args:
+        key: Where the config names it.
+        role: as of `LOADERS`; `source` or `target` in training on both.
+        dataset: The data set, without wrappers.
+        labelled: Whether its labels are opened; the pipeline's if None.
+        skips: Whether bad files of it are skipped in training.
+        again: Where the config names the same data once more.
+    """
+
+    key: str
+    role: str
+    dataset: BaseSegDataset
+    labelled: bool | None = None
+    skips: bool = False
+    again: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.labelled is None:
+            self.labelled = self.labels is not None
+
+    @cached_property
+    def labels(self) -> LabelReader | None:
+        """The pipeline's step that reads labels."""
+        return label_reader(self.dataset)
+
+    @cached_property
+    def sizes(self) -> str:
+        """How images and labels may differ in size: see `check_headers`."""
+        if is_translated(self.dataset):
+            return 'scaled' if may_be_scaled(self.dataset) else 'equal'
+        fits = getattr(self.labels, 'fits_image', False)
+        return 'resized' if fits else 'equal'
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """`img_path` and `seg_map_path` of every sample."""
+        return [
+            self.dataset.get_data_info(i) for i in range(len(self.dataset))
+        ]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that the network sees."""
+        return list(self.dataset.metainfo.get('classes') or ())
+
+    @property
+    def kind(self) -> str:
+        """Name of the data set's class."""
+        return type(self.dataset).__name__
+
+    def folder(self, prefix: str) -> str | None:
+        """Folder of the images (`img_path`) or labels (`seg_map_path`)."""
+        return self.dataset.data_prefix.get(prefix) or None
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether the config deliberately reads a part of the folder."""
+        dataset = self.dataset
+        split = getattr(dataset, 'split', None)
+        return (
+            bool(dataset.ann_file)
+            or split is not None
+            or dataset._indices is not None
+        )
+
+
+def dataset_inputs(
+    dataset: Any, key: str, role: str, labelled: bool | None = None
+) -> list[DatasetInput]:
+    """The data sets within a built one, which may be a wrapper.
+
+    Args:
+        dataset: A data set of mmseg, of mmengine's wrappers or `UDADataset`.
+        key: Its place, for messages.
+        role: Its role in the run.
+        labelled: Whether its labels are opened; the pipelines' if None.
+    """
+    if hasattr(dataset, 'domains'):
+        return [
+            reading
+            for name, part in dataset.domains.items()
+            for reading in dataset_inputs(
+                part,
+                f'{key}.domains.{name}',
+                name,
+                None if name in dataset.labelled else False,
+            )
+        ]
+    if hasattr(dataset, 'datasets'):
+        return [
+            reading
+            for i, part in enumerate(dataset.datasets)
+            for reading in dataset_inputs(
+                part, f'{key}.datasets.{i}', role, labelled
+            )
+        ]
+    if hasattr(dataset, 'dataset'):
+        within = dataset_inputs(
+            dataset.dataset, f'{key}.dataset', role, labelled
+        )
+        for reading in within:
+            reading.skips |= getattr(dataset, 'skips_bad_files', False)
+        return within
+    return [DatasetInput(key, role, dataset, labelled)]

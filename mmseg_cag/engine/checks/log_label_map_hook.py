@@ -1,0 +1,94 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.datasets.uda import UDADataset
+from mmseg_cag.errors import UserError
+
+
+@HOOKS.register_module()
+class LogLabelMapHook(Hook):
+    """State which ids of the label files become which class.
+
+    Speaks of each step that has ``train_ids`` (raw id -> train id) and
+    ``void_ids``, in training on labels, validation and test.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """State the labels of training and of validation."""
+        dataset = runner.train_dataloader.dataset
+        if isinstance(dataset, UDADataset):
+            for name in dataset.labelled:
+                self._state(runner, f'training {name}', dataset.domains[name])
+        else:
+            self._state(runner, 'training', dataset)
+        if runner.val_loop is not None:
+            dataset = runner.val_loop.dataloader.dataset
+            self._state(runner, 'validation', dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """State the labels of the test."""
+        self._state(runner, 'test', runner.test_loop.dataloader.dataset)
+
+    def _state(self, runner: Runner, use: str, dataset: BaseDataset) -> None:
+        pipeline = getattr(dataset, 'pipeline', None)
+        for step in getattr(pipeline, 'transforms', ()):
+            if hasattr(step, 'train_ids'):
+                check_names(dataset, step)
+                described = describe_labels(dataset, step)
+                runner.logger.info(f'Labels of {use}: {described}')
+
+
+def check_names(dataset: BaseDataset, step: BaseTransform) -> None:
+    """Check that a step that knows its classes has those of the data set.
+
+    Raises:
+        UserError: They differ.
+    """
+    classes = list(dataset.metainfo['classes'])
+    found = getattr(step, 'classes', classes)
+    if list(found) != classes:
+        raise UserError(
+            f'{type(step).__name__}: classes={found}, expected '
+            f'metainfo.classes of the data set, {classes}'
+        )
+
+
+def describe_labels(dataset: BaseDataset, step: BaseTransform) -> str:
+    """List the ids of each class, and those that are ignored.
+
+    Args:
+        dataset: The data set; its ``label_map``, a choice of classes, is
+            applied after the step.
+        step: The step that loads its labels.
+    """
+    classes = dataset.metainfo['classes']
+    chosen = dataset.metainfo.get('label_map')
+    ids = defaultdict(list)
+    ignored = set(step.void_ids)
+    for raw, train_id in sorted(step.train_ids.items()):
+        index = train_id if chosen is None else chosen[train_id]
+        if index < len(classes):
+            ids[index].append(raw)
+        else:
+            ignored.add(raw)
+    show = getattr(step, 'show_ids', _show_ids)
+    parts = [
+        f'{name} = {show(ids[index]) if ids[index] else "none"}'
+        for index, name in enumerate(classes)
+    ]
+    if ignored:
+        parts.append(f'ignored = {show(sorted(ignored))}')
+    return '; '.join(parts)
+
+
+def _show_ids(ids: Iterable[int]) -> str:
+    return f'id {", ".join(map(str, ids))}'

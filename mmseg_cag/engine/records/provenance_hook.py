@@ -1,0 +1,58 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import mmcv
+import mmengine
+import mmseg
+import numpy
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.version import __version__
+
+from .provenance import provenance_of
+
+PACKAGES = (mmcv, mmengine, mmseg, numpy, torch)
+
+
+@HOOKS.register_module()
+class ProvenanceHook(Hook):
+    """Note in each checkpoint what its weights depend on.
+
+    Beside that, by what versions it was made and in which stage. By
+    ``meta.provenance`` a later run knows whether the checkpoint is still that
+    of the config which it starts from.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Check that what the run starts from was seen to.
+
+        Raises:
+            UserError: The config names a run to start from, but whoever
+                launched this one did not run it.
+        """
+        start = runner.cfg.get('start_from')
+        if start and not runner.cfg.get('load_from'):
+            raise UserError(
+                f'start_from={start}: is run by tools/train.py alone, '
+                'expected load_from, the checkpoint of that run'
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Tell which run of a chain this is, and where it begins."""
+        chain = runner.cfg.get('chain', 'run 1 of 1')
+        start = runner.cfg.get('load_from') or 'no checkpoint'
+        runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the provenance to a checkpoint, the versions and the stage."""
+        meta = checkpoint['meta']
+        meta['provenance'] = provenance_of(runner.cfg)
+        versions = {m.__name__: str(m.__version__) for m in PACKAGES}
+        meta['versions'] = {**versions, 'mmseg_cag': __version__}
+        stage = getattr(bare_model(runner), 'stage', None)
+        meta['stage'] = None if stage is None else int(stage)

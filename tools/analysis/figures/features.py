@@ -1,0 +1,196 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Features of sampled pixels of both domains, seen by several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmseg_cag.analysis.runs.labeling_network import LabelingNetwork
+from mmseg_cag.analysis.runs.samples import Sample
+from mmseg_cag.errors import MissingFileError
+from mmseg_cag.models.segmentors.base import resize_labels
+
+# legend: P pixels, K classes, C feature channels, h w feature map
+
+
+class Panel(NamedTuple):
+    """What one network makes of the pixels.
+
+    Attributes:
+        title: Above the panel.
+        domains: By name, positions (P, 2) and true classes (P,).
+        anchors: Positions (K, 2), NaN for a class without one.
+    """
+
+    title: str
+    domains: dict[str, tuple[np.ndarray, np.ndarray]]
+    anchors: np.ndarray
+
+
+class Pixels(NamedTuple):
+    """Sampled pixels of a domain.
+
+    Attributes:
+        labels: True classes (P,).
+        feats: Their features (P, C), one array for each network.
+    """
+
+    labels: np.ndarray
+    feats: list[np.ndarray]
+
+
+def sample_features(
+    samples: Iterable[Sample],
+    preprocessor: nn.Module,
+    teachers: Sequence[LabelingNetwork],
+    per_class: int,
+    per_image: int = 10,
+) -> Pixels:
+    """Sample pixels of each class and compute their features.
+
+    All networks see the same pixels; the choice is random and repeatable.
+
+    Args:
+        samples: Images of a domain, with truth.
+        preprocessor: Normalises them.
+        teachers: The networks.
+        per_class: At most so many pixels of a class.
+        per_image: At most so many of them from one image.
+    """
+    rng = np.random.default_rng(0)
+    labels, feats = [], [[] for _ in teachers]
+    for sample in samples:
+        seen = [teacher.see(preprocessor, sample).feat for teacher in teachers]
+        truth = resize_labels(sample.truth.unsqueeze(0), seen[0])[0].numpy()
+        classes = len(teachers[0].bank.anchors)
+        chosen = choose_pixels(truth, classes, per_image, rng)
+        labels.append(truth.ravel()[chosen])
+        for own, feat in zip(feats, seen, strict=True):
+            own.append(feat.flatten(2)[0].T[torch.from_numpy(chosen)].cpu())
+    joined = np.concatenate(labels)
+    kept = choose_pixels(joined, joined.max(initial=0) + 1, per_class, rng)
+    return Pixels(
+        joined[kept], [torch.cat(own).numpy()[kept] for own in feats]
+    )
+
+
+def choose_pixels(
+    labels: np.ndarray, num_classes: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Choose at most so many pixels of each class.
+
+    Args:
+        labels: Classes of any shape; values outside 0..K-1 are left out.
+        num_classes: Classes K.
+        count: At most so many of a class.
+        rng: What chooses.
+
+    Returns:
+        Indices into the flat labels.
+    """
+    chosen = []
+    for k in range(num_classes):
+        own = np.flatnonzero(labels == k)
+        chosen.append(rng.permutation(own)[:count])
+    return np.concatenate(chosen)
+
+
+def nearest_share(
+    teacher: LabelingNetwork, pixels: Pixels, number: int
+) -> float:
+    """Compute the share of classes' pixels whose nearest anchor is theirs.
+
+    The mean over classes, for the network of that number.
+    """
+    feat = torch.from_numpy(pixels.feats[number])
+    feat = feat.to(teacher.bank.anchors.device)[:, :, None, None]
+    nearest: Tensor = teacher.bank.distances(feat).argmin(1)
+    right = nearest.flatten().cpu().numpy() == pixels.labels
+    classes = np.unique(pixels.labels)
+    return float(np.mean([right[pixels.labels == k].mean() for k in classes]))
+
+
+def lay_out(
+    titles: Sequence[str],
+    teachers: Sequence[LabelingNetwork],
+    domains: dict[str, Pixels],
+) -> list[Panel]:
+    """Embed pixels and anchors of all networks together.
+
+    Args:
+        titles: Of the networks.
+        teachers: The networks with their anchors.
+        domains: The sampled pixels, by name of the domain.
+
+    Returns:
+        A panel for each network, whose title states the share of target
+        pixels that are nearest to the anchor of their class.
+    """
+    known = [teacher.bank.counts.cpu().numpy() > 0 for teacher in teachers]
+    parts = [
+        part
+        for number, teacher in enumerate(teachers)
+        for part in (
+            *(pixels.feats[number] for pixels in domains.values()),
+            teacher.bank.anchors.cpu().numpy()[known[number]],
+        )
+    ]
+    placed = iter(embed_2d(parts))
+    panels = []
+    for number, (title, teacher) in enumerate(
+        zip(titles, teachers, strict=True)
+    ):
+        positions = {
+            name: (next(placed), pixels.labels)
+            for name, pixels in domains.items()
+        }
+        anchors = np.full((len(known[number]), 2), np.nan)
+        anchors[known[number]] = next(placed)
+        share = nearest_share(teacher, domains['target'], number)
+        title = (
+            f'{title}: {share:.0%} of target pixels nearest to their anchor'
+        )
+        panels.append(Panel(title, positions, anchors))
+    return panels
+
+
+def embed_2d(parts: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
+    """Lay out points of several arrays together in the plane by t-SNE.
+
+    One embedding for all, so that their positions can be compared. It starts
+    from the principal components and is the same each time.
+
+    Args:
+        parts: Arrays (P, C) of features.
+        seed: What remains random.
+
+    Returns:
+        Positions (P, 2) of each array's points, around 0 and within 1.
+
+    Raises:
+        MissingFileError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError as error:
+        raise MissingFileError(
+            'scikit-learn is not installed: pip install scikit-learn'
+        ) from error
+    points = np.concatenate(parts).astype(np.float64)
+    components = min(30, *points.shape)
+    points = PCA(components, random_state=seed).fit_transform(points)
+    layout = TSNE(
+        perplexity=min(30, (len(points) - 1) / 3),
+        init='pca',
+        random_state=seed,
+    ).fit_transform(points)
+    layout -= layout.mean(0)
+    layout /= np.abs(layout).max()
+    ends = np.cumsum([len(part) for part in parts])
+    return np.split(layout, ends[:-1])
