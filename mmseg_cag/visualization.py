@@ -26,4 +26,6 @@ def colorize(
     return colours[labels]
 
 
-# As monitor/panel_hook.py still calls it.
+def default_palette(count: int) -> list[list[int]]:
+    """Choose the colours (red, green, blue) that mmseg gives classes."""
+    return np.random.RandomState(42).randint(0, 255, (count, 3)).tolist()

@@ -81,6 +81,22 @@ def leaves(
         yield key, role, cfg or None
 
 
+def target_config(cfg: dict) -> dict | None:
+    """Find the config of the target's images, of the last domain if several.
+
+    Those that are evaluated; of a config that evaluates nothing, those that it
+    is trained on.
+
+    Args:
+        cfg: The config of a run.
+    """
+    for loader in ('val_dataloader', 'test_dataloader', 'train_dataloader'):
+        if dataset := (cfg.get(loader) or {}).get('dataset'):
+            *_, (_, _, part) = leaves(dataset, f'{loader}.dataset')
+            return part
+    return None
+
+
 def require_images(cfg: dict | None, name: str) -> None:
     """Check that a data set, or each part of a combined one, has images.
 

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
+from mmseg_cag.datasets.dataset_configs import target_config
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_config import parse_config
@@ -77,12 +78,14 @@ class Run:
 
     @cached_property
     def metainfo(self) -> dict:
-        """Names and colours of the classes that are evaluated."""
-        if not self.cfg or 'val_dataloader' not in self.cfg:
+        """Names and colours of the classes of the target; empty if unknown."""
+        try:
+            lazy = dict(lazy_init=True, pipeline=[])
+            dataset = DATASETS.build({**target_config(self.cfg), **lazy})
+        # A config that is damaged or of another version fails in any way.
+        except Exception:
             return {}
-        dataset = self.cfg.val_dataloader.dataset
-        cls = DATASETS.get(dataset.type)
-        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
+        return {key: dataset.metainfo[key] for key in ('classes', 'palette')}
 
     @property
     def classes(self) -> list[str]:

@@ -45,7 +45,7 @@ from mmseg_cag.datasets.transforms.load_translated_image import (
 )
 from mmseg_cag.datasets.uda import load_or_stop
 from mmseg_cag.engine.stages import anchor_loader
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, escape_control_chars
 from mmseg_cag.evaluation.uda_iou_metric import UDAIoUMetric
 from mmseg_cag.models.segmentors.base import bare_model
 
@@ -241,11 +241,8 @@ def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
             warnings.setdefault(finding.name, []).append(finding)
     for name, (first, *others) in warnings.items():
         more = f' (and {len(others)} more)' if others else ''
-        print_log(
-            f'{first.where}: {name}, {first.problem}{more}. {first.remedy}',
-            'current',
-            logging.WARNING,
-        )
+        text = f'{first.where}: {name}, {first.problem}{more}. {first.remedy}'
+        print_log(escape_control_chars(text), 'current', logging.WARNING)
 
 
 def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
