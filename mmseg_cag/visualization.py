@@ -24,8 +24,3 @@ def colorize(
     colours = np.full((256, 3), ignored, np.uint8)
     colours[: len(palette)] = palette
     return colours[labels]
-
-
-def default_palette(count: int) -> list[list[int]]:
-    """Choose the colours (red, green, blue) that mmseg gives classes."""
-    return np.random.RandomState(42).randint(0, 255, (count, 3)).tolist()

@@ -22,7 +22,7 @@ from mmseg_cag.datasets.published import (
     GTADataset,
     SYNTHIADataset,
 )
-from mmseg_cag.fileio.visible_files import is_hidden
+from mmseg_cag.fileio.images import is_hidden
 
 SHOWN = 6  # folders that a message lists
 NOT_SET = {

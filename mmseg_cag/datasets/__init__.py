@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-from mmseg_cag.fileio.visible_files import VisibleFilesBackend
+from mmseg_cag.fileio.images import VisibleFilesBackend
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
 from .published import ACDCDataset, GTADataset, SYNTHIADataset

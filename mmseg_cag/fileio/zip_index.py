@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from mmseg_cag.errors import MissingFileError, UserError
 
-from .visible_files import is_hidden
+from .images import is_hidden
 
 
 class ZipIndex:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.registry import MODELS, TRANSFORMS
 
-from mmseg_cag.datasets.dataset_configs import target_config
-from mmseg_cag.errors import UserError
+from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.student import (
     check_weights,
@@ -18,7 +17,6 @@ from mmseg_cag.models.student import (
     student_pipeline,
     student_weights,
 )
-from mmseg_cag.visualization import default_palette
 
 
 def student_config(cfg: Config) -> Config:
@@ -81,14 +79,5 @@ def student_meta(cfg: Config, checkpoint: dict) -> dict:
     Raises:
         UserError: Neither the checkpoint nor the config names the classes.
     """
-    meta = checkpoint.get('meta', {}).get('dataset_meta')
-    if not meta:
-        dataset = target_config(cfg) or {}
-        known = getattr(DATASETS.get(dataset.get('type', '')), 'METAINFO', {})
-        meta = {**known, **dataset.get('metainfo', {})}
-    if not meta.get('classes'):
-        raise UserError('metainfo.classes: not set, expected their names')
-    classes, palette = meta['classes'], meta.get('palette', ())
-    if len(palette) != len(classes):
-        palette = default_palette(len(classes))
-    return dict(classes=classes, palette=palette)
+    meta = checkpoint.get('meta', {}).get('dataset_meta') or class_info(cfg)
+    return {key: meta[key] for key in ('classes', 'palette')}

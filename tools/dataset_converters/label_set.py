@@ -22,9 +22,8 @@ from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.images import open_image
+from mmseg_cag.fileio.images import is_hidden, open_image
 from mmseg_cag.fileio.json_file import parse_json
-from mmseg_cag.fileio.visible_files import is_hidden
 from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image

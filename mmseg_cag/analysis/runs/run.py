@@ -10,9 +10,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
-from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.dataset_configs import target_config
+from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_config import parse_config
@@ -80,12 +79,10 @@ class Run:
     def metainfo(self) -> dict:
         """Names and colours of the classes of the target; empty if unknown."""
         try:
-            lazy = dict(lazy_init=True, pipeline=[])
-            dataset = DATASETS.build({**target_config(self.cfg), **lazy})
+            return class_info(self.cfg or {})
         # A config that is damaged or of another version fails in any way.
         except Exception:
             return {}
-        return {key: dataset.metainfo[key] for key in ('classes', 'palette')}
 
     @property
     def classes(self) -> list[str]:

@@ -18,9 +18,8 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.images import read_image
+from mmseg_cag.fileio.images import is_hidden, read_image
 from mmseg_cag.fileio.json_file import read_json, write_json
-from mmseg_cag.fileio.visible_files import is_hidden
 from mmseg_cag.progress import track
 from mmseg_cag.visualization import colorize
 
