@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from mmengine import fileio
 from mmengine.fileio import LocalBackend, register_backend
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from mmseg_cag.errors import MissingFileError, UserError
 
@@ -34,6 +34,8 @@ MAX_PIXELS = int(_set) if _set.isdigit() else 2**28
 # Pillow warns from its number on and refuses from twice that on.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+# Of one text, too, for the steps that hand a file to Pillow as it is.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 # Folders that systems make by themselves, beside those that begin with a dot.

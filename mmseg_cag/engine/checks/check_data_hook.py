@@ -51,7 +51,7 @@ from mmseg_cag.models.segmentors.base import bare_model
 
 from .data_fingerprint_hook import SAME
 
-# Batches of which one must have a labelled pixel.
+# Batches of which one must have a labelled pixel; more for a longer epoch.
 PATIENCE = 100
 
 
@@ -66,8 +66,8 @@ class CheckDataHook(Hook):
     Files that training skips do not stop the run. Pseudo labels of a target
     are there and have its classes; every label of a translated source has its
     image. A run that goes on with files of the same names and sizes
-    (`DataFingerprintHook`) is not checked again. In training, one of the
-    first batches must have a labelled pixel.
+    (`DataFingerprintHook`) is not checked again. In training, one batch of
+    the first pass over the data must have a labelled pixel.
 
     Args:
         workers: Threads that open files.
@@ -117,7 +117,8 @@ class CheckDataHook(Hook):
             self._batches = None
         elif self._batches is not None:
             self._batches += 1
-            if self._batches == min(PATIENCE, runner.max_iters):
+            epoch = len(runner.train_dataloader.dataset) // len(samples)
+            if self._batches == min(max(PATIENCE, epoch), runner.max_iters):
                 raise UserError(
                     f'{samples[0].get("seg_map_path")}: no pixel of it is '
                     f'labelled, nor of any other label in {self._batches} '
