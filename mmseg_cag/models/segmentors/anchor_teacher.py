@@ -21,7 +21,7 @@ from .mic import MICSegmentor
 # legend: N images, K classes, H W image
 
 LABELS = ('anchor', 'probability')
-WEIGHTS = ('active', 'active_share', 'confident_share')
+WEIGHTS = ('active', 'gap', 'active_share', 'confident_share')
 
 
 @MODELS.register_module()
@@ -48,10 +48,10 @@ class AnchorTeacherSegmentor(MICSegmentor):
         labels: What labels target pixels: the nearest ``anchor``, or the
             classifier by ``probability``.
         weights: How target pixels count. ``active``: 1 where the label is the
-            nearest anchor's, by the margin or more, else 0;
-            ``active_share``: all by the share of those; ``confident_share``:
-            all by the share of pixels whose probability is above the
-            threshold, as in DACS.
+            nearest anchor's, by the margin or more, else 0; ``gap``: below
+            the margin by their part of it; ``active_share``: all by the share
+            of active ones; ``confident_share``: all by the share of pixels
+            whose probability is above the threshold, as in DACS.
         margin_momentum: Share of a batch in the counts of `RunningMargin`.
         anchor_loss: Config of the distance of the student's features to the
             anchors, wherever a pixel with a label counts; None is without.
@@ -135,8 +135,10 @@ class AnchorTeacherSegmentor(MICSegmentor):
         labels = nearest if self.labels == 'anchor' else likeliest
         if self.weights == 'confident_share':
             return Labelled(images, labels, confident)
-        margin = self.pseudo_label_head.margin[nearest]
-        active = ((gap >= margin) & (labels == nearest)).to(confident)
+        share = gap / self.pseudo_label_head.margin[nearest].clamp(min=1e-6)
+        if self.weights != 'gap':
+            share = (share >= 1).to(share)
+        active = share.clamp(max=1).nan_to_num().where(labels == nearest, 0)
         if self.weights == 'active_share':
             active = active.mean().expand_as(active)
         _, trusted = online_pseudo_labels(logits, 0.0, **self.untrusted)

@@ -88,6 +88,18 @@ def test_active_pixels_have_the_label_of_the_nearest_anchor():
     assert 0 < target.weight.mean() < 1
 
 
+def test_weights_by_the_gap_grow_up_to_the_margin():
+    model = started(weights='gap')
+    model.pseudo_label_head.margin.fill_(0.02)
+    weight = target_of(model).weight
+    torch.manual_seed(7)
+    output = model.teacher(torch.randn(2, 3, *tiny.SIZE))
+    _, gap = model.anchor_bank.nearest_at(output.feat, tiny.SIZE, False)
+    torch.testing.assert_close(weight, (gap / 0.02).clamp(max=1))
+    model.pseudo_label_head.margin.fill_(torch.inf)
+    assert not target_of(model).weight.any()
+
+
 def test_the_classifier_s_labels_count_where_anchors_agree():
     anchors, classifier = started(), started(labels='probability')
     for model in (anchors, classifier):
