@@ -118,6 +118,8 @@ def put_in(cfg: Config, towns: Path) -> None:
             part.pop('frame_size', None)
         if 'block' in part:
             part['block'] = 16
+        if 'detail_size' in part:
+            part['detail_size'] = (SIZE[0] // 2, SIZE[1] // 2)
         if 'target_size' in part:
             part['target_size'] = SIZE
         if 'batch_size' in part:
@@ -127,13 +129,14 @@ def put_in(cfg: Config, towns: Path) -> None:
 def shrink(cfg: Config, towns: Path) -> Config:
     """Put in tiny images and one iteration a stage, and no downloads."""
     put_in(cfg, towns)
-    cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.backbone.pop('pretrained', None)
-    # Fewer blocks of the same kinds and widths: only the depth shrinks.
-    if 'depth' in cfg.model.backbone:
-        cfg.model.backbone.depth = 50
-    if 'num_layers' in cfg.model.backbone:
-        cfg.model.backbone.num_layers = [1, 1, 1, 1]
+    for backbone in walk(cfg.model.backbone):
+        backbone.pop('init_cfg', None)
+        backbone.pop('pretrained', None)
+        # Fewer blocks of the same kinds and widths: only the depth shrinks.
+        if 'depth' in backbone:
+            backbone.depth = 50
+        if 'num_layers' in backbone:
+            backbone.num_layers = [1, 1, 1, 1]
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2

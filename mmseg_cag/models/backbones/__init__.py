@@ -2,6 +2,14 @@
 from .ceil_resnet import CeilResNet
 from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
+from .hrda_backbone import HRDABackbone
 from .vit_adapter import ViTAdapter
 
-__all__ = ['CeilResNet', 'DINOv2', 'DINOv3', 'EfficientNetLite', 'ViTAdapter']
+__all__ = [
+    'CeilResNet',
+    'DINOv2',
+    'DINOv3',
+    'EfficientNetLite',
+    'HRDABackbone',
+    'ViTAdapter',
+]
