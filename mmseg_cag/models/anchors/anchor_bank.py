@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
+from mmengine.dist import all_gather, all_reduce
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -109,6 +109,28 @@ class AnchorBank(nn.Module):
         weights = batch[None, :, -1]
         means.add(batch[None, :, :-1], weights, weights)
         self.store(means)
+
+    @torch.no_grad()
+    def average(self, feat: Tensor, labels: Tensor, momentum: float) -> None:
+        """Move the anchors by a share towards each image's class means.
+
+        One image after the other, those of all ranks; a class of fewer than
+        ``min_pixels`` in an image stays, and the first mean is taken as it is.
+
+        Args:
+            feat: Features (N, C, h, w).
+            labels: Labels (N, h, w) int64, true or predicted.
+            momentum: The share.
+
+        Source: ProDA Eq. 8, as released.
+        """
+        sums, counts = class_feature_sums(feat, labels, len(self.anchors))
+        sums, counts = (torch.cat(all_gather(m)) for m in (sums, counts))
+        means = sums / counts.clamp(min=1).unsqueeze(2)
+        for mean, used in zip(means, counts >= self.min_pixels, strict=True):
+            share = torch.where(self.counts > 0, momentum, 1.0) * used
+            self.anchors.lerp_(mean, share[:, None])
+            self.counts += used
 
     def _class_sums(
         self, feat: Tensor, logits: Tensor, labels: Tensor

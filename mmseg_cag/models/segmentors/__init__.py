@@ -8,6 +8,7 @@ from .clan import CLANSegmentor
 from .dacs import DACSSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
+from .proda import ProDASegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -17,6 +18,7 @@ __all__ = [
     'CLANSegmentor',
     'DACSSegmentor',
     'MICSegmentor',
+    'ProDASegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]
