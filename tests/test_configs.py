@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
+from PIL import Image
 
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
@@ -61,6 +62,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own(root, root)
     write_made(root)
     write_more_targets(root)
+    write_camvid(root)
     return root
 
 
@@ -100,6 +102,21 @@ def write_more_targets(root: Path) -> None:
                     target = root / name / folder.format(split)
                     target.mkdir(parents=True, exist_ok=True)
                     shutil.copy(source, target / f'{stem}_{ending}.png')
+
+
+def write_camvid(root: Path) -> None:
+    """Write the target in CamVid's form: JPEG, ids 0 to 10 and 11 for void."""
+    city = root / 'cityscapes'
+    for split in ('train', 'val'):
+        for path in sorted((city / 'leftImg8bit' / split).rglob('*.png')):
+            stem = path.name.removesuffix('_leftImg8bit.png')
+            image = root / 'camvid/images' / split / f'{stem}.jpg'
+            image.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as one:
+                one.save(image)
+            ids = np.random.default_rng(0).integers(0, 12, SIZE, np.uint8)
+            label = root / 'camvid/labels' / split / f'{stem}.png'
+            tiny.save_image(label, ids)
 
 
 def put_in(cfg: Config, towns: Path) -> None:

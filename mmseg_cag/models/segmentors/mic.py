@@ -25,8 +25,8 @@ class MICSegmentor(DACSSegmentor):
 
        target_losses()
          the host's           weighted CE on mixed images
-         masking.hide()       jitter, blur, patches hidden
-         supervised_loss()    weighted CE on all pixels, hidden or not
+         masked_losses()      weighted CE on all pixels, hidden or not
+           masking.hide()     jitter, blur, patches hidden
 
     Args:
         masking: Config of a `Masking`.
@@ -45,13 +45,19 @@ class MICSegmentor(DACSSegmentor):
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute the host's losses, and weighted CE on masked images."""
+        """Compute the host's losses, and those on masked images."""
         losses = super().target_losses(source, target, generator)
+        return losses | self.masked_losses(source, target, generator)
+
+    def masked_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE on masked images."""
         masked = self.masking.hide(
             source, target, generator, self.data_preprocessor.of('target')
         )
         output = self.forward_student(masked.images)
-        own = self.supervised_loss(
+        losses = self.supervised_loss(
             output, masked.labels, 'masked', masked.weight
         )
-        return losses | self.masking.weigh(own, 'masked')
+        return self.masking.weigh(losses, 'masked')
