@@ -12,7 +12,6 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_scores import SCORES, ClassScores, best_two
 from mmseg_cag.models.anchors.running_margin import RunningMargin
 from mmseg_cag.models.mixing import Labelled
-from mmseg_cag.models.online_labels import online_pseudo_labels
 
 from .base import SegOutput, resize_labels
 from .cag import feature_sizes, require_features
@@ -133,9 +132,8 @@ class AnchorTeacherSegmentor(MICSegmentor):
             by_anchor = best_two(self.scores(*maps, self.active_by, size))
         confident = self.weights == 'confident_share'
         logits = self.scores(*maps, 'probability', size)
-        _, weight = online_pseudo_labels(
-            logits, self.threshold if confident else 0.0, **self.untrusted
-        )
+        threshold = self.threshold if confident else 0.0
+        _, weight = self.online_labels(logits, threshold, data_samples)
         if not confident:
             weight = weight * self.weigh(own[0], *by_anchor)
         self.observe(images=images)

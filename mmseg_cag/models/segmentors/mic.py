@@ -8,13 +8,13 @@ from torch import Generator, Tensor
 
 from mmseg_cag.models.mixing import Labelled
 
-from .dacs import DACSSegmentor
+from .daformer import DAFormerSegmentor
 
 # legend: N images, H W image
 
 
 @MODELS.register_module()
-class MICSegmentor(DACSSegmentor):
+class MICSegmentor(DAFormerSegmentor):
     """Masked image consistency (MIC, CVPR 2023) on DACS, DAFormer or HRDA.
 
     Beside what its host learns from, the student labels target images of
@@ -27,6 +27,8 @@ class MICSegmentor(DACSSegmentor):
          the host's           weighted CE on mixed images
          masked_losses()      weighted CE on all pixels, hidden or not
            masking.hide()     jitter, blur, patches hidden
+
+    Without a ``feature_distance`` its host is DACS.
 
     Args:
         masking: Config of a `Masking`.

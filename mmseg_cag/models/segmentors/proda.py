@@ -234,7 +234,7 @@ class ProDASegmentor(UDASegmentor):
     def start_stage(self) -> None:
         """Make the student both networks that label, and count the stage."""
         self.teacher.update_parameters(self)
-        self.momentum_teacher.steps.zero_()
+        self.momentum_teacher.restart()
         self.stage += 1
 
     @torch.no_grad()
