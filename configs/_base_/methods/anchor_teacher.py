@@ -8,7 +8,7 @@ anchor_teacher = dict(
     # A hundred images: features change as the network learns.
     anchor_bank=dict(type='AnchorBank', level='image', cap=100),
     pseudo_label_head=dict(
-        type='PseudoLabelHead', margin='auto', precision=0.95
+        type='PseudoLabelHead', margin='auto', precision=0.9
     ),
 )
 # For images of a quarter of that size: minitown and configs/custom.

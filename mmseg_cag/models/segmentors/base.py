@@ -94,7 +94,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         super().train(mode)
         if self.norm_eval:
             for name, part in self.named_children():
-                if name != 'teacher':
+                if not name.endswith('teacher'):
                     freeze_batch_norm(part)
         return self
 
