@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Whose mmcv, mmengine and mmseg are installed.
+"""Whose mmcv, mmengine and mmseg are installed, and on what they run.
 
 OpenMMLab's packages and their maintained continuation, ``onedl-*``, are
 imported by the same names. Neither is preferred; both at once overwrite each
@@ -8,6 +8,7 @@ other's files.
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
@@ -48,3 +49,10 @@ def is_installed(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def core_count() -> int:
+    """Count the cores that this process may use; at least one."""
+    if hasattr(os, 'sched_getaffinity'):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from mmseg_cag.datasets.inspection.drawing_record import CLAIM, MANIFEST
+from mmseg_cag.stack import core_count
 
 from . import writer
 from .classes import CLASSES
@@ -81,7 +82,7 @@ def _draw_all(
     """Draws all images and returns the pixel shares of the classes."""
     pictures = list(plan.pictures())
     counts = np.zeros((len(STREAMS), len(CLASSES)), np.int64)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or core_count()
     draw = partial(_draw_picture, root, plan)
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
     try:

@@ -24,6 +24,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import open_image
 from mmseg_cag.fileio.json_file import parse_json
+from mmseg_cag.stack import core_count
 from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image
@@ -82,7 +83,7 @@ def convert_labels(
         raise UserError(f'{root}: no label file, expected files *{suffix}')
     result = Conversion(failures=failures)
     convert = partial(_convert, root, out, LoadLabelIds(ids), suffix)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or core_count()
     # The files are shared out already; more threads would only compete.
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
         try:
