@@ -238,7 +238,6 @@ class UDATrainLoop(BaseLoop):
             with self._request.waiting():
                 return next(self._batches)
         except Interrupted:
-            kill_workers()
             self._stop()
 
     def run_iter(self, data_batch: dict) -> None:
@@ -346,6 +345,7 @@ class UDATrainLoop(BaseLoop):
     def _stop(self) -> None:
         saver = self._find_saver()
         saver.save_now(self.runner, self._iter)
+        kill_workers()
         if saver.failure:
             raise UserError(saver.failure)
         sign = self._request.signal or 'a signal to another rank'

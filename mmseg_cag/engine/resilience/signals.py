@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import active_children
 from multiprocessing.queues import Queue
 from multiprocessing.util import Finalize
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -34,7 +35,7 @@ LATE = (
     b'\nThe step has not ended yet, so nothing of it is saved. Press Ctrl-C '
     b'again to quit now, as of the last checkpoint.\n'
 )
-SHARED = '/dev/shm'  # by which workers hand batches over, on Linux
+SHARED = Path('/dev', 'shm')  # by which workers hand batches over, on Linux
 BATCH_TIMEOUT = 600  # seconds; a dataloader's own timeout goes first
 
 
@@ -148,7 +149,7 @@ def worker_faults() -> Iterator[None]:
 
 def shared_memory() -> int | None:
     """Count the free bytes of shared memory; None where it has no limit."""
-    return shutil.disk_usage(SHARED).free if os.path.isdir(SHARED) else None
+    return shutil.disk_usage(SHARED).free if SHARED.is_dir() else None
 
 
 def _init_worker(init: Callable | None, worker: int) -> None:
