@@ -22,6 +22,7 @@ from mmseg_cag.datasets.inspection.label_reader import (
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import chunk_overruns
+from mmseg_cag.stack import process_context
 
 CHUNK = 4  # samples that a process takes at a time
 
@@ -85,7 +86,7 @@ def _mapper(workers: int) -> Iterator[Iterable]:
     if workers <= 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, process_context(), _one_thread) as pool:
         yield partial(pool.map, chunksize=CHUNK)
 
 
