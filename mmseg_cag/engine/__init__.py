@@ -12,6 +12,7 @@ from .loops import UDATrainLoop
 from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
 from .optim.joint_optim_wrapper import JointOptimWrapper
+from .optim.layer_decay import EncoderOptimWrapperConstructor
 from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -24,6 +25,7 @@ from .resilience.stop_hook import StopHook
 from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
 from .runtime.malloc_hook import MallocHook
+from .runtime.norm_statistics import NormStatisticsHook
 from .stages import AnchorHook, StageTrainLoop
 
 register_safe_loaders()
@@ -39,6 +41,7 @@ __all__ = [
     'CompileHook',
     'DataFingerprintHook',
     'EffectiveBatchHook',
+    'EncoderOptimWrapperConstructor',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
     'MallocHook',
@@ -46,6 +49,7 @@ __all__ = [
     'ResultSummaryHook',
     'LossLogHook',
     'NonFiniteHook',
+    'NormStatisticsHook',
     'PolyRestartLR',
     'CheckRankDataHook',
     'ProvenanceHook',

@@ -26,6 +26,8 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
             default those of a stage. The release stops its stages earlier.
         warmup_iters: Iterations W of a linear rise from zero; the decay goes
             on as if it had not been, so there is a small step (CLAN).
+        warmup_from: Factor that the rise begins with in the place of zero; it
+            then reaches 1 with the last of its iterations (VFM-UDA).
         end: Iterations of the run, which mmengine fills in. Where no loop
             tells those of a stage, the decay takes as long.
         by_epoch: To be False, by which mmengine fills in ``end``.
@@ -45,6 +47,7 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
         power: float = 0.9,
         decay_iters: int | None = None,
         warmup_iters: int = 0,
+        warmup_from: float | None = None,
         end: int | None = None,
         by_epoch: bool = True,
         last_step: int = -1,
@@ -61,6 +64,7 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
         self.power = power
         self.decay_iters = decay_iters
         self.warmup_iters = warmup_iters
+        self.warmup_from = warmup_from
         self.update_iters = getattr(optimizer, '_accumulative_counts', 1)
         # Without its end: a run that is resumed may be longer.
         super().__init__(
@@ -71,7 +75,10 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
         stage = self.restart_iters or self.run_iters
         step = self.last_step % stage if stage else self.last_step
         step -= step % self.update_iters
-        if step < self.warmup_iters:
+        if step < self.warmup_iters and self.warmup_from is not None:
+            rise = (1 - self.warmup_from) / (self.warmup_iters - 1)
+            factor = self.warmup_from + step * rise
+        elif step < self.warmup_iters:
             factor = step / self.warmup_iters
         else:
             # A stage may be longer than the decay: the rate stays zero.

@@ -1,5 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .ceil_resnet import CeilResNet
+from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
+from .hrda_backbone import HRDABackbone
+from .vit_adapter import ViTAdapter
 
-__all__ = ['CeilResNet', 'EfficientNetLite']
+__all__ = [
+    'CeilResNet',
+    'DINOv2',
+    'DINOv3',
+    'EfficientNetLite',
+    'HRDABackbone',
+    'ViTAdapter',
+]
