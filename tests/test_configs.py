@@ -16,6 +16,7 @@ from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
 from PIL import Image
 
+from mmseg_cag.datasets import rare_classes
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
@@ -52,6 +53,15 @@ def shallow() -> Iterator[None]:
     bottleneck, _ = ResNet.arch_settings[50]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ResNet.arch_settings, 50, (bottleneck, (1, 1, 1, 2)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope='module')
+def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the index of class pixels out of the checkout."""
+    folder = tmp_path_factory.mktemp('class_pixels')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rare_classes, 'INDEX_FOLDER', folder)
         yield
 
 
@@ -154,6 +164,9 @@ def shrink(cfg: Config, towns: Path) -> Config:
             backbone.depth = 50
         if 'num_layers' in backbone:
             backbone.num_layers = [1, 1, 1, 1]
+    for margin in ('untrusted_top', 'untrusted_bottom'):
+        if margin in cfg.model:
+            cfg.model[margin] //= 512 // SIZE[0]
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2

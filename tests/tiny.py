@@ -414,6 +414,15 @@ def dacs(**kwargs) -> ConfigDict:
     return ConfigDict(segmentor(**kwargs), type='DACSSegmentor')
 
 
+def daformer(**kwargs) -> ConfigDict:
+    """`DAFormerSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(
+        segmentor(**kwargs),
+        type='DAFormerSegmentor',
+        feature_distance=dict(type='FeatureDistance', things=[CAR]),
+    )
+
+
 def two_scales(model: ConfigDict, **head) -> ConfigDict:
     """A model of `segmentor` with HRDA's backbone and head around its own."""
     model = ConfigDict(model)

@@ -136,8 +136,8 @@ def paste_windows(scores: Tensor, boxes: list[Box], size: Size) -> Tensor:
     """
     if len(boxes) == 1:
         return _pad(scores, boxes[0], size)
-    parts = scores.chunk(len(boxes))
-    total = scores.new_zeros(*parts[0].shape[:2], *size)
+    parts = scores.unflatten(0, (len(boxes), -1))
+    total = scores.new_zeros(*parts.shape[1:3], *size)
     count = scores.new_zeros(size)
     for part, box in zip(parts, boxes, strict=True):
         box.cut(total).add_(part)

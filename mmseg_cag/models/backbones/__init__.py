@@ -3,6 +3,7 @@ from .ceil_resnet import CeilResNet
 from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
 from .hrda_backbone import HRDABackbone
+from .released_mit import ReleasedMiT
 from .vit_adapter import ViTAdapter
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'DINOv3',
     'EfficientNetLite',
     'HRDABackbone',
+    'ReleasedMiT',
     'ViTAdapter',
 ]

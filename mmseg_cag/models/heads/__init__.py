@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .co_training_head import CoTrainingHead
+from .daformer_head import DAFormerHead
 from .deeplabv3plus_head import DeepLabV3PlusHead
 from .dlv2_head import DLV2Head
 from .hrda_head import HRDAHead
@@ -8,6 +9,7 @@ from .vit_heads import VFMUDAHead, VFMUDAPlusHead
 
 __all__ = [
     'CoTrainingHead',
+    'DAFormerHead',
     'DLV2Head',
     'DeepLabV3PlusHead',
     'HRDAHead',

@@ -2,17 +2,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.head_loss import head_loss
@@ -81,14 +79,10 @@ class HRDAHead(BaseModule):
         self.fixed_attention = fixed_attention
         self.detail_weight = detail_weight
         self.context_weight = context_weight
+        maps = self.out_channels if attention_classwise else 1
         if fixed_attention is None:
-            self.scale_attention = ScaleAttention(
-                kwargs['in_channels'],
-                self.head.in_index,
-                attention_channels,
-                self.out_channels if attention_classwise else 1,
-                self.head.norm_cfg,
-                self.head.dropout_ratio,
+            self.scale_attention = MODELS.build(
+                attention_config(self.head, attention_channels, maps)
             )
 
     def forward(self, scales: TwoScales) -> Tensor | FusedScores:
@@ -106,7 +100,12 @@ class HRDAHead(BaseModule):
         _require_places(scales, context)
         detail = self.head(scales.detail)
         if self.fixed_attention is None:
-            attention = self.scale_attention(scales, context).sigmoid()
+            attention = resize(
+                self.scale_attention(scales),
+                context.shape[-2:],
+                mode='bilinear',
+                align_corners=False,
+            ).sigmoid()
         else:
             attention = torch.full_like(context, self.fixed_attention)
         fused, rest = fuse_scales(context, detail, attention, scales)
@@ -187,6 +186,27 @@ class HRDAHead(BaseModule):
         super()._load_from_state_dict(state, prefix, *args)
 
 
+def attention_config(
+    head: BaseDecodeHead, channels: int, out_channels: int
+) -> dict:
+    """Config of the attention: as the head, but with one convolution."""
+    one = isinstance(head.in_index, int)
+    return dict(
+        type='DAFormerHead',
+        in_channels=[head.in_channels] if one else head.in_channels,
+        in_index=[head.in_index] if one else head.in_index,
+        channels=channels,
+        dilations=(),
+        num_classes=out_channels,
+        out_channels=out_channels,
+        threshold=0.5,  # which nothing reads
+        dropout_ratio=head.dropout_ratio,
+        norm_cfg=head.norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+    )
+
+
 def _require_places(scales: TwoScales, context: Tensor) -> None:
     small = context.shape[-2:]
     strides = [
@@ -199,56 +219,3 @@ def _require_places(scales: TwoScales, context: Tensor) -> None:
             f'are {small[0]} x {small[1]}, expected twice the stride of '
             'model.decode_head'
         )
-
-
-class ScaleAttention(BaseModule):
-    """Scores of how far the detail is to be trusted, by the context.
-
-    Args:
-        in_channels: Channels of the feature maps.
-        in_index: Which feature maps.
-        channels: Width.
-        out_channels: Scores of each place.
-        norm_cfg: Normalisation.
-        dropout_ratio: Of the features before the scores.
-    """
-
-    def __init__(
-        self,
-        in_channels: int | Sequence[int],
-        in_index: int | Sequence[int],
-        channels: int,
-        out_channels: int,
-        norm_cfg: dict | None,
-        dropout_ratio: float,
-    ) -> None:
-        super().__init__(
-            dict(type='Normal', std=0.01, override=dict(name='conv_seg'))
-        )
-        widths = [in_channels] if isinstance(in_channels, int) else in_channels
-        self.in_index = [in_index] if isinstance(in_index, int) else in_index
-        self.embed_layers = nn.ModuleList(
-            nn.ModuleDict(dict(proj=nn.Linear(width, channels)))
-            for width in widths
-        )
-        self.fuse_layer = ConvModule(
-            len(widths) * channels, channels, 1, norm_cfg=norm_cfg
-        )
-        self.dropout = nn.Dropout2d(dropout_ratio)
-        self.conv_seg = nn.Conv2d(channels, out_channels, 1)
-
-    def forward(self, maps: Sequence[Tensor], like: Tensor) -> Tensor:
-        """Compute scores (N, K or 1, h, w) at the size of a map."""
-        embedded = []
-        for index, layer in zip(self.in_index, self.embed_layers, strict=True):
-            own = layer['proj'](maps[index].movedim(1, -1)).movedim(-1, 1)
-            embedded.append(
-                resize(
-                    own,
-                    like.shape[-2:],
-                    mode='bilinear',
-                    align_corners=False,
-                )
-            )
-        fused = self.fuse_layer(torch.cat(embedded, 1))
-        return self.conv_seg(self.dropout(fused))

@@ -57,7 +57,7 @@ def test_a_pass_in_training_by_the_equations(monkeypatch):
     low = net(up(x, (HEIGHT // 2, WIDTH // 2)))
     high = net(x[..., 8:24, 16:48])
     context, detail = head(low), head(high)
-    share = twin.decode_head.scale_attention(low, context).sigmoid()
+    share = twin.decode_head.scale_attention(low).sigmoid()
     inside = torch.zeros(1, 1, *context.shape[-2:])
     inside[..., 1:3, 2:6] = 1
     share = share * inside
@@ -92,7 +92,7 @@ def test_evaluation_slides_over_the_image():
     scores = model.main_logits(model.forward_student(x))
     low = net(up(x, (HEIGHT // 2, WIDTH // 2)))
     context = head.head(low)
-    share = head.scale_attention(low, context).sigmoid()
+    share = head.scale_attention(low).sigmoid()
     size = (HEIGHT // 4, WIDTH // 4)
     total, count = torch.zeros(2, 19, *size), torch.zeros(size)
     for top in (0, 8, 16):

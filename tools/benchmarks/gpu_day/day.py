@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -109,40 +110,23 @@ class Day:
         return all(part['status'] == 'ok' for part in parts)
 
     def _run_part(self, letter: str, seconds: float) -> None:
-        part = PARTS[letter]
+        part, start = PARTS[letter], time.monotonic()
         entry = dict(title=part.title, status='runs', message='', results={})
         self.found['parts'][letter] = entry
         self._write()
-        start = time.monotonic()
         receiver, sender = CONTEXT.Pipe(duplex=False)
-        process = CONTEXT.Process(
-            target=work,
-            args=(letter, self._setup(start + seconds), sender),
-        )
+        given = self._setup(start + seconds)
+        process = CONTEXT.Process(target=work, args=(letter, given, sender))
         process.start()
         sender.close()
-        entry['status'] = 'failed'
-        while True:
-            rest = start + seconds - time.monotonic()
-            if rest <= 0:
-                entry['message'] = f'stopped after its {seconds:.0f} s'
-                break
-            if not receiver.poll(min(rest, 1)):
-                continue
-            try:
-                kind, value = receiver.recv()
-            except EOFError:
-                process.join(5)
-                entry['message'] = f'ended with code {process.exitcode}'
-                break
-            if kind == 'results':
-                entry['results'] = value
-                self._write()
-                continue
-            entry['message'] = value
-            entry['status'] = 'failed' if value else 'ok'
-            break
-        end(process)
+        try:
+            entry['message'] = self._follow(entry, receiver, start + seconds)
+        except EOFError:
+            process.join(5)
+            entry['message'] = f'ended with code {process.exitcode}'
+        finally:
+            end(process)
+        entry['status'] = 'failed' if entry['message'] else 'ok'
         entry['seconds'] = round(time.monotonic() - start, 1)
         self._write()
         told = f': {entry["message"]}' if entry['message'] else ''
@@ -150,6 +134,23 @@ class Day:
             f'{letter}  {part.title}: {entry["status"]}, '
             f'{entry["seconds"]:.0f} s{told}'
         )
+
+    def _follow(self, entry: dict, receiver: Connection, ends: float) -> str:
+        """Take results from a part as they come; returns what went wrong.
+
+        Raises:
+            EOFError: Its process is gone.
+        """
+        start = time.monotonic()
+        while (rest := ends - time.monotonic()) > 0:
+            if not receiver.poll(min(rest, 1)):
+                continue
+            kind, value = receiver.recv()
+            if kind == 'done':
+                return value
+            entry['results'] = value
+            self._write()
+        return f'stopped after its {ends - start:.0f} s'
 
     def _setup(self, ends: float) -> dict:
         parts = self.found['parts']
@@ -170,8 +171,8 @@ class Day:
         os.replace(draft, path)
 
 
-# The parent imports what all parts need, and never touches the GPU: only so
-# can a child of it begin with all that is imported.
+# The parent imports what all parts need and never touches the GPU: so a child
+# of it begins with all that is imported, and has a GPU of its own.
 CONTEXT = multiprocessing.get_context('fork')
 
 
@@ -188,6 +189,8 @@ def work(letter: str, given: dict, sender: Connection) -> None:
     try:
         if part.memory is not None and not setup.rehearse:
             require_gpu(part.memory)
+        if find_spec('mmseg'):
+            import_module('mmseg.utils').register_all_modules()
         module = import_module(f'gpu_day.{part.module}')
         results = module.measure(setup)
         setup.save(results)
@@ -225,8 +228,17 @@ def _draw(folder: Path, rehearse: bool) -> None:
     os._exit(0)
 
 
-def preload() -> None:
-    """Import what most parts need, where it is there."""
+# Set where a child of a process that has imported torch has no GPU.
+IMPORT_LATE = 'GPU_DAY_IMPORT_LATE'
+
+
+def preload(args: argparse.Namespace) -> None:
+    """Import what most parts need, where it is there.
+
+    Should that cost the children the GPU, the day begins again without.
+    """
+    if os.environ.get(IMPORT_LATE):
+        return
     with suppress(BaseException):
         import torch  # noqa: F401
         from mmseg.utils import register_all_modules
@@ -234,12 +246,28 @@ def preload() -> None:
         import mmseg_cag  # noqa: F401
 
         register_all_modules()
+    if args.rehearse:
+        return
+    process = CONTEXT.Process(target=_try_gpu)
+    process.start()
+    process.join(60)
+    if process.exitcode != 0:
+        os.environ[IMPORT_LATE] = '1'
+        command = [sys.executable, '-m', 'gpu_day', *sys.argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+def _try_gpu() -> None:
+    with suppress(BaseException):
+        require_gpu(0)
+        os._exit(0)
+    os._exit(1)
 
 
 def main() -> None:
     """Run the parts, write their results and print them."""
     args = parse_args()
-    preload()
+    preload(args)
     with tempfile.TemporaryDirectory() as folder:
         day = Day(args, Path(folder))
         stop = None

@@ -63,6 +63,8 @@ def measure(setup: Setup) -> dict:
         os.environ[REHEARSE] = '1'
     elif find_spec('xdist'):
         options += ['-n', str(PROCESSES), '--max-worker-restart', '20']
+        threads = len(os.sched_getaffinity(0)) // PROCESSES
+        os.environ['OMP_NUM_THREADS'] = str(max(1, threads))
     code = pytest.main(options, plugins=[collector])
     return collector.found | dict(code=int(code))
 

@@ -133,6 +133,42 @@ def time_steps(
     )
 
 
+def time_updates(trainer: Trainer, device: str, calls: int = 2) -> dict:
+    """Time what a step updates: the student, and a teacher that follows it.
+
+    Returns:
+        Milliseconds ``optimizer_ms`` and ``teacher_ms``, of the last call, by
+        the wall clock; None for a teacher that does not move with each step.
+    """
+    model, optim = trainer.model, trainer.optim
+    teacher = getattr(model, 'teacher', None)
+    follows = teacher is not None and not hasattr(model, 'start_stage')
+    found = dict(optimizer_ms=None, teacher_ms=None)
+    for _ in range(calls):
+        data = model.data_preprocessor(trainer.batch, True)
+        with optim.optim_context(model):
+            losses = model(**data, mode='loss')
+        optim.backward(model.parse_losses(losses)[0])
+        found['optimizer_ms'] = _milliseconds(optim.step, device)
+        optim.zero_grad()
+        if follows:
+            found['teacher_ms'] = _milliseconds(
+                lambda: teacher.update_parameters(model), device
+            )
+    return found
+
+
+def _milliseconds(function: Callable[[], Any], device: str) -> float:
+    times = []
+    for _ in range(2):
+        if device == 'cuda':
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+        if len(times) == 1:
+            function()
+    return 1e3 * (times[1] - times[0])
+
+
 def free_memory() -> None:
     """Give cached memory back to the GPU."""
     if torch.cuda.is_initialized():
