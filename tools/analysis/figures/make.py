@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from mmcv import imread
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
@@ -30,6 +29,7 @@ from mmseg_cag.analysis.runs.samples import (
     spread,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_image
 from mmseg_cag.visualization import colorize
 
 from .feature_figure import save_feature_figure
@@ -115,9 +115,9 @@ def shown_images(
     return choices.show or spread(dataset, count)
 
 
-def read_image(sample: Sample) -> np.ndarray:
-    """Read the file (H, W, 3) uint8, RGB, of a sample."""
-    return imread(sample.data.img_path, channel_order='rgb')
+def rgb_of(sample: Sample) -> np.ndarray:
+    """Read the image (H, W, 3) uint8, RGB, of a sample from its file."""
+    return read_image(sample.data.img_path)[..., ::-1]
 
 
 def make_pseudo_label_figure(
@@ -137,7 +137,7 @@ def make_pseudo_label_figure(
         len(classes),
     )
     shown = [
-        (read_image(s), s.truth.numpy(), label_image(teacher, preprocessor, s))
+        (rgb_of(s), s.truth.numpy(), label_image(teacher, preprocessor, s))
         for s in read_samples(dataset, shown_images(dataset, choices, 3))
     ]
     return save_pseudo_label_figure(out, shown, pixels, classes, palette)
@@ -150,7 +150,7 @@ def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
     classes, palette = classes_of(dataset)
     samples = list(read_samples(dataset, shown_images(dataset, choices, 5)))
     columns = [
-        [read_image(sample) for sample in samples],
+        [rgb_of(sample) for sample in samples],
         [colorize(s.truth.numpy(), palette, UNLABELLED) for s in samples],
     ]
     for state, origin in states.values():
