@@ -1,4 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Images: which files of a folder they are, and how they are read."""
+
 from __future__ import annotations
 
 import os
@@ -7,13 +9,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePath
+from typing import IO, Any
 
 import cv2
 import numpy as np
 from mmengine import fileio
-from PIL import Image, UnidentifiedImageError
+from mmengine.fileio import LocalBackend, register_backend
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from mmseg_cag.errors import MissingFileError, UserError
 
@@ -31,6 +34,45 @@ MAX_PIXELS = int(_set) if _set.isdigit() else 2**28
 # Pillow warns from its number on and refuses from twice that on.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+# Of one text, too, for the steps that hand a file to Pillow as it is.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+
+# Folders that systems make by themselves, beside those that begin with a dot.
+OF_SYSTEMS = {
+    '#recycle',
+    '#snapshot',
+    '$RECYCLE.BIN',
+    '@Recycle',
+    '@__thumb',
+    '@eaDir',
+    '@tmp',
+    '__MACOSX',
+}
+
+
+def is_hidden(name: str | PurePath) -> bool:
+    """Tell whether a file or one of the folders in its name is hidden.
+
+    Args:
+        name: Relative to a folder, which itself may be hidden.
+    """
+    parts = PurePath(name).parts
+    return any(p.startswith('.') or p in OF_SYSTEMS for p in parts)
+
+
+@register_backend('local', force=True, prefixes='')
+class VisibleFilesBackend(LocalBackend):
+    """mmengine's local disk, of which hidden folders are not listed either.
+
+    mmengine leaves out hidden files alone, so that the thumbnails and copies
+    that notebooks and network disks keep would become images of a data set.
+    """
+
+    def list_dir_or_file(self, *args: Any, **kwargs: Any) -> Iterator[str]:
+        """List files and folders as mmengine does, without hidden ones."""
+        names = super().list_dir_or_file(*args, **kwargs)
+        return (name for name in names if not is_hidden(name))
 
 
 class DamagedPngError(UserError, OSError):

@@ -133,7 +133,11 @@ def batches(*labels: list[int], classes: int = 2) -> None:
     """Train on batches of one sample each."""
     model = nn.Module()
     model.decode_head = SimpleNamespace(num_classes=classes, ignore_index=255)
-    runner = SimpleNamespace(model=model, max_iters=len(labels))
+    runner = SimpleNamespace(
+        model=model,
+        max_iters=len(labels),
+        train_dataloader=SimpleNamespace(dataset=range(2)),
+    )
     hook = HOOKS.build(dict(type='CheckDataHook'))
     hook._own_ids = False
     for index, ids in enumerate(labels):

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets import LoadAnnotations
 from PIL import Image, PngImagePlugin
 
 from mmseg_cag.data_check.contents import check_depth, decode
@@ -225,6 +226,9 @@ def test_a_png_may_have_large_text(tmp_path):
     assert np.array_equal(labels.read_ids(str(label)), ids)
     with_text(label, Image.fromarray(ids).convert('P'))
     assert np.array_equal(labels.read_ids(str(label)), ids)
+    stock = dict(seg_map_path=str(label), seg_fields=[], label_map=None)
+    stock['reduce_zero_label'] = False
+    assert np.array_equal(LoadAnnotations()(stock)['gt_seg_map'], ids)
 
 
 def test_the_limit_of_size_is_named(tmp_path, monkeypatch):

@@ -211,9 +211,9 @@ _WARNINGS = (
 )
 _NOTES = (
     Kind(
-        'hidden folder',
+        'hidden files',
         Level.NOTE,
-        'Nothing: editors and network disks keep thumbnails in such folders.',
+        'Nothing: notebooks and network disks keep copies and thumbnails so.',
     ),
     Kind(
         'class known to be absent',

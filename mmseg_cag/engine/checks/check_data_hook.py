@@ -45,13 +45,13 @@ from mmseg_cag.datasets.transforms.load_translated_image import (
 )
 from mmseg_cag.datasets.uda import load_or_stop
 from mmseg_cag.engine.stages import anchor_loader
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, escape_control_chars
 from mmseg_cag.evaluation.uda_iou_metric import UDAIoUMetric
 from mmseg_cag.models.segmentors.base import bare_model
 
 from .data_fingerprint_hook import SAME
 
-# Batches of which one must have a labelled pixel.
+# Batches of which one must have a labelled pixel; more for a longer epoch.
 PATIENCE = 100
 
 
@@ -66,8 +66,8 @@ class CheckDataHook(Hook):
     Files that training skips do not stop the run. Pseudo labels of a target
     are there and have its classes; every label of a translated source has its
     image. A run that goes on with files of the same names and sizes
-    (`DataFingerprintHook`) is not checked again. In training, one of the
-    first batches must have a labelled pixel.
+    (`DataFingerprintHook`) is not checked again. In training, one batch of
+    the first pass over the data must have a labelled pixel.
 
     Args:
         workers: Threads that open files.
@@ -117,7 +117,8 @@ class CheckDataHook(Hook):
             self._batches = None
         elif self._batches is not None:
             self._batches += 1
-            if self._batches == min(PATIENCE, runner.max_iters):
+            epoch = len(runner.train_dataloader.dataset) // len(samples)
+            if self._batches == min(max(PATIENCE, epoch), runner.max_iters):
                 raise UserError(
                     f'{samples[0].get("seg_map_path")}: no pixel of it is '
                     f'labelled, nor of any other label in {self._batches} '
@@ -241,11 +242,8 @@ def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
             warnings.setdefault(finding.name, []).append(finding)
     for name, (first, *others) in warnings.items():
         more = f' (and {len(others)} more)' if others else ''
-        print_log(
-            f'{first.where}: {name}, {first.problem}{more}. {first.remedy}',
-            'current',
-            logging.WARNING,
-        )
+        text = f'{first.where}: {name}, {first.problem}{more}. {first.remedy}'
+        print_log(escape_control_chars(text), 'current', logging.WARNING)
 
 
 def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:

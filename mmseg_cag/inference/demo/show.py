@@ -18,7 +18,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.images import read_image
+from mmseg_cag.fileio.images import is_hidden, read_image
 from mmseg_cag.fileio.json_file import read_json, write_json
 from mmseg_cag.progress import track
 from mmseg_cag.visualization import colorize
@@ -134,7 +134,9 @@ def find_images(source: Path) -> list[Path]:
     paths = [
         path
         for path in sorted(source.rglob('*'))
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+        if path.suffix.lower() in IMAGE_ENDINGS
+        and path.is_file()
+        and not is_hidden(path.relative_to(source))
     ]
     if not paths:
         raise UserError(
