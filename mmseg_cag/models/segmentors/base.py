@@ -86,6 +86,14 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 type='UDADataPreprocessor', default=data_preprocessor
             )
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
+        for prefix, head in self.heads().items():
+            if getattr(head, 'out_channels', None) == 1:
+                raise UserError(
+                    f'{type(self).__name__}: the {prefix or "decode "}head '
+                    'has out_channels=1, one sigmoid, whose softmax is 1 '
+                    'everywhere; expected an output for each class, '
+                    'num_classes=2 without out_channels'
+                )
         self.norm_eval = norm_eval
         self.observers: list[Callable[..., None]] = []
 
