@@ -188,7 +188,7 @@ test_evaluator = val_evaluator
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # Rare class sampling: `train_dataloader = _base_.rare_classes`.
-# Sign, car, pedestrian and bicyclist.
+# Sign, car, pedestrian, bicyclist.
 things = [6, 8, 9, 10]
 rare_classes = dict(
     sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),

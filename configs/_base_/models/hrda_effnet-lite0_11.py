@@ -1,9 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# hrda_effnet-lite0.py for the 11 classes of CamVid; details are half of the
-# images there.
-_base_ = './hrda_effnet-lite0.py'
-num_classes = 11
+# segformer_effnet-lite0_11.py on two scales; details are half of an image of
+# 240 x 320.
+_base_ = './segformer_effnet-lite0_11.py'
 model = dict(
-    backbone=dict(detail_size=(120, 160)),
-    decode_head=dict(num_classes=num_classes),
+    backbone=dict(
+        _delete_=True,
+        type='HRDABackbone',
+        backbone=_base_.model.backbone,
+        detail_size=(120, 160),
+    ),
+    decode_head=dict(
+        type='HRDAHead', head='SegformerHead', attention_channels=64
+    ),
 )
