@@ -210,6 +210,9 @@ OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
     'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
+    'anchor_teacher': 'configs/minitown/anchor_teacher.py',
+    'norm_statistics': 'configs/minitown/anchor_teacher.py',
+    'proda': 'configs/minitown/proda.py',
 }
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(
