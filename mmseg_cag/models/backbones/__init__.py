@@ -2,6 +2,16 @@
 from .ceil_resnet import CeilResNet
 from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
+from .mobilenet_v2 import ImageNetMobileNetV2
+from .timm_encoder import TIMMEncoder
 from .vit_adapter import ViTAdapter
 
-__all__ = ['CeilResNet', 'DINOv2', 'DINOv3', 'EfficientNetLite', 'ViTAdapter']
+__all__ = [
+    'CeilResNet',
+    'DINOv2',
+    'DINOv3',
+    'EfficientNetLite',
+    'ImageNetMobileNetV2',
+    'TIMMEncoder',
+    'ViTAdapter',
+]
