@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from mmengine.config import Config
+from tables.published import GTA5, SOURCES
 
-from mmseg_cag.analysis.tables.published import GTA5, SOURCES
 from mmseg_cag.models.student import LABEL_LOADERS
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ ROWS = {
     'minitown_cag_adversarial': 'CAG from AdaptSegNet, stage 3',
     'minitown_oracle': 'oracle (target labels)',
 }
-# Rows of `mmseg_cag.analysis.tables.published`.
+# Rows of `tables.published`.
 QUOTED = {
     'source_only_deeplabv2_gta2cs': 'Source only',
     'adaptsegnet_deeplabv2_single_gta2cs': 'AdaptSegNet',

@@ -10,12 +10,12 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from label_set import convert_labels
 from mmengine.config import Config
 
 from mmseg_cag.engine.loops import EXIT_CODE
 from mmseg_cag.fileio.checkpoints import numbered
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
-from mmseg_cag.workflows.label_set import convert_labels
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.translate import translate_images
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from label_set import convert_labels
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS
@@ -18,7 +19,6 @@ from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.engine.checks.check_data_hook import stop_at_faults
 from mmseg_cag.minitown.town import draw_minitown
-from mmseg_cag.workflows.label_set import convert_labels
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

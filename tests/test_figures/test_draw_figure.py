@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-from mmseg_cag.analysis.figures.features import (
+from figures.features import (
     Pixels,
     choose_pixels,
     embed_2d,
     nearest_share,
 )
-from mmseg_cag.analysis.figures.pseudo_labels import label_image
+from figures.pseudo_labels import label_image
+from PIL import Image
+
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import (
     build_preprocessor,

@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from mmseg_cag.analysis.figures.feature_figure import place_labels
+from figures.feature_figure import place_labels
 
 
 def test_a_name_avoids_stars_and_earlier_names():

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from mmseg_cag.analysis.figures.pseudo_labels import (
+from figures.pseudo_labels import (
     KINDS,
     Assigned,
     Maps,

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmseg.registry import MODELS
-
-from mmseg_cag.inference.import_checkpoint import (
+from checkpoint_formats import (
     FORMATS,
     read_published,
     rename,
 )
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
 from mmseg_cag.models.discriminators import FCDiscriminator
 from tests.golden import golden_file
 

@@ -11,12 +11,11 @@ from statistics import mean, stdev
 
 import pytest
 from mmengine.config import Config
-
-from mmseg_cag.analysis.tables import published
-from mmseg_cag.analysis.tables.finished_run import read_run
-from mmseg_cag.analysis.tables.published import CITYSCAPES, SIXTEEN, THIRTEEN
-from mmseg_cag.analysis.tables.render import to_latex, to_markdown
-from mmseg_cag.analysis.tables.result_table import (
+from tables import published
+from tables.finished_run import read_run
+from tables.published import CITYSCAPES, SIXTEEN, THIRTEEN
+from tables.render import to_latex, to_markdown
+from tables.result_table import (
     ResultTable,
     Row,
     make_tables,

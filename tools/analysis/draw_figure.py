@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from figures.make import FIGURES, Choices
 from mmseg.utils import register_all_modules
 
-from mmseg_cag.analysis.figures.make import FIGURES, Choices
 from mmseg_cag.analysis.runs.run import open_run
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.cfg_options import parse_options

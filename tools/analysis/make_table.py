@@ -14,10 +14,10 @@ import argparse
 from pathlib import Path
 
 from mmseg.utils import register_all_modules
+from tables.finished_run import FinishedRun, read_run
+from tables.render import to_latex, to_markdown
+from tables.result_table import make_tables
 
-from mmseg_cag.analysis.tables.finished_run import FinishedRun, read_run
-from mmseg_cag.analysis.tables.render import to_latex, to_markdown
-from mmseg_cag.analysis.tables.result_table import make_tables
 from mmseg_cag.errors import UserError
 
 

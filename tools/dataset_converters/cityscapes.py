@@ -6,7 +6,7 @@ python tools/dataset_converters/cityscapes.py data/cityscapes
 
 from __future__ import annotations
 
-from mmseg_cag.workflows.convert_command import convert_command
+from convert_command import convert_command
 
 if __name__ == '__main__':
     convert_command(

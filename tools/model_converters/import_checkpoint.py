@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 
 import torch
+from checkpoint_formats import FORMATS, read_published
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.inference.import_checkpoint import FORMATS, read_published
 
 
 def main() -> None:

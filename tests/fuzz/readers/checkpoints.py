@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from checkpoint_formats import FORMATS, read_published
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
@@ -17,7 +18,6 @@ from mmseg.registry import MODELS
 from mmseg_cag.engine.records.provenance import read_provenance
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_student import student_checkpoint
-from mmseg_cag.inference.import_checkpoint import FORMATS, read_published
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.student import student_model
 from tests import tiny

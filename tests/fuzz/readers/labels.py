@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from label_set import convert_file
 
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA, find_metadata
 from mmseg_cag.datasets.transforms.load_labels_by_name import LoadLabelsByName
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
-from mmseg_cag.workflows.label_set import convert_file
 from tests import tiny
 
 from . import pictures

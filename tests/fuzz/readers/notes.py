@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmseg_cag.analysis.tables.finished_run import read_run
+from tables.finished_run import read_run
+
 from mmseg_cag.data_check.consistency import never_drawn
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA as LABELS

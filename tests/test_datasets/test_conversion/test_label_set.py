@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from label_set import Conversion, convert_labels
 from PIL import Image
 
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.workflows.label_set import Conversion, convert_labels
 from tests import tiny
 
 
@@ -202,7 +202,7 @@ def test_a_process_that_is_ended(labels, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    name = 'mmseg_cag.workflows.label_set.convert_file'
+    name = 'label_set.convert_file'
     monkeypatch.setattr(name, die)
     with pytest.raises(UserError, match='run the command again'):
         convert(labels)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from label_set import convert_labels
 from mmengine.config import Config
 
-from mmseg_cag.workflows.label_set import convert_labels
 from tests import tiny
 from tests.doctor import check
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from label_set import Conversion, convert_labels
 from mmseg.datasets import CityscapesDataset
 from rich.console import Console
 from rich.table import Column, Table
 
 from mmseg_cag.errors import UserError, escape_control_chars
 from mmseg_cag.progress import progress
-
-from .label_set import Conversion, convert_labels
 
 CLASSES = CityscapesDataset.METAINFO['classes']
 
