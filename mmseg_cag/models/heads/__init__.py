@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .anchor_head import AnchorHead
 from .co_training_head import CoTrainingHead
 from .deeplabv3plus_head import DeepLabV3PlusHead
 from .dlv2_head import DLV2Head
@@ -6,6 +7,7 @@ from .proda_head import ProDAHead
 from .vit_heads import VFMUDAHead, VFMUDAPlusHead
 
 __all__ = [
+    'AnchorHead',
     'CoTrainingHead',
     'DLV2Head',
     'DeepLabV3PlusHead',
