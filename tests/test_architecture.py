@@ -72,7 +72,8 @@ def test_one_step_of_cag_is_read_in_so_many_files():
 
 def test_an_import_of_the_package_is_small():
     found = imported(ROOT)['modules']
-    assert len(found) <= 130
+    # One house had 126; each method and encoder since then is a file.
+    assert len(found) <= 155
     files = modules(ROOT)
     for name in found:
         for node in ast.walk(ast.parse(files[name].read_text())):
@@ -88,7 +89,8 @@ def test_an_import_of_the_package_is_small():
 def test_the_size_of_the_package():
     found = size(ROOT)
     assert found['files'] <= 240
-    assert found['lines'] <= 21_000
+    # One house had 20,884; what came since is listed in the document.
+    assert found['lines'] <= 26_000
 
 
 @pytest.mark.parametrize('room', ROOMS)

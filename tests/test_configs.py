@@ -116,6 +116,8 @@ def put_in(cfg: Config, towns: Path) -> None:
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
+        if 'block' in part:
+            part['block'] = 16
         if 'target_size' in part:
             part['target_size'] = SIZE
         if 'batch_size' in part:

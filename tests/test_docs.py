@@ -44,7 +44,7 @@ SCRIPTS = {
 # The test that runs a program.
 RUN_BY = {
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
-    'test_model_choice/test_score_checkpoints.py': [
+    'test_analysis/test_score_checkpoints.py': [
         'tools/analysis/score_checkpoints.py'
     ],
     'test_demo/test_command.py': ['tools/demo.py'],
@@ -52,6 +52,9 @@ RUN_BY = {
         'tools/analysis/evaluate_pseudo_labels.py'
     ],
     'test_quickstart.py': ['tools/quickstart.sh'],
+    'test_engine/test_norm_statistics.py': [
+        'tools/model_converters/reestimate_norm.py'
+    ],
     'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/benchmarks/benchmark_speed.py'],
@@ -197,7 +200,10 @@ def test_a_command_is_understood(page, line, parse):
 # Stands for the CONFIG of a command.
 ANY = 'configs/cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
-OF_PAGE = {'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py'}
+OF_PAGE = {
+    'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
+    'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
+}
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(
     r'`((?:default_hooks|\w+_dataloader|model|train_cfg|optim_wrapper)'

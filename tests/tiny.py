@@ -414,6 +414,21 @@ def dacs(**kwargs) -> ConfigDict:
     return ConfigDict(segmentor(**kwargs), type='DACSSegmentor')
 
 
+def anchor_teacher(**kwargs) -> ConfigDict:
+    """`AnchorTeacherSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(
+        segmentor(**kwargs),
+        type='AnchorTeacherSegmentor',
+        masking=dict(type='Masking', block=8),
+        anchor_bank=dict(
+            type='AnchorBank', level='image', cap=4, min_pixels=1
+        ),
+        pseudo_label_head=dict(
+            type='PseudoLabelHead', margin='auto', precision=0.3
+        ),
+    )
+
+
 def joint_optim() -> dict:
     """SGD of the student, ten times as fast in the heads, and Adam."""
     heads = {name: dict(lr_mult=10.0) for name in ('head', 'classifier')}

@@ -25,6 +25,7 @@ from .resilience.stop_hook import StopHook
 from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
 from .runtime.malloc_hook import MallocHook
+from .runtime.norm_statistics import NormStatisticsHook
 from .stages import AnchorHook, StageTrainLoop
 
 register_safe_loaders()
@@ -48,6 +49,7 @@ __all__ = [
     'ResultSummaryHook',
     'LossLogHook',
     'NonFiniteHook',
+    'NormStatisticsHook',
     'PolyRestartLR',
     'CheckRankDataHook',
     'ProvenanceHook',

@@ -14,6 +14,7 @@ from mmengine.dist import barrier
 from mmengine.runner import Runner
 
 from mmseg_cag.datasets.dataset_configs import require_images_of
+from mmseg_cag.engine.checks.require_crops import require_crops
 from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
     require_weights,
@@ -52,6 +53,7 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         run.chain = f'run {position} of {len(runs)}'
         total_iters(run.train_cfg)
         require_weights(run)
+        require_crops(run)
         require_images_of(run, 'train_dataloader', 'val_dataloader')
     train_runs(runs)
 

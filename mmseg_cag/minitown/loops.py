@@ -13,7 +13,7 @@ from mmseg_cag.workflows.bdl.plan import load_steps
 from mmseg_cag.workflows.bdl.steps import Training
 
 from .child import run_tool
-from .runs import CONFIGS, ROOT, MinitownRuns
+from .runs import ROOT, MinitownRuns
 from .step import Step
 
 
@@ -60,7 +60,8 @@ class MinitownLoops(MinitownRuns):
         return json.loads(results.read_text())
 
     def _steps(self, name: str) -> list[dict]:
-        steps = Config.fromfile(CONFIGS / f'{name}.py').to_dict()['steps']
+        steps = Config.fromfile(self.pair.configs / f'{name}.py')
+        steps = steps.to_dict()['steps']
         if self.budget.stage_iters:
             # The budget says how long a run is.
             for step in steps:

@@ -13,56 +13,36 @@ from mmengine.config import Config
 from mmseg_cag.analysis.evaluate import evaluate
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.launch.stages import set_iters, stage_length, walk
 from mmseg_cag.progress import progress
 from mmseg_cag.version import __version__
 
 from .child import run_tool
-from .manifest import VERSION
+from .manifest import FOLDERS, VERSION
+from .pairs import MINITOWN, ROOT, Budget, Pair
 from .step import Step
 from .town import draw_minitown
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs' / 'minitown'
+__all__ = ['ROOT', 'Budget', 'MinitownRuns']
 
-
-@dataclass(frozen=True)
-class Budget:
-    """What the runs may cost.
-
-    Attributes:
-        images: Training images of the source and of the target, validation
-            images of the target, images of the third town.
-        size: Height and width of the images, pixels.
-        supervised_iters: Iterations of source-only and of the oracle; None
-            takes the config's.
-        stage_iters: Iterations of a stage of adaptation; None likewise.
-    """
-
-    images: tuple[int, int, int, int] = (600, 600, 100, 100)
-    size: tuple[int, int] = (128, 256)
-    supervised_iters: int | None = None
-    stage_iters: int | None = None
-
-    @property
-    def towns(self) -> dict:
-        """Arguments of `draw_minitown`."""
-        names = ('source', 'target', 'val', 'synthia')
-        counts = dict(zip(names, self.images, strict=True))
-        return {'size': tuple(self.size), **counts}
+# Transforms that have the size of images, and of crops, as a setting.
+RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize')
+CROPS = ('RandomCrop', 'RandomResizeCrop')
 
 
 @dataclass(frozen=True)
 class MinitownRuns:
-    """All runs on minitown for one seed, each a step that is done once.
+    """All runs on a pair for one seed, each a step that is done once.
 
     Attributes:
         data: Folder of the towns.
         folder: Folder of the runs' results.
         seed: Seed of training; the towns have their own.
         budget: What the runs may cost.
-        variants: Runs beside those of ``configs/minitown``: by name, the
+        variants: Runs beside those of the pair's configs: by name, the
             config that each is like and the settings in which it differs.
+        pair: The pair of domains.
     """
 
     data: Path
@@ -70,6 +50,7 @@ class MinitownRuns:
     seed: int
     budget: Budget
     variants: Mapping[str, tuple[str, dict]] = field(default_factory=dict)
+    pair: Pair = MINITOWN
 
     def draw(self) -> float:
         """Draw the towns unless they are there; returns the seconds it took.
@@ -117,18 +98,23 @@ class MinitownRuns:
         return json.loads(results.read_text())
 
     def config(self, name: str) -> Config:
-        """Load a run's config, of ``configs/minitown``, for this budget."""
+        """Load a run's config for this budget.
+
+        Raises:
+            UserError: Nothing reads a setting of a variant.
+        """
         like, changes = self.variants.get(name, (name, {}))
-        cfg = Config.fromfile(CONFIGS / f'{like}.py')
-        cfg.merge_from_dict(changes)
+        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
+        merge_options(cfg, changes, f'variant {name}')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
-            if 'data_root' in part:
+            # What is not drawn is where the config says.
+            if Path(part.get('data_root', '')).name in FOLDERS:
                 town = Path(part['data_root']).name
                 part['data_root'] = str(self.data / town)
-            if part.get('type') == 'RandomResize':
+            if part.get('type') in RESIZES:
                 part['scale'] = tuple(self.budget.size[::-1])
-            if part.get('type') == 'RandomCrop':
+            if part.get('type') in CROPS:
                 # A crop keeps its share of the frame, in the configs of the
                 # default size.
                 part['crop_size'] = tuple(
@@ -136,7 +122,7 @@ class MinitownRuns:
                     for crop, size, whole in zip(
                         part['crop_size'],
                         self.budget.size,
-                        Budget.size,
+                        self.pair.budget.size,
                         strict=True,
                     )
                 )
@@ -161,7 +147,8 @@ class MinitownRuns:
 
     def _start(self, name: str) -> str | None:
         like, _ = self.variants.get(name, (name, {}))
-        start = Config.fromfile(CONFIGS / f'{like}.py').get('start_from')
+        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
+        start = cfg.get('start_from')
         return Path(start).stem if start else None
 
     def _training(self, name: str) -> Step:

@@ -10,9 +10,11 @@ from mmseg_cag.models import (
 )
 
 from .data_preprocessor import UDADataPreprocessor
+from .masking import Masking
 from .teacher import Teacher
 
 __all__ = [
+    'Masking',
     'Teacher',
     'UDADataPreprocessor',
     'anchors',

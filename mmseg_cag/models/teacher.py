@@ -102,6 +102,18 @@ class Teacher(BaseAveragedModel):
             return self.module.forward_student(images, auxiliary=False)
         return run_network(self.module, images)
 
+    def forward_aside(self, images: Tensor) -> SegOutput:
+        """Compute as `forward` does, and leave all statistics as they are."""
+        kept = [m for m in self.modules() if isinstance(m, _BatchNorm)]
+        momenta = [norm.momentum for norm in kept]
+        for norm in kept:
+            norm.momentum = 0.0
+        try:
+            return self(images)
+        finally:
+            for norm, momentum in zip(kept, momenta, strict=True):
+                norm.momentum = momentum
+
     @torch.no_grad()
     def update_parameters(self, model: UDASegmentor) -> None:
         """Move towards the student; the first update copies it."""

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -28,7 +30,8 @@ class AnchorBank(nn.Module):
         channels: Feature channels C.
         level: What a class mean is taken over, ``pixel`` or ``image``.
         min_pixels: Pixels a class needs in an image (``image`` only).
-        cap: Largest weight of the past in the running mean (``image`` only).
+        cap: Largest weight of the past in the running mean: images, or pixels
+            of `follow` with ``level='pixel'``.
 
     Raises:
         ValueError: ``level`` is unknown or there are fewer than two classes.
@@ -80,14 +83,43 @@ class AnchorBank(nn.Module):
             labels: Source labels (N, h, w) int64; values outside 0..K-1 count
                 for no class.
         """
+        centroids.add(*self._class_sums(feat, logits, labels))
+
+    @torch.no_grad()
+    def follow(self, feat: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Move the anchors towards the class means of a batch of all ranks.
+
+        The past weighs as much as what it is a mean of, at most ``cap``; so
+        anchors follow features that change as training goes on.
+
+        Args:
+            feat: Features (N, C, h, w).
+            logits: Class scores (N, K, h, w).
+            labels: Source labels (N, h, w) int64, as of `accumulate`.
+        """
+        sums, pixels, weights = self._class_sums(feat, logits, labels)
+        share = weights / pixels.clamp(min=1)
+        batch = torch.cat(
+            [(sums * share.unsqueeze(2)).sum(0), weights.sum(0)[:, None]], 1
+        )
+        all_reduce(batch)
+        means = RunningClassMeans(self.anchors, self.cap)
+        means.means.copy_(self.anchors)
+        means.weights.copy_(self.counts)
+        weights = batch[None, :, -1]
+        means.add(batch[None, :, :-1], weights, weights)
+        self.store(means)
+
+    def _class_sums(
+        self, feat: Tensor, logits: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums (N, K, C), pixels and weights (N, K) of the class means."""
         if self.level == 'image':
             labels = labels.where(is_correct(labels, logits), -1)
         sums, counts = class_feature_sums(feat, labels, len(self.anchors))
         if self.level == 'pixel':
-            weights = counts
-        else:
-            weights = (counts >= self.min_pixels).to(counts.dtype)
-        centroids.add(sums, counts, weights)
+            return sums, counts, counts
+        return sums, counts, (counts >= self.min_pixels).to(counts.dtype)
 
     def store(self, centroids: RunningClassMeans) -> None:
         """Make the running means the anchors; a class never met keeps none."""
@@ -128,6 +160,35 @@ class AnchorBank(nn.Module):
             labels.append(label)
             gaps.append(runner_up.sqrt_() - nearest.sqrt_())
         return torch.cat(labels, dim=1), torch.cat(gaps, dim=1)
+
+    def nearest_at(
+        self, feat: Tensor, size: tuple[int, int], align_corners: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Find the nearest anchor at another size, such as the image's.
+
+        Squared distances are resized, bilinearly as class scores are: their
+        differences are those of resized features.
+
+        Args:
+            feat: Features (N, C, h, w).
+            size: Height and width (H, W).
+            align_corners: Whether corners of both sizes are at one place.
+
+        Returns:
+            Class of the nearest (N, H, W) int64 and how much farther the
+            runner-up is (N, H, W); not a number with fewer than one anchor.
+        """
+        squares = torch.cat(list(self._squares(feat)), dim=2)
+        absent = (self.counts == 0)[:, None, None]
+        squares = resize(
+            # What is infinite would spoil its neighbours.
+            squares.masked_fill_(absent, 0),
+            size,
+            mode='bilinear',
+            align_corners=align_corners,
+        ).masked_fill_(absent, float('inf'))
+        label, nearest, runner_up = smallest_two(squares)
+        return label, runner_up.sqrt_() - nearest.sqrt_()
 
     def _squares(self, feat: Tensor) -> Iterator[Tensor]:
         """Compute squared distances, bands of (N, K, h, w)."""

@@ -1,18 +1,22 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from .adversarial import AdversarialSegmentor
+from .anchor_teacher import AnchorTeacherSegmentor
 from .base import UDASegmentor
 from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
 from .clan import CLANSegmentor
 from .dacs import DACSSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
+from .mic import MICSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
+    'AnchorTeacherSegmentor',
     'BDLSegmentor',
     'CAGSegmentor',
     'CLANSegmentor',
     'DACSSegmentor',
+    'MICSegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]

@@ -71,6 +71,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     prediction_parts = ('backbone', 'neck', 'decode_head')
     # What a batch must have for `loss`.
     domains = ('source', 'target')
+    # Of a method, what is as it is built where a checkpoint has it not.
+    own_state: tuple[str, ...] = ()
 
     def __init__(
         self, data_preprocessor: dict, norm_eval: bool = False, **kwargs: Any
@@ -212,7 +214,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         """Make the student the teacher where the checkpoint has none.
 
         So it is where a stock segmentor is started from; a fixed teacher
-        stays as it is. Version 0.1 called the teacher ``labeler``.
+        stays as it is, and so do parts of ``own_state`` that are not in it.
+        Version 0.1 called the teacher ``labeler``.
         """
         mark = f'{prefix}teacher.module.'
         for key, value in self.state_dict(prefix=prefix).items():
@@ -223,6 +226,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                     student = state_dict.get(f'{prefix}{name}', value)
                 old = state_dict.pop(f'{prefix}labeler.{name}', student)
                 state_dict[key] = old
+            if key.removeprefix(prefix).split('.')[0] in self.own_state:
+                state_dict.setdefault(key, value)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def step_generator(self) -> torch.Generator:

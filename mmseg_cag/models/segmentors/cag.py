@@ -50,6 +50,8 @@ class CAGSegmentor(UDASegmentor):
         UserError: The decode head has no classifier ``conv_seg``.
     """
 
+    own_state = ('anchor_bank', 'pseudo_label_head', 'stage')
+
     def __init__(
         self,
         anchor_bank: dict,
@@ -60,17 +62,9 @@ class CAGSegmentor(UDASegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        classifier = getattr(self.decode_head, 'conv_seg', None)
-        if classifier is None:
-            raise UserError(
-                f'CAGSegmentor: decode_head {type(self.decode_head).__name__} '
-                'has no conv_seg, whose input the anchors live in; expected a '
-                'head that classifies by it'
-            )
-        sizes = dict(num_classes=classifier.out_channels)
-        self.anchor_bank = MODELS.build(
-            {**anchor_bank, **sizes, 'channels': classifier.in_channels}
-        )
+        sizes = feature_sizes(self)
+        self.anchor_bank = MODELS.build({**anchor_bank, **sizes})
+        sizes.pop('channels')
         self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
         self.pseudo_label_loss = MODELS.build(pseudo_label_loss)
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
@@ -107,12 +101,7 @@ class CAGSegmentor(UDASegmentor):
             UserError: The head's features cannot be told.
         """
         output = self.teacher(images)
-        if output.feat is None:
-            raise UserError(
-                f'CAGSegmentor: decode_head {type(self.decode_head).__name__} '
-                'uses conv_seg more than once, expected a head that '
-                'classifies by it once'
-            )
+        require_features(self, output)
         logits = self.main_logits(output)
         head = self.pseudo_label_head
         labels = {}
@@ -216,16 +205,35 @@ class CAGSegmentor(UDASegmentor):
             distances = self.anchor_bank.distances(feat[:, :, None, None])
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args: Any
-    ) -> None:
-        """Leave anchors, margin and stage as they are where there are none.
 
-        What the student lacks is still reported as missing.
-        """
-        own = self.state_dict(prefix=prefix)
-        for key in own.keys() - state_dict.keys():
-            part = key.removeprefix(prefix).split('.')[0]
-            if part not in (*self.prediction_parts, 'teacher'):
-                state_dict[key] = own[key]
-        super()._load_from_state_dict(state_dict, prefix, *args)
+def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
+    """Get the sizes of anchors: ``num_classes`` and ``channels``.
+
+    Raises:
+        UserError: The decode head has no classifier ``conv_seg``.
+    """
+    head = segmentor.decode_head
+    classifier = getattr(head, 'conv_seg', None)
+    if classifier is None:
+        raise UserError(
+            f'{type(segmentor).__name__}: decode_head {type(head).__name__} '
+            'has no conv_seg, whose input the anchors live in; expected a '
+            'head that classifies by it'
+        )
+    return dict(
+        num_classes=classifier.out_channels, channels=classifier.in_channels
+    )
+
+
+def require_features(segmentor: UDASegmentor, output: SegOutput) -> None:
+    """Check that the features of the anchors were caught.
+
+    Raises:
+        UserError: The head's features cannot be told.
+    """
+    if output.feat is None:
+        head = type(segmentor.decode_head).__name__
+        raise UserError(
+            f'{type(segmentor).__name__}: decode_head {head} uses conv_seg '
+            'more than once, expected a head that classifies by it once'
+        )

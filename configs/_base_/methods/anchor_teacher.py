@@ -1,0 +1,20 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# Category anchors inside a mean teacher, with mixed and masked images and the
+# schedule of DAFormer.
+_base_ = './mic.py'
+anchor_teacher = dict(
+    _base_.mic,
+    type='AnchorTeacherSegmentor',
+    # A hundred images: features change as the network learns.
+    anchor_bank=dict(type='AnchorBank', level='image', cap=100),
+    pseudo_label_head=dict(
+        type='PseudoLabelHead', margin='auto', precision=0.95
+    ),
+)
+# For images of a quarter of that size: minitown and configs/custom.
+anchor_teacher_small = dict(
+    anchor_teacher, masking=dict(type='Masking', block=16)
+)
+default_hooks = dict(
+    norm_statistics=dict(type='NormStatisticsHook', start=False)
+)

@@ -1,0 +1,58 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_cag.datasets.dataset_configs import leaves
+
+
+def require_crops(cfg: Config) -> None:
+    """Check, before a run is built, that parts of a model suit its crops.
+
+    Such parts have a classmethod ``require_crop(cfg, size)``. What is cropped
+    to a size that no config tells is checked in the first step.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        UserError: A part does not; it names the key.
+    """
+    loader = cfg.get('train_dataloader') or {}
+    sizes = {
+        crop_of(part.get('pipeline') or [])
+        for _, _, part in leaves(loader.get('dataset'), 'dataset')
+        if part
+    }
+    for size in sizes - {None}:
+        for part in parts_of(cfg.model):
+            kind = MODELS.get(part['type'])
+            if hasattr(kind, 'require_crop'):
+                kind.require_crop(part, size)
+
+
+def crop_of(pipeline: list[dict]) -> tuple[int, int] | None:
+    """Find the height and width that the last crop of a pipeline gives."""
+    sizes = [
+        step['crop_size']
+        for step in pipeline
+        if isinstance(step, dict) and 'crop_size' in step
+    ]
+    if not sizes:
+        return None
+    size = sizes[-1]
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def parts_of(node: object) -> Iterator[dict]:
+    """Visit the parts of a model's config that have a type by name."""
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            yield node
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from parts_of(child)

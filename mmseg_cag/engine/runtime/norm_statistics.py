@@ -1,0 +1,307 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Statistics of batch norms, estimated anew on unlabelled target images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import HOOKS, MODELS
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
+
+from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.models.student import (
+    build_student,
+    preprocessor_of,
+    student_pipeline,
+)
+from mmseg_cag.progress import track
+
+# legend: N images, H W image
+
+STATISTICS = ('running_mean', 'running_var')
+
+
+@HOOKS.register_module()
+class NormStatisticsHook(Hook):
+    """Estimate batch norms' statistics on the target, in and after training.
+
+    One pass over all target images, as they are evaluated, and without their
+    labels. As a run begins it is the student's, of which the teacher gets a
+    copy; at its end, before the last checkpoint is written, the student's and
+    those of a teacher that is an average of it.
+
+    A pass is a function of the weights, so a resumed run has the same.
+
+    Args:
+        start: Whether statistics are estimated as the run begins.
+        end: Whether they are at its end.
+        interval: Iterations after which they are as well, such as those
+            between validations; None for none.
+
+    Raises:
+        UserError: ``interval`` is no positive number.
+    """
+
+    def __init__(
+        self, start: bool = True, end: bool = True, interval: int | None = None
+    ) -> None:
+        if interval is not None and (
+            not isinstance(interval, int) or interval < 1
+        ):
+            raise UserError(
+                f'NormStatisticsHook: interval={interval!r}, expected a whole '
+                'number from 1, or None'
+            )
+        self.start, self.end, self.interval = start, end, interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Estimate the student's statistics, which are the teacher's, too.
+
+        Raises:
+            UserError: The config has no target images.
+        """
+        target_loader(runner.cfg)
+        if not self.start or runner.iter > 0:
+            return
+        model = bare_model(runner)
+        self._estimate(runner, model, 'student')
+        teacher = getattr(model, 'teacher', None)
+        if teacher is None or teacher.is_fixed:
+            return
+        for name, norm in norms_of(teacher.module).items():
+            own = dict(model.get_submodule(name).named_buffers())
+            for key, statistic in norm.named_buffers():
+                statistic.copy_(own[key])
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, **kwargs: object
+    ) -> None:
+        """Estimate those of student and teacher, if it is time."""
+        done = batch_idx + 1
+        at_end = self.end and done == runner.max_iters
+        if not at_end and (self.interval is None or done % self.interval):
+            return
+        model = bare_model(runner)
+        self._estimate(runner, model, 'student')
+        teacher = getattr(model, 'teacher', None)
+        if teacher is not None and not teacher.is_fixed:
+            self._estimate(runner, teacher.module, 'teacher')
+
+    def _estimate(self, runner: Runner, network: nn.Module, name: str) -> None:
+        if not norms_of(network):
+            runner.logger.info(f'The {name} has no batch norms to estimate')
+            return
+        estimate_on_target(
+            network,
+            bare_model(runner).data_preprocessor,
+            build_target_loader(runner.cfg, network, runner.seed),
+            f"Statistics of the {name}'s batch norms",
+        )
+
+
+def estimate_on_target(
+    network: nn.Module, preprocessor: nn.Module, loader: DataLoader, title: str
+) -> None:
+    """Estimate a network's statistics on the batches of a loader."""
+    batches = (preprocessor(batch, False) for batch in loader)
+    hidden = not is_main_process()
+    shown = track(batches, title, total=len(loader), disable=hidden)
+    estimate_statistics(network, shown)
+
+
+@torch.no_grad()
+def estimate_statistics(
+    network: EncoderDecoder, batches: Iterable[dict]
+) -> None:
+    """Estimate the statistics of a network's batch norms.
+
+    They become the mean over the batches of each batch's own mean and
+    variance, what `torch.optim.swa_utils.update_bn` computes; but all other
+    modules, dropout among them, are as in evaluation. Over several ranks it
+    is the mean over the batches of all.
+
+    Args:
+        network: A segmentor; its other parts and all modes stay.
+        batches: Preprocessed batches: ``inputs`` (N, 3, H, W) and
+            ``data_samples``. Each is predicted as in evaluation.
+
+    Raises:
+        UserError: There is no batch, or one is too small for a norm.
+    """
+    norms = norms_of(network)
+    with estimating(network, norms):
+        for batch in batches:
+            metas = [sample.metainfo for sample in batch['data_samples']]
+            try:
+                network.inference(batch['inputs'], metas)
+            except ValueError as error:
+                if 'more than 1 value per channel' not in str(error):
+                    raise
+                raise UserError(
+                    'val_dataloader.batch_size: a batch norm sees one value '
+                    f'of {len(metas)} image, expected a batch of 2 or more '
+                    'to estimate its statistics'
+                ) from None
+        for norm in norms.values():
+            _merge_ranks(norm)
+    if not any(norm.num_batches_tracked for norm in norms.values()):
+        raise UserError(
+            'the target has no images, expected some to estimate the '
+            'statistics of batch norms on'
+        )
+
+
+def norms_of(network: EncoderDecoder) -> dict[str, _BatchNorm]:
+    """List by name the batch norms that a prediction may pass."""
+    own = getattr(
+        network, 'prediction_parts', ('backbone', 'neck', 'decode_head')
+    )
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, _BatchNorm)
+        and module.track_running_stats
+        and name.split('.')[0] in own
+    }
+
+
+@contextmanager
+def estimating(
+    network: nn.Module, norms: dict[str, _BatchNorm]
+) -> Iterator[None]:
+    """Let norms count from nothing inside; put all modes back after it.
+
+    A norm that no batch has passed keeps what it had.
+    """
+    modes = {module: module.training for module in network.modules()}
+    before = {
+        norm: (
+            norm.momentum,
+            {k: v.clone() for k, v in norm.state_dict().items()},
+        )
+        for norm in norms.values()
+    }
+    network.eval()
+    for norm in norms.values():
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.training = True
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for norm, (momentum, state) in before.items():
+            norm.momentum = momentum
+            if not norm.num_batches_tracked:
+                norm.load_state_dict(state)
+
+
+def _merge_ranks(norm: _BatchNorm) -> None:
+    total = norm.num_batches_tracked.clone()
+    all_reduce(total)
+    share = norm.num_batches_tracked / total.clamp(min=1)
+    for name in STATISTICS:
+        statistic = getattr(norm, name).mul_(share)
+        all_reduce(statistic)
+    norm.num_batches_tracked.copy_(total)
+
+
+def target_loader(cfg: Config) -> dict:
+    """Make the config of a loader of all target images, as evaluated.
+
+    Args:
+        cfg: The run's config. The images are those of its training's target
+            domain or, where it has none, of its ``target_dataset``; steps,
+            batch and workers are those of evaluation. No label is opened.
+
+    Raises:
+        UserError: It has neither.
+    """
+    dataset = cfg['train_dataloader']['dataset']
+    skips = dataset.get('skip_bad_files')
+    target = dataset.get('domains', {}).get('target')
+    target = target or cfg.get('target_dataset')
+    if not target:
+        raise UserError(
+            'train_dataloader.dataset.domains.target is missing, expected '
+            'the images that statistics of batch norms are estimated on'
+        )
+    images = {**target, 'pipeline': student_pipeline(cfg)}
+    prefix = dict(target.get('data_prefix', {}))
+    prefix.pop('seg_map_path', None)
+    images['data_prefix'] = prefix
+    if skips:
+        images = dict(type='SkipBadFiles', dataset=images)
+    known = ('batch_size', 'num_workers', 'pin_memory')
+    like = cfg['test_dataloader']
+    return dict(
+        {key: like[key] for key in known if key in like},
+        sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+        dataset=images,
+    )
+
+
+def build_target_loader(
+    cfg: Config, network: nn.Module, seed: int | None = None
+) -> DataLoader:
+    """Build the loader of `target_loader`, for the norms of a network."""
+    settings = target_loader(cfg)
+    # Norms that wait for each other need as many batches on each rank.
+    waiting = (nn.SyncBatchNorm,)
+    if any(isinstance(module, waiting) for module in network.modules()):
+        settings['sampler']['round_up'] = True
+    loader = Runner.build_dataloader(settings, seed=seed)
+    if loader.num_workers:
+        ignore_signals_in_workers(loader)
+    return loader
+
+
+def reestimated_checkpoint(cfg: Config, path: str | Path) -> dict:
+    """Read a checkpoint and estimate the statistics of its student anew.
+
+    Args:
+        cfg: The config that it was trained by, or that of a run that starts
+            from it.
+        path: The checkpoint.
+
+    Returns:
+        The checkpoint; in its ``state_dict`` the student's statistics are
+        those of the target.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is of another network, or the network has no batch
+            norms, or the config no target.
+    """
+    checkpoint = read_checkpoint(path)
+    weights = checkpoint['state_dict']
+    network = build_student(cfg.model, weights, path).to(get_device())
+    if not norms_of(network):
+        raise UserError(
+            f'{path}: its network has no batch norms, expected one whose '
+            'statistics can be estimated'
+        )
+    settings = preprocessor_of(cfg.model.data_preprocessor, 'target')
+    preprocessor = MODELS.build(settings).to(get_device())
+    loader = build_target_loader(cfg, network)
+    title = 'Statistics of batch norms'
+    estimate_on_target(network, preprocessor, loader, title)
+    for name, norm in norms_of(network).items():
+        for key, value in norm.state_dict().items():
+            weights[f'{name}.{key}'] = value.cpu()
+    return checkpoint

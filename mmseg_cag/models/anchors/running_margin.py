@@ -1,0 +1,80 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+
+# legend: N images, K classes, B bins, h w feature map
+
+# Of the bins' edges: the margins that can be told apart, 4 % from each other,
+# whatever the scale of the features.
+DECADES, EDGES = (-3, 3), 385
+
+
+class RunningMargin(nn.Module):
+    """How right the labels of nearest anchors are on the source, by their gap.
+
+    Counts of right and wrong labels in bins of the gap, of which each batch
+    makes the older ones fade. From them follows at any step the margin from
+    which labels are right as often as wanted, without a pass over the source.
+    Nothing here has a shape that depends on data, or waits for the device.
+
+    Args:
+        num_classes: Classes K.
+        momentum: Share of a batch in the counts.
+    """
+
+    def __init__(self, num_classes: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.momentum = momentum
+        edges = torch.logspace(*DECADES, EDGES)
+        # The lower edge of each bin.
+        self.register_buffer('edges', F.pad(edges, (1, 0)), persistent=False)
+        counts = torch.zeros(2, num_classes, len(self.edges))
+        self.register_buffer('counts', counts)  # wrong ones, right ones
+
+    @torch.no_grad()
+    def add(self, label: Tensor, gap: Tensor, truth: Tensor) -> None:
+        """Count the labels of a source batch, over all ranks.
+
+        Args:
+            label: Class of the nearest anchor (N, h, w) int64.
+            gap: Distance from nearest to runner-up (N, h, w); what is not
+                finite does not count.
+            truth: True classes (N, h, w) int64; values outside 0..K-1 do not
+                count.
+        """
+        _, classes, bins = self.counts.shape
+        counted = (truth >= 0) & (truth < classes) & gap.isfinite()
+        right = (label == truth).long()
+        place = torch.bucketize(gap, self.edges[1:], right=True)
+        index = (right * classes + label) * bins + place
+        found = torch.zeros_like(self.counts).flatten()
+        found.scatter_add_(0, index.flatten(), counted.to(found).flatten())
+        all_reduce(found)
+        self.counts.lerp_(found.view_as(self.counts), self.momentum)
+
+    def margin(self, precision: float, per_class: bool = False) -> Tensor:
+        """Find the smallest margins (K,) with enough right labels.
+
+        Args:
+            precision: Wanted share of right ones among labels whose gap is at
+                least the margin.
+            per_class: Whether each class, as labelled, gets its own.
+
+        Returns:
+            The lower edge of a bin; infinite where there is none, so that
+            nothing is assigned.
+        """
+        counts = self.counts if per_class else self.counts.sum(1, keepdim=True)
+        right, all_ = counts[1], counts.sum(0)
+        enough = _from_above(right) >= precision * _from_above(all_)
+        margins = self.edges.where(enough & (all_ > 0), torch.inf).amin(1)
+        return margins.expand(self.counts.shape[1])
+
+
+def _from_above(counts: Tensor) -> Tensor:
+    """Sum each bin with all those above it."""
+    return counts.flip(1).cumsum(1).flip(1)

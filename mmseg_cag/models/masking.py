@@ -1,0 +1,209 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Masked images of MIC, for any method that has labels of the target."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Generator, Tensor, nn
+
+from mmseg_cag.errors import UserError
+
+from .mixing import Labelled
+from .strong_augmentation import draw_flags, draw_strong, strong_transform
+
+# legend: N images, H W image, g cells of the mask
+
+BLOCK = 64  # side of a patch at the full size of Cityscapes, pixels
+# What is hidden: images of which domains, and whether colours change before.
+MODES = {
+    'separatetrgaug': ('target', True),
+    'separatetrg': ('target', False),
+    'separatesrcaug': ('source', True),
+    'separatesrc': ('source', False),
+    'separateaug': ('both', True),
+    'separate': ('both', False),
+}
+
+
+def mask_cells(size: tuple[int, int], block: int) -> tuple[int, int]:
+    """Count the rows and columns of a mask, halves rounded to even."""
+    return round(size[0] / block), round(size[1] / block)
+
+
+def draw_mask(
+    count: int, size: tuple[int, int], block: int, generator: Generator
+) -> Tensor:
+    """Draw the numbers of `patch_mask`, (N, 1, g, g) float32 in 0..1."""
+    cells = mask_cells(size, block)
+    return torch.rand(count, 1, *cells, generator=generator)
+
+
+def patch_mask(drawn: Tensor, size: tuple[int, int], ratio: float) -> Tensor:
+    """Choose the patches that are seen.
+
+    Args:
+        drawn: Numbers (N, 1, g, g) in 0..1, one for each cell.
+        size: Height and width of the images.
+        ratio: Share of cells to expect hidden.
+
+    Returns:
+        (N, 1, H, W) bool, False where an image is hidden.
+
+    Source: MIC Eq. 3 and 4, as released.
+    """
+    return F.interpolate(drawn, size, mode='nearest') > ratio
+
+
+def mask_images(images: Tensor, mask: Tensor) -> Tensor:
+    """Hide patches of normalised images: they get the mean colour."""
+    return images * mask
+
+
+def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
+    """Choose what is hidden: one domain's images, or half of each.
+
+    Args:
+        mode: One of `MODES`.
+        source: Of the source, true labels.
+        target: Of the target, pseudo labels.
+
+    Raises:
+        UserError: Half of each, and there is one image.
+    """
+    domain = MODES[mode][0]
+    if domain != 'both':
+        return source if domain == 'source' else target
+    count = len(source.images)
+    if count < 2:
+        raise UserError(
+            f'model.masking.mode={mode} takes half of a batch from each '
+            'domain, but train_dataloader.batch_size=1, expected at least 2'
+        )
+    half = count // 2
+
+    def halves(one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat([one[: count - half], other[:half]])
+
+    weights = [
+        torch.ones_like(part.labels, dtype=torch.float32)
+        if part.weight is None
+        else part.weight
+        for part in (source, target)
+    ]
+    return Labelled(
+        halves(source.images, target.images),
+        halves(source.labels, target.labels),
+        halves(*weights),
+    )
+
+
+@MODELS.register_module()
+class Masking:
+    """Images of which patches are hidden, and the labels of all pixels.
+
+    A network that is to label hidden patches learns to do so by what is
+    around them. Methods hold one of these and train on what `hide` returns.
+
+    Args:
+        block: Side of a patch, pixels: 64 at full resolution, 32 at half.
+        ratio: Share of patches to expect hidden.
+        mode: What is hidden, by the names of the release:
+            ``separatetrg`` images of the target, ``separatesrc`` of the
+            source, ``separate`` half a batch of each; with ``aug`` at the
+            end their colours change before.
+        loss_weight: Of the loss; as released, not of that on the detail crop
+            of HRDA.
+        strength: Of the colour jitter.
+
+    Raises:
+        UserError: A setting is out of its range.
+
+    Source: MIC Sec. 3.2, as released.
+    """
+
+    def __init__(
+        self,
+        block: int = BLOCK,
+        ratio: float = 0.7,
+        mode: str = 'separatetrgaug',
+        loss_weight: float = 1.0,
+        strength: float = 0.2,
+    ) -> None:
+        for name, value, fits, expected in (
+            ('block', block, block >= 1, 'pixels'),
+            ('ratio', ratio, 0 <= ratio <= 1, 'a share in 0..1'),
+            ('mode', mode, mode in MODES, f'one of {", ".join(MODES)}'),
+        ):
+            if not fits:
+                raise UserError(
+                    f'model.masking.{name}={value}, expected {expected}'
+                )
+        self.block = block
+        self.ratio = ratio
+        self.mode = mode
+        self.loss_weight = loss_weight
+        self.strength = strength
+
+    @classmethod
+    def require_crop(cls, cfg: dict, size: tuple[int, int]) -> None:
+        """Check that a patch fits into the images of a training.
+
+        Args:
+            cfg: Config of a `Masking`.
+            size: Height and width of the images.
+
+        Raises:
+            UserError: It is larger.
+        """
+        block = cfg.get('block', BLOCK)
+        if block > min(size):
+            raise UserError(
+                f'model.masking.block={block}, but training images have '
+                f'{size[0]} x {size[1]} pixels, expected at most {min(size)}'
+            )
+
+    @torch.no_grad()
+    def hide(
+        self,
+        source: Labelled,
+        target: Labelled,
+        generator: Generator,
+        normaliser: nn.Module,
+    ) -> Labelled:
+        """Hide patches of images; their labels and weights stay.
+
+        Args:
+            source: Of the source, true labels.
+            target: Of the target, pseudo labels.
+            generator: What random numbers are drawn from.
+            normaliser: Has the ``mean`` and ``std`` of the images.
+
+        Raises:
+            UserError: A patch is larger than the images.
+        """
+        chosen = choose_domains(self.mode, source, target)
+        images = chosen.images
+        size = tuple(images.shape[-2:])
+        self.require_crop(dict(block=self.block), size)
+        if MODES[self.mode][1]:
+            drawn = draw_strong(
+                draw_flags(generator), generator, len(images), self.strength
+            )
+            images = strong_transform(
+                images, drawn, normaliser.mean, normaliser.std
+            )
+        drawn = draw_mask(len(images), size, self.block, generator)
+        drawn = drawn.to(images.device, non_blocking=True)
+        mask = patch_mask(drawn, size, self.ratio)
+        return chosen._replace(images=mask_images(images, mask))
+
+    def weigh(self, losses: dict, prefix: str) -> dict:
+        """Weigh the losses on hidden patches, but not those of a detail."""
+        return {
+            name: self.loss_weight * loss
+            if name.startswith(f'{prefix}.loss')
+            else loss
+            for name, loss in losses.items()
+        }

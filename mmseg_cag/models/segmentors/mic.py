@@ -1,0 +1,57 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+from mmseg.registry import MODELS
+from torch import Generator, Tensor
+
+from mmseg_cag.models.mixing import Labelled
+
+from .dacs import DACSSegmentor
+
+# legend: N images, H W image
+
+
+@MODELS.register_module()
+class MICSegmentor(DACSSegmentor):
+    """Masked image consistency (MIC, CVPR 2023) on DACS, DAFormer or HRDA.
+
+    Beside what its host learns from, the student labels target images of
+    which most patches are hidden, all pixels of them, as the teacher does the
+    whole image. It then has to label by what is around.
+
+    .. code:: text
+
+       target_losses()
+         the host's           weighted CE on mixed images
+         masking.hide()       jitter, blur, patches hidden
+         supervised_loss()    weighted CE on all pixels, hidden or not
+
+    Args:
+        masking: Config of a `Masking`.
+        **kwargs: Those of the host.
+
+    Source: MIC Sec. 3, as released; labels and weights are the host's
+    (``mask_alpha='same'``, ``mask_pseudo_threshold='same'``).
+    """
+
+    def __init__(self, masking: dict | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.masking = MODELS.build(
+            {'type': 'Masking', 'strength': self.strength, **(masking or {})}
+        )
+
+    def target_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute the host's losses, and weighted CE on masked images."""
+        losses = super().target_losses(source, target, generator)
+        masked = self.masking.hide(
+            source, target, generator, self.data_preprocessor.of('target')
+        )
+        output = self.forward_student(masked.images)
+        own = self.supervised_loss(
+            output, masked.labels, 'masked', masked.weight
+        )
+        return losses | self.masking.weigh(own, 'masked')

@@ -1,0 +1,216 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The command of a benchmark: plan the rows, measure those not yet there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from document import put_results
+from mmengine.logging import MMLogger
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.minitown.child import exit_on_signals
+from mmseg_cag.minitown.pairs import PAIRS, ROOT, Budget, Pair
+
+from .machine import machine_class
+from .measure import Place
+from .methods import (
+    THREE,
+    VARIANTS,
+    Row,
+    default_names,
+    plan_rows,
+    read_variants,
+)
+from .schedule import Job, run_jobs
+from .store import is_measured, last_miou, path_of, read_rows, write_row
+from .tables import write_tables
+from .work import do_row
+
+RESULTS = ROOT / 'docs' / 'results'
+
+
+def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        doc: What the program says of itself.
+        pairs: The default pairs.
+    """
+    parser = argparse.ArgumentParser(description=doc.split('\n')[0])
+    add = parser.add_argument
+    add('--pairs', nargs='+', choices=list(PAIRS), default=list(pairs))
+    add(
+        '--methods',
+        nargs='+',
+        metavar='[PAIR/]NAME[:SEEDS]',
+        help='rows in their order: names of configs, with seeds as in '
+        'mic:0,1, or with -bn for the network with statistics re-estimated '
+        'on the target; those that a row starts from come by themselves '
+        '(default: all)',
+    )
+    add('--seeds', type=int, nargs='+', default=list(THREE))
+    add(
+        '--variants',
+        type=Path,
+        default=VARIANTS,
+        help='JSON of further rows, which --methods may name',
+    )
+    add('--jobs', type=int, default=1, help='runs at a time')
+    add('--workers', type=int, help='processes that load data for a run')
+    add('--minutes', type=float, help='end after that time')
+    add('--data', type=Path, default=Path('data'), help='folder of the towns')
+    add('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
+    add(
+        '--results',
+        type=Path,
+        default=RESULTS,
+        help='folder of the rows; with one of your own the tables are only '
+        'printed',
+    )
+    add('--images', type=int, nargs=4, help='drawn, as of the quickstart')
+    add('--size', type=int, nargs=2, metavar=('H', 'W'))
+    add('--supervised-iters', type=int)
+    add('--stage-iters', type=int)
+    add(
+        '--table-only',
+        action='store_true',
+        help='write the tables of the rows there are into the documents',
+    )
+    add('--doc', type=Path, help='document of one pair, not its own page')
+    return parser.parse_args()
+
+
+def main(doc: str, pairs: Sequence[str]) -> None:
+    """Measure, and put the tables between the marks of the documents."""
+    args = parse_args(doc, pairs)
+    exit_on_signals()
+    try:
+        run(args)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line says."""
+    variants = read_variants(args.variants)
+    pairs = [PAIRS[name] for name in args.pairs]
+    if args.doc and len(pairs) > 1:
+        raise UserError('--doc: expected one pair, each has a page')
+    lost = [] if args.table_only else measure_rows(args, pairs, variants)
+    for pair in pairs:
+        text = write_tables(read_rows(args.results, pair.name), variants)
+        page = args.doc or pair.page
+        # Rows that are kept elsewhere are not those of the project's pages.
+        if args.doc or args.results.resolve() == RESULTS:
+            put_results(page, text)
+        print(f'\n{pair.name}\n\n{text}')
+    if lost:
+        raise UserError(f'{len(lost)} rows are missing: {", ".join(lost)}')
+
+
+def measure_rows(
+    args: argparse.Namespace, pairs: Sequence[Pair], variants: dict
+) -> list[str]:
+    """Measure the rows that are not there; returns those that still are."""
+    begun = time.monotonic()
+    # mmengine tells of each variable of the environment in each config.
+    MMLogger.get_current_instance().setLevel('WARNING')
+    words = args.methods or default_names(pairs)
+    rows = plan_rows(pairs, words, args.seeds, variants)
+    if args.jobs > 1:
+        # More threads would wait for one another.
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
+    machine = machine_class()
+    place = make_place(args, variants)
+    jobs = list_jobs(place, rows, machine)
+    if not jobs:
+        print('All rows are there')
+        return []
+    for pair in pairs:
+        pair.require_given()
+        place.runs(pair.name, 0).draw()
+    print(f'{len(jobs)} runs on {machine}, {args.jobs} at a time', flush=True)
+    deadline = None if args.minutes is None else begun + 60 * args.minutes
+    outcome = run_jobs(
+        jobs,
+        do_row,
+        args.jobs,
+        deadline,
+        args.work_dir / 'logs' if args.jobs > 1 else None,
+        partial(tell, place.results, begun),
+    )
+    return [str(key) for key in [*outcome.failed, *outcome.left]]
+
+
+def make_place(args: argparse.Namespace, variants: dict) -> Place:
+    """Say where everything is."""
+    budgets = {}
+    for name, pair in PAIRS.items():
+        budgets[name] = Budget(
+            tuple(args.images or pair.budget.images),
+            tuple(args.size or pair.budget.size),
+            args.supervised_iters,
+            args.stage_iters,
+        )
+    return Place(
+        {name: args.data.resolve() / name for name in PAIRS},
+        args.work_dir.resolve(),
+        args.results.resolve(),
+        budgets,
+        variants,
+        args.workers,
+    )
+
+
+def list_jobs(place: Place, rows: Sequence[Row], machine: str) -> list[Job]:
+    """List the runs for rows that are not there, starts before the others.
+
+    A start whose network is gone is trained again, and its row kept.
+    """
+    jobs: dict[Row, Job] = {}
+
+    def add(row: Row) -> Row | None:
+        if row in jobs:
+            return row
+        runs = place.runs(row.pair, row.seed)
+        start = runs.start_of(row.name)
+        after = add(Row(row.pair, start, row.seed)) if start else None
+        jobs[row] = Job(row, str(row), (place, row), after)
+        return row
+
+    for row in rows:
+        runs = place.runs(row.pair, 0)
+        path = path_of(place.results, machine, row)
+        if not is_measured(path, runs.identity(row.name)):
+            add(row)
+    return list(jobs.values())
+
+
+def tell(
+    results: Path,
+    begun: float,
+    job: Job,
+    good: bool,
+    found: Any,
+    seconds: float,
+) -> None:
+    """Write a finished row to its file, and say what became of it."""
+    clock = f'{time.monotonic() - begun:5.0f} s'
+    if not good:
+        print(f'{clock}  {job.title}: FAILED, {found}', flush=True)
+        return
+    score = f'{last_miou(found):.1f} in {seconds:.0f} s'
+    step = found.get('seconds_per_step')
+    pace = f', {step:.3f} s a step' if step else ''
+    print(f'{clock}  {job.title}: {score}{pace}', flush=True)
+    path = path_of(results, found['machine']['class'], job.key)
+    # One that others are compared with is not replaced by its like.
+    if not is_measured(path, found['config']):
+        write_row(results, found)

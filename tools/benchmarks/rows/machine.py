@@ -1,0 +1,74 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a row was measured on, and by which code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from functools import cache
+from pathlib import Path
+
+import mmengine
+import mmseg
+import numpy
+import torch
+
+import mmseg_cag
+
+CPUINFO = Path('/proc/cpuinfo')
+
+
+@cache
+def processor() -> str:
+    """Name what networks are trained on: the GPU, or else the CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    if CPUINFO.is_file():
+        name = re.search(r'^model name\s*:\s*(.+)$', CPUINFO.read_text(), re.M)
+        if name:
+            return name[1]
+    return platform.processor() or platform.machine()
+
+
+def machine_class() -> str:
+    """Name the kind of machine, as a folder: results of one compare."""
+    return slug(processor())
+
+
+def slug(name: str) -> str:
+    """Write a name in lower case, digits and hyphens."""
+    return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
+
+
+def describe() -> dict[str, dict]:
+    """Describe machine and code as plain data."""
+    return {
+        'machine': {
+            'class': machine_class(),
+            'processor': processor(),
+            'cpu_cores': os.cpu_count(),
+            'system': f'{platform.system()} {platform.machine()}',
+        },
+        'versions': {
+            'python': platform.python_version(),
+            'torch': torch.__version__,
+            'numpy': numpy.__version__,
+            'mmengine': mmengine.__version__,
+            'mmseg': mmseg.__version__,
+            'mmseg_cag': mmseg_cag.__version__,
+            'code': code_hash(),
+        },
+    }
+
+
+@cache
+def code_hash() -> str:
+    """Hash the package's sources, to tell a row of changed code."""
+    package = Path(mmseg_cag.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob('*.py')):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

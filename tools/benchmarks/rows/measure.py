@@ -1,0 +1,280 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train and score one row in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+
+from mmseg_cag.analysis.evaluate import build_runner
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.fileio.json_file import read_lines, read_object, write_json
+from mmseg_cag.launch.chain import train_chain
+from mmseg_cag.launch.stages import stage_length, walk
+from mmseg_cag.minitown.loops import MinitownLoops
+from mmseg_cag.minitown.manifest import FOLDERS, VERSION
+from mmseg_cag.minitown.pairs import PAIRS, Budget
+from mmseg_cag.minitown.step import Step
+from mmseg_cag.monitor.alarms import ALARMS
+
+from .machine import describe
+from .methods import REESTIMATED, Row, Variant
+from .statistics import reestimate
+
+TIMES, SCORES = 'times.json', 'scores.json'
+# Medians of a row -> what mmengine's timer records of each iteration.
+STEP = {
+    'seconds_per_step': 'train/time',
+    'of_them_for_data': 'train/data_time',
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are, and how runs are made.
+
+    Attributes:
+        data: Folder of each pair's drawn towns.
+        work: Folder of the runs.
+        results: Folder of the rows.
+        budgets: What the runs of a pair may cost.
+        variants: Runs beside those of the configs.
+        workers: Processes that load data for a run; None for the config's.
+    """
+
+    data: Mapping[str, Path]
+    work: Path
+    results: Path
+    budgets: Mapping[str, Budget]
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    workers: int | None = None
+
+    def runs(self, pair: str, seed: int) -> BenchmarkRuns:
+        """Make the runs of a pair for one seed."""
+        variants = {n: (v.like, v.changes) for n, v in self.variants.items()}
+        starts = {n: v.start for n, v in self.variants.items() if v.start}
+        return BenchmarkRuns(
+            self.data[pair],
+            self.work / pair / f'seed{seed}',
+            seed,
+            self.budgets[pair],
+            variants,
+            PAIRS[pair],
+            starts,
+            self.workers,
+        )
+
+
+@dataclass(frozen=True)
+class BenchmarkRuns(MinitownLoops):
+    """The runs of a pair for one seed, in this process.
+
+    Attributes:
+        starts: The row that a variant starts from, by the variant's name.
+        workers: Processes that load data for a run.
+    """
+
+    starts: Mapping[str, str] = field(default_factory=dict)
+    workers: int | None = None
+
+    def config(self, name: str) -> Config:
+        """Load a run's config, without what only watches it."""
+        cfg = super().config(name.removesuffix(REESTIMATED))
+        spare(cfg, self.workers)
+        return cfg
+
+    def train(self, name: str) -> float:
+        """Train, or re-estimate; returns the seconds that it took."""
+        if name.endswith('_loop'):
+            return self.train_loop(name)
+        step = self._training(name)
+
+        def work() -> None:
+            cfg = self.config(name)
+            cfg.work_dir = str(step.folder)
+            cfg.launcher = 'none'
+            # mmengine keeps the records of a process by it.
+            cfg.experiment_name = f'{self.pair.name}_{self.seed}_{name}'
+            if name.endswith(REESTIMATED):
+                start = self.checkpoints(self._start(name))[-1]
+                reestimate(cfg, start, self.checkpoints(name)[-1])
+            else:
+                train_chain(cfg, resume=True)
+                note_times(step.folder)
+
+        return step.run(work)
+
+    def score(self, name: str) -> dict[str, dict[str, float]]:
+        """Compute the metrics of a run's checkpoints, in percent."""
+        if name.endswith('_loop'):
+            *_, last = self.evaluate_loop(name).items()
+            return {last[0]: {'mIoU': last[1]}}
+        found = {}
+        for checkpoint in self.scored(name):
+            folder = self.folder / 'evaluation' / f'{self.pair.name}_{name}'
+            metrics = build_runner(
+                self.config(name), checkpoint, folder
+            ).test()
+            found[checkpoint.stem] = {
+                key: round(float(value), 2) for key, value in metrics.items()
+            }
+        return found
+
+    def scored(self, name: str) -> list[Path]:
+        """Name the checkpoints that are scored, the last one last.
+
+        Those at the ends of stages; of an adaptation without stages, each
+        that its config saves.
+        """
+        cfg = self.config(name)
+        found = self.checkpoints(name)
+        start = self._start(name)
+        if stage_length(cfg) or not start or name.endswith(REESTIMATED):
+            return found
+        total = total_iters(cfg.train_cfg)
+        interval = cfg.default_hooks.checkpoint.interval
+        saved = {*range(interval, total, interval), total}
+        return [found[-1].with_name(f'iter_{n}.pth') for n in sorted(saved)]
+
+    def has_stages(self, name: str) -> bool:
+        """Tell whether a row's checkpoints are the ends of stages."""
+        if name.endswith(('_loop', REESTIMATED)):
+            return False
+        return stage_length(self.config(name)) is not None
+
+    def steps(self, name: str) -> int | None:
+        """Count the iterations of a row; None for a loop's."""
+        if name.endswith('_loop'):
+            return None
+        if name.endswith(REESTIMATED):
+            return 0
+        return total_iters(self.config(name).train_cfg)
+
+    def identity(self, name: str) -> str:
+        """Hash all settings that a row depends on, but for its seed."""
+        start = self.start_of(name)
+        text = json.dumps(
+            {
+                'recipe': self._recipe(name),
+                'towns': {**self.budget.towns, 'version': VERSION},
+                'from': self.identity(start) if start else None,
+                'reestimated': name.endswith(REESTIMATED),
+            },
+            sort_keys=True,
+            default=str,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _recipe(self, name: str) -> object:
+        if name.endswith('_loop'):
+            steps = self._steps(name)
+            stems = {Path(s['train']).stem for s in steps if 'train' in s}
+            for step in steps:
+                step.pop('train', None)
+            return [steps, {stem: self.identity(stem) for stem in stems}]
+        cfg = self.config(name)
+        for part in walk(cfg._cfg_dict):
+            if 'data_root' in part:
+                root = Path(part['data_root']).name
+                part['data_root'] = root if root in FOLDERS else 'given'
+        recipe = provenance_of(cfg)
+        recipe.get('randomness', {}).pop('seed', None)
+        tested = [cfg.test_dataloader.dataset, cfg.test_evaluator]
+        return [recipe, tested]
+
+    def start_of(self, name: str) -> str | None:
+        """Name the row whose network a row starts from, if any."""
+        if name.endswith('_loop'):
+            return 'source_only'
+        return self._start(name)
+
+    def _start(self, name: str) -> str | None:
+        base = name.removesuffix(REESTIMATED)
+        if base != name:
+            return base
+        return self.starts.get(name) or super()._start(name)
+
+    def _training(self, name: str) -> Step:
+        if not name.endswith(REESTIMATED):
+            return super()._training(name)
+        start = self._training(self._start(name))
+        recipe = {'re-estimated': start.fingerprint}
+        title = f'Re-estimate {name}, seed {self.seed}'
+        return Step(title, self.folder / name, recipe)
+
+
+def spare(cfg: Config, workers: int | None = None) -> None:
+    """Leave out what takes time and leaves the weights as they are."""
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    for name in ('panels', 'visualization', 'results'):
+        cfg.default_hooks.pop(name, None)
+    cfg.default_hooks.checkpoint.save_best = None
+    if stage_length(cfg):
+        cfg.train_cfg.update(vals_per_stage=1, saves_per_stage=1)
+    cfg.visualizer.vis_backends = [
+        backend
+        for backend in cfg.visualizer.vis_backends
+        if 'Tensorboard' not in backend.type
+    ]
+    if workers is not None:
+        for part in walk(cfg._cfg_dict):
+            if part.get('num_workers'):
+                part['num_workers'] = workers
+
+
+def note_times(folder: Path) -> None:
+    """Note what a step of the last run took, and its wait for data."""
+    history = MessageHub.get_current_instance().log_scalars
+    medians = {
+        name: round(median(history[key].data[0].tolist()), 4)
+        for name, key in STEP.items()
+        if key in history
+    }
+    write_json(folder / TIMES, medians)
+
+
+def measure(place: Place, row: Row) -> dict:
+    """Train and score a row.
+
+    Returns:
+        What its file is to hold.
+    """
+    runs = place.runs(row.pair, row.seed)
+    seconds = runs.train(row.name)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    scores = runs.score(row.name)
+    variant = place.variants.get(row.name)
+    alarms = read_lines(runs.folder / row.name / ALARMS, [])
+    start = runs.start_of(row.name)
+    begun = read_object(runs.folder / start / SCORES, []) if start else {}
+    write_json(runs.folder / row.name / SCORES, scores)
+    return {
+        'pair': row.pair,
+        'name': row.name,
+        'seed': row.seed,
+        'config': runs.identity(row.name),
+        'variant': variant._asdict() if variant else None,
+        'scores': scores,
+        'stages': runs.has_stages(row.name),
+        'start': start,
+        # Of the very network that it started from: a GPU trains no two alike.
+        'start_mIoU': [*begun.values()][-1]['mIoU'] if begun else None,
+        'steps': runs.steps(row.name),
+        'seconds': seconds,
+        **read_object(runs.folder / row.name / TIMES, []),
+        'alarms': dict(Counter(a.get('alarm') for a in alarms)),
+        'date': str(date.today()),
+        **describe(),
+    }

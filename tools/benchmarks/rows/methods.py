@@ -1,0 +1,162 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What is measured: methods by the names of their configs, and variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.json_file import read_json
+from mmseg_cag.minitown.pairs import Pair
+
+# In the order of the table.
+TITLES = {
+    'source_only': 'source only',
+    'self_training': 'self-training by probability > 0.95',
+    'adaptsegnet': 'AdaptSegNet',
+    'clan': 'CLAN',
+    'bdl_loop': 'BDL, second round',
+    'cag': 'CAG',
+    'cag_adversarial': 'CAG from AdaptSegNet',
+    'proda': 'ProDA',
+    'dacs': 'DACS',
+    'daformer': 'DAFormer',
+    'hrda': 'HRDA',
+    'mic_dacs': 'MIC on DACS',
+    'mic': 'MIC',
+    'mic_hrda': 'MIC on HRDA',
+    'anchor_teacher': 'anchors in a mean teacher',
+    'oracle': 'oracle (target labels)',
+}
+# Ends the name of a row whose network is another row's, with the statistics
+# of its batch norms taken anew from target images.
+REESTIMATED = '-bn'
+THREE = (0, 1, 2)
+VARIANTS = Path(__file__).parents[1] / 'ablations.json'
+
+
+class Row(NamedTuple):
+    """One run to be measured.
+
+    Attributes:
+        pair: Name of its pair.
+        name: Of its method or variant.
+        seed: Of its training.
+    """
+
+    pair: str
+    name: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f'{self.pair}/{self.name} seed {self.seed}'
+
+
+class Variant(NamedTuple):
+    """A run that differs from that of a config.
+
+    Attributes:
+        like: Name of the config.
+        changes: Settings by their paths, as ``--cfg-options`` takes them.
+        start: Name of the row whose network it starts from; None for the
+            config's own.
+        title: In the table; None for its name.
+        pairs: The pairs that it is for; none for all.
+    """
+
+    like: str
+    changes: dict = {}
+    start: str | None = None
+    title: str | None = None
+    pairs: Sequence[str] = ()
+
+
+def read_variants(path: Path) -> dict[str, Variant]:
+    """Read variants by name.
+
+    Raises:
+        UserError: The file is none of variants.
+    """
+    found = {}
+    for name, settings in read_json(path).items():
+        try:
+            found[name] = Variant(**settings)
+        except TypeError as error:
+            raise UserError(
+                f'{path}: {name}: expected {", ".join(Variant._fields)} '
+                f'({error})'
+            ) from error
+    return found
+
+
+def title_of(name: str, variants: dict[str, Variant]) -> str:
+    """Write a row's name for a reader."""
+    base = name.removesuffix(REESTIMATED)
+    title = TITLES.get(base)
+    if title is None:
+        title = (variants[base].title if base in variants else None) or base
+    if base == name:
+        return title
+    return f'{title}, statistics re-estimated on the target'
+
+
+def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
+    """List the methods that a pair has configs of, then its variants."""
+    names = [n for n in TITLES if (pair.configs / f'{n}.py').is_file()]
+    names += [
+        n for n, v in variants.items() if pair.name in (v.pairs or pair.name)
+    ]
+    return names
+
+
+def default_names(pairs: Sequence[Pair]) -> list[str]:
+    """List what is measured unless said otherwise, in order of importance."""
+    found = dict.fromkeys(n for pair in pairs for n in known_names(pair, {}))
+    first = ['source_only', 'oracle', f'source_only{REESTIMATED}']
+    return first + [name for name in found if name not in first]
+
+
+def plan_rows(
+    pairs: Sequence[Pair],
+    words: Sequence[str],
+    seeds: Sequence[int],
+    variants: dict[str, Variant],
+) -> list[Row]:
+    """List rows in order of importance: each name's first seed comes first.
+
+    Args:
+        pairs: The pairs.
+        words: Names, of which one may say its pair and its seeds, as in
+            ``minitown/mic:0,1``; otherwise it is for each pair that knows it.
+        seeds: Of those that do not.
+        variants: Further names.
+
+    Raises:
+        UserError: No pair knows a name, or its seeds are none.
+    """
+    known = {pair.name: known_names(pair, variants) for pair in pairs}
+    found = []
+    for word in words:
+        name, _, given = word.partition(':')
+        chosen, _, name = name.rpartition('/')
+        base = name.removesuffix(REESTIMATED)
+        those = [
+            pair
+            for pair, names in known.items()
+            if base in names and chosen in ('', pair)
+        ]
+        if not those:
+            names = dict.fromkeys(n for names in known.values() for n in names)
+            raise UserError(
+                f'{word}: no method of {", ".join(known)}, expected one of '
+                f'{", ".join(names)}, or one of them with {REESTIMATED}'
+            )
+        own = given.split(',') if given else seeds
+        if not all(str(seed).isdigit() for seed in own):
+            raise UserError(f'{word}: expected seeds as in {name}:0,1')
+        for turn, seed in enumerate(own):
+            found += [(turn, Row(pair, name, int(seed))) for pair in those]
+    found.sort(key=lambda item: item[0])
+    return list(dict.fromkeys(row for _, row in found))

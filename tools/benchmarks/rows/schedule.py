@@ -1,0 +1,206 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Several runs at a time, each after the one that it starts from."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from mmseg_cag.minitown.child import GRACE
+
+
+@dataclass
+class Job:
+    """A piece of work for one process.
+
+    Attributes:
+        key: What tells it from others.
+        title: What a reader calls it.
+        argument: What the work is called with; it is sent to the process.
+        after: The key of what is to be done before it, if that is a job.
+    """
+
+    key: Hashable
+    title: str
+    argument: Any
+    after: Hashable = None
+
+
+@dataclass
+class Outcome:
+    """What became of the jobs, by their keys."""
+
+    done: list = field(default_factory=list)
+    failed: dict = field(default_factory=dict)
+    left: list = field(default_factory=list)
+
+
+class Worker:
+    """A process that does one job after another, with its own children.
+
+    Args:
+        work: Does a job; its result is sent back. A function of a module.
+        log: File that gets what it prints; None leaves it where it goes.
+    """
+
+    def __init__(self, work: Callable, log: Path | None) -> None:
+        context = multiprocessing.get_context('spawn')
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, work, log))
+        self.process.start()
+        other.close()
+        self.job: Job | None = None
+        self.since = 0.0
+
+    def begin(self, job: Job) -> None:
+        """Hand a job over."""
+        self.job, self.since = job, time.monotonic()
+        self.connection.send(job.argument)
+
+    def result(self) -> tuple[bool, Any]:
+        """Take what a job ended with: success and result, or an error."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return False, f'its process ended ({self.process.exitcode})'
+
+    def ask_to_stop(self) -> None:
+        """Have it save what it does, or leave as it does nothing."""
+        self.connection.close()
+        if self.job is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGTERM)
+
+    def end(self, seconds: float) -> None:
+        """End the process and all that it started, after so many seconds."""
+        self.process.join(max(seconds, 0))
+        self.process.kill()
+        # The group outlives its leader where a child of it does.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.join()
+
+
+def end_all(workers: Iterable[Worker], grace: float) -> None:
+    """End processes; those that work have some seconds to save."""
+    for worker in workers:
+        if grace or worker.job is None:
+            worker.ask_to_stop()
+    end = time.monotonic() + (grace or 1.0)
+    for worker in workers:
+        worker.end(end - time.monotonic())
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    work: Callable,
+    count: int = 1,
+    deadline: float | None = None,
+    logs: Path | None = None,
+    tell: Callable[[Job, bool, Any, float], None] = lambda *_: None,
+) -> Outcome:
+    """Do jobs in their order, several at a time.
+
+    Where one fails, those after it are left and the others go on.
+
+    Args:
+        jobs: What is to be done.
+        work: Does one, in another process; a function of a module.
+        count: Processes at most.
+        deadline: Time of `time.monotonic` at which what runs is killed.
+        logs: Folder of the processes' logs; None prints them here.
+        tell: Called with a job that has ended, its success, its result or
+            error, and its seconds.
+    """
+    waiting = list(jobs)
+    outcome = Outcome()
+    workers: list[Worker] = []
+    grace = GRACE
+    numbers = iter(range(1, sys.maxsize))
+    try:
+        while waiting or any(worker.job for worker in workers):
+            _drop_lost(waiting, outcome, tell)
+            for job in _ready(waiting, workers, outcome):
+                worker = next((w for w in workers if w.job is None), None)
+                if worker is None:
+                    if len(workers) >= count:
+                        break
+                    log = logs and logs / f'process{next(numbers)}.log'
+                    worker = Worker(work, log)
+                    workers.append(worker)
+                worker.begin(job)
+                waiting.remove(job)
+            busy = [worker for worker in workers if worker.job]
+            if not busy:
+                continue
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                grace = 0.0
+                break
+            ready = wait([worker.connection for worker in busy], left)
+            for worker in [w for w in busy if w.connection in ready]:
+                job = worker.job
+                good, result = worker.result()
+                worker.job = None
+                seconds = time.monotonic() - worker.since
+                if good:
+                    outcome.done.append(job.key)
+                else:
+                    outcome.failed[job.key] = result
+                    # What is left in it may be broken.
+                    workers.remove(worker)
+                    end_all([worker], GRACE)
+                tell(job, good, result, seconds)
+        outcome.left = [w.job.key for w in workers if w.job]
+        outcome.left += [job.key for job in waiting]
+    finally:
+        end_all(workers, grace)
+    return outcome
+
+
+def _ready(
+    waiting: list[Job], workers: list[Worker], outcome: Outcome
+) -> list[Job]:
+    """List the jobs that wait for no other."""
+    undone = {job.key for job in waiting}
+    undone |= {worker.job.key for worker in workers if worker.job}
+    return [job for job in waiting if job.after not in undone]
+
+
+def _drop_lost(waiting: list[Job], outcome: Outcome, tell: Callable) -> None:
+    """Fail the jobs whose start has failed."""
+    for job in [job for job in waiting if job.after in outcome.failed]:
+        waiting.remove(job)
+        outcome.failed[job.key] = error = f'{job.after} has failed'
+        tell(job, False, error, 0.0)
+
+
+def _serve(connection: Connection, work: Callable, log: Path | None) -> None:
+    """Do what a connection brings, until it is closed."""
+    os.setsid()
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open('a') as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.stdout.reconfigure(line_buffering=True)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            argument = connection.recv()
+            try:
+                answer = True, work(argument)
+            except Exception as error:
+                traceback.print_exc()
+                answer = False, f'{type(error).__name__}: {error}'
+            connection.send(answer)

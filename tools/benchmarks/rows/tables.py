@@ -1,0 +1,233 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Tables of finished rows, one a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+
+from .methods import REESTIMATED, TITLES, Variant, title_of
+from .store import last_miou
+
+NONE = '–'
+CLASS = 'IoU.'
+
+Rows = dict[str, dict[int, dict]]
+
+
+def write_tables(
+    found: Mapping[str, Sequence[dict]], variants: Mapping[str, Variant]
+) -> str:
+    """Write the tables of a pair, the machine with most rows first.
+
+    Args:
+        found: Its rows, by machine.
+        variants: What rows are that are no methods.
+    """
+    if not found:
+        return 'Nothing is measured yet.'
+    machines = sorted(found, key=lambda name: (-len(found[name]), name))
+    parts = [write_machine(found[name], variants) for name in machines]
+    return '\n\n'.join(parts)
+
+
+def write_machine(
+    contents: Sequence[dict], variants: Mapping[str, Variant]
+) -> str:
+    """Write the tables of one machine."""
+    rows = by_name(contents)
+    seeds = sorted({content['seed'] for content in contents})
+    parts = [
+        main_table(rows, seeds, variants),
+        '\n'.join(checks(rows, variants)),
+        'IoU by class of the last checkpoint, mean over the seeds:',
+        class_table(rows, variants),
+        measured_on(contents),
+    ]
+    return '\n\n'.join(part for part in parts if part)
+
+
+def by_name(contents: Sequence[dict]) -> Rows:
+    """Sort rows by name, in the order of the table, and by seed."""
+    rows: Rows = {}
+    for content in contents:
+        rows.setdefault(content['name'], {})[content['seed']] = content
+    order = {name: place for place, name in enumerate(TITLES)}
+
+    def key(name: str) -> tuple:
+        base = name.removesuffix(REESTIMATED)
+        last = len(order) - 1  # the oracle's, below all others
+        return order.get(base, last - 0.5), base, name != base
+
+    return {
+        name: dict(sorted(rows[name].items()))
+        for name in sorted(rows, key=key)
+    }
+
+
+def main_table(
+    rows: Rows, seeds: Sequence[int], variants: Mapping[str, Variant]
+) -> str:
+    """Write mean, deviation, every seed, the gain, and the gap's share."""
+    heads = ['network', 'mean', 'sd', *(f'seed {seed}' for seed in seeds)]
+    heads += ['gain', 'of the gap']
+    lines = [line(heads), '|' + '---|' * len(heads)]
+    for name, by_seed in rows.items():
+        *stages, last = stages_of(by_seed)
+        title = title_of(name, dict(variants))
+        for stage, values in enumerate(stages, start=1):
+            cells = figures(values, seeds)
+            lines.append(line([f'{title}, stage {stage}', *cells, '', '']))
+        if stages:
+            title = f'{title}, stage {len(stages) + 1}'
+        compared = [
+            number(gain(rows, name), '+.1f'),
+            number(share(rows, name), '.0%'),
+        ]
+        if name == 'source_only':
+            compared = ['', '']
+        lines.append(line([title, *figures(last, seeds), *compared]))
+    return '\n'.join(lines)
+
+
+def stages_of(by_seed: dict[int, dict]) -> list[dict[int, float]]:
+    """List mIoU by seed at the end of each stage; of others the last."""
+    if any(content.get('stages') for content in by_seed.values()):
+        lists = {
+            seed: [m['mIoU'] for m in content['scores'].values()]
+            for seed, content in by_seed.items()
+        }
+        return [
+            {seed: values[place] for seed, values in lists.items()}
+            for place in range(min(map(len, lists.values())))
+        ]
+    return [{seed: last_miou(content) for seed, content in by_seed.items()}]
+
+
+def figures(values: dict[int, float], seeds: Sequence[int]) -> list[str]:
+    """Write mean, deviation and the value of each seed."""
+    spread = stdev(values.values()) if len(values) > 1 else None
+    cells = [mean(values.values()), spread]
+    cells += [values.get(seed) for seed in seeds]
+    return [number(cell) for cell in cells]
+
+
+def gain(rows: Rows, name: str) -> float | None:
+    """Compute what a row gains over source-only, by the seeds of both."""
+    pairs = shared(rows, name, 'source_only')
+    return mean(one - other for one, other in pairs) if pairs else None
+
+
+def share(rows: Rows, name: str) -> float | None:
+    """Compute the share of the gap to the oracle that a row closes.
+
+    By the means over the seeds that the row, source-only and the oracle have.
+    """
+    found = shared(rows, name, 'source_only', 'oracle')
+    if not found:
+        return None
+    value, source, oracle = map(mean, zip(*found, strict=True))
+    return (value - source) / (oracle - source) if oracle != source else None
+
+
+def shared(rows: Rows, *names: str) -> list[tuple[float, ...]]:
+    """List the last mIoU of several rows, for the seeds that all have."""
+    if not rows.keys() >= set(names):
+        return []
+    seeds = set.intersection(*(set(rows[name]) for name in names))
+    return [
+        tuple(last_miou(rows[name][seed]) for name in names)
+        for seed in sorted(seeds)
+    ]
+
+
+def checks(rows: Rows, variants: Mapping[str, Variant]) -> list[str]:
+    """State what each row gains on average and on its worst seed."""
+    lines = []
+    for name in rows:
+        pairs = shared(rows, name, 'source_only')
+        if name == 'source_only' or not pairs:
+            continue
+        gains = [one - other for one, other in pairs]
+        alarms = sum(bool(c.get('alarms')) for c in rows[name].values())
+        told = f'; alarms in {alarms} of {len(rows[name])} runs'
+        lines.append(
+            f'- {title_of(name, dict(variants))}, last checkpoint above '
+            f'source only: {mean(gains):+.1f} on average, {min(gains):+.1f} '
+            f'on the worst seed{told if alarms else ""}.'
+        )
+        drops = [
+            before[seed] - after[seed]
+            for before, after in zip(
+                stages_of(rows[name])[:-1],
+                stages_of(rows[name])[1:],
+                strict=True,
+            )
+            for seed in before
+        ]
+        if drops:
+            lines.append(
+                f'- {title_of(name, dict(variants))}, largest fall from a '
+                f'stage to the next: {max(*drops, 0.0):.1f}.'
+            )
+    return lines
+
+
+def class_table(rows: Rows, variants: Mapping[str, Variant]) -> str:
+    """Write the IoU of each class."""
+    tables = {
+        name: class_means(by_seed.values()) for name, by_seed in rows.items()
+    }
+    classes = list(
+        dict.fromkeys(c for means in tables.values() for c in means)
+    )
+    lines = [line(['network', *classes]), '|' + '---|' * (len(classes) + 1)]
+    for name, means in tables.items():
+        if means:
+            cells = [number(means.get(label)) for label in classes]
+            lines.append(line([title_of(name, dict(variants)), *cells]))
+    return '\n'.join(lines) if classes else ''
+
+
+def class_means(contents: Sequence[dict]) -> dict[str, float]:
+    """Compute the mean IoU of each class over seeds."""
+    values: dict[str, list[float]] = {}
+    for content in contents:
+        last = [*content['scores'].values()][-1]
+        for key, value in last.items():
+            if key.startswith(CLASS):
+                values.setdefault(key.removeprefix(CLASS), []).append(value)
+    return {label: mean(found) for label, found in values.items()}
+
+
+def measured_on(contents: Sequence[dict]) -> str:
+    """State where, when and with what the rows were measured."""
+    dates = sorted({content['date'] for content in contents})
+    when = dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'
+    machine, versions = contents[0]['machine'], contents[0]['versions']
+    steps = [
+        c['seconds_per_step'] for c in contents if c.get('seconds_per_step')
+    ]
+    pace = (
+        f' A step took {min(steps):.3f} to {max(steps):.3f} s (medians of '
+        'runs, several at a time).'
+        if steps
+        else ''
+    )
+    return (
+        f'{len(contents)} runs on {machine["processor"]}, '
+        f'{machine["cpu_cores"]} CPU cores, {when}, Python '
+        f'{versions["python"]}, torch {versions["torch"]}, mmengine '
+        f'{versions["mmengine"]}, mmseg {versions["mmseg"]}, mmseg_cag '
+        f'{versions["mmseg_cag"]}.{pace}'
+    )
+
+
+def number(value: float | None, form: str = '.1f') -> str:
+    """Write a figure, or that there is none."""
+    return NONE if value is None else format(value, form)
+
+
+def line(cells: Sequence[str]) -> str:
+    """Write a line of a Markdown table."""
+    return '| ' + ' | '.join(cells) + ' |'

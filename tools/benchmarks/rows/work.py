@@ -1,0 +1,21 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What a process of a benchmark does."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+from .measure import Place, measure
+from .methods import Row
+
+
+def do_row(argument: tuple[Place, Row]) -> dict:
+    """Train and score a row."""
+    # A runner formats its config twice, which takes longer than to evaluate.
+    Config.pretty_text = property(plain_text)
+    return measure(*argument)
+
+
+def plain_text(cfg: Config) -> str:
+    """Write a config as Python, without breaking its lines."""
+    return '\n'.join(f'{k} = {v!r}' for k, v in cfg.to_dict().items())

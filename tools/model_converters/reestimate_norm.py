@@ -1,0 +1,49 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Estimate the statistics of a checkpoint's batch norms on target images.
+
+python tools/model_converters/reestimate_norm.py CONFIG CHECKPOINT OUT.pth
+
+reads all training images of the config's target once, at the size of
+evaluation, and no label. OUT.pth is the checkpoint with other statistics.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmseg.utils import register_all_modules
+
+from mmseg_cag.engine.runtime.norm_statistics import reestimated_checkpoint
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('checkpoint', help='checkpoint of the run')
+    parser.add_argument('dst', help='the checkpoint to write, *.pth')
+    args = parser.parse_args()
+    dst = Path(args.dst)
+    if dst.suffix != '.pth':
+        raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
+    if not Path(args.config).is_file():
+        raise SystemExit(f'error: {args.config}: config file not found')
+    register_all_modules()
+    cfg = Config.fromfile(args.config)
+    try:
+        checkpoint = reestimated_checkpoint(cfg, args.checkpoint)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    with atomic_path(dst) as draft:
+        torch.save(checkpoint, draft)
+    print_log(f'{dst} written')
+
+
+if __name__ == '__main__':
+    main()
