@@ -28,7 +28,7 @@ from mmseg_cag.models.anchors.pseudo_label_head import (
 
 # Stands for the distance to a class without an anchor: finite, as scores are
 # interpolated.
-FAR = 1e4
+FAR = 1e6
 
 
 @MODELS.register_module()
@@ -98,7 +98,7 @@ class AnchorHead(BaseDecodeHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Compute scores (N, K, h, w) of the maps of a backbone."""
-        return -self.distances(self.features(inputs)).clamp(max=FAR)
+        return -self.distances(self.features(inputs))
 
     def pseudo_labels(self, inputs: Sequence[Tensor]) -> Tensor:
         """Label (N, h, w) what is nearer by the margin; 255 is no label."""
@@ -174,8 +174,16 @@ class AnchorHead(BaseDecodeHead):
         return own.where(is_class, -1)
 
     def _by_anchor(self, feat: Tensor) -> Tensor:
-        """Compute the distances (N, K, M, h, w)."""
-        distances = self.anchor_bank.distances(self._whitened(feat))
+        """Compute the distances (N, K, M, h, w), at most `FAR`."""
+        feat, bank = self._whitened(feat), self.anchor_bank
+        norms = bank.anchors.square().sum(1)
+        norms = norms.masked_fill(bank.counts == 0, FAR**2)
+        weight = -2 * bank.anchors[:, :, None, None]
+        with full_float32(feat.device.type):
+            # |f|^2 - 2 f a + |a|^2, of the whole map: exporters follow it.
+            squares = F.conv2d(feat, weight, norms)
+            squares = squares + feat.square().sum(1, keepdim=True)
+        distances = squares.clamp(min=0, max=FAR**2).sqrt()
         return distances.unflatten(1, (self.num_classes, self.per_class))
 
     def _whitened(self, feat: Tensor) -> Tensor:
