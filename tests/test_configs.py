@@ -14,7 +14,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
+from PIL import Image
 
+from mmseg_cag.datasets import rare_classes
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
@@ -57,6 +59,15 @@ def shallow() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope='module')
+def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the index of class pixels out of the checkout."""
+    folder = tmp_path_factory.mktemp('class_pixels')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rare_classes, 'INDEX_FOLDER', folder)
+        yield
+
+
 @pytest.fixture(scope='module')
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('minitown')
@@ -64,6 +75,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own(root, root)
     write_made(root)
     write_more_targets(root)
+    write_camvid(root)
     return root
 
 
@@ -105,6 +117,21 @@ def write_more_targets(root: Path) -> None:
                     shutil.copy(source, target / f'{stem}_{ending}.png')
 
 
+def write_camvid(root: Path) -> None:
+    """Write the target in CamVid's form: JPEG, ids 0 to 10 and 11 for void."""
+    city = root / 'cityscapes'
+    for split in ('train', 'val'):
+        for path in sorted((city / 'leftImg8bit' / split).rglob('*.png')):
+            stem = path.name.removesuffix('_leftImg8bit.png')
+            image = root / 'camvid/images' / split / f'{stem}.jpg'
+            image.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as one:
+                one.save(image)
+            ids = np.random.default_rng(0).integers(0, 12, SIZE, np.uint8)
+            label = root / 'camvid/labels' / split / f'{stem}.png'
+            tiny.save_image(label, ids)
+
+
 def put_in(cfg: Config, towns: Path) -> None:
     """Put in tiny images."""
     for part in walk(cfg._cfg_dict):
@@ -121,6 +148,8 @@ def put_in(cfg: Config, towns: Path) -> None:
             part.pop('frame_size', None)
         if 'block' in part:
             part['block'] = 16
+        if 'detail_size' in part:
+            part['detail_size'] = (SIZE[0] // 2, SIZE[1] // 2)
         if 'target_size' in part:
             part['target_size'] = SIZE
         if 'batch_size' in part:
@@ -130,18 +159,24 @@ def put_in(cfg: Config, towns: Path) -> None:
 def shrink(cfg: Config, towns: Path) -> Config:
     """Put in tiny images and one iteration a stage, and no downloads."""
     put_in(cfg, towns)
-    cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.backbone.pop('pretrained', None)
-    # Fewer blocks of the same kinds and widths: only the depth shrinks.
-    if 'depth' in cfg.model.backbone:
-        cfg.model.backbone.depth = 50
-    if 'num_layers' in cfg.model.backbone:
-        cfg.model.backbone.num_layers = [1, 1, 1, 1]
-    if 'ViT' in cfg.model.backbone.type or 'DINO' in cfg.model.backbone.type:
-        arch = DINOv2.archs[cfg.model.backbone.arch]
-        cfg.model.backbone.arch = dict(arch._asdict(), depth=4)
-        if 'out_indices' in cfg.model.backbone:
-            cfg.model.backbone.out_indices = (0, 1, 2, 3)
+    for backbone in walk(cfg.model.backbone):
+        backbone.pop('init_cfg', None)
+        backbone.pop('pretrained', None)
+        # Fewer blocks of the same kinds and widths: only the depth shrinks.
+        if 'depth' in backbone and 'heads' not in backbone:
+            backbone.depth = 50
+        if 'num_layers' in backbone:
+            backbone.num_layers = [1, 1, 1, 1]
+        if isinstance(backbone.get('arch'), str) and (
+            backbone.arch in DINOv2.archs
+        ):
+            arch = DINOv2.archs[backbone.arch]
+            backbone.arch = dict(arch._asdict(), depth=4)
+            if 'out_indices' in backbone:
+                backbone.out_indices = (0, 1, 2, 3)
+    for margin in ('untrusted_top', 'untrusted_bottom'):
+        if margin in cfg.model:
+            cfg.model[margin] //= 512 // SIZE[0]
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2

@@ -100,6 +100,8 @@ RUN_BY = {
 RUN_BY_NONE = {
     'tools/run_tests.sh',
     'tools/benchmarks/benchmark_minitown.py',
+    'tools/benchmarks/benchmark_real_streets.py',
+    'tools/benchmarks/gpu_trainings.sh',
     'tools/benchmarks/sweep_margin.py',
 }
 

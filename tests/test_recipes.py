@@ -94,6 +94,34 @@ def test_a_method_of_ones_own(project, train, capfd):
     assert any(key.startswith('decode_head') for key in last_of(folder))
 
 
+@pytest.mark.parametrize('network', ['segformer', 'hrda'])
+def test_a_method_of_ones_own_with_a_teacher(project, train, capfd, network):
+    path = project / 'configs/my_methods/masked_entropy.py'
+    text = path.read_text()
+    # Nothing else is to be changed for another network.
+    changed = path.with_stem(f'masked_entropy_{network}')
+    changed.write_text(text.replace('segformer_', f'{network}_'))
+    options = ['start_from=None', 'default_hooks.logger.interval=1', *short()]
+    options += ['model.masking.block=16']
+    if network == 'hrda':
+        options += ['model.backbone.detail_size=(16,32)']
+    train(str(changed), '--cfg-options', *options)
+    log = capfd.readouterr().out
+    assert 'target.loss_entropy' in log and 'masked.loss_ce' in log
+    assert ('masked.detail.loss_ce' in log) == (network == 'hrda')
+    assert 'mix.loss_ce' not in log
+
+
+def test_a_method_of_this_family_is_short():
+    text = (ROOT / 'docs/recipes.md').read_text()
+    lengths = {
+        name: len(code.splitlines())
+        for code, name in FILE.findall(text)
+        if 'masked_entropy' in name
+    }
+    assert len(lengths) == 2 and sum(lengths.values()) < 80
+
+
 @pytest.fixture
 def fake(tmp_path: Path) -> Path:
     """A folder with a `python` that says what it is called with."""

@@ -414,6 +414,27 @@ def dacs(**kwargs) -> ConfigDict:
     return ConfigDict(segmentor(**kwargs), type='DACSSegmentor')
 
 
+def daformer(**kwargs) -> ConfigDict:
+    """`DAFormerSegmentor` on `segmentor`, which takes ``kwargs``."""
+    return ConfigDict(
+        segmentor(**kwargs),
+        type='DAFormerSegmentor',
+        feature_distance=dict(type='FeatureDistance', things=[CAR]),
+    )
+
+
+def two_scales(model: ConfigDict, **head) -> ConfigDict:
+    """A model of `segmentor` with HRDA's backbone and head around its own."""
+    model = ConfigDict(model)
+    detail = tuple(side // 2 for side in SIZE)
+    model.backbone = dict(
+        type='HRDABackbone', backbone=model.backbone, detail_size=detail
+    )
+    own = dict(head=model.decode_head.type, attention_channels=4, **head)
+    model.decode_head = {**model.decode_head, **own, 'type': 'HRDAHead'}
+    return model
+
+
 def anchor_teacher(**kwargs) -> ConfigDict:
     """`AnchorTeacherSegmentor` on `segmentor`, which takes ``kwargs``."""
     return ConfigDict(

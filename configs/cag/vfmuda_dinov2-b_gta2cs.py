@@ -1,7 +1,7 @@
 # CAG-UDA with VFM-UDA's network on DINOv2-B.
 _base_ = [
     '../_base_/models/vfmuda_dinov2-b.py',
-    '../_base_/datasets/uda_gta2cs_1024x1024.py',
+    '../_base_/datasets/uda_gta2cs_vfm.py',
     '../_base_/methods/cag.py',
 ]
 start_from = '{{ fileDirname }}/../vfm_uda/source_only_dinov2-b_gta2cs.py'

@@ -2,29 +2,39 @@
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
 from .published import ACDCDataset, GTADataset, SYNTHIADataset
+from .rare_classes import RareClassOrder
 from .skip_bad_files import SkipBadFiles
 from .transforms import (
+    FindThings,
     LoadImageOnDemand,
     LoadLabelIds,
     LoadLabelsByName,
     LoadPseudoLabels,
     LoadTranslatedImage,
+    MarkUntrusted,
+    PackMarkedSegInputs,
     PackPseudoSegInputs,
     RandomResizeCrop,
+    RedrawCrop,
     ResizeLabel,
 )
 from .uda import ShuffledOrder, UDADataset, UDASampler
 
 __all__ = [
     'ACDCDataset',
+    'FindThings',
     'GTADataset',
     'LoadImageOnDemand',
     'LoadLabelIds',
     'LoadLabelsByName',
     'LoadPseudoLabels',
     'LoadTranslatedImage',
+    'MarkUntrusted',
+    'PackMarkedSegInputs',
     'PackPseudoSegInputs',
     'RandomResizeCrop',
+    'RareClassOrder',
+    'RedrawCrop',
     'ResizeLabel',
     'SYNTHIADataset',
     'ShuffledOrder',

@@ -15,6 +15,7 @@ from mmseg_cag.errors import UserError
 
 from .dataset_configs import require_images
 from .skip_bad_files import BAD_FILE, SkipBadFiles, one_line
+from .wanted import Wanted, wanting
 
 
 @DATASETS.register_module()
@@ -86,17 +87,17 @@ class UDADataset(Dataset):
         """Load one sample of each domain.
 
         Args:
-            item: (key, index of each domain by name), as `UDASampler` yields
-                it; random transforms are a function of the key alone.
+            item: (key, entry of each domain's order by name), as `UDASampler`
+                yields it; random transforms are a function of the key alone.
 
         Raises:
             UserError: A file is bad, or an unlabelled domain has a label.
         """
-        key, indices = item
+        key, entries = item
         with seeded_transforms(key):
             samples = {
-                name: load_or_stop(self.domains[name], index, key)
-                for name, index in indices.items()
+                name: load_entry(self.domains[name], entry, key)
+                for name, entry in entries.items()
             }
         for name, sample in samples.items():
             unlabelled = name not in self.labelled
@@ -125,6 +126,16 @@ def build_domain(name: str, cfg: dict, skip_bad_files: bool) -> Dataset:
         require_images(cfg, f'UDADataset: {name}')
         raise
     return SkipBadFiles(dataset) if skip_bad_files else dataset
+
+
+def load_entry(
+    dataset: Dataset, entry: int | Wanted, key: Sequence[int]
+) -> dict:
+    """Load a sample for the class that it was drawn for, if for any."""
+    if isinstance(entry, Wanted):
+        with wanting(entry.category):
+            return load_or_stop(dataset, entry.index, key)
+    return load_or_stop(dataset, entry, key)
 
 
 def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
@@ -180,7 +191,7 @@ class UDASampler(Sampler):
         dataset: The domains.
         orders: Config of the order of some domains; `ShuffledOrder` is that
             of the others. One is built with ``dataset``, that of the domain,
-            and ``seed``, and maps a position to an index.
+            and ``seed``, and maps a position to an index, or to `Wanted`.
         seed: Seed of the orders; None shares a random one over ranks.
 
     Raises:

@@ -72,7 +72,7 @@ class UDADataPreprocessor(BaseDataPreprocessor):
             batch = dict(
                 inputs=images, data_samples=data['data_samples'][domain]
             )
-            domains[domain] = preprocessor(batch, training)
+            domains[domain] = preprocess(preprocessor, batch, training)
             value = preprocessor.seg_pad_val
             pad_pseudo_labels(**domains[domain], value=value)
         return {
@@ -97,10 +97,34 @@ def pad_pseudo_labels(
         sample.pseudo_sem_seg = PixelData(data=padded)
 
 
-def converts_bgr_to_rgb(preprocessor: SegDataPreProcessor) -> bool:
-    """Tell whether a preprocessor turns BGR into RGB, or back.
+# mmsegmentation 1.2.2 and its continuation have names of their own for it.
+CONVERSIONS = ('_channel_conversion', 'channel_conversion')
 
-    mmsegmentation 1.2.2 and its continuation keep it under different names.
+
+def converts_bgr_to_rgb(preprocessor: SegDataPreProcessor) -> bool:
+    """Tell whether a preprocessor turns BGR into RGB, or back."""
+    return any(getattr(preprocessor, name, False) for name in CONVERSIONS)
+
+
+def preprocess(
+    preprocessor: BaseDataPreprocessor, batch: dict, training: bool
+) -> dict:
+    """Preprocess a batch of one domain without waiting for a GPU.
+
+    mmseg swaps channels by a list of indices, which torch copies to the
+    device and waits for; a flip is the same.
     """
-    names = ('_channel_conversion', 'channel_conversion')
-    return any(getattr(preprocessor, name, False) for name in names)
+    preprocessor._non_blocking = True
+    if not converts_bgr_to_rgb(preprocessor):
+        return preprocessor(batch, training)
+    batch = preprocessor.cast_data(batch)
+    batch['inputs'] = [
+        image.flip(0) if image.size(0) == 3 else image
+        for image in batch['inputs']
+    ]
+    [name] = (name for name in CONVERSIONS if hasattr(preprocessor, name))
+    setattr(preprocessor, name, False)
+    try:
+        return preprocessor(batch, training)
+    finally:
+        setattr(preprocessor, name, True)

@@ -57,7 +57,7 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
     Source: DACS Alg. 1 (ClassMix); DAFormer as released.
     """
     present = torch.zeros(LABELS, dtype=torch.bool, device=labels.device)
-    present[labels.flatten()] = True
+    present.index_fill_(0, labels.flatten(), True)
     preference = preference.to(labels.device, non_blocking=True)
     preference = preference.masked_fill(~present, math.inf)
     rank = preference.argsort(1).argsort(1)

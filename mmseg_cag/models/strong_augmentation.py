@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 # Taps of the blur further out weigh less than 1e-10, as its sigma is small.
 BLUR_RADIUS = 8
+CIRCLE = 2 * math.pi
 
 
 class StrongDraws(NamedTuple):
@@ -101,7 +102,7 @@ def jitter(images: Tensor, draws: StrongDraws) -> Tensor:
         return factors.to(images, non_blocking=True)[:, None, None, None]
 
     changes = (
-        lambda x: (x + per_image(draws.brightness) - 1).clamp(0, 1),
+        lambda x: (x + per_image(draws.brightness - 1)).clamp(0, 1),
         lambda x: (x * per_image(draws.contrast)).clamp(0, 1),
         lambda x: scale_saturation(x, per_image(draws.saturation)),
         lambda x: shift_hue(x, per_image(draws.hue)),
@@ -120,35 +121,37 @@ def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
 def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of RGB images by a fraction of the circle."""
     hue, saturation, value = to_hsv(images)
-    return to_rgb(torch.fmod(hue + shift, 1), saturation, value)
+    turned = torch.fmod(hue + CIRCLE * shift, CIRCLE)
+    return to_rgb(turned, saturation, value)
 
 
+# Sums and products in kornia's order: then colours are its own, bit by bit.
 def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue (a fraction of the circle), saturation, value; each (N, 1, H, W)."""
+    """Hue in 0..2 pi, saturation, value of RGB; each (N, 1, H, W)."""
     value, first = images.max(1, keepdim=True)
     span = value - images.amin(1, keepdim=True)
     saturation = span / (value + 1e-6)
-    red, green, blue = images.split(1, 1)
     span = torch.where(span == 0, torch.ones_like(span), span)
+    red, green, blue = (value - images).split(1, 1)
     sector = torch.cat(
-        [
-            (green - blue) / span,
-            (blue - red) / span + 2,
-            (red - green) / span + 4,
-        ],
-        1,
+        [blue - green, 2 * span + red - blue, 4 * span + green - red], 1
     ).gather(1, first)
-    return (sector / 6) % 1, saturation, value
+    return CIRCLE * ((sector / span / 6) % 1), saturation, value
 
 
 def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """RGB images (N, 3, H, W) of hue, saturation and value."""
-    span = value * saturation
-    # Around the circle, each colour is low for two sectors, rises in one, is
-    # high for two and falls in one; green a third of it later than red.
-    places = [(hue * 6 + first) % 6 for first in (5, 3, 1)]
-    low = [torch.minimum(place, 4 - place).clamp(0, 1) for place in places]
-    return value - span * torch.cat(low, 1)
+    place = hue / CIRCLE * 6
+    sector = place.floor() % 6
+    part = place % 6 - sector
+    low = value * (1 - saturation)
+    falling = value * (1 - part * saturation)
+    rising = value * (1 - (1 - part) * saturation)
+    levels = torch.cat([value, falling, low, low, rising, value], 1)
+    # Around the circle, green follows red by a third of it, blue by two.
+    return torch.cat(
+        [levels.gather(1, (sector + k).long() % 6) for k in (0, 4, 2)], 1
+    )
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

@@ -30,10 +30,17 @@ def student_model(model: ConfigDict) -> ConfigDict:
     student.data_preprocessor = preprocessor_of(
         model.data_preprocessor, 'target'
     )
-    # The checkpoint has the weights.
-    origins = model.backbone.keys() & {'init_cfg', 'pretrained'}
-    student.backbone = {**model.backbone, **dict.fromkeys(origins)}
+    student.backbone = without_origin(model.backbone)
     return student
+
+
+def without_origin(part: dict) -> dict:
+    """Leave out where weights come from: the checkpoint has them."""
+    found = {
+        key: without_origin(value) if isinstance(value, dict) else value
+        for key, value in part.items()
+    }
+    return found | dict.fromkeys(part.keys() & {'init_cfg', 'pretrained'})
 
 
 def preprocessor_of(cfg: ConfigDict, domain: str) -> ConfigDict:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from mmengine.model import BaseAveragedModel
@@ -84,6 +86,8 @@ class Teacher(BaseAveragedModel):
             share_frozen(student, self.module)
             self.avg_parameters = dict(self.module.named_parameters())
         self.momentum = momentum
+        # The buffer ``steps``, where nothing needs to wait for it.
+        self.updates = 0
         self.buffers_mode = buffers
 
     def train(self, mode: bool = True) -> Teacher:
@@ -119,14 +123,22 @@ class Teacher(BaseAveragedModel):
         """Move towards the student; the first update copies it."""
         if self.is_fixed:
             return
-        weight = (1 / (self.steps + 1)).clamp(min=self.momentum)
+        weight = max(self.momentum, 1 / (self.updates + 1))
         parts = prediction_parts(model)
         move(self.module.parameters(), parts.parameters(), weight)
         if self.buffers_mode == 'copy':
-            move(self.module.buffers(), parts.buffers(), weight.new_ones(()))
+            move(self.module.buffers(), parts.buffers(), 1.0)
         elif self.buffers_mode == 'average':
             move(self.module.buffers(), parts.buffers(), weight)
+        self.updates += 1
         self.steps += 1
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any
+    ) -> None:
+        """Go on counting where a checkpoint was."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.updates = int(state_dict.get(f'{prefix}steps', self.updates))
 
 
 def prediction_parts(segmentor: UDASegmentor) -> UDASegmentor:
@@ -156,12 +168,23 @@ def share_frozen(student: nn.Module, teacher: nn.Module) -> None:
                 setattr(part, name, parameter)
 
 
-def move(averages: object, values: object, weight: Tensor) -> None:
-    """Move each tensor towards another by a weight () on the device."""
-    for average, value in zip(averages, values, strict=True):
-        if average is value:
-            continue
-        if average.is_floating_point():
-            average.lerp_(value, weight.to(average.dtype))
-        else:
+def move(
+    averages: Iterable[Tensor], values: Iterable[Tensor], weight: float
+) -> None:
+    """Move tensors towards others by a weight; 1 copies.
+
+    All at once: one by one, they would wait for each other's launch.
+    """
+    pairs = [
+        (average, value)
+        for average, value in zip(averages, values, strict=True)
+        if average is not value
+    ]
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    if floats:
+        torch._foreach_lerp_(
+            *(list(x) for x in zip(*floats, strict=True)), weight
+        )
+    for average, value in pairs:
+        if not average.is_floating_point():
             average.copy_(value)

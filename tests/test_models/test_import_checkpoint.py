@@ -94,10 +94,10 @@ def outputs(network):
     return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
 
 
-def assert_same(got, want):
+def assert_same(got, want, tolerance=1e-4):
     """Equal up to the order of float32 sums, relative to the largest."""
     assert got.shape == want.shape
-    assert (got - want).abs().max() <= 1e-4 * want.abs().max()
+    assert (got - want).abs().max() <= tolerance * want.abs().max()
 
 
 def record_input(module, store, key):
@@ -168,6 +168,87 @@ def test_bdl(tmp_path):
     assert_same(
         model.decode_head(model.backbone(want['input'])), want['logits']
     )
+
+
+def of_a_run(weights, prefix=''):
+    """What a run of DAFormer saves: three networks and the optimizer."""
+    states = {f'{prefix}model.{key}': v for key, v in weights.items()}
+    for other in ('ema_model', 'imnet_model', 'mic.teacher.ema_model'):
+        for key in [*weights][:3]:
+            states[f'{prefix}{other}.{key}'] = torch.zeros(1)
+    return {
+        'meta': {'CLASSES': ('road', 'sidewalk'), 'iter': 40000},
+        'state_dict': states,
+        'optimizer': {'state': {}, 'param_groups': []},
+    }
+
+
+@torch.no_grad()
+def test_daformer(tmp_path, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, 'daformer', of_a_run)
+    linspace = torch.linspace  # whose values MiT reads
+    monkeypatch.setattr(
+        'torch.linspace', lambda *given: linspace(*given, device='cpu')
+    )
+    want = outputs('modern/daformer_mitb5')
+    config = model_config('daformer_mit-b5.py')
+    model = imported('daformer', 'modern/daformer_mitb5', config, tmp_path)
+    levels = model.backbone(want['input'])
+    for i, level in enumerate(levels):
+        assert_same(level, want[f'feature_{i}'], 3e-6)
+    assert_same(model.decode_head(levels), want['logits'])
+
+
+def test_the_keys_of_daformer():
+    weights = golden_weights('modern/daformer_mitb5')
+    assert len(weights) == 1110
+    assert len(rename(weights, 'daformer')) == 1110 - 2 * 52
+
+
+@pytest.mark.parametrize('name', ['hrda', 'mic'])
+def test_the_keys_of_hrda(name, tmp_path):
+    weights = golden_weights('modern/hrda_mitb5')
+    path = tmp_path / 'published.pth'
+    torch.save(of_a_run(weights, 'module.'), path)
+    renamed = read_published(path, name)
+    assert len(renamed) == 1126 - 2 * 52
+    key = 'decode_head.scale_attention.fuse_layer.bn.running_var'
+    assert torch.equal(renamed[key], weights[key])
+
+
+@pytest.mark.parametrize(
+    ('name', 'file', 'branches'),
+    [('daformer_r101', 'dlv2red_r101', 2), ('sepico_r101', 'dlv2red_r101', 4)],
+)
+def test_resnet_of_daformer(name, file, branches):
+    state = small_state(name)
+    config = model_config(f'{file}.py')
+    config.decode_head.active_branches = branches
+    config.decode_head.dilations = (6, 12, 18, 24)
+    with torch.device('meta'):
+        model = MODELS.build(config)
+    renamed = rename(state, name)
+    assert renamed.keys() == model.state_dict().keys()
+
+
+def test_projections_of_sepico_are_left_out():
+    state = golden_weights('modern/daformer_mitb5')
+    plain = rename(state, 'daformer')
+    state = {f'model.{key}': value for key, value in state.items()}
+    state['model.auxiliary_head.convs.0.conv.weight'] = torch.zeros(1)
+    assert rename(state, 'sepico').keys() == plain.keys()
+    with pytest.raises(ValueError, match=r'unexpected \(auxiliary_head'):
+        rename(state, 'daformer')
+
+
+def test_a_run_lacks_nothing_and_has_no_more():
+    state = {f'model.{key}': v for key, v in small_state('daformer').items()}
+    state['head.weight'] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r'1 unexpected \(head\.weight\)'):
+        rename(state, 'daformer')
+    del state['head.weight'], state['model.backbone.norm1.weight']
+    with pytest.raises(ValueError, match=r'1 missing \(backbone\.norm1'):
+        rename(state, 'daformer')
 
 
 @torch.no_grad()

@@ -107,6 +107,22 @@ def stock(network: dict) -> dict:
     return {**network, 'type': 'EncoderDecoder'}
 
 
+def test_a_network_of_two_scales(command, tmp_path):
+    network = tiny.two_scales(tiny.dacs())
+    network.test_cfg = dict(
+        mode='slide', crop_size=tiny.SIZE, stride=tiny.SIZE
+    )
+    run = save_run(tmp_path, network)
+    dst = command(*run, tmp_path / 'student.pth')
+    predicted = inference_model(
+        init_model(str(dst.with_suffix('.py')), str(dst), device='cpu'),
+        str(picture(tmp_path)),
+    )
+    assert predicted.pred_sem_seg.shape == tiny.SIZE
+    written = torch.load(dst, weights_only=True)['state_dict']
+    assert 'backbone.layers.0.conv.weight' in written
+
+
 def test_mmsegs_inferencer_takes_the_two_files(command, trained, tmp_path):
     dst = command(*trained, tmp_path / 'student.pth')
     inferencer = MMSegInferencer(

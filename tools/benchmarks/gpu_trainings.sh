@@ -9,13 +9,19 @@
 #   OUT          where results go: rows.tar.gz, log.txt, logs.tar.gz (out)
 #   MINUTES      when to end, from the start of this script (8)
 #   JOBS         runs at a time (8)
-#   SITE, WORK   where wheels and runs go (in a new folder under /tmp)
+#   SITE, WORK   where wheels and runs go (a new folder, removed in the end)
 #   MPS          1: let the processes share the GPU by its MPS server, where
 #                one starts and works; 0: never (1)
 set -uo pipefail
 begun=$SECONDS
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# In memory where there is much: runs wait for no disk.
+shared=$(df --output=avail -BG /dev/shm 2> /dev/null | tail -1 | tr -dc 0-9)
+if [ "${shared:-0}" -ge 32 ]; then
+  export TMPDIR=${TMPDIR:-/dev/shm}
+fi
 scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 WHEELS=${WHEELS:-.carry/wheels} OUT=${OUT:-out} WORK=${WORK:-$scratch/work}
 SITE=${SITE:-$scratch/site} MINUTES=${MINUTES:-8} JOBS=${JOBS:-8}
 export CAMVID_ROOT=${CAMVID_ROOT:-$PWD/.carry/camvid}

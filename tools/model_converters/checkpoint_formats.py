@@ -9,6 +9,7 @@ error.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,14 @@ WEIGHT = ('weight',)
 AFFINE = ('weight', 'bias')
 NORM = (*AFFINE, 'running_mean', 'running_var', 'num_batches_tracked')
 RESNET101_DEPTHS = (3, 4, 23, 3)
+MIT_B5_DEPTHS = (3, 6, 40, 3)
 DLV2_BRANCHES = 4
+# Of a run of DAFormer and its heirs: the student, and what trained with it.
+STUDENT = 'model.'
+OTHER_NETWORKS = ('ema_model.', 'imnet_model.', 'mic.')
+
+
+Weights = dict[str, Tensor]
 
 
 class Part(NamedTuple):
@@ -37,17 +45,22 @@ class Format(NamedTuple):
     """Where a checkpoint keeps its weights and what they are.
 
     ``optional`` parts are imported if present, ``dropped`` prefixes ignored.
+    ``finish`` puts together what mmseg has in one tensor.
     """
 
     path: tuple[str, ...]
     parts: list[Part]
     optional: list[Part] = []
     dropped: tuple[str, ...] = ()
+    finish: Callable[[Weights], Weights] = dict
 
 
-def resnet101(prefix: str = '') -> list[Part]:
+def resnet101(prefix: str = '', deep_stem: bool = False) -> list[Part]:
     """List the backbone, whose names differ only in their prefix."""
     modules = [('conv1', WEIGHT), ('bn1', NORM)]
+    if deep_stem:
+        stem = enumerate((WEIGHT, NORM) * 3)
+        modules = [(f'stem.{i + i // 2}', tensors) for i, tensors in stem]
     for layer, depth in enumerate(RESNET101_DEPTHS, start=1):
         for block in range(depth):
             name = f'layer{layer}.{block}'
@@ -123,7 +136,126 @@ def cag_head() -> list[Part]:
     ]
 
 
+def mit(depths: Sequence[int]) -> list[Part]:
+    """List the backbone of SegFormer; `join_mit` finishes it."""
+    parts = []
+    for i, depth in enumerate(depths):
+        layer = f'backbone.layers.{i}'
+        embedding = f'backbone.patch_embed{i + 1}'
+        parts += [
+            Part(f'{embedding}.proj', f'{layer}.0.projection', AFFINE),
+            Part(f'{embedding}.norm', f'{layer}.0.norm', AFFINE),
+            Part(f'backbone.norm{i + 1}', f'{layer}.2', AFFINE),
+        ]
+        names = [*MIT_BLOCK.items()]
+        if i < len(depths) - 1:  # the last stage is small enough
+            names += [(f'attn.{part}',) * 2 for part in ('sr', 'norm')]
+        parts += [
+            Part(
+                f'backbone.block{i + 1}.{block}.{source}',
+                f'{layer}.1.{block}.{target}',
+                AFFINE,
+            )
+            for block in range(depth)
+            for source, target in names
+        ]
+    return parts
+
+
+MIT_BLOCK = {
+    'norm1': 'norm1',
+    'attn.q': 'attn.attn.q',
+    'attn.kv': 'attn.attn.kv',
+    'attn.proj': 'attn.attn.out_proj',
+    'norm2': 'norm2',
+    'mlp.fc1': 'ffn.layers.0',
+    'mlp.dwconv.dwconv': 'ffn.layers.1',
+    'mlp.fc2': 'ffn.layers.4',
+}
+
+
+def join_mit(weights: Weights) -> Weights:
+    """Join queries with keys and values; make linear maps convolutions."""
+    joined = {}
+    for key, value in weights.items():
+        start, _, name = key.rpartition('.attn.attn.')
+        if name in ('q.weight', 'q.bias'):
+            own = name.removeprefix('q.')
+            others = weights[f'{start}.attn.attn.kv.{own}']
+            target = f'{start}.attn.attn.in_proj_{own}'
+            joined[target] = torch.cat([value, others])
+        elif re.search(r'\.ffn\.layers\.[04]\.weight$', key):
+            joined[key] = value[..., None, None]
+        elif not name.startswith('kv.'):
+            joined[key] = value
+    return joined
+
+
+def daformer_head(name: str = 'decode_head') -> list[Part]:
+    """List DAFormer's head, whose names are those of the release."""
+    fusion = f'{name}.fuse_layer'
+    convs = [f'{fusion}.aspp_modules.0', f'{fusion}.bottleneck']
+    for branch in (1, 2, 3):
+        for half in ('depthwise_conv', 'pointwise_conv'):
+            convs.append(f'{fusion}.aspp_modules.{branch}.{half}')
+    return same(
+        [(f'{name}.embed_layers.{i}.proj', AFFINE) for i in range(4)]
+        + [(f'{conv}.conv', WEIGHT) for conv in convs]
+        + [(f'{conv}.bn', NORM) for conv in convs]
+        + [(f'{name}.conv_seg', AFFINE)]
+    )
+
+
+def scale_attention() -> list[Part]:
+    """List what HRDA weighs its two resolutions by."""
+    name = 'decode_head.scale_attention'
+    return same(
+        [(f'{name}.embed_layers.{i}.proj', AFFINE) for i in range(4)]
+        + [(f'{name}.fuse_layer.conv', WEIGHT)]
+        + [(f'{name}.fuse_layer.bn', NORM), (f'{name}.conv_seg', AFFINE)]
+    )
+
+
+def reduced_dlv2(branches: int) -> list[Part]:
+    """List the DeepLab-V2 head of DAFormer's ResNet rows."""
+    return [
+        Part(
+            f'decode_head.aspp_modules.{i}.conv',
+            f'decode_head.branches.{i}',
+            AFFINE,
+        )
+        for i in range(branches)
+    ]
+
+
+def same(modules: list[tuple[str, tuple[str, ...]]]) -> list[Part]:
+    """List modules that keep their names."""
+    return [Part(name, name, tensors) for name, tensors in modules]
+
+
+def of_mmcv(
+    parts: list[Part],
+    dropped: tuple[str, ...] = (),
+    finish: Callable[[Weights], Weights] = join_mit,
+) -> Format:
+    """Make the format of a checkpoint of DAFormer or its heirs."""
+    return Format(('state_dict',), parts, dropped=dropped, finish=finish)
+
+
+# SePiCo's projections: they serve its training alone.
+PROJECTIONS = ('auxiliary_head.',)
+HRDA = of_mmcv(
+    mit(MIT_B5_DEPTHS) + daformer_head('decode_head.head') + scale_attention()
+)
+RESNET = resnet101('backbone.', deep_stem=True)
 FORMATS = {
+    # Also MIC on DAFormer.
+    'daformer': of_mmcv(mit(MIT_B5_DEPTHS) + daformer_head()),
+    'daformer_r101': of_mmcv(RESNET + reduced_dlv2(2), finish=dict),
+    'hrda': HRDA,
+    'mic': HRDA,
+    'sepico': of_mmcv(mit(MIT_B5_DEPTHS) + daformer_head(), PROJECTIONS),
+    'sepico_r101': of_mmcv(RESNET + reduced_dlv2(4), PROJECTIONS, dict),
     'cag': Format(
         ('DeepLab', 'model_state'), resnet101('backbone.') + cag_head()
     ),
@@ -188,7 +320,7 @@ def read_published(path: str | Path, name: str) -> dict[str, Tensor]:
         raise UserError(f'{path}: {error}') from error
 
 
-def rename(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def rename(state: Weights, name: str) -> Weights:
     """Rename published weights.
 
     Prefixes of wrappers are removed, and the counters of batch norm that
@@ -203,6 +335,8 @@ def rename(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """
     layout = FORMATS[name]
     state = {re.sub(r'^(module\.|Scale\.)+', '', k): state[k] for k in state}
+    if layout.path == ('state_dict',):
+        state = student_of(state)
     state = {k: state[k] for k in state if not k.startswith(layout.dropped)}
     parts = layout.parts + [
         part for part in layout.optional if f'{part.source}.weight' in state
@@ -216,7 +350,18 @@ def rename(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
         if key.endswith('.num_batches_tracked'):
             state.setdefault(key, torch.zeros((), dtype=torch.long))
     _check(name, keys.keys(), state.keys())
-    return {keys[key]: state[key] for key in keys if keys[key]}
+    return layout.finish({keys[k]: state[k] for k in keys if keys[k]})
+
+
+def student_of(state: Weights) -> Weights:
+    """Choose the student of a run; one on the source alone has no other."""
+    if not any(key.startswith(STUDENT) for key in state):
+        return state
+    return {
+        key.removeprefix(STUDENT): value
+        for key, value in state.items()
+        if not key.startswith(OTHER_NETWORKS)
+    }
 
 
 def _check(name: str, expected: set[str], found: set[str]) -> None:

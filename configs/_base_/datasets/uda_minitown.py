@@ -112,6 +112,25 @@ val_evaluator = dict(type='UDAIoUMetric')
 test_evaluator = val_evaluator
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+# Cityscapes' light, sign, person, rider and vehicles.
+things = [6, 7, 11, 12, 13, 14, 15, 16, 17, 18]
+rare_classes = dict(
+    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    dataset=dict(
+        domains=dict(
+            source=dict(
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='LoadLabelIds', ids='gta'),
+                    dict(type='RedrawCrop', transforms=augmentation),
+                    dict(type='FindThings', things=things),
+                    dict(type='PackMarkedSegInputs'),
+                ]
+            ),
+        ),
+    ),
+)
 # BDL: the source in the style of the target, as tools/translate.py writes it,
 # or of your own; relative to data_root or absolute.
 translated = dict(

@@ -104,6 +104,22 @@ train_dataloader = dict(
         domains=dict(source=source, target=target_dataset),
     ),
 )
+# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+rare_classes = dict(
+    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    dataset=dict(
+        domains=dict(
+            source=dict(
+                pipeline=[
+                    dict(type='LoadImageOnDemand'),
+                    source_labels,
+                    dict(type='RedrawCrop', transforms=augmentation),
+                    dict(type='PackSegInputs'),
+                ]
+            ),
+        ),
+    ),
+)
 # For training on the source alone.
 source_dataloader = dict(
     batch_size=8,

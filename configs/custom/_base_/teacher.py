@@ -1,5 +1,6 @@
 # The length and the rate of learning from a mean teacher.
 _base_ = '../../_base_/methods/mic.py'
+daformer = dict(_base_.dacs, type='DAFormerSegmentor')
 max_iters = 15000
 interval = max(1, max_iters // 15)  # of validation and of checkpoints
 train_cfg = dict(max_iters=max_iters, val_interval=interval)

@@ -3,15 +3,21 @@ from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels, PackPseudoSegInputs
 from .load_translated_image import LoadTranslatedImage
 from .loading import LoadImageOnDemand, LoadLabelIds
+from .mark_pixels import FindThings, MarkUntrusted, PackMarkedSegInputs
 from .random_resize_crop import RandomResizeCrop, ResizeLabel
+from .redraw_crop import RedrawCrop
 
 __all__ = [
+    'FindThings',
     'LoadImageOnDemand',
     'LoadLabelIds',
     'LoadLabelsByName',
     'LoadPseudoLabels',
     'LoadTranslatedImage',
+    'MarkUntrusted',
+    'PackMarkedSegInputs',
     'PackPseudoSegInputs',
     'RandomResizeCrop',
+    'RedrawCrop',
     'ResizeLabel',
 ]

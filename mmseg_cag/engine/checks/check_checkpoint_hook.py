@@ -16,7 +16,8 @@ class CheckCheckpointHook(Hook):
     """Refuse a checkpoint that is not of this network.
 
     mmengine loads whatever fits and warns of the rest, so that a network of
-    random weights can be trained on or evaluated unawares.
+    random weights can be trained on or evaluated unawares. A head that can
+    begin as another one does so (`HRDAHead.adopt`).
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -26,7 +27,10 @@ class CheckCheckpointHook(Hook):
             UserError: One is missing or has another shape.
         """
         found = checkpoint.get('state_dict', checkpoint)
-        for key, value in bare_model(runner).state_dict().items():
+        model = bare_model(runner)
+        if hasattr(getattr(model, 'decode_head', None), 'adopt'):
+            model.decode_head.adopt(found, 'decode_head.')
+        for key, value in model.state_dict().items():
             if not key.startswith(PREDICTING) or 'num_batches' in key:
                 continue
             if key not in found:

@@ -1,11 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
-
-from mmengine.dataset import BaseDataset
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -13,6 +8,7 @@ from mmseg.registry import HOOKS
 from torch.utils.data import Dataset
 
 from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
+from mmseg_cag.datasets.inspection.fingerprint import fingerprint
 from mmseg_cag.errors import UserError
 
 SAME = 'same_data'  # in the message hub: as when the run was begun
@@ -69,30 +65,9 @@ def fingerprints(dataset: Dataset) -> dict[str, dict]:
         Number, bytes and a hash of the names and sizes for each part.
     """
     return {
-        reading.key: _fingerprint(reading.dataset)
+        reading.key: fingerprint(reading.samples)
         for reading in dataset_inputs(dataset, 'train', 'train')
     }
-
-
-def _fingerprint(dataset: BaseDataset) -> dict:
-    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    digest, count, size = hashlib.sha256(), 0, 0
-    for key in ('img_path', 'seg_map_path'):
-        paths = sorted({s[key] for s in samples if s.get(key)})
-        for name, number in _names_and_sizes(paths):
-            digest.update(f'{name} {number}\n'.encode())
-            count, size = count + 1, size + number
-    return dict(files=count, bytes=size, sha256=digest.hexdigest())
-
-
-def _names_and_sizes(paths: Iterable[str]) -> Iterator[tuple[str, int]]:
-    root = os.path.dirname(os.path.commonprefix(list(paths)))
-    for path in paths:
-        try:
-            size = os.stat(path).st_size
-        except OSError:  # in a zip file, or bad and skipped by training
-            size = 0
-        yield path.removeprefix(root), size
 
 
 def _require_same(

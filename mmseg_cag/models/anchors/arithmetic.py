@@ -64,6 +64,17 @@ def full_float32(device_type: str) -> Iterator[None]:
         shortcuts.put_back()
 
 
+def cumulative_sum(values: Tensor) -> Tensor:
+    """Sum each column of (..., n) with those before it, by a product.
+
+    On a GPU `torch.cumsum` of floats is not the same in each run, and refused
+    where a run is to be deterministic.
+    """
+    until = values.new_ones(values.shape[-1], values.shape[-1]).triu()
+    with full_float32(values.device.type):
+        return values @ until
+
+
 class _Shortcuts:
     """Settings of a device type, put back when the last thread is done.
 

@@ -9,7 +9,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .arithmetic import full_float32, split_bands
+from .arithmetic import cumulative_sum, full_float32, split_bands
 
 # legend: N images, K classes, C feature channels, h w feature map, P pixels
 
@@ -42,7 +42,7 @@ class RunningClassMeans:
                 image does not have.
         """
         weights = weights.double()
-        after = self._capped(self.weights + weights.cumsum(0))
+        after = self._capped(self.weights + cumulative_sum(weights.mT).mT)
         before = torch.cat([self.weights[None], after[:-1]])
         share = weights / (before + weights).clamp(min=1)
         left = (1 - share).flip(0).cumprod(0).flip(0)

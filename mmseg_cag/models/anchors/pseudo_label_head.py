@@ -157,7 +157,7 @@ def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
         nothing is assigned.
     """
     gaps, order = gaps.sort(descending=True)
-    right = correct[order].double().cumsum(0)
+    right = correct[order].cumsum(0).double()
     share = right / torch.arange(1, len(gaps) + 1, device=gaps.device)
     # Pixels with equal gaps are active together: judge the last of a run.
     last = torch.ones_like(correct)

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from .arithmetic import cumulative_sum
+
 # legend: N images, K classes, B bins, h w feature map
 
 # Of the bins' edges: the margins that can be told apart, 4 % from each other,
@@ -77,4 +79,4 @@ class RunningMargin(nn.Module):
 
 def _from_above(counts: Tensor) -> Tensor:
     """Sum each bin with all those above it."""
-    return counts.flip(1).cumsum(1).flip(1)
+    return cumulative_sum(counts.flip(1)).flip(1)

@@ -24,7 +24,8 @@ def head_loss(
     """Compute a head's own losses and its accuracy in percent.
 
     They are those of mmseg's ``loss_by_feat``, which waits for the device
-    several times. A head that has another one keeps it.
+    several times. A head that has another one keeps it; one with
+    ``pixel_losses`` takes all its scores, as `HRDAHead`.
 
     Args:
         head: The head.
@@ -36,6 +37,8 @@ def head_loss(
     Raises:
         UserError: There are weights, and the head has a loss of its own.
     """
+    if hasattr(head, 'pixel_losses'):
+        return head.pixel_losses(scores, labels, weight)
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
         if weight is not None:
             raise UserError(

@@ -6,6 +6,7 @@ from .bdl import BDLSegmentor
 from .cag import CAGSegmentor
 from .clan import CLANSegmentor
 from .dacs import DACSSegmentor
+from .daformer import DAFormerSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 
@@ -16,6 +17,7 @@ __all__ = [
     'CAGSegmentor',
     'CLANSegmentor',
     'DACSSegmentor',
+    'DAFormerSegmentor',
     'MICSegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',

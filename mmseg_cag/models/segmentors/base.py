@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.models.losses.head_loss import head_loss
+from mmseg_cag.models.two_scales import FusedScores
 
 from .encoder_decoder import SingleResizeEncoderDecoder
 
@@ -32,11 +33,14 @@ class SegOutput(NamedTuple):
             (N, C, h, w), f_D of the CAG paper; None of a head without one,
             or of one that uses it more than once.
         pyramid: Feature maps that the heads get.
+        fused: All scores of an `HRDAHead` in training, of which the first
+            logits are the fused ones.
     """
 
     logits: list[Tensor]
     feat: Tensor | None
     pyramid: Sequence[Tensor]
+    fused: FusedScores | None = None
 
 
 class UDASegmentor(SingleResizeEncoderDecoder):
@@ -175,10 +179,14 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             weight: Weights of the pixels (N, H, W) float32.
         """
         losses = {}
-        for (name, head), logits in zip(
-            self.heads().items(), output.logits, strict=False
+        scores = [
+            output.logits[0] if output.fused is None else output.fused,
+            *output.logits[1:],
+        ]
+        for (name, head), own in zip(
+            self.heads().items(), scores, strict=False
         ):
-            own = head_loss(head, logits, labels, weight)
+            own = head_loss(head, own, labels, weight)
             losses.update(add_prefix(own, f'{prefix}.{name}'.rstrip('.')))
         return losses
 
@@ -217,6 +225,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         stays as it is, and so do parts of ``own_state`` that are not in it.
         Version 0.1 called the teacher ``labeler``.
         """
+        if hasattr(self.decode_head, 'adopt'):
+            self.decode_head.adopt(state_dict, f'{prefix}decode_head.')
         mark = f'{prefix}teacher.module.'
         for key, value in self.state_dict(prefix=prefix).items():
             if key.startswith(f'{prefix}teacher.') and key not in state_dict:
@@ -249,7 +259,10 @@ def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
     head = network.decode_head
     pyramid = network.extract_feat(images)
     if not hasattr(head, 'conv_seg'):
-        return SegOutput([head(pyramid)], None, pyramid)
+        scores = head(pyramid)
+        if isinstance(scores, FusedScores):
+            return SegOutput([scores.fused], None, pyramid, scores)
+        return SegOutput([scores], None, pyramid)
     caught = []
     handle = head.conv_seg.register_forward_pre_hook(
         lambda _, inputs: caught.append(inputs[0])

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.mixing import (
     Labelled,
     class_mask,
@@ -68,6 +69,16 @@ class DACSSegmentor(UDASegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not 0 <= threshold <= 1:
+            raise UserError(
+                f'model.threshold={threshold}, expected a probability, from '
+                '0 to 1'
+            )
+        if min(untrusted_top, untrusted_bottom) < 0:
+            raise UserError(
+                f'model: untrusted_top={untrusted_top}, untrusted_bottom='
+                f'{untrusted_bottom}, expected 0 or more rows'
+            )
         self.threshold = threshold
         self.untrusted = dict(top=untrusted_top, bottom=untrusted_bottom)
         self.strength = strength
@@ -114,10 +125,32 @@ class DACSSegmentor(UDASegmentor):
             mode='bilinear',
             align_corners=self.decode_head.align_corners,
         )
+        self._check_margins(images, data_samples)
         labels, weight = online_pseudo_labels(
-            logits, self.threshold, **self.untrusted
+            logits,
+            self.threshold,
+            **self.untrusted,
+            trusted=trusted_pixels(data_samples),
         )
         return Labelled(images, labels, weight)
+
+    def _check_margins(
+        self, images: Tensor, data_samples: list[SegDataSample]
+    ) -> None:
+        height, rows = images.shape[-2], sum(self.untrusted.values())
+        named = ', '.join(
+            f'untrusted_{k}={v}' for k, v in self.untrusted.items()
+        )
+        if rows >= height:
+            raise UserError(
+                f'model: {named}, expected fewer rows than the {height} of a '
+                'target crop'
+            )
+        if rows and any('trusted' in sample for sample in data_samples):
+            raise UserError(
+                f'model: {named}, but MarkUntrusted marks the target images, '
+                'expected one of the two'
+            )
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
@@ -152,3 +185,10 @@ class DACSSegmentor(UDASegmentor):
         draws = draw_strong(flags, generator, len(images), self.strength)
         normaliser = self.data_preprocessor.of('target')
         return strong_transform(images, draws, normaliser.mean, normaliser.std)
+
+
+def trusted_pixels(data_samples: list[SegDataSample]) -> Tensor | None:
+    """The pixels that `MarkUntrusted` trusts, bool (N, H, W), if it ran."""
+    if not data_samples or 'trusted' not in data_samples[0]:
+        return None
+    return torch.cat([s.trusted.data for s in data_samples]) == 1

@@ -8,13 +8,13 @@ from torch import Generator, Tensor
 
 from mmseg_cag.models.mixing import Labelled
 
-from .dacs import DACSSegmentor
+from .daformer import DAFormerSegmentor
 
 # legend: N images, H W image
 
 
 @MODELS.register_module()
-class MICSegmentor(DACSSegmentor):
+class MICSegmentor(DAFormerSegmentor):
     """Masked image consistency (MIC, CVPR 2023) on DACS, DAFormer or HRDA.
 
     Beside what its host learns from, the student labels target images of
@@ -25,8 +25,10 @@ class MICSegmentor(DACSSegmentor):
 
        target_losses()
          the host's           weighted CE on mixed images
-         masking.hide()       jitter, blur, patches hidden
-         supervised_loss()    weighted CE on all pixels, hidden or not
+         masked_losses()      weighted CE on all pixels, hidden or not
+           masking.hide()     jitter, blur, patches hidden
+
+    Without a ``feature_distance`` its host is DACS.
 
     Args:
         masking: Config of a `Masking`.
@@ -45,13 +47,19 @@ class MICSegmentor(DACSSegmentor):
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute the host's losses, and weighted CE on masked images."""
+        """Compute the host's losses, and those on masked images."""
         losses = super().target_losses(source, target, generator)
+        return losses | self.masked_losses(source, target, generator)
+
+    def masked_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE on masked images."""
         masked = self.masking.hide(
             source, target, generator, self.data_preprocessor.of('target')
         )
         output = self.forward_student(masked.images)
-        own = self.supervised_loss(
+        losses = self.supervised_loss(
             output, masked.labels, 'masked', masked.weight
         )
-        return losses | self.masking.weigh(own, 'masked')
+        return self.masking.weigh(losses, 'masked')

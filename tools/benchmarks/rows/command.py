@@ -175,20 +175,20 @@ def list_jobs(place: Place, rows: Sequence[Row], machine: str) -> list[Job]:
     A start whose network is gone is trained again, and its row kept.
     """
     jobs: dict[Row, Job] = {}
+    # Of any seed: neither settings nor starts differ.
+    runs = {pair: place.runs(pair, 0) for pair in {row.pair for row in rows}}
 
     def add(row: Row) -> Row | None:
         if row in jobs:
             return row
-        runs = place.runs(row.pair, row.seed)
-        start = runs.start_of(row.name)
+        start = runs[row.pair].start_of(row.name)
         after = add(Row(row.pair, start, row.seed)) if start else None
         jobs[row] = Job(row, str(row), (place, row), after)
         return row
 
     for row in rows:
-        runs = place.runs(row.pair, 0)
         path = path_of(place.results, machine, row)
-        if not is_measured(path, runs.identity(row.name)):
+        if not is_measured(path, runs[row.pair].identity(row.name)):
             add(row)
     return list(jobs.values())
 

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from mmseg_cag.minitown.child import GRACE
+# Seconds that a training has to finish its step and to save.
+GRACE = 20.0
 
 
 @dataclass
@@ -180,7 +181,7 @@ def _ready(
 
 def _drop_lost(waiting: list[Job], outcome: Outcome, tell: Callable) -> None:
     """Fail the jobs whose start has failed."""
-    for job in [job for job in waiting if job.after in outcome.failed]:
+    while job := next((j for j in waiting if j.after in outcome.failed), None):
         waiting.remove(job)
         outcome.failed[job.key] = error = f'{job.after} has failed'
         tell(job, False, error, 0.0)

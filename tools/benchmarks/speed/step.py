@@ -80,11 +80,11 @@ class Step:
         data = self.model.data_preprocessor(self.batch, True)
         self.inputs, self.samples = data['inputs'], data['data_samples']
         if not self.model.anchor_bank.counts.any():
-            self._begin_stage()
+            begin_stage(self.model, self.inputs, self.samples)
 
-    def whole(self) -> None:
+    def whole(self) -> dict[str, Tensor]:
         """The whole step, from images in memory to new weights."""
-        self.model.train_step(self.batch, self.optim)
+        return self.model.train_step(self.batch, self.optim)
 
     def passes(self) -> None:
         """Student forward and backward on both domains, teacher forward."""
@@ -128,19 +128,29 @@ class Step:
             model.teacher.module.backbone.compile()
         return model.train()
 
-    def _begin_stage(self) -> None:
-        """Teacher, anchors and margin, as hooks make them; from the batch."""
-        model = self.model
+
+def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
+    """Make teacher, anchors and margin, as hooks do, from a batch alone.
+
+    Args:
+        model: A segmentor with stages and anchors; one that lacks either
+            begins without.
+        inputs: Images (N, 3, H, W) of the domains.
+        samples: Their samples.
+    """
+    if hasattr(model, 'start_stage'):
         model.start_stage()
-        centroids = model.anchor_bank.new_centroids()
-        images, samples = self.inputs['source'], self.samples['source']
-        sample = None
-        if model.pseudo_label_head.is_auto:
-            like = model.anchor_bank.anchors
-            sample = PixelSampler(MARGIN_PIXELS, len(images), like)
-        with torch.no_grad():
-            model.collect_centroids(centroids, sample, images, samples)
-            model.store_anchors(centroids, sample)
+    if not hasattr(model, 'collect_centroids'):
+        return
+    centroids = model.anchor_bank.new_centroids()
+    images, own = inputs['source'], samples['source']
+    sample = None
+    if model.pseudo_label_head.is_auto:
+        like = model.anchor_bank.anchors
+        sample = PixelSampler(MARGIN_PIXELS, len(images), like)
+    with torch.no_grad():
+        model.collect_centroids(centroids, sample, images, own)
+        model.store_anchors(centroids, sample)
 
 
 def load_batch(cfg: Config) -> dict:

@@ -1,0 +1,264 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Rare class sampling: which image comes next, and for which class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from logging import WARNING
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import print_log
+from mmseg.registry import DATA_SAMPLERS
+from torch.utils.data import Dataset
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.json_file import read_json, write_json
+from mmseg_cag.progress import track
+
+from .inspection.dataset_inputs import DatasetInput, dataset_inputs
+from .inspection.fingerprint import fingerprint
+from .wanted import Wanted, exceeds
+
+# legend: I images, K classes
+
+INDEX_FOLDER = Path('work_dirs', 'class_pixels')
+
+
+@DATA_SAMPLERS.register_module()
+class RareClassOrder:
+    """Endless draws of a class, the rarer the likelier, and an image of it.
+
+    With replacement; the draw at a position is a function of the seed and the
+    position alone. A class of which no image has enough is not drawn, and
+    named once, unless ``classes`` asks for it.
+
+    Args:
+        dataset: The data set, with labels; several at once as a
+            ``ConcatDataset``.
+        seed: Seed of the draws.
+        temperature: Of the distribution; the higher, the more even.
+        min_share: Share of an image above which it counts for a class.
+        classes: Names of the classes that are drawn; None for all.
+        index: File of the pixels of each class in each image, which is
+            written where it is not there yet. None: one that is named by the
+            data, in ``work_dirs/class_pixels``.
+
+    Raises:
+        UserError: A setting is out of its range, the index is of other data,
+            or a class that is asked for is unknown or no image has it.
+
+    Source: DAFormer Sec. 3.3, Eqs. 5 and 6, as released.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int,
+        temperature: float = 0.01,
+        min_share: float = 3000 / (1914 * 1052),
+        classes: Sequence[str] | None = None,
+        index: str | None = None,
+    ) -> None:
+        if not temperature > 0:
+            raise UserError(
+                f'RareClassOrder: temperature={temperature}, expected a '
+                'positive number'
+            )
+        if not 0 <= min_share < 1:
+            raise UserError(
+                f'RareClassOrder: min_share={min_share}, expected a share of '
+                'the image, from 0 to 1'
+            )
+        self.seed = seed
+        pixels = shared_index(dataset, index)
+        names = list(dataset.metainfo['classes'])
+        self.eligible = eligible_images(pixels, min_share)
+        drawable = self._drawable(names, classes, min_share)
+        weight = class_probability(pixels.counts.sum(0), temperature)
+        weight = weight * drawable
+        self.probability = weight / weight.sum()
+
+    def _drawable(
+        self, names: list[str], classes: Sequence[str] | None, share: float
+    ) -> np.ndarray:
+        has_image = self.eligible.any(0)
+        absent = [
+            n for n, has in zip(names, has_image, strict=True) if not has
+        ]
+        for name in classes or ():
+            if name not in names or name in absent:
+                raise UserError(
+                    f'RareClassOrder: classes names {name!r}, which no image '
+                    f'has on more than {share:.2%} of its pixels, expected '
+                    'some of ' + ', '.join(n for n in names if n not in absent)
+                )
+        if not has_image.any():
+            raise UserError(
+                f'RareClassOrder: min_share={share}, but no image has more of '
+                'any class, expected a smaller share'
+            )
+        if absent and classes is None:
+            print_log(
+                f'No image has more than {share:.2%} of {", ".join(absent)}: '
+                'RareClassOrder does not draw them',
+                logger='current',
+                level=WARNING,
+            )
+        chosen = names if classes is None else classes
+        return has_image & np.isin(names, chosen)
+
+    def __getitem__(self, position: int) -> Wanted:
+        """Draw the class and the image at a position, from 0."""
+        rng = np.random.default_rng((self.seed, position))
+        category = int(rng.choice(len(self.probability), p=self.probability))
+        images = np.flatnonzero(self.eligible[:, category])
+        return Wanted(int(rng.choice(images)), category)
+
+
+class ClassPixels(NamedTuple):
+    """What the labels of a data set hold.
+
+    Attributes:
+        counts: Pixels of each class in each image (I, K).
+        sizes: All pixels of each image, void ones as well (I,).
+    """
+
+    counts: np.ndarray
+    sizes: np.ndarray
+
+
+def class_probability(counts: np.ndarray, temperature: float) -> np.ndarray:
+    """How often each class is drawn.
+
+    Args:
+        counts: Pixels of each class (K,); void ones are of none. A class
+            without any is not drawn.
+        temperature: Of the distribution.
+
+    Returns:
+        float64 (K,), of sum 1.
+    """
+    rarity = (1 - counts / counts.sum()) / temperature
+    weight = np.exp(rarity - rarity[counts > 0].max()) * (counts > 0)
+    return weight / weight.sum()
+
+
+def eligible_images(pixels: ClassPixels, min_share: float) -> np.ndarray:
+    """Which image has more than a share of which class, bool (I, K)."""
+    return exceeds(pixels.counts, min_share, pixels.sizes[:, None])
+
+
+def shared_index(dataset: Dataset, path: str | None) -> ClassPixels:
+    """Read or make the index on one rank, for all.
+
+    Raises:
+        UserError: On all ranks, where it cannot be read or made.
+    """
+    found: list = [None]
+    if is_main_process():
+        try:
+            found[0] = class_pixels(dataset, path)
+        except UserError as error:
+            found[0] = error
+    broadcast_object_list(found)
+    if isinstance(found[0], UserError):
+        raise found[0]
+    return found[0]
+
+
+def class_pixels(dataset: Dataset, path: str | None) -> ClassPixels:
+    """Read the index of a data set, or make and write it."""
+    parts = dataset_inputs(dataset, 'dataset', 'source')
+    for part in parts:
+        if part.labels is None:
+            raise UserError(
+                f'RareClassOrder: {part.kind} reads no labels, expected the '
+                'order of a labelled domain'
+            )
+    data = identity_of(parts)
+    file = Path(path) if path else INDEX_FOLDER / f'{data[:16]}.json'
+    if file.is_file():
+        return _read(file, data, sum(len(part.samples) for part in parts))
+    pixels = count_pixels(parts)
+    note = dict(data=data, sizes=pixels.sizes.tolist())
+    write_json(file, note | dict(counts=pixels.counts.tolist()))
+    return pixels
+
+
+def _read(file: Path, data: str, images: int) -> ClassPixels:
+    note = read_json(file)
+    if note.get('data') != data:
+        raise UserError(
+            f'{file}: an index of other data or classes, expected that of '
+            f'these {images} images; remove it to have it made anew'
+        )
+    try:
+        pixels = ClassPixels(
+            np.array(note['counts'], np.int64).reshape(images, -1),
+            np.array(note['sizes'], np.int64).reshape(images),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f'{file}: damaged, expected the pixels of each class in {images} '
+            'images; remove it to have it made anew'
+        ) from error
+    return pixels
+
+
+def identity_of(parts: list[DatasetInput]) -> str:
+    """Tell data and the way they are read from others, by a hash."""
+    told = [
+        (
+            fingerprint(part.samples)['sha256'],
+            part.classes,
+            sorted(class_of_id(part).items()),
+        )
+        for part in parts
+    ]
+    return sha256(repr(told).encode()).hexdigest()
+
+
+def class_of_id(part: DatasetInput) -> dict[int, int]:
+    """The class of each raw id of the label files."""
+    chosen = part.dataset.metainfo.get('label_map')
+    final = {
+        int(raw): int(train_id if chosen is None else chosen[train_id])
+        for raw, train_id in part.labels.train_ids.items()
+    }
+    return {i: c for i, c in final.items() if c < len(part.classes)}
+
+
+def count_pixels(parts: list[DatasetInput]) -> ClassPixels:
+    """Open each label file once, and show how far this is."""
+    jobs = [(part, sample) for part in parts for sample in part.samples]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = pool.map(lambda job: _count(*job), jobs)
+        title = 'Counting pixels of classes'
+        counts, sizes = zip(*track(rows, title, len(jobs)), strict=True)
+    return ClassPixels(np.stack(counts), np.array(sizes))
+
+
+def _count(part: DatasetInput, sample: dict) -> tuple[np.ndarray, int]:
+    counts = np.zeros(len(part.classes), np.int64)
+    try:
+        ids = part.labels.read_ids(sample['seg_map_path'])
+    except UserError:
+        if part.skips:  # training takes another image
+            return counts, 1
+        raise
+    if ids.dtype.itemsize > 2:  # colours
+        found, numbers = np.unique(ids, return_counts=True)
+    else:
+        numbers = np.bincount(ids.ravel())
+        found = range(len(numbers))
+    classes = class_of_id(part)
+    for raw, number in zip(found, numbers, strict=True):
+        if int(raw) in classes:
+            counts[classes[int(raw)]] += number
+    return counts, ids.size

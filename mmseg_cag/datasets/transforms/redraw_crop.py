@@ -1,0 +1,71 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.datasets.wanted import exceeds, wanted_class
+from mmseg_cag.errors import UserError
+
+
+@TRANSFORMS.register_module()
+class RedrawCrop(BaseTransform):
+    """Draw a crop again until it shows the class that the image was drawn for.
+
+    The files are decoded once. Without a `RareClassOrder` nothing is wanted,
+    and the first crop is taken.
+
+    Args:
+        transforms: Steps that draw a crop of image and labels.
+        min_share: Share of the crop that the class must exceed.
+        attempts: Crops that are looked at; the one after them is taken as it
+            is.
+
+    Raises:
+        UserError: The share is not between 0 and 1.
+
+    Source: DAFormer as released (``rare_class_sampling``).
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[dict],
+        min_share: float = 1500 / 512**2,
+        attempts: int = 10,
+    ) -> None:
+        if not 0 <= min_share < 1:
+            raise UserError(
+                f'RedrawCrop: min_share={min_share}, expected a share of the '
+                'crop, from 0 to 1'
+            )
+        self.transforms = Compose(transforms)
+        self.min_share = min_share
+        self.attempts = attempts
+
+    def transform(self, results: dict) -> dict:
+        """Crop the sample.
+
+        Args:
+            results: The sample, decoded, with ``gt_seg_map``.
+        """
+        wanted = wanted_class()
+        if wanted is None:
+            return self.transforms(results)
+        for _ in range(self.attempts + 1):
+            # Steps may change what they get.
+            crop = self.transforms({k: _own(v) for k, v in results.items()})
+            labels = crop['gt_seg_map']
+            count = np.count_nonzero(labels == wanted)
+            if exceeds(count, self.min_share, labels.size):
+                break
+        return crop
+
+
+def _own(value: Any) -> Any:
+    return copy(value) if isinstance(value, list | np.ndarray) else value

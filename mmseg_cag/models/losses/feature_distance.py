@@ -1,0 +1,122 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .head_loss import pixel_count
+
+# legend: N images, K classes, C channels, H W image, h w feature map
+
+
+@MODELS.register_module()
+class FeatureDistance(nn.Module):
+    """How far features of things have moved from those of another network.
+
+    The mean over the cells of things of the distance between the features of
+    both networks; 0 where there is no such cell.
+
+    Args:
+        num_classes: K.
+        things: Classes, as indices; None for all.
+        share: Share of a cell's pixels from which a class has it.
+        loss_weight: Of the distance.
+        ignore_index: Label that does not count.
+
+    Source: DAFormer Eqs. 7 to 10, as released.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        things: Sequence[int] | None = None,
+        share: float = 0.75,
+        loss_weight: float = 0.005,
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.share = share
+        self.loss_weight = loss_weight
+        self.ignore_index = ignore_index
+        chosen = range(num_classes) if things is None else things
+        counts = torch.zeros(ignore_index + 1, dtype=torch.bool)
+        counts[list(chosen)] = True
+        self.register_buffer('is_thing', counts, persistent=False)
+
+    def mask(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Find the cells (N, h, w) of things by labels (N, H, W)."""
+        small = majority_labels(
+            labels, size, self.num_classes, self.share, self.ignore_index
+        )
+        return self.is_thing[small]
+
+    def forward(
+        self, features: Tensor, others: Tensor | None, labels: Tensor
+    ) -> Tensor:
+        """Compute the weighted distance.
+
+        Args:
+            features: Of the student (N, C, h, w).
+            others: Of the other network, or None: no image has a thing.
+            labels: (N, H, W) int64.
+        """
+        mask = self.mask(labels, features.shape[-2:])
+        # On every rank: all of them count together.
+        count = pixel_count(mask, features)
+        if others is None:
+            return count.new_zeros(())
+        # Squares of half precision overflow.
+        difference = features.float() - others.float()
+        distance = torch.linalg.vector_norm(difference, dim=1)
+        distance = distance.masked_fill(~mask, 0)
+        return self.loss_weight * distance.sum() / count
+
+
+def majority_labels(
+    labels: Tensor,
+    size: tuple[int, int],
+    num_classes: int,
+    share: float = 0.75,
+    ignore_index: int = 255,
+) -> Tensor:
+    """Reduce labels to the size of a feature map by a vote in each cell.
+
+    A void pixel votes, too. What has more votes than any other, the lowest
+    class of equals, must have its share of them. A cell at the border that is
+    not whole is filled up with void.
+
+    Args:
+        labels: (N, H, W) int64, in 0..K-1 or ``ignore_index``.
+        size: h and w.
+        num_classes: K.
+        share: The share from which a class has the cell.
+        ignore_index: Label of void.
+
+    Returns:
+        (N, h, w) int64; void where no class has the cell.
+
+    Source: DAFormer as released (``downscale_label_ratio``).
+    """
+    sides = [
+        -(-old // new)
+        for old, new in zip(labels.shape[-2:], size, strict=True)
+    ]
+    (height, width), (rows, columns) = size, sides
+    bottom = height * rows - labels.shape[-2]
+    right = width * columns - labels.shape[-1]
+    votes = labels.where(labels != ignore_index, num_classes)
+    votes = F.pad(votes, (0, right, 0, bottom), value=num_classes)
+    cells = votes.view(-1, height, rows, width, columns).transpose(2, 3)
+    cells = cells.reshape(-1, rows * columns)
+    counts = cells.new_zeros(len(cells), num_classes + 1, dtype=torch.float32)
+    ones = torch.ones_like(cells, dtype=torch.float32)
+    counts.scatter_add_(1, cells, ones)
+    most, winner = counts.max(1)
+    void = (winner == num_classes) | (most < share * rows * columns)
+    winner = winner.masked_fill(void, ignore_index)
+    return winner.view(-1, height, width)

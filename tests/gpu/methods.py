@@ -1,0 +1,91 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A step of each method that has a config on minitown."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import torch
+from gpu_day.steps import CONFIGS, adapts, configs_of, read_config
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmseg.registry import MODELS
+from speed.step import WRAPPERS, begin_stage, draw_batch
+from torch import Tensor, nn
+
+# Height and width of a rehearsal's crops.
+SMALL = (64, 64)
+FOLDER = 'minitown'
+
+
+@cache
+def names() -> list[str]:
+    """List configs, one for each segmentor, backbone and head."""
+    found = {}
+    for path in configs_of(FOLDER):
+        cfg = read_config(path)
+        if adapts(cfg):
+            model = cfg.model
+            parts = (model, model.backbone, model.decode_head)
+            found.setdefault(tuple(part.type for part in parts), path.stem)
+    return list(found.values())
+
+
+def load(method: str, device: str) -> tuple[Config, dict]:
+    """Read a config without randomness in its network, and draw a batch."""
+    cfg = read_config(CONFIGS / FOLDER / f'{method}.py')
+    cfg.train_dataloader.batch_size = 2
+    if device == 'cpu':
+        for domain in cfg.train_dataloader.dataset.domains.values():
+            for step in domain.pipeline:
+                if 'crop_size' in step:
+                    step.crop_size = SMALL
+    return cfg, draw_batch(cfg)
+
+
+def build(cfg: Config, batch: dict, device: str = 'cpu') -> nn.Module:
+    """Build a model without randomness in its network, as a stage begins.
+
+    What begins it, such as anchors, is computed on the CPU: so it is the same
+    on each device.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        if hasattr(module, 'drop_prob'):
+            module.drop_prob = 0.0
+    data = preprocess(model, batch)
+    begin_stage(model, data['inputs'], data['data_samples'])
+    return model.to(device)
+
+
+def preprocess(model: nn.Module, batch: dict) -> dict:
+    return model.data_preprocessor(copy.deepcopy(batch), True)
+
+
+def losses_of(model: nn.Module, batch: dict) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return model(**preprocess(model, batch), mode='loss')
+
+
+def optimizer(cfg: Config, model: nn.Module, amp: str | None = None):
+    options = dict(cfg.optim_wrapper)
+    options.update(WRAPPERS[amp])
+    return build_optim_wrapper(model, options)
+
+
+def moved(batch: object, device: str) -> object:
+    """Put a batch on a device, so that a step copies nothing."""
+    if isinstance(batch, dict):
+        return {key: moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, list):
+        return [moved(value, device) for value in batch]
+    return batch.to(device) if hasattr(batch, 'to') else batch
+
+
+def is_left_out(method: str, device: str) -> bool:
+    """Whether a rehearsal does without a test of this method."""
+    return device == 'cpu' and method not in names()[:2]

@@ -1,0 +1,110 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""DAFormer's rates, decay and schedule are those of its release."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_formats import FORMATS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from mmseg.registry import MODELS
+
+from tests.golden import golden_file
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+@pytest.fixture(autouse=True)
+def without_values(monkeypatch):
+    """Let MiT read its rates of drop path where tensors have no values."""
+    linspace = torch.linspace
+    monkeypatch.setattr(
+        'torch.linspace', lambda *given: linspace(*given, device='cpu')
+    )
+
+
+def optimizer_of(cfg: Config) -> tuple[torch.nn.Module, torch.optim.AdamW]:
+    """The config's network, without values, and its optimizer."""
+    cfg.model.backbone.init_cfg = None
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    return model, build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+
+
+def test_rates_and_decay_of_each_parameter():
+    cfg = Config.fromfile(CONFIGS / 'daformer' / 'mit-b5_gta2cs.py')
+    model, optimizer = optimizer_of(cfg)
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {
+        names[id(p)]: [group['lr'], group['weight_decay']]
+        for group in optimizer.param_groups
+        for p in group['params']
+    }
+    golden = golden_file('modern/daformer_param_groups.json')
+    expected = json.loads(golden.read_text())
+    kinds = [(round(lr, 9), decay) for lr, decay in expected.values()]
+    assert Counter(kinds) == {
+        (6e-5, 0.01): 730,
+        (6e-5, 0.0): 322,
+        (6e-4, 0.01): 34,
+    }
+    ours = {}
+    for part in FORMATS['daformer'].parts:
+        for tensor in part.tensors:
+            key = f'{part.source}.{tensor}'
+            if key in expected:
+                ours[f'{part.target}.{tensor}'] = expected[key]
+    joined = {
+        key.replace('attn.q.', 'attn.in_proj_'): value
+        for key, value in ours.items()
+        if '.attn.attn.kv.' not in key
+    }
+    assert found.keys() == joined.keys()
+    for key, value in joined.items():
+        assert found[key] == pytest.approx(value, rel=1e-12), key
+    group = optimizer.param_groups[0]
+    assert (group['betas'], group['eps']) == ((0.9, 0.999), 1e-8)
+    assert cfg.optim_wrapper.get('clip_grad') is None
+
+
+def test_batch_norms_of_a_cnn_decay():
+    cfg = Config.fromfile(CONFIGS / 'daformer' / 'dlv2red_r101_gta2cs.py')
+    _, optimizer = optimizer_of(cfg)
+    groups = optimizer.param_groups
+    assert {g['weight_decay'] for g in groups} == {0.01}
+    assert {round(g['lr'], 9) for g in groups} == {6e-5, 6e-4}
+
+
+def test_the_rate_of_each_step():
+    case = np.load(golden_file('modern/lr_schedule.npz'))
+    cfg = Config.fromfile(CONFIGS / 'daformer' / 'mit-b5_gta2cs.py')
+    assert cfg.train_cfg.max_iters == case['max_iters']
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD(
+        [
+            dict(params=[p], lr=lr)
+            for p, lr in zip(parameters, (6e-5, 6e-4), strict=True)
+        ],
+        lr=6e-5,
+    )
+    schedulers = []
+    for part in cfg.param_scheduler:
+        part = dict(part, optimizer=optimizer)
+        schedulers.append(PARAM_SCHEDULERS.build(part))
+    expected = dict(
+        zip(case['iteration'].tolist(), case['lr'].tolist(), strict=True)
+    )
+    optimizer.step()
+    for step in range(cfg.train_cfg.max_iters):
+        if step in expected:
+            rates = [group['lr'] for group in optimizer.param_groups]
+            np.testing.assert_allclose(rates, expected[step], atol=1e-13)
+        for scheduler in schedulers:
+            scheduler.step()

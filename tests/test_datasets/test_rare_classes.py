@@ -1,0 +1,273 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import ConcatDataset
+from mmseg.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
+
+from mmseg_cag.datasets import rare_classes
+from mmseg_cag.datasets.rare_classes import (
+    ClassPixels,
+    RareClassOrder,
+    class_pixels,
+    class_probability,
+    eligible_images,
+)
+from mmseg_cag.datasets.wanted import wanted_class, wanting
+from mmseg_cag.errors import UserError
+from tests import release, tiny
+
+CLASSES = {'road': 0, 'building': 2, 'sky': 10, 'car': 13}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def source(tmp_path):
+    truth = tiny.write_gta(tmp_path / 'gta')
+    return DATASETS.build(tiny.gta(tmp_path)), truth
+
+
+@pytest.mark.parametrize('temperature', [0.01, 0.05, 1, np.inf])
+def test_probabilities_are_those_of_the_release(temperature):
+    case = release.read('rcs')
+    counts = case['counts'].numpy().sum(0)
+    classes = case['classes'].numpy()
+    order = [c for c in counts.argsort(kind='stable') if counts[c]]
+    assert order == classes.tolist()
+    probability = class_probability(counts, temperature)
+    expected = case[f'probability_T{temperature}'].numpy()
+    np.testing.assert_allclose(probability[classes], expected, atol=1e-6)
+    assert probability.sum() == pytest.approx(1)
+    assert (probability[counts == 0] == 0).all()
+
+
+@pytest.mark.parametrize('size', [512 * 1024, 1914 * 1052, 1914 * 1051])
+def test_images_that_have_enough_are_those_of_the_release(size):
+    case = release.read('rcs')
+    pixels = ClassPixels(case['counts'].numpy(), np.full(12, size))
+    expected = case['eligible'].numpy()
+    assert (eligible_images(pixels, 3000 / size) == expected).all()
+
+
+def test_crops_that_are_kept_are_those_of_the_release():
+    case = release.read('rcs')
+    step = TRANSFORMS.build(dict(type='RedrawCrop', transforms=[]))
+    for counts, used, loads in zip(
+        case['crop_counts'].tolist(),
+        case['crop_used'].tolist(),
+        case['crop_loads'].tolist(),
+        strict=True,
+    ):
+        made = []
+
+        def crop(results, counts=counts, made=made):
+            labels = np.zeros((512, 512), np.uint8)
+            labels.flat[: counts[len(made)]] = 7
+            made.append(labels)
+            return dict(results, gt_seg_map=labels, number=len(made) - 1)
+
+        step.transforms = crop
+        with wanting(7):
+            kept = step(dict(img=np.zeros((2, 2, 3))))
+        assert (kept['number'], len(made)) == (used, loads)
+        made.clear()
+        assert step({})['number'] == 0 and len(made) == 1
+
+
+def test_the_index_counts_what_the_labels_hold(source, capsys):
+    dataset, truth = source
+    pixels = class_pixels(dataset, None)
+    for counts, labels in zip(pixels.counts, truth, strict=True):
+        expected = np.bincount(labels[labels != 255], minlength=19)
+        assert counts.tolist() == expected.tolist()
+    assert (pixels.sizes == truth[0].size).all()
+    assert 'Counting pixels of classes: 7 of 7' in capsys.readouterr().out
+    again = class_pixels(dataset, None)
+    assert 'Counting' not in capsys.readouterr().out
+    assert (again.counts == pixels.counts).all()
+    assert (again.sizes == pixels.sizes).all()
+
+
+def order(dataset, **kwargs) -> RareClassOrder:
+    return DATA_SAMPLERS.build(
+        {'type': 'RareClassOrder', 'dataset': dataset, 'seed': 3, **kwargs}
+    )
+
+
+def test_a_draw_is_a_function_of_seed_and_position(source):
+    dataset, _ = source
+    one, two, other = order(dataset), order(dataset), order(dataset, seed=4)
+    drawn = [one[position] for position in range(50)]
+    assert drawn == [two[position] for position in range(50)]
+    assert [two[position] for position in (40, 3)] == [drawn[40], drawn[3]]
+    assert drawn != [other[position] for position in range(50)]
+
+
+def test_images_are_drawn_as_often_as_the_paper_says(source):
+    dataset, _ = source
+    sampler = order(dataset, temperature=0.5, min_share=0.2)
+    pixels = class_pixels(dataset, None)
+    share = pixels.counts / pixels.sizes[:, None]
+    drawn = [sampler[position] for position in range(4000)]
+    assert all(share[entry] > 0.2 for entry in drawn)
+    totals = pixels.counts.sum(0)
+    rarity = np.exp((1 - totals / totals.sum()) / 0.5)
+    rarity *= (share > 0.2).any(0)
+    found = np.bincount([c for _, c in drawn], minlength=19) / len(drawn)
+    np.testing.assert_allclose(found, rarity / rarity.sum(), atol=0.03)
+
+
+def test_classes_without_an_image_are_named_once(source, monkeypatch):
+    dataset, _ = source
+    said = []
+    monkeypatch.setattr(
+        rare_classes, 'print_log', lambda text, **_: said.append(text)
+    )
+    sampler = order(dataset)
+    [text] = said
+    assert 'of sidewalk, wall,' in text and 'road' not in text
+    drawn = {sampler[position].category for position in range(99)}
+    assert drawn <= {*CLASSES.values()}
+
+
+def test_classes_by_name(source):
+    dataset, _ = source
+    sampler = order(dataset, classes=['car', 'sky'], temperature=1)
+    assert {sampler[i].category for i in range(40)} == {10, 13}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(classes=['train']), "classes names 'train'.* sky, car"),
+        (dict(classes=['zebra']), "classes names 'zebra'"),
+        (dict(temperature=0), 'temperature=0'),
+        (dict(min_share=1.5), 'min_share=1.5, .* 0 to 1'),
+        (dict(min_share=-0.1), 'min_share=-0.1'),
+        (dict(min_share=0.99), 'expected a smaller share'),
+    ],
+)
+def test_bad_settings_are_one_line(source, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        order(source[0], **changes)
+    assert '\n' not in str(caught.value)
+
+
+def test_an_index_of_other_data_is_refused(source, tmp_path):
+    dataset, _ = source
+    file = tmp_path / 'index.json'
+    order(dataset, index=str(file))
+    order(dataset, index=str(file))
+    tiny.write_gta(tmp_path / 'other' / 'gta', 5)
+    other = DATASETS.build(tiny.gta(tmp_path / 'other'))
+    with pytest.raises(UserError, match=r'index\.json: an index of other'):
+        order(other, index=str(file))
+    file.write_text('{"data": 3')
+    with pytest.raises(UserError, match=r'index\.json: '):
+        order(dataset, index=str(file))
+    file.unlink()
+    order(dataset, index=str(file))
+    for counts in ([[1, 2, 3]], [['car']], None):
+        note = json.loads(file.read_text())
+        file.write_text(json.dumps(dict(note, counts=counts)))
+        with pytest.raises(UserError, match=r'index\.json: damaged'):
+            order(dataset, index=str(file))
+
+
+def test_other_classes_are_other_data(source, tmp_path):
+    dataset, _ = source
+    file = str(tmp_path / 'index.json')
+    order(dataset, index=file)
+    classes = ['road', 'sky']
+    fewer = dict(tiny.gta(tmp_path), metainfo=dict(classes=classes))
+    with pytest.raises(UserError, match='other data or classes'):
+        order(DATASETS.build(fewer), index=file)
+    pixels = class_pixels(DATASETS.build(fewer), None)
+    both = class_pixels(dataset, None).counts[:, [0, 10]]
+    assert (pixels.counts == both).all()
+
+
+def test_several_sources(source, tmp_path):
+    dataset, truth = source
+    more = tiny.write_synthia(tmp_path / 'synthia')
+    other = DATASETS.build(tiny.synthia(tmp_path))
+    pixels = class_pixels(ConcatDataset([dataset, other]), None)
+    cars = [(labels == 13).sum() for labels in [*truth, *more]]
+    assert pixels.counts[:, 13].tolist() == cars
+
+
+def test_a_domain_without_labels_is_refused(tmp_path):
+    tiny.write_towns(tmp_path)
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'train', False))
+    with pytest.raises(UserError, match='reads no labels'):
+        order(dataset)
+
+
+def redrawn(root: Path, skip: bool = False):
+    cfg = tiny.uda(root, augment=True)
+    source = cfg['domains']['source']
+    load, labels, *crop, pack = source['pipeline']
+    step = dict(type='RedrawCrop', transforms=crop, min_share=0.1)
+    source['pipeline'] = [load, labels, step, pack]
+    return DATASETS.build(dict(cfg, skip_bad_files=skip))
+
+
+def sampler_of(dataset, **kwargs):
+    orders = dict(source=dict(type='RareClassOrder', classes=['car']))
+    return DATA_SAMPLERS.build(
+        dict(
+            type='UDASampler', dataset=dataset, orders=orders, seed=1, **kwargs
+        )
+    )
+
+
+@pytest.mark.parametrize('skip', [False, True])
+def test_crops_show_the_class_and_depend_on_the_key_alone(tmp_path, skip):
+    tiny.write_towns(tmp_path)
+    dataset = redrawn(tmp_path, skip)
+    items = list(islice(sampler_of(dataset), 12))
+    for item in items:
+        sample, again = dataset[item], dataset[item]
+        labels = sample['data_samples']['source'].gt_sem_seg.data
+        assert (labels == 13).float().mean() > 0.05
+        for domain in ('source', 'target'):
+            assert sample['inputs'][domain].equal(again['inputs'][domain])
+    assert wanted_class() is None
+    later = sampler_of(dataset)
+    later.skip(5)
+    assert list(islice(later, 7)) == items[5:]
+
+
+def test_bad_label_files_are_counted_where_training_skips_them(tmp_path):
+    tiny.write_towns(tmp_path)
+    file = tmp_path / 'gta' / 'labels' / '00003.png'
+    file.write_bytes(b'no image')
+    dataset = redrawn(tmp_path, skip=True)
+    pixels = class_pixels(dataset.domains['source'], None)
+    assert not pixels.counts[2].any() and pixels.counts[1].any()
+    with pytest.raises(UserError, match=r'00003\.png'):
+        class_pixels(redrawn(tmp_path).domains['source'], 'other.json')
+
+
+def test_all_ranks_stop_where_the_index_cannot_be_read(source, monkeypatch):
+    def broadcast(found):
+        found[0] = UserError('index.json: damaged')
+
+    monkeypatch.setattr(rare_classes, 'is_main_process', lambda: False)
+    monkeypatch.setattr(rare_classes, 'broadcast_object_list', broadcast)
+    with pytest.raises(UserError, match='damaged'):
+        order(source[0])
+
+
+def test_a_share_of_a_crop_is_below_one():
+    with pytest.raises(UserError, match='RedrawCrop: min_share=2'):
+        TRANSFORMS.build(dict(type='RedrawCrop', transforms=[], min_share=2))

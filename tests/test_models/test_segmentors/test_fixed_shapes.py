@@ -1,0 +1,89 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""No operation of a step has a shape that depends on values.
+
+A step of the mean teachers runs with tensors that have shapes and no values:
+an operation whose result depends on these in its shape, or that asks for one,
+fails. Numbers that are drawn on the CPU are drawn outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.registry import MODELS
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+
+from mmseg_cag.models import masking
+from mmseg_cag.models.backbones import hrda_backbone
+from mmseg_cag.models.segmentors import dacs
+from mmseg_cag.models.segmentors.base import UDASegmentor
+from tests import tiny
+
+
+def mic(**settings) -> ConfigDict:
+    masking = dict(type='Masking', block=8, **settings)
+    return ConfigDict(tiny.dacs(), type='MICSegmentor', masking=masking)
+
+
+METHODS = {
+    'anchor_teacher': tiny.anchor_teacher,
+    'dacs': tiny.dacs,
+    'mic': mic,
+    'mic on both domains': lambda: mic(mode='separateaug'),
+    'hrda': lambda: tiny.two_scales(tiny.dacs()),
+    'mic on hrda': lambda: tiny.two_scales(mic()),
+}
+# What draws numbers on the CPU, where it is used.
+DRAWS = (
+    (UDASegmentor, 'step_generator'),
+    (dacs, 'draw_classes'),
+    (dacs, 'draw_flags'),
+    (dacs, 'draw_strong'),
+    (masking, 'draw_flags'),
+    (masking, 'draw_mask'),
+    (masking, 'draw_strong'),
+    (hrda_backbone, 'draw_box'),
+)
+
+
+def outside(draw: Callable) -> Callable:
+    """Make a function work on real tensors."""
+
+    def drawn(*args: object, **kwargs: object) -> object:
+        with unset_fake_temporarily():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+    for place, name in DRAWS:
+        monkeypatch.setattr(place, name, outside(getattr(place, name)))
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_shapes_do_not_depend_on_values(name, fake):
+    model = MODELS.build(METHODS[name]()).train()
+    data = model.data_preprocessor(tiny.raw_batch(), True)
+    with fake:
+        losses = model(**data, mode='loss')
+        total = sum(v for k, v in losses.items() if 'loss' in k)
+        total.backward()
+        assert total.shape == ()
+
+
+def test_one_that_does_is_noticed(fake):
+    with fake, pytest.raises(DynamicOutputShapeException):
+        torch.rand(4)[torch.rand(4) > 0.5]
+    with fake, pytest.raises(DataDependentOutputException):
+        torch.rand(()).item()

@@ -1,0 +1,341 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Rows of a benchmark: which there are, what they depend on, their tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from rows import command, store, tables
+from rows.measure import BenchmarkRuns, Place, measure
+from rows.methods import (
+    Row,
+    Variant,
+    default_names,
+    plan_rows,
+    read_variants,
+    title_of,
+)
+from rows.schedule import Job, run_jobs
+from rows.work import plain_text
+
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.launch.cfg_options import merge_options
+from mmseg_cag.minitown.pairs import MINITOWN, PAIRS, REAL_STREETS, Budget
+from tests.small_jobs import double, fail_at_two, note_and_sleep
+
+SMALL = Budget((4, 4, 2, 0), (32, 64), 2, 2)
+
+
+def place(root: Path, variants: dict | None = None, budget=SMALL) -> Place:
+    return Place(
+        {name: root / 'data' / name for name in PAIRS},
+        root / 'work',
+        root / 'results',
+        dict.fromkeys(PAIRS, budget),
+        variants or {},
+        0,
+    )
+
+
+def content(name: str, seed: int = 0, *scores: float, **more) -> dict:
+    """What the file of a row holds."""
+    found = {
+        f'iter_{n}': {'mIoU': value, 'IoU.road': value, 'IoU.sky': 2 * value}
+        for n, value in enumerate(scores, start=1)
+    }
+    machine = {'class': 'gpu', 'processor': 'GPU', 'cpu_cores': 16}
+    names = ('python', 'torch', 'mmengine', 'mmseg', 'mmseg_cag')
+    return {
+        'pair': 'minitown',
+        'name': name,
+        'seed': seed,
+        'config': 'abc',
+        'scores': found,
+        'stages': len(scores) > 1,
+        'date': '2026-11-27',
+        'machine': machine,
+        'versions': dict.fromkeys(names, '1'),
+        **more,
+    }
+
+
+def test_the_first_seed_of_all_comes_before_the_second_of_any():
+    pairs = [MINITOWN, REAL_STREETS]
+    words = ['source_only:2', 'minitown/cag', 'source_only-bn:0,1']
+    rows = plan_rows(pairs, words, [0, 1], {})
+    assert [tuple(row) for row in rows] == [
+        ('minitown', 'source_only', 2),
+        ('real_streets', 'source_only', 2),
+        ('minitown', 'cag', 0),
+        ('minitown', 'source_only-bn', 0),
+        ('real_streets', 'source_only-bn', 0),
+        ('minitown', 'cag', 1),
+        ('minitown', 'source_only-bn', 1),
+        ('real_streets', 'source_only-bn', 1),
+    ]
+    # What only one pair knows is asked of it alone.
+    assert {r.pair for r in plan_rows(pairs, ['clan'], [0], {})} == {
+        'minitown'
+    }
+    assert default_names(pairs)[:2] == ['source_only', 'oracle']
+
+
+@pytest.mark.parametrize('word', ['cga', 'cag:x', 'real_streets/clan'])
+def test_a_row_that_is_none(word):
+    with pytest.raises(UserError, match=f'{word}: '):
+        plan_rows([MINITOWN, REAL_STREETS], [word], [0], {})
+
+
+def test_variants_are_rows_of_their_pairs(tmp_path):
+    path = tmp_path / 'variants.json'
+    one = {'like': 'dacs', 'changes': {'model.threshold': 0.9}}
+    other = {'like': 'dacs', 'pairs': ['real_streets'], 'title': 'Other'}
+    path.write_text(json.dumps({'one': one, 'other': other}))
+    variants = read_variants(path)
+    rows = plan_rows(
+        [MINITOWN, REAL_STREETS], ['one', 'other-bn'], [0], variants
+    )
+    assert [(r.pair, r.name) for r in rows] == [
+        ('minitown', 'one'),
+        ('real_streets', 'one'),
+        ('real_streets', 'other-bn'),
+    ]
+    assert title_of('other-bn', variants).startswith('Other, statistics')
+    path.write_text(json.dumps({'one': {'lik': 'dacs'}}))
+    with pytest.raises(UserError, match='one: expected like, changes'):
+        read_variants(path)
+
+
+def test_shipped_variants_are_settings_of_their_configs():
+    variants = read_variants(command.VARIANTS)
+    configs: dict[Path, Config] = {}
+    for name, variant in variants.items():
+        for pair in variant.pairs or PAIRS:
+            path = PAIRS[pair].configs / f'{variant.like}.py'
+            if path not in configs:
+                configs[path] = Config.fromfile(path)
+            merge_options(deepcopy(configs[path]), variant.changes, name)
+
+
+def test_what_a_row_depends_on(tmp_path, monkeypatch):
+    variants = {
+        'sure': Variant('dacs', {'model.threshold': 0.9}),
+        'from_bn': Variant('dacs', start='source_only-bn'),
+    }
+
+    def identity(name: str, seed: int = 0, root: str = 'a', **changes) -> str:
+        at = place(tmp_path / root, variants, Budget(**changes))
+        return at.runs('minitown', seed).identity(name)
+
+    one = identity('dacs')
+    assert identity('dacs', seed=3, root='b') == one
+    # What watches, loads or validates is no matter.
+    variants['seen'] = Variant(
+        'dacs',
+        {
+            'default_hooks.monitor.interval': 7,
+            'train_dataloader.num_workers': 3,
+            'train_cfg.val_interval': 9,
+        },
+    )
+    assert identity('seen') == one
+    others = [identity(n) for n in ('sure', 'from_bn', 'dacs-bn', 'cag')]
+    others += [identity('dacs', supervised_iters=7)]
+    others += [identity('dacs', size=(64, 128)), identity('bdl_loop')]
+    assert len({one, *others}) == 8
+    # The place of what is given is none of its settings.
+    real = place(tmp_path).runs('real_streets', 0).identity('oracle')
+    monkeypatch.setenv('CAMVID_ROOT', str(tmp_path / 'elsewhere'))
+    assert place(tmp_path).runs('real_streets', 0).identity('oracle') == real
+
+
+def changed_keys(runs: BenchmarkRuns) -> set[str]:
+    """What re-estimation has changed in a network."""
+    before, after = (
+        read_checkpoint(runs.checkpoints(name)[-1])['state_dict']
+        for name in ('source_only', 'source_only-bn')
+    )
+    assert before.keys() == after.keys()
+    return {
+        key.rpartition('.')[2]
+        for key, value in before.items()
+        if not value.equal(after[key])
+    }
+
+
+def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(Config, 'pretty_text', property(plain_text))
+    at = place(tmp_path)
+    rows = [Row('minitown', n, 0) for n in ('source_only', 'source_only-bn')]
+    jobs = command.list_jobs(at, rows, 'gpu')
+    assert [job.key for job in jobs] == rows
+    assert jobs[1].after == rows[0]
+    at.runs('minitown', 0).draw()
+    for row in rows:
+        found = measure(at, row)
+        found['machine']['class'] = 'gpu'
+        store.write_row(at.results, found)
+        assert store.read_row(store.path_of(at.results, 'gpu', row)) == found
+        assert found['variant'] is None and not found['stages']
+        [(name, metrics)] = found['scores'].items()
+        assert name == 'iter_2' and 0 <= metrics['mIoU'] <= 100
+        assert 'IoU.road' in metrics
+    assert found['start'] == 'source_only' and found['steps'] == 0
+    assert found['start_mIoU'] == pytest.approx(
+        tables.last_miou(
+            store.read_row(store.path_of(at.results, 'gpu', rows[0]))
+        )
+    )
+    assert changed_keys(at.runs('minitown', 0)) == {
+        'running_mean',
+        'running_var',
+        'num_batches_tracked',
+    }
+    # Measured again on another machine, or for other settings.
+    assert command.list_jobs(at, rows, 'gpu') == []
+    assert len(command.list_jobs(at, rows, 'other')) == 2
+    longer = place(tmp_path, budget=Budget(SMALL.images, SMALL.size, 3, 3))
+    assert len(command.list_jobs(longer, rows, 'gpu')) == 2
+    # A start whose row is there is still trained for what begins from it.
+    adapted = [Row('minitown', 'dacs', 0)]
+    again = command.list_jobs(at, adapted, 'gpu')
+    assert [job.key for job in again] == [rows[0], adapted[0]]
+
+
+def test_without_what_is_given(monkeypatch, tmp_path):
+    monkeypatch.delenv('CAMVID_ROOT', raising=False)
+    with pytest.raises(MissingFileError, match='CAMVID_ROOT=None: expected'):
+        REAL_STREETS.require_given()
+    for folder in REAL_STREETS.given[1]:
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setenv('CAMVID_ROOT', str(tmp_path))
+    REAL_STREETS.require_given()
+
+
+def test_a_file_that_is_no_row(tmp_path):
+    path = store.write_row(tmp_path, content('cag', 0, 1.0))
+    assert path.name == 'cag_seed0.json'
+    for damage in ({'scores': {}}, {'scores': {'a': {'mIoU': 'x'}}}):
+        path.write_text(json.dumps({**content('cag', 0, 1.0), **damage}))
+        with pytest.raises(UserError, match='expected scores with an mIoU'):
+            store.read_row(path)
+    path.write_text('{"pair": "minitown"}')
+    with pytest.raises(UserError, match='is no row, it lacks config'):
+        store.read_rows(tmp_path, 'minitown')
+
+
+def test_the_table(tmp_path):
+    for row in (
+        content('oracle', 0, 60.0),
+        content('oracle', 1, 62.0),
+        content('source_only', 0, 30.0),
+        content('source_only', 1, 32.0),
+        content('cag', 0, 40.0, 45.0, alarms={'coverage': 1}),
+        content('cag', 1, 43.0, 40.0),
+        content('sure', 1, 47.0),
+        content('source_only-bn', 0, 33.0),
+    ):
+        store.write_row(tmp_path, row)
+    found = store.read_rows(tmp_path, 'minitown')
+    variants = {'sure': Variant('dacs', title='DACS, surer')}
+    text = tables.write_tables(found, variants)
+    lines = text.splitlines()
+    assert lines[0] == (
+        '| network | mean | sd | seed 0 | seed 1 | gain | of the gap |'
+    )
+    assert lines[2:8] == [
+        '| source only | 31.0 | 1.4 | 30.0 | 32.0 |  |  |',
+        '| source only, statistics re-estimated on the target | 33.0 | – '
+        '| 33.0 | – | +3.0 | 10% |',
+        '| CAG, stage 1 | 41.5 | 2.1 | 40.0 | 43.0 |  |  |',
+        '| CAG, stage 2 | 42.5 | 3.5 | 45.0 | 40.0 | +11.5 | 38% |',
+        '| DACS, surer | 47.0 | – | – | 47.0 | +15.0 | 50% |',
+        '| oracle (target labels) | 61.0 | 1.4 | 60.0 | 62.0 | +30.0 | 100% |',
+    ]
+    assert '+11.5 on average, +8.0 on the worst seed; alarms in 1 of' in text
+    assert 'largest fall from a stage to the next: 3.0.' in text
+    assert '| network | road | sky |' in text
+    assert '| DACS, surer | 47.0 | 94.0 |' in text
+    assert '8 runs on GPU, 16 CPU cores, 2026-11-27' in text
+
+
+def test_tables_go_into_documents_from_rows_alone(tmp_path, monkeypatch):
+    page = tmp_path / 'page.md'
+    page.write_text('a\n<!-- results -->\nold\n<!-- end of results -->\nb\n')
+    store.write_row(tmp_path / 'rows', content('source_only', 0, 30.0))
+    script = 'benchmark_minitown.py'
+    options = ['--results', tmp_path / 'rows', '--doc', page, '--table-only']
+    monkeypatch.setattr(sys, 'argv', [script, *map(str, options)])
+    monkeypatch.setattr(command, 'exit_on_signals', lambda: None)
+    monkeypatch.setattr(command, 'measure_rows', None)  # is not called
+    command.main('Measure.', ['minitown'])
+    text = page.read_text()
+    assert text.startswith('a\n<!-- results -->\n| network |')
+    assert '| source only | 30.0 |' in text and 'old' not in text
+    assert text.endswith('<!-- end of results -->\nb\n')
+
+
+def test_shipped_rows_are_rows():
+    for pair in PAIRS:
+        for machine, contents in store.read_rows(
+            command.RESULTS, pair
+        ).items():
+            for row in contents:
+                assert row['machine']['class'] == machine
+                assert row['pair'] == pair
+
+
+def test_jobs_wait_for_the_one_that_they_start_from():
+    jobs = [Job('b', 'b', 2, after='a'), Job('a', 'a', 1), Job('c', 'c', 3)]
+    told = []
+    outcome = run_jobs(
+        jobs, double, 1, tell=lambda job, *rest: told.append((job.key, *rest))
+    )
+    assert outcome.done == ['a', 'b', 'c']
+    assert [entry[:3] for entry in told] == [
+        ('a', True, 2),
+        ('b', True, 4),
+        ('c', True, 6),
+    ]
+
+
+def test_a_failure_stops_what_starts_from_it_alone():
+    jobs = [
+        Job(n, str(n), n, after=n - 1 if n in (3, 4) else None)
+        for n in range(1, 6)
+    ]
+    outcome = run_jobs(jobs, fail_at_two, 1)
+    assert outcome.done == [1, 5]
+    assert outcome.failed[2] == 'ValueError: two'
+    assert outcome.failed[3] == '2 has failed'
+    assert outcome.failed[4] == '3 has failed'
+
+
+def test_what_runs_at_the_deadline_is_ended(tmp_path):
+    path = tmp_path / 'begun'
+    jobs = [Job(n, str(n), (str(path), 60.0)) for n in range(3)]
+    begun = time.monotonic()
+    outcome = run_jobs(
+        jobs, note_and_sleep, 1, begun + 3, logs=tmp_path / 'logs'
+    )
+    assert time.monotonic() - begun < 15
+    assert outcome.left == [0, 1, 2] and not outcome.done
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_the_command_line_refuses(monkeypatch, capsys):
+    args = Namespace(
+        variants=command.VARIANTS,
+        pairs=['minitown', 'real_streets'],
+        doc='x',
+    )
+    with pytest.raises(UserError, match='--doc: expected one pair'):
+        command.run(args)

@@ -1,0 +1,165 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What waits for a GPU is rehearsed here: all of it, shrunk, on the CPU."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from gpu_day.day import PARTS
+from gpu_day.setup import explain
+from gpu_day.tables import make_tables, to_markdown
+
+ROOT = Path(__file__).parents[2]
+DAY, TABLE = 'tools/benchmarks/gpu_day.sh', 'tools/benchmarks/gpu_table.py'
+
+
+def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ['bash', DAY, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHON': sys.executable, **variables},
+        text=True,
+        capture_output=True,
+        timeout=900,
+    )
+
+
+@pytest.fixture(scope='module')
+def day(tmp_path_factory) -> tuple[dict, Path]:
+    """Results of a rehearsal, and their folder."""
+    folder = tmp_path_factory.mktemp('day')
+    # More than it takes on idle cores.
+    done = run('--rehearse', '--minutes', 12, '--out', folder)
+    text = done.stdout + done.stderr + (folder / 'gpu_day.log').read_text()
+    assert done.returncode == 0, text[-8000:]
+    return json.loads((folder / 'gpu_day.json').read_text()), folder
+
+
+@pytest.mark.parametrize('letter', PARTS)
+def test_each_part_is_rehearsed(letter, day):
+    part = day[0]['parts'][letter]
+    assert (part['status'], part['message']) == ('ok', '')
+    assert part['results']
+
+
+def test_what_comes_back_is_little(day):
+    names = {path.name for path in day[1].iterdir()}
+    assert names == {'gpu_day.json', 'gpu_day.log', 'gpu_day.md'}
+
+
+def test_the_tables(day):
+    found, folder = day
+    titles = [title for title, _ in make_tables(found)]
+    assert [title[0] for title in titles] == list(PARTS)
+    for _, (heads, *rows) in make_tables(found):
+        assert rows and all(len(row) == len(heads) for row in rows)
+    text = to_markdown(found, price=2.0)
+    assert 'A rehearsal, no measurement.' in text
+    assert 'cost at 2 an hour' in text
+    document = folder.parent / 'performance.md'
+    document.write_text('<!-- results -->\nold\n<!-- end of results -->\n')
+    done = subprocess.run(
+        [sys.executable, TABLE, folder, '--doc', document],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '| deeplabv2' not in done.stdout and '| adaptsegnet/' in done.stdout
+    assert 'old' not in document.read_text()
+    assert '| adaptsegnet/' in document.read_text()
+
+
+def first(node: dict) -> dict:
+    return next(iter(node.values()))
+
+
+def spoil(letter: str, change: Callable[[dict], object]) -> tuple:
+    return pytest.param(letter, change, id=letter)
+
+
+# What each part would leave if its own work were broken.
+BROKEN = [
+    spoil('a', lambda r: r['products']['bf16'].update(error=0.5)),
+    spoil('a', lambda r: r['products'].pop('TF32')),
+    spoil('a', lambda r: r['versions'].update(mmseg='no module mmseg')),
+    spoil('b', lambda r: r['failed'].update({'test_x': 'assert 1 == 2'})),
+    spoil('b', lambda r: r.update(passed=0, code=5)),
+    spoil('c', lambda r: first(first(r['forms'])).update(median=float('nan'))),
+    spoil('c', lambda r: r['forms'].clear()),
+    spoil('d', lambda r: r['forms']['fp32'].update(loss=float('nan'))),
+    spoil('d', lambda r: first(r['forms']).update(agreement=0.5)),
+    spoil('d', lambda r: first(r['forms']).update(fault='too little memory')),
+    spoil('e', lambda r: first(r['recipes']).update(fault='no file')),
+    spoil('e', lambda r: r['recipes'].clear()),
+    spoil('f', lambda r: first(r['runs']).update(iters=0)),
+    spoil('f', lambda r: first(r['runs']).update(loss=float('inf'))),
+    spoil('g', lambda r: r['forms'].pop('cached')),
+    spoil('g', lambda r: first(r['forms']).update(images_s=0)),
+]
+
+
+@pytest.mark.parametrize(('letter', 'change'), BROKEN)
+def test_a_part_notices_that_its_work_is_broken(letter, change, day):
+    module = import_module(f'gpu_day.{PARTS[letter].module}')
+    results = copy.deepcopy(day[0]['parts'][letter]['results'])
+    assert module.check(results, True) == []
+    change(results)
+    assert len(module.check(results, True)) == 1
+
+
+def test_without_a_gpu_each_part_says_so_and_the_rest_goes_on(tmp_path):
+    missing = tmp_path / 'wheels'
+    done = run(
+        *('--parts', 'a,c,d', '--minutes', 3, '--out', tmp_path / 'out'),
+        CUDA_VISIBLE_DEVICES='',
+        WHEELS=str(missing),
+    )
+    assert done.returncode == 1
+    assert f'WHEELS={missing}: no wheel there' in done.stderr
+    found = json.loads((tmp_path / 'out' / 'gpu_day.json').read_text())
+    for letter in 'acd':
+        part = found['parts'][letter]
+        assert part['status'] == 'failed'
+        assert part['message'].startswith('no GPU')
+        assert '\n' not in part['message']
+    assert found['parts']['a']['results']['versions']['mmseg']
+
+
+def test_an_unknown_part(tmp_path):
+    done = run('--parts', 'a,x', '--out', tmp_path)
+    assert done.returncode == 2
+    assert "--parts: 'x' is none of a,b,c,d,e,g,f" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('error', 'told'),
+    [
+        (ModuleNotFoundError('No', name='addict'), 'no module addict: put'),
+        (RuntimeError('one\ntwo'), 'RuntimeError: one'),
+    ],
+)
+def test_an_error_is_told_in_a_line(error, told):
+    assert explain(error).startswith(told)
+    assert '\n' not in explain(error)
+
+
+def test_a_folder_without_results(tmp_path):
+    done = subprocess.run(
+        [sys.executable, TABLE, tmp_path],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert 'gpu_day.json: expected the results of gpu_day.sh' in done.stderr

@@ -1,0 +1,57 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""(c) The anchor operations against the bandwidth of the same process."""
+
+from __future__ import annotations
+
+import math
+
+from speed.measure import measure_operations
+from speed.step import Form
+
+from gpu_day.setup import Setup
+
+# Features of a domain at the release's setting: N, C, h, w; and classes.
+SHAPES = ((4, 256, 128, 224), (2, 8, 16, 28))
+CLASSES = (19, 150)
+ROUNDS = (15, 1)
+FORMS = (
+    Form(),
+    Form('bf16', channels_last=True),
+    Form('bf16'),
+    Form('fp16', channels_last=True),
+)
+
+
+def measure(setup: Setup) -> dict:
+    """Time the operations in each form, with few and with many classes."""
+    found: dict = dict(shape=setup.choose(*SHAPES), forms={})
+    for classes in setup.choose(CLASSES, CLASSES[:1]):
+        for form in setup.choose(FORMS, FORMS[:2]):
+            if setup.left < 3 and found['forms']:
+                return found
+            found['forms'][f'{form}, {classes} classes'] = measure_operations(
+                found['shape'],
+                classes,
+                form,
+                rounds=setup.choose(*ROUNDS),
+                device=setup.device,
+            )
+            setup.save(found)
+    return found
+
+
+def check(results: dict, rehearse: bool) -> list[str]:
+    """Find operations without a time, or below what the memory allows."""
+    faults = []
+    for form, operations in results['forms'].items():
+        for name, found in operations.items():
+            median, floor = found['median'], found['floor']
+            if not (0 < median < math.inf and 0 < floor < math.inf):
+                faults.append(f'{name}, {form}: {median} ms over {floor} ms')
+            # A map of this size lies in a rehearsal's caches.
+            elif not rehearse and median < 0.5 * floor:
+                faults.append(
+                    f'{name}, {form}: {median:.3f} ms, less than half of the '
+                    f'floor of {floor:.3f} ms'
+                )
+    return faults if results['forms'] else ['no form was measured']

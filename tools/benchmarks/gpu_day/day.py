@@ -1,0 +1,284 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from gpu_day.setup import Setup, explain, require_gpu
+from gpu_day.tables import print_tables, to_markdown
+
+JSON, LOG, MARKDOWN = 'gpu_day.json', 'gpu_day.log', 'gpu_day.md'
+# Seconds that are kept for the tables.
+RESERVE = 5
+
+
+class Part(NamedTuple):
+    """A part of the day.
+
+    Attributes:
+        module: It has ``measure`` and ``check``.
+        title: What it is about.
+        share: Of the time; what one leaves goes to those after it.
+        memory: GiB that it needs on a GPU; None if it needs no GPU.
+    """
+
+    module: str
+    title: str
+    share: float
+    memory: float | None
+
+
+# By value, and by what each needs of those before it.
+PARTS = {
+    'a': Part('machine', 'versions and the card', 0.04, None),
+    'b': Part('gpu_tests', 'tests on the GPU', 0.22, 4),
+    'c': Part('anchors', 'anchor operations and the floor', 0.06, 4),
+    'd': Part('release', "the step at the release's setting", 0.28, 16),
+    'e': Part('recipes', 'a step of each published recipe', 0.22, 4),
+    'g': Part('loading', 'images that are loaded and eaten', 0.06, None),
+    'f': Part('training', 'a training at scale', 0.12, 8),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        'gpu_day.sh', description='Measure what waits for a GPU.'
+    )
+    parser.add_argument(
+        '--minutes', type=float, default=6.0, help='of all (default: 6)'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/gpu_day'), metavar='DIR'
+    )
+    parser.add_argument(
+        '--parts', default=','.join(PARTS), help=f'of {",".join(PARTS)}'
+    )
+    parser.add_argument(
+        '--rehearse', action='store_true', help='all shrunk, on the CPU'
+    )
+    args = parser.parse_args()
+    args.parts = args.parts.split(',')
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f'--parts: {min(unknown)!r} is none of {",".join(PARTS)}')
+    return args
+
+
+class Day:
+    """The parts, one after the other, and the file of their results.
+
+    Args:
+        args: Of the command line.
+        folder: For files of the parts.
+    """
+
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.args, self.folder = args, folder
+        self.ends = time.monotonic() + 60 * args.minutes - RESERVE
+        self.found: dict = dict(
+            started=time.strftime('%Y-%m-%d %H:%M'),
+            minutes=args.minutes,
+            rehearsal=args.rehearse,
+            parts={},
+        )
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / LOG).write_text('')
+
+    def run(self) -> bool:
+        """Run the parts; returns whether all went well."""
+        left = list(self.args.parts)
+        while left:
+            part = PARTS[left[0]]
+            share = part.share / sum(PARTS[letter].share for letter in left)
+            seconds = share * (self.ends - time.monotonic())
+            self._run_part(left.pop(0), max(seconds, 1))
+        parts = self.found['parts'].values()
+        return all(part['status'] == 'ok' for part in parts)
+
+    def _run_part(self, letter: str, seconds: float) -> None:
+        part, start = PARTS[letter], time.monotonic()
+        entry = dict(title=part.title, status='runs', message='', results={})
+        self.found['parts'][letter] = entry
+        self._write()
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        given = self._setup(start + seconds)
+        process = CONTEXT.Process(target=work, args=(letter, given, sender))
+        process.start()
+        sender.close()
+        try:
+            entry['message'] = self._follow(entry, receiver, start + seconds)
+        except EOFError:
+            process.join(5)
+            entry['message'] = f'ended with code {process.exitcode}'
+        finally:
+            end(process)
+        entry['status'] = 'failed' if entry['message'] else 'ok'
+        entry['seconds'] = round(time.monotonic() - start, 1)
+        self._write()
+        told = f': {entry["message"]}' if entry['message'] else ''
+        print(
+            f'{letter}  {part.title}: {entry["status"]}, '
+            f'{entry["seconds"]:.0f} s{told}'
+        )
+
+    def _follow(self, entry: dict, receiver: Connection, ends: float) -> str:
+        """Take results from a part as they come; returns what went wrong.
+
+        Raises:
+            EOFError: Its process is gone.
+        """
+        start = time.monotonic()
+        while (rest := ends - time.monotonic()) > 0:
+            if not receiver.poll(min(rest, 1)):
+                continue
+            kind, value = receiver.recv()
+            if kind == 'done':
+                return value
+            entry['results'] = value
+            self._write()
+        return f'stopped after its {ends - start:.0f} s'
+
+    def _setup(self, ends: float) -> dict:
+        parts = self.found['parts']
+        return dict(
+            device='cpu' if self.args.rehearse else 'cuda',
+            rehearse=self.args.rehearse,
+            # Some seconds, to say how far it came.
+            ends=ends - 2,
+            folder=self.folder,
+            earlier={key: part['results'] for key, part in parts.items()},
+            log=self.args.out / LOG,
+        )
+
+    def _write(self) -> None:
+        path = self.args.out / JSON
+        draft = path.with_suffix('.part')
+        draft.write_text(json.dumps(self.found, indent=1) + '\n')
+        os.replace(draft, path)
+
+
+# The parent imports what all parts need and never touches the GPU: so a child
+# of it begins with all that is imported, and has a GPU of its own.
+CONTEXT = multiprocessing.get_context('fork')
+
+
+def work(letter: str, given: dict, sender: Connection) -> None:
+    """Be the process of a part."""
+    os.setsid()
+    log = given.pop('log').open('a', buffering=1)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log.fileno(), stream.fileno())
+    print(f'== {letter}')
+    part = PARTS[letter]
+    setup = Setup(**given, save=lambda found: sender.send(('results', found)))
+    try:
+        if part.memory is not None and not setup.rehearse:
+            require_gpu(part.memory)
+        if find_spec('mmseg'):
+            import_module('mmseg.utils').register_all_modules()
+        module = import_module(f'gpu_day.{part.module}')
+        results = module.measure(setup)
+        setup.save(results)
+        faults = module.check(results, setup.rehearse)
+    except BaseException as error:
+        traceback.print_exc()
+        faults = [explain(error)]
+    sender.send(('done', '; '.join(faults)))
+    sys.stdout.flush()
+    # Threads and workers of a library are not waited for.
+    os._exit(0)
+
+
+def end(process: multiprocessing.Process) -> None:
+    """End the process of a part, and what it has started."""
+    process.join(1)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def draw(folder: Path, rehearse: bool) -> Callable[[], None]:
+    """Draw the towns beside the first parts; returns what ends it."""
+    process = CONTEXT.Process(target=_draw, args=(folder, rehearse))
+    process.start()
+    return lambda: end(process)
+
+
+def _draw(folder: Path, rehearse: bool) -> None:
+    os.setsid()
+    with suppress(BaseException):
+        from gpu_day.towns import draw_towns
+
+        draw_towns(folder, rehearse)
+    os._exit(0)
+
+
+# Set where a child of a process that has imported torch has no GPU.
+IMPORT_LATE = 'GPU_DAY_IMPORT_LATE'
+
+
+def preload(args: argparse.Namespace) -> None:
+    """Import what most parts need, where it is there.
+
+    Should that cost the children the GPU, the day begins again without.
+    """
+    if os.environ.get(IMPORT_LATE):
+        return
+    with suppress(BaseException):
+        import torch  # noqa: F401
+        from mmseg.utils import register_all_modules
+
+        import mmseg_cag  # noqa: F401
+
+        register_all_modules()
+    if args.rehearse:
+        return
+    process = CONTEXT.Process(target=_try_gpu)
+    process.start()
+    process.join(60)
+    if process.exitcode != 0:
+        os.environ[IMPORT_LATE] = '1'
+        command = [sys.executable, '-m', 'gpu_day', *sys.argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+def _try_gpu() -> None:
+    with suppress(BaseException):
+        require_gpu(0)
+        os._exit(0)
+    os._exit(1)
+
+
+def main() -> None:
+    """Run the parts, write their results and print them."""
+    args = parse_args()
+    preload(args)
+    with tempfile.TemporaryDirectory() as folder:
+        day = Day(args, Path(folder))
+        stop = None
+        if {'e', 'f', 'g'} & set(args.parts):
+            stop = draw(Path(folder), args.rehearse)
+        try:
+            went_well = day.run()
+        finally:
+            if stop:
+                stop()
+    (args.out / MARKDOWN).write_text(to_markdown(day.found) + '\n')
+    print_tables(day.found)
+    print(f'Written: {args.out / JSON}')
+    raise SystemExit(0 if went_well else 1)

@@ -1,0 +1,147 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""(e) Step, images a second and memory of each published recipe.
+
+With drawn weights, on enlarged images of minitown that the recipe's own
+loading makes its crops of.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import traceback
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from speed.step import load_batch
+
+from gpu_day.setup import Setup, explain
+from gpu_day.steps import (
+    CONFIGS,
+    Trainer,
+    adapts,
+    configs_of,
+    free_memory,
+    read_config,
+    time_steps,
+)
+from gpu_day.towns import SHRINK, make_frames
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.launch.stages import walk
+
+# What has no published recipe on GTA5 -> Cityscapes.
+NOT_PUBLISHED = ('minitown', 'custom', '_base_')
+ENDING = '_gta2cs'
+# In the precision of the config, and in the fastest.
+FORMS = {'fp32': None, 'bf16': 'bf16'}
+SECONDS, LEAST = (3.0, 0.1), 4
+SIZES = {'scale', 'crop_size', 'frame_size', 'target_size'}
+
+
+def recipes() -> list[Path]:
+    """List the recipes, the first of each method before the second of one."""
+    folders = sorted(p.name for p in CONFIGS.iterdir() if p.is_dir())
+    columns = [
+        configs_of(name, ENDING)
+        for name in folders
+        if name not in NOT_PUBLISHED
+    ]
+    rows = zip_longest(*columns)
+    return [path for row in rows for path in row if path is not None]
+
+
+def measure(setup: Setup) -> dict:
+    """Time a step of as many recipes as there is time for."""
+    frames = make_frames(setup)
+    os.environ.update(
+        GTA_ROOT=str(frames / 'gta'),
+        CITYSCAPES_ROOT=str(frames / 'cityscapes'),
+    )
+    found: dict = dict(recipes={}, left=[])
+    paths = recipes()
+    if setup.rehearse:
+        paths = [p for p in paths if p.parent.name in ('adaptsegnet', 'dacs')]
+        paths = paths[:2]
+    for path in paths:
+        name = f'{path.parent.name}/{path.stem}'
+        if setup.left < LEAST:
+            found['left'].append(name)
+            continue
+        try:
+            cfg = read_config(path)
+            if not adapts(cfg):
+                continue
+            entry = measure_recipe(cfg, setup)
+        except Exception as error:
+            traceback.print_exc()
+            entry = dict(fault=explain(error))
+        found['recipes'][name] = entry
+        setup.save(found)
+        gc.collect()
+        free_memory()
+    return found
+
+
+def measure_recipe(cfg: Config, setup: Setup) -> dict:
+    """Time steps of a recipe; returns figures by form."""
+    if setup.rehearse:
+        shrink(cfg)
+    torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
+    batch = load_batch(cfg)
+    entry = dict(
+        batch=cfg.train_dataloader.batch_size,
+        sizes={
+            domain: list(images[0].shape[-2:])
+            for domain, images in batch['inputs'].items()
+        },
+        iters=total_iters(cfg.train_cfg),
+        forms={},
+    )
+    for name, amp in FORMS.items():
+        if setup.left < LEAST:
+            break
+        trainer = Trainer(cfg, batch, setup.device, amp)
+        entry['forms'][name] = time_steps(
+            trainer,
+            setup.device,
+            min(setup.choose(*SECONDS), setup.left - 1),
+        )
+        del trainer
+        gc.collect()
+        free_memory()
+    return entry
+
+
+def shrink(cfg: Config) -> None:
+    """Make networks and images small."""
+    shrink_images(cfg)
+    for part in walk(cfg._cfg_dict['model']):
+        if part.get('depth') == 101:
+            part['depth'] = 50
+        if 'num_layers' in part:
+            part['num_layers'] = [1, 1, 1, 1]
+
+
+def shrink_images(cfg: Config) -> None:
+    """Make what images are resized to, and crops of them, small."""
+    for part in walk(cfg._cfg_dict):
+        for key in SIZES & part.keys():
+            if isinstance(part[key], tuple | list):
+                part[key] = tuple(side // SHRINK for side in part[key])
+
+
+def check(results: dict, rehearse: bool) -> list[str]:
+    """Find recipes that failed, or whose losses are no numbers."""
+    faults = []
+    for name, recipe in results['recipes'].items():
+        if 'fault' in recipe:
+            faults.append(f'{name}: {recipe["fault"]}')
+            continue
+        for form, found in recipe['forms'].items():
+            losses = found['log']
+            if not (found['ms'] > 0 and math.isfinite(losses['loss'])):
+                faults.append(f'{name}, {form}: {found["ms"]} ms, {losses}')
+    return faults if results['recipes'] else ['no recipe was measured']

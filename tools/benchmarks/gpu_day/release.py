@@ -1,0 +1,122 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""(d) A step at the release's setting, in each form, against its passes."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+
+import torch
+from mmengine.config import Config
+from speed.memory import extra_memory
+from speed.step import Form, Step, crop_size, draw_batch
+from speed.timing import time_in_turn
+
+from gpu_day.precision import allow_tf32
+from gpu_day.setup import Setup, explain
+from gpu_day.steps import CONFIGS, free_memory, read_config
+
+# ResNet-101, 4 + 4 crops of 896 x 512.
+CONFIG = CONFIGS / 'cag' / 'deeplabv3plus_gta2cs.py'
+# By value: name, whether float32 may be TF32, form.
+FORMS = (
+    ('fp32', False, Form()),
+    ('bf16, channels-last', True, Form('bf16', channels_last=True)),
+    ('TF32', True, Form()),
+    ('bf16', True, Form('bf16')),
+    ('TF32, channels-last', True, Form(channels_last=True)),
+    ('fp16, channels-last', True, Form('fp16', channels_last=True)),
+    ('fp16', True, Form('fp16')),
+    (
+        'bf16, channels-last, compiled',
+        True,
+        Form('bf16', channels_last=True, compiled=True),
+    ),
+)
+# Seconds that a form needs at least, and one that is compiled.
+LEAST, TO_COMPILE = 6, 50
+ROUNDS = (7, 1)
+
+
+def measure(setup: Setup) -> dict:
+    """Time step and passes of each form that there is time for."""
+    cfg = read_config(CONFIG)
+    if setup.rehearse:
+        shrink(cfg)
+    batch = draw_batch(cfg)
+    torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
+    found: dict = dict(
+        config=CONFIG.name,
+        batch=cfg.train_dataloader.batch_size,
+        size=list(crop_size(cfg)),
+        iters=cfg.train_cfg.stages * cfg.train_cfg.stage_iters,
+        forms={},
+    )
+    labels = None
+    for name, tf32, form in setup.choose(FORMS, FORMS[:2]):
+        if setup.left < (TO_COMPILE if form.compiled else LEAST):
+            found['forms'][name] = dict(fault='no time was left')
+            continue
+        start = time.monotonic()
+        try:
+            with allow_tf32(tf32):
+                entry, own = measure_form(cfg, form, batch, setup)
+            labels = own if labels is None else labels
+            entry['agreement'] = (own == labels).float().mean().item()
+        except RuntimeError as error:
+            entry = dict(fault=explain(error))
+        entry['seconds'] = round(time.monotonic() - start, 1)
+        found['forms'][name] = entry
+        setup.save(found)
+        gc.collect()
+        free_memory()
+    return found
+
+
+def measure_form(
+    cfg: Config, form: Form, batch: dict, setup: Setup
+) -> tuple[dict, torch.Tensor]:
+    """Time a form; returns figures, and labels of the target by anchors."""
+    step = Step(cfg, form, setup.device, batch)
+    labels = step.labels().cpu()
+    ignored = step.model.pseudo_label_head.ignore_index
+    parts = dict(whole=step.whole, passes=step.passes, anchors=step.anchors)
+    times = time_in_turn(parts, setup.choose(*ROUNDS), setup.device)
+    return dict(
+        times,
+        memory=extra_memory(step.whole, setup.device),
+        active=(labels != ignored).float().mean().item(),
+        loss=step.whole()['loss'].item(),
+    ), labels
+
+
+def shrink(cfg: Config) -> None:
+    """Make network and crops small."""
+    cfg.model.backbone.depth = 50
+    cfg.train_dataloader.batch_size = 2
+    for domain in cfg.train_dataloader.dataset.domains.values():
+        for step in domain.pipeline:
+            if 'crop_size' in step:
+                step.crop_size = (32, 64)
+
+
+def check(results: dict, rehearse: bool) -> list[str]:
+    """Find forms that failed, a whole below its parts, odd results."""
+    faults = []
+    for name, form in results['forms'].items():
+        if 'fault' in form:
+            if form['fault'] != 'no time was left':
+                faults.append(f'{name}: {form["fault"]}')
+            continue
+        whole, passes = (form[key]['median'] for key in ('whole', 'passes'))
+        if not rehearse and whole < 0.9 * passes:
+            faults.append(f'{name}: step {whole:.1f} ms, passes {passes:.1f}')
+        if not (0 < passes < math.inf and math.isfinite(form['loss'])):
+            faults.append(f'{name}: {passes} ms, loss {form["loss"]}')
+        if form['agreement'] < 0.9:
+            faults.append(
+                f'{name}: {100 * form["agreement"]:.1f} % of the labels are '
+                'those of the first form'
+            )
+    return faults if results['forms'] else ['no form was measured']

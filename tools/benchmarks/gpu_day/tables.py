@@ -1,0 +1,229 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Tables of the results, each with the heads as its first row.
+
+Needs neither torch nor mmseg: it tells of a day on which they were missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+HOUR = 3.6e6  # milliseconds
+Rows = list[list[str]]
+
+
+def status_rows(found: dict) -> Rows:
+    """Say how each part ended."""
+    rows = [['part', 'about', 'ended', 's', 'why']]
+    for letter, part in found['parts'].items():
+        seconds = f'{part.get("seconds", 0):.0f}'
+        told = part['message'].replace('|', '/')
+        rows.append([letter, part['title'], part['status'], seconds, told])
+    return rows
+
+
+def machine_rows(results: dict, options: dict) -> Rows:
+    """Say what the card reaches."""
+    rows = [['of the card', 'reached']]
+    if 'copy_gb_s' in results:
+        speed = f'{results["copy_gb_s"]:.0f} GB/s, read and written'
+        rows.append(['copy', speed])
+    for name, product in results.get('products', {}).items():
+        reached = f'{product["tflops"]:.1f} TFLOP/s'
+        rows.append([f'product in {name}', reached])
+    return rows
+
+
+def test_rows(results: dict, options: dict) -> Rows:
+    """Count tests."""
+    rows = [['tests', 'number']]
+    rows += [[key, str(results[key])] for key in ('passed', 'skipped')]
+    rows.append(['failed', str(len(results['failed']))])
+    rows += [[f'`{k}`', v] for k, v in sorted(results['failed'].items())]
+    return rows
+
+
+def anchor_rows(results: dict, options: dict) -> Rows:
+    """Anchor operations against loops and the floor."""
+    rows = [['operation', 'form', 'ms', 'times the floor',
+             'times as fast as loops', 'memory / features']]  # fmt: skip
+    for form, operations in results['forms'].items():
+        for name, found in operations.items():
+            loop = found['loop']
+            ratio = loop['median'] / found['median'] if loop else None
+            rows.append(
+                [
+                    name,
+                    form,
+                    spread(found, 3),
+                    f'{found["median"] / found["floor"]:.1f}',
+                    f'{ratio:.0f}' if ratio else '',
+                    f'{found["memory"]:.2f}',
+                ]
+            )
+    return rows
+
+
+def release_rows(results: dict, options: dict) -> Rows:
+    """The step in each form against its passes and against fp32."""
+    rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
+             'times fp32', 'memory, GB', 'labels as in fp32, %',
+             'schedule, h']]  # fmt: skip
+    first = None
+    for name, form in results['forms'].items():
+        if 'fault' in form:
+            rows.append([name, form['fault'], *[''] * 7])
+            continue
+        step, passes = (form[key]['median'] for key in ('whole', 'passes'))
+        first = first or step
+        rows.append(
+            [
+                name,
+                spread(form['whole'], 1),
+                spread(form['passes'], 1),
+                f'{step / passes:.3f}',
+                f'{2e3 * results["batch"] / step:.1f}',
+                f'{first / step:.2f}',
+                f'{form["memory"] / 1e9:.1f}',
+                f'{100 * form["agreement"]:.2f}',
+                f'{step * results["iters"] / HOUR:.1f}',
+            ]
+        )
+    return rows
+
+
+def recipe_rows(results: dict, options: dict) -> Rows:
+    """A step of each recipe, and its whole schedule."""
+    price = options.get('price')
+    rows = [['recipe', 'source, target', 'form', 'step, ms', 'images / s',
+             'peak, GB', 'iterations', 'schedule, h']]  # fmt: skip
+    if price:
+        rows[0].append(f'cost at {price:g} an hour')
+    for name, recipe in results['recipes'].items():
+        if 'fault' in recipe:
+            rows.append([name, recipe['fault'], *[''] * (len(rows[0]) - 2)])
+            continue
+        images = recipe['batch'] * len(recipe['sizes'])
+        sizes = ', '.join(
+            f'{recipe["batch"]} x {width} x {height}'
+            for height, width in recipe['sizes'].values()
+        )
+        for form, found in recipe['forms'].items():
+            hours = found['ms'] * recipe['iters'] / HOUR
+            row = [
+                name,
+                sizes,
+                form,
+                f'{found["ms"]:.1f}',
+                f'{1e3 * images / found["ms"]:.1f}',
+                f'{found["peak"] / 1e9:.1f}' if found['peak'] else '',
+                f'{recipe["iters"]:,}',
+                f'{hours:.1f}',
+            ]
+            rows.append(row + ([f'{hours * price:.0f}'] if price else []))
+    return rows
+
+
+def training_rows(results: dict, options: dict) -> Rows:
+    """Trainings, how long and how good."""
+    rows = [['training', 'iterations', 's', 'loss', 'target mIoU, %']]
+    for name, run in results['runs'].items():
+        if 'fault' in run:
+            rows.append([name, run['fault'], '', '', ''])
+            continue
+        figures = [f'{run["loss"]:.3f}', f'{run["miou"]:.1f}']
+        rows.append([name, str(run['iters']), f'{run["seconds"]}', *figures])
+    return rows
+
+
+def loading_rows(results: dict, options: dict) -> Rows:
+    """Images a second, loaded and eaten."""
+    rows = [['images', 'a second']]
+    for name, form in results['forms'].items():
+        title = f'loaded on {results["cores"]} cores, decoded {name}'
+        rows.append([title, f'{form["images_s"]:.0f}'])
+    for name, speed in results['eaten'].items():
+        rows.append([f'eaten by the step, {name}', f'{speed:.0f}'])
+    return rows
+
+
+ROWS: dict[str, Callable[[dict, dict], Rows]] = dict(
+    a=machine_rows,
+    b=test_rows,
+    c=anchor_rows,
+    d=release_rows,
+    e=recipe_rows,
+    g=loading_rows,
+    f=training_rows,
+)
+
+
+def make_tables(found: dict, **options: float | None) -> Iterator[tuple]:
+    """Go through title and rows of the parts that have results.
+
+    Args:
+        found: Content of the file of results.
+        **options: ``price`` of an hour.
+    """
+    for letter, part in found['parts'].items():
+        if not part['results']:
+            continue
+        try:
+            rows = ROWS[letter](part['results'], options)
+        except KeyError:  # it was stopped before its first figures
+            continue
+        yield f'{letter}: {part["title"]}', rows
+
+
+def describe(found: dict) -> str:
+    """Say when, on what and by which versions all was measured."""
+    machine = found['parts'].get('a', {}).get('results', {})
+    if not machine:
+        return f'Measured on {found["started"]}.'
+    versions = ', '.join(
+        f'{name} {version}' for name, version in machine['versions'].items()
+    )
+    card = 'on the CPU'
+    if 'card' in machine:
+        card = (
+            f'on one {machine["card"]} ({machine["card_gib"]:.0f} GiB, driver '
+            f'{machine["driver"]}, CUDA {machine["cuda"]}, cuDNN '
+            f'{machine["cudnn"]}, NCCL {machine["nccl"]})'
+        )
+    rehearsed = 'A rehearsal, no measurement. ' if found['rehearsal'] else ''
+    return (
+        f'{rehearsed}Measured on {found["started"]}, {card}, '
+        f'{machine["cores"]} CPU cores, Python {machine["python"]}, '
+        f'{versions}.'
+    )
+
+
+def to_markdown(found: dict, **options: float | None) -> str:
+    """Write all tables for a document."""
+    tables = [('', status_rows(found)), *make_tables(found, **options)]
+    blocks = [describe(found)]
+    for title, (heads, *rows) in tables:
+        lines = [heads, ['---'] * len(heads), *rows]
+        table = '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+        blocks += [f'**{title}**'] * bool(title) + [table]
+    return '\n\n'.join(blocks)
+
+
+def print_tables(found: dict) -> None:
+    """Print all tables as plain text."""
+    for title, rows in [('', status_rows(found)), *make_tables(found)]:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        print(f'\n{title}')
+        for row in rows:
+            cells = (
+                cell.ljust(width)
+                for cell, width in zip(row, widths, strict=True)
+            )
+            print('  '.join(cells).rstrip())
+    print(f'\n{describe(found)}')
+
+
+def spread(found: dict, digits: int) -> str:
+    """Write a median with where most of the values lie."""
+    median, low, high = (found[key] for key in ('median', 'p10', 'p90'))
+    return f'{median:.{digits}f} ({low:.{digits}f} - {high:.{digits}f})'

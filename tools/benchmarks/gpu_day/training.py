@@ -1,0 +1,177 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""(f) Real trainings at scale, each as long as its time is."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import traceback
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from gpu_day.setup import Setup, explain
+from gpu_day.steps import CONFIGS, read_config
+from gpu_day.towns import SIZE, wait_for_towns
+from mmseg_cag.launch.stages import walk
+
+MINITOWN = CONFIGS / 'minitown'
+# Source-only first, whose weights the others start from; then CAG, and the
+# first of these that is there.
+SOURCE_ONLY, CAG = 'source_only_lite2', 'cag_lite2'
+BEST = ('anchor_teacher', 'mic', 'hrda', 'daformer', 'dacs')
+# The network that all of them have here.
+NETWORK = CONFIGS / '_base_/models/fpn_effnet-lite2.py'
+# Shares of the time.
+SHARES = (0.4, 0.3, 0.3)
+MANY = 10**6
+# Iterations by which the pace of a run is told.
+FIRST = (15, 1)
+
+
+@HOOKS.register_module(force=True)
+class FitHook(Hook):
+    """Give a run the length that fits into its time.
+
+    Args:
+        ends: By when it is to be through, of `time.monotonic`.
+        first: Iterations after which the length is set.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, ends: float, first: int) -> None:
+        self.ends, self.first, self.start = ends, first, None
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, **kwargs: object
+    ) -> None:
+        """Tell the pace, then set loop and schedules."""
+        now, done = time.monotonic(), batch_idx + 1
+        if self.start is None:  # the first one warms up
+            self.start = now
+        elif done == 1 + self.first:
+            pace = (now - self.start) / self.first
+            length = done + max(1, int((self.ends - now) / pace))
+            runner.train_loop.max_iters = length
+            for schedule in runner.param_schedulers:
+                schedule.restart_iters = length
+        if now > self.ends:
+            runner.train_loop.stop_training = True
+
+
+def measure(setup: Setup) -> dict:
+    """Train source-only, CAG and the best recipe; returns mIoU and pace."""
+    towns = wait_for_towns(setup)
+    os.environ['MINITOWN_ROOT'] = str(towns)
+    best = next(n for n in BEST if (MINITOWN / f'{n}.py').exists())
+    found: dict = dict(size=list(SIZE[setup.rehearse]), runs={})
+    weights = None
+    rest = list(SHARES)
+    for name in (SOURCE_ONLY, CAG, best):
+        seconds = setup.left * rest[0] / sum(rest)
+        rest.pop(0)
+        if seconds < setup.choose(8, 0):
+            found['runs'][name] = dict(fault='no time was left')
+            continue
+        try:
+            cfg = make_config(name, setup, weights)
+            entry, end = train(cfg, setup, seconds)
+            weights = weights or end
+        except Exception as error:
+            traceback.print_exc()
+            entry = dict(fault=explain(error))
+        found['runs'][name] = entry
+        setup.save(found)
+    return found
+
+
+def make_config(name: str, setup: Setup, weights: Path | None) -> Config:
+    """Read a config, for this size of images, in bfloat16."""
+    cfg = read_config(MINITOWN / f'{name}.py', weights=not setup.rehearse)
+    network = Config.fromfile(NETWORK).model
+    if cfg.model.backbone.get('arch') != network.backbone.arch:
+        loss = cfg.model.decode_head.loss_decode
+        for part in ('backbone', 'neck', 'decode_head'):
+            cfg.model[part] = network[part]
+        cfg.model.decode_head.loss_decode = loss
+    if setup.rehearse:
+        cfg.model.backbone.pretrained = None
+    size = SIZE[setup.rehearse]
+    for part in walk(cfg._cfg_dict):
+        if part.get('type') == 'RandomResize':
+            part['scale'] = size[::-1]
+        if part.get('type') == 'RandomCrop':
+            part['crop_size'] = size
+        if 'num_workers' in part:
+            part['num_workers'] = setup.choose(6, 0)
+            part['persistent_workers'] = False
+            part['batch_size'] = setup.choose(part['batch_size'], 2)
+        if 'fused' in part:
+            part.pop('fused')
+    loop = cfg.train_cfg
+    if 'stages' in loop:
+        loop.update(stages=1, stage_iters=MANY)
+    else:
+        loop.update(max_iters=MANY, val_interval=MANY)
+    loop['val_begin'] = MANY + 1
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
+    cfg.default_hooks.checkpoint.save_best = None
+    for hook in ('monitor', 'panels', 'results', 'visualization'):
+        cfg.default_hooks.pop(hook, None)
+    cfg.vis_backends = cfg.visualizer.vis_backends = []
+    cfg.work_dir = str(setup.folder / 'runs' / name)
+    cfg.experiment_name = name
+    cfg.start_from = None
+    cfg.load_from = str(weights) if weights else None
+    return cfg
+
+
+def train(cfg: Config, setup: Setup, seconds: float) -> tuple[dict, Path]:
+    """Train for some seconds and evaluate.
+
+    Returns:
+        Figures, and the weights of the end.
+    """
+    start = time.monotonic()
+    # Some of it is for the start and the evaluation.
+    fit = dict(
+        type='FitHook',
+        ends=start + setup.choose(0.8, 0.0) * seconds,
+        first=setup.choose(*FIRST),
+    )
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), fit]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    trained = time.monotonic() - start
+    runner.save_checkpoint(
+        cfg.work_dir, 'end.pth', save_optimizer=False, by_epoch=False
+    )
+    scores = runner.val_loop.run()
+    hub = runner.message_hub
+    return dict(
+        iters=runner.iter,
+        seconds=round(trained, 1),
+        miou=float(scores['mIoU']),
+        loss=float(hub.get_scalar('train/loss').current()),
+    ), Path(cfg.work_dir, 'end.pth')
+
+
+def check(results: dict, rehearse: bool) -> list[str]:
+    """Find runs that failed, or that learned nothing."""
+    faults = []
+    for name, run in results['runs'].items():
+        if 'fault' in run:
+            if run['fault'] != 'no time was left':
+                faults.append(f'{name}: {run["fault"]}')
+        elif not (run['iters'] > 0 and math.isfinite(run['loss'])):
+            faults.append(f'{name}: {json.dumps(run)}')
+        elif not 0 <= run['miou'] <= 100:
+            faults.append(f'{name}: mIoU {run["miou"]}')
+    return faults if results['runs'] else ['nothing was trained']

@@ -1,0 +1,65 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Make tables of what gpu_day.sh has measured.
+
+    python tools/benchmarks/gpu_table.py DIR --doc docs/performance.md
+
+prints them, in Markdown, with card, date and versions, and puts them between
+the marks of a document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from document import put_results
+from gpu_day.tables import to_markdown
+
+from mmseg_cag.errors import UserError
+
+JSON = 'gpu_day.json'
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('dir', type=Path, help='folder of gpu_day.sh')
+    parser.add_argument('--doc', type=Path, help='write the tables here')
+    parser.add_argument(
+        '--price', type=float, help='of an hour of the card, adds the cost'
+    )
+    return parser.parse_args()
+
+
+def read(folder: Path) -> dict:
+    """Read the results of a day.
+
+    Raises:
+        UserError: There are none.
+    """
+    path = folder / JSON
+    try:
+        found = json.loads(path.read_text())
+        found['parts']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{path}: expected the results of gpu_day.sh: {error}'
+        ) from error
+    return found
+
+
+def main() -> None:
+    """Print the tables, and write them."""
+    args = parse_args()
+    try:
+        text = to_markdown(read(args.dir), price=args.price)
+        if args.doc:
+            put_results(args.doc, text)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    print(text)
+
+
+if __name__ == '__main__':
+    main()
