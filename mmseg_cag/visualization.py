@@ -24,6 +24,3 @@ def colorize(
     colours = np.full((256, 3), ignored, np.uint8)
     colours[: len(palette)] = palette
     return colours[labels]
-
-
-# As monitor/panel_hook.py still calls it.

@@ -146,6 +146,8 @@ def put_in(cfg: Config, towns: Path) -> None:
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
+        if part.get('type') == 'MarkUntrusted':
+            part.update(top=1, bottom=4, left=1, right=1)
         if 'block' in part:
             part['block'] = 16
         if 'detail_size' in part:

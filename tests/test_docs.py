@@ -207,6 +207,7 @@ OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
     'encoders': 'configs/vfm_uda/source_only_dinov2-b_gta2cs.py',
     'weights': 'configs/minitown/source_only_mobilenet-v2.py',
+    'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
 }
 # A setting that a text names, with a value.

@@ -139,5 +139,5 @@ def test_an_undeclared_id_ends_the_run_with_one_line(project, call, tmp_path):
         )
     label.write_bytes(kept)
     message = str(caught.value)
-    assert re.match(r'error: \S+00001\.png: found id 99, expected', message)
+    assert re.match(r'error: \S+00001\.png: neither .* id 99$', message)
     assert '\n' not in message

@@ -62,14 +62,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def read_config(args: argparse.Namespace) -> Config:
     """Read the config and register what it imports."""
     if not Path(args.config).is_file():
         raise ValueError(f'{args.config}: config file not found')
-    cfg = Config.fromfile(args.config)
-    # After the config, which may choose what is imported.
+    # After the command line: these imports take seconds.
+    from mmseg_cag.fileio.safe_config import load_config
     from mmseg_cag.launch.cfg_options import merge_options, parse_options
 
+    cfg = load_config(args.config)
     merge_options(cfg, parse_options(args.cfg_options or ()))
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     return cfg
@@ -90,7 +91,7 @@ def main() -> int:
     args = parse_args()
     notes = Console(stderr=True)
     try:
-        cfg = load_config(args)
+        cfg = read_config(args)
     except Exception as error:  # a config is code: it can fail in any way
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         notes.print(f'error: {line}', markup=False, soft_wrap=True)

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mmcv import imread
 from rich.console import Console
 from rich.table import Table
 
 from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.analysis.report.write import write_report
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_image
 from mmseg_cag.minitown.child import exit_on_signals
 from mmseg_cag.minitown.comparison import predict, save_comparison
 from mmseg_cag.minitown.runs import Budget, MinitownRuns
@@ -66,7 +66,7 @@ def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
             [colorize(p, palette) for p in predict(runner, indices)]
         )
     samples = [dataset[index]['data_samples'] for index in indices]
-    images = [imread(s.img_path, channel_order='rgb') for s in samples]
+    images = [read_image(s.img_path)[..., ::-1] for s in samples]
     truths = [colorize(s.gt_sem_seg.data[0], palette) for s in samples]
     rows = list(zip(images, truths, *columns, strict=True))
     titles = ('Target image', 'Truth', 'Source only', 'CAG, last stage')

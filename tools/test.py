@@ -43,11 +43,11 @@ def load_config(args: argparse.Namespace) -> Config:
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    # After the config, which may choose what is imported.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    # After the command line: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
+    cfg = load_or_exit(args.config)
+    cfg.launcher = args.launcher
     merge_or_exit(cfg, args.cfg_options)
     path = Path(args.config)
     cfg.work_dir = args.work_dir or cfg.get(
@@ -69,6 +69,11 @@ def main() -> None:
     from mmseg_cag.errors import UserError
 
     try:
+        if not cfg.get('test_dataloader'):
+            raise UserError(
+                f'{cfg.filename}: test_dataloader is not set, expected the '
+                'images to test; tools/demo.py needs none'
+            )
         require_images_of(cfg, 'test_dataloader')
         use_gloo_without_gpu(cfg)
         Runner.from_cfg(cfg).test()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -61,9 +60,10 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: config file not found')
-    cfg = Config.fromfile(args.config)
+    # After the command line: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
+
+    cfg = load_or_exit(args.config)
     cfg.launcher = args.launcher
     if args.amp:
         if not torch.cuda.is_available():
@@ -73,9 +73,6 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.bf16:
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-    # After the config, which may choose what is imported.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
-
     merge_or_exit(cfg, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
-
-from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,18 +40,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the steps that are not done yet."""
     args = parse_args()
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: config file not found')
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    # After the config, which may choose what is imported.
+    # After the command line: these imports take seconds.
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.errors import UserError
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
     from mmseg_cag.launch.chain import default_work_dir
     from mmseg_cag.workflows.bdl.plan import train_loop
 
+    cfg = load_or_exit(args.config)
+    cfg.launcher = args.launcher
     merge_or_exit(cfg, args.cfg_options)
     default = cfg.get('work_dir') or default_work_dir(args.config)
     cfg.work_dir = args.work_dir or default

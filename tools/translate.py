@@ -50,13 +50,11 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: config file not found')
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    # After the config, which may choose what is imported.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    # After the command line: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
+    cfg = load_or_exit(args.config)
+    cfg.launcher = args.launcher
     merge_or_exit(cfg, args.cfg_options)
     path = Path(args.config)
     cfg.work_dir = args.work_dir or cfg.get(

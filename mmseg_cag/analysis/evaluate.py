@@ -31,8 +31,13 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
         cfg: The config that the checkpoint was trained by.
         checkpoint: Its weights.
         folder: Where the log goes.
+
+    Raises:
+        UserError: The config evaluates nothing.
     """
     cfg = cfg.copy()
+    if not cfg.get('test_dataloader'):
+        raise UserError('test_dataloader: not set, nothing to evaluate on')
     cfg.work_dir = str(folder)
     cfg.load_from = str(checkpoint)
     cfg.resume = False

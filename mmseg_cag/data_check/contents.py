@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine import fileio
 
@@ -21,9 +20,13 @@ from mmseg_cag.datasets.inspection.label_reader import (
     show_ids,
 )
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.images import chunk_overruns
+from mmseg_cag.fileio.images import decode_image
 
 CHUNK = 4  # samples that a process takes at a time
+# As `read_image`, but that 16 bits stay.
+IMREAD = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+LOST_BITS = 8  # of 16 where an image is read
+DARK_BITS = 14  # of 16: what uses no more ends up in a quarter of 0..255
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,13 @@ class Content:
         path: Its label, or its image if it has no label.
         findings: What is wrong with it.
         ids: Pixels of each raw id.
+        bits: That its image makes use of, if it has 16; else None.
     """
 
     path: str
     findings: tuple[Finding, ...] = ()
     ids: dict[int, int] = field(default_factory=dict)
+    bits: int | None = None
 
 
 def spread(
@@ -105,39 +110,44 @@ def decode(
         backend_args: Arguments of mmengine's file backend.
     """
     path = sample['img_path']
-    findings = []
-    fault = _image_fault(path, backend_args)
-    if fault:
-        findings.append(Finding('unreadable file', path, fault))
+    findings, bits = [], None
+    try:
+        raw = fileio.get(path, backend_args=backend_args)
+        image = decode_image(raw, path, IMREAD)
+        if image.dtype == np.uint16:
+            bits = int(image.max()).bit_length()
+    except (UserError, OSError) as error:
+        reason = str(error).removeprefix(f'{path}: ')
+        findings.append(Finding('unreadable file', path, reason))
     if labels is None:
-        return Content(path, tuple(findings))
+        return Content(path, tuple(findings), bits=bits)
     path = sample['seg_map_path']
     try:
         ids = _count(labels.read_ids(path))
     except (UserError, OSError, SyntaxError) as error:
         reason = str(error).removeprefix(f'{path}: ')
         findings.append(Finding('unreadable file', path, reason))
-        return Content(path, tuple(findings))
+        return Content(path, tuple(findings), bits=bits)
     unknown = sorted(ids.keys() - labels.train_ids.keys() - labels.void_ids)
     if unknown:
         names = show_ids(labels, unknown)
         problem = f'neither a class nor a known void: {names}'
         advice = advise_on_unknown_ids(labels)
         findings.append(Finding('unknown ids', path, problem, advice))
-    return Content(path, tuple(findings), ids)
+    return Content(path, tuple(findings), ids, bits)
 
 
-def _image_fault(path: str, backend_args: dict | None) -> str | None:
-    """Why an image cannot be decoded; None if it can."""
-    try:
-        raw = fileio.get(path, backend_args=backend_args)
-        if not chunk_overruns(raw) and mmcv.imfrombytes(raw) is not None:
-            return None
-    except UserError as error:
-        return str(error).removeprefix(f'{path}: ')
-    except (OSError, SyntaxError, cv2.error):
-        pass
-    return 'cannot be decoded'
+def check_depth(folder: str, contents: Sequence[Content]) -> Iterator[Finding]:
+    """Check that images of 16 bits, whose upper 8 are read, are not dark."""
+    bits = [c.bits for c in contents if c.bits is not None]
+    if bits and max(bits) <= DARK_BITS:
+        yield Finding(
+            'dark images',
+            folder,
+            f'images of 16 bits use {max(bits)} of them, so that the upper '
+            f'8, which are read, hold values below '
+            f'{2 ** max(max(bits) - LOST_BITS, 0)} of 256',
+        )
 
 
 def _count(ids: np.ndarray) -> dict[int, int]:

@@ -16,12 +16,10 @@ from .consistency import (
     check_overlap,
     check_target,
 )
-from .contents import decode_all, spread
-from .histogram import check_classes_seen, count_classes
+from .histogram import check_contents, choose
 from .quick_checks import quick_checks
 from .report import Part, Report
 
-SEED = 0  # of the sample, so that two runs look at the same files
 Progress = Callable[[Iterable, int, str], Iterable]
 
 
@@ -74,24 +72,9 @@ def _examine_one(
 def _decode(
     part: Part, sample: int | None, workers: int, progress: Progress
 ) -> None:
-    reading = part.reading
-    bad = {finding.where for finding in part.findings}
-    good = [
-        s
-        for s in reading.samples
-        if bad.isdisjoint((s['img_path'], s.get('seg_map_path')))
-    ]
-    chosen = spread(good, sample, SEED)
-    labels = reading.labels if reading.labelled else None
-    contents = decode_all(
-        chosen, labels, reading.dataset.backend_args, workers
-    )
-    show = partial(progress, text=f'contents of {reading.key}')
-    contents = list(show(contents, len(chosen)))
-    part.decoded = len(contents)
-    part.findings += [f for c in contents for f in c.findings]
-    if labels:
-        part.histogram = count_classes(reading, contents)
-        part.findings += check_classes_seen(
-            reading, part.histogram, part.decoded
-        )
+    chosen = choose(part.reading, part.findings, sample)
+    text = f'contents of {part.reading.key}'
+    show = partial(progress, total=len(chosen), text=text)
+    found, part.histogram = check_contents(part.reading, chosen, workers, show)
+    part.findings += found
+    part.decoded = len(chosen)

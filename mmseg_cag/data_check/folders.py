@@ -22,6 +22,7 @@ from mmseg_cag.datasets.published import (
     GTADataset,
     SYNTHIADataset,
 )
+from mmseg_cag.fileio.images import is_hidden
 
 SHOWN = 6  # folders that a message lists
 NOT_SET = {
@@ -133,24 +134,29 @@ def check_images(reading: DatasetInput) -> Iterator[Finding]:
                 os.path.join(folder, name),
                 f'does not end in {suffix}',
             )
-    yield from _broken_links(folder, suffix)
+    if not reading.is_subset:
+        yield from _unlisted(folder, suffix)
 
 
-def _broken_links(folder: str, suffix: str) -> Iterator[Finding]:
-    # A link to nowhere is not listed as a file: nothing else would miss it.
+def _unlisted(folder: str, suffix: str) -> Iterator[Finding]:
+    """Find what is not listed: links to nowhere, and images out of sight."""
+    hidden = []
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
-            if (
-                name.endswith(suffix)
-                and os.path.islink(path)
-                and not os.path.exists(path)
-            ):
+            if not name.endswith(suffix):
+                continue
+            if is_hidden(os.path.relpath(path, folder)):
+                hidden.append(path)
+            elif os.path.islink(path) and not os.path.exists(path):
                 yield Finding(
                     'broken link',
                     path,
                     f'image is a link to nowhere: {os.readlink(path)}',
                 )
+    if hidden:
+        problem = f'hidden, so left out, as {len(hidden)} files in all are'
+        yield Finding('hidden files', min(hidden), problem)
 
 
 def check_labels(reading: DatasetInput) -> Iterator[Finding]:

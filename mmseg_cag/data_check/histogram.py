@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
 
 from .consistency import never_drawn
-from .contents import Content
+from .contents import Content, check_depth, decode_all, spread
 from .folders import publisher_of
 
 IGNORED = 255  # mmseg's new id of a class that is not chosen
+SEED = 0  # of the sample, so that two runs look at the same files
+FEW = 8  # samples of each data set that are decoded before every run
+NO_CLASS = 'no class in the labels'
 
 
 @dataclass
@@ -31,6 +34,66 @@ class Histogram:
     ids: Counter[int] = field(default_factory=Counter)
     pixels: Counter[int] = field(default_factory=Counter)
     images: Counter[int] = field(default_factory=Counter)
+
+
+def choose(
+    reading: DatasetInput, findings: Iterable[Finding], count: int | None
+) -> list[dict]:
+    """Choose samples to decode, evenly, of which no file is known as bad."""
+    bad = {finding.where for finding in findings}
+    good = [
+        sample
+        for sample in reading.samples
+        if bad.isdisjoint((sample['img_path'], sample.get('seg_map_path')))
+    ]
+    return spread(good, count, SEED)
+
+
+def check_contents(
+    reading: DatasetInput,
+    samples: Sequence[dict],
+    workers: int,
+    show: Callable[[Iterable], Iterable] = iter,
+) -> tuple[list[Finding], Histogram | None]:
+    """Decode samples, and check them and the classes that they hold.
+
+    Args:
+        reading: The data set.
+        samples: What is decoded of it.
+        workers: Processes that share the work.
+        show: Passes on what is decoded and shows how many are done.
+
+    Returns:
+        What is wrong, and what the labels hold; None where they are closed.
+    """
+    labels = reading.labels if reading.labelled else None
+    backend_args = getattr(reading.dataset, 'backend_args', None)
+    contents = list(show(decode_all(samples, labels, backend_args, workers)))
+    findings = [f for content in contents for f in content.findings]
+    findings += check_depth(reading.folder('img_path'), contents)
+    if labels is None:
+        return findings, None
+    histogram = count_classes(reading, contents)
+    findings += check_classes_seen(reading, histogram, len(contents))
+    return findings, histogram
+
+
+def check_few(
+    reading: DatasetInput, findings: Iterable[Finding]
+) -> list[Finding]:
+    """Check the contents of a few samples; of all where all labels are void.
+
+    Args:
+        reading: The data set.
+        findings: What is wrong with its files already.
+    """
+    for count in (FEW, None):
+        found, _ = check_contents(
+            reading, choose(reading, findings, count), workers=1
+        )
+        if all(finding.name != NO_CLASS for finding in found):
+            break
+    return found
 
 
 def count_classes(
@@ -77,9 +140,7 @@ def check_classes_seen(
         if not histogram.pixels[index]
     ]
     if not histogram.pixels:
-        yield Finding(
-            'no class in the labels', folder, f'all void in {read} labels'
-        )
+        yield Finding(NO_CLASS, folder, f'all void in {read} labels')
         return
     known = _known_absent(reading)
     groups = {

@@ -83,7 +83,7 @@ def _check_all_headers(
         _check_one,
         labels=reading.labels,
         labelled=labelled,
-        scaled=reading.scaled,
+        sizes=reading.sizes,
         backend_args=getattr(reading.dataset, 'backend_args', None),
     )
     with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from mmseg_cag.fileio.images import VisibleFilesBackend
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
 from .published import ACDCDataset, GTADataset, SYNTHIADataset
@@ -41,5 +42,6 @@ __all__ = [
     'SkipBadFiles',
     'UDADataset',
     'UDASampler',
+    'VisibleFilesBackend',
     'ZipBackend',
 ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from mmengine import fileio
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -79,6 +80,47 @@ def leaves(
             yield from leaves(part, f'{key}.datasets.{index}', role)
     else:
         yield key, role, cfg or None
+
+
+def target_config(cfg: dict) -> dict | None:
+    """Find the config of the target's images, of the last domain if several.
+
+    Those that are evaluated; of a config that evaluates nothing, those that it
+    is trained on.
+
+    Args:
+        cfg: The config of a run.
+    """
+    for loader in ('val_dataloader', 'test_dataloader', 'train_dataloader'):
+        if dataset := (cfg.get(loader) or {}).get('dataset'):
+            *_, (_, _, part) = leaves(dataset, f'{loader}.dataset')
+            return part
+    return None
+
+
+def class_info(cfg: dict) -> dict:
+    """Look up names and colours of the target's classes, as mmseg has them.
+
+    Args:
+        cfg: The config of a run.
+
+    Raises:
+        UserError: Nothing names the classes.
+    """
+    dataset = target_config(cfg) or dict(type='BaseSegDataset')
+    known = DATASETS.get(dataset['type']).METAINFO
+    own = dataset.get('metainfo', {})
+    classes = own.get('classes') or known.get('classes')
+    if not classes:
+        raise UserError('metainfo.classes: not set, expected their names')
+    names, colours = known.get('classes', ()), known.get('palette', ())
+    colour_of = dict(zip(names, colours, strict=False))
+    palette = own.get('palette') or [colour_of.get(name) for name in classes]
+    if None in palette:
+        # Those that mmseg draws for any other classes.
+        drawn = np.random.RandomState(42)
+        palette = drawn.randint(0, 255, (len(classes), 3)).tolist()
+    return dict(classes=classes, palette=palette)
 
 
 def require_images(cfg: dict | None, name: str) -> None:

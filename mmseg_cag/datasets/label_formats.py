@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import cv2
 import numpy as np
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.images import imdecode, open_image
+from mmseg_cag.fileio.images import imdecode, open_label
 
 # legend: H W image
 
@@ -52,7 +51,7 @@ class IdFormat:
         Raises:
             OSError: It is no such image, or an id has more than 16 bits.
         """
-        with open_image(BytesIO(content)) as image:
+        with open_label(content) as image:
             if image.mode not in ID_MODES:
                 raise OSError(
                     'expected one id a pixel, 8 or 16 bits grey or a '
@@ -105,6 +104,8 @@ class ColourFormat:
         image = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             raise OSError('OpenCV cannot decode it')
+        with open_label(content):
+            pass  # of a format that keeps colours
         if image.dtype != np.uint8:
             raise OSError(f'expected colours of 8 bits, found {image.dtype}')
         blue, green, red = np.moveaxis(image.astype(np.uint32), -1, 0)

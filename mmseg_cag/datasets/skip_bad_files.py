@@ -10,6 +10,7 @@ from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
+from mmseg_cag.datasets.inspection.finding import Level
 from mmseg_cag.datasets.inspection.headers import check_headers
 from mmseg_cag.errors import UserError
 
@@ -49,7 +50,7 @@ class SkipBadFiles(Dataset):
         parts = dataset_inputs(dataset, 'dataset', 'train')
         self._labelled = any(part.labelled for part in parts)
         self._backend_args = getattr(parts[0].dataset, 'backend_args', None)
-        self._scaled = all(part.scaled for part in parts)
+        self._sizes = parts[0].sizes
 
     @property
     def metainfo(self) -> dict:
@@ -112,9 +113,10 @@ class SkipBadFiles(Dataset):
         """Load a sample whose files are whole and of one size."""
         info = self.dataset.get_data_info(index)
         for fault in check_headers(
-            info, None, self._labelled, self._backend_args, self._scaled
+            info, None, self._labelled, self._backend_args, self._sizes
         ):
-            raise fault.as_error()
+            if fault.kind.level is Level.ERROR:
+                raise fault.as_error()
         return self.dataset[index]
 
 

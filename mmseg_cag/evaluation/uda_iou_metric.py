@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,16 +31,23 @@ class UDAIoUMetric(IoUMetric):
     them, and what it says of the others still counts as an error. A class in
     neither the labels nor the predictions has no IoU and is left out of each
     mean; one that is predicted but in no label has 0. The confusion matrix
-    goes to the message hub.
+    goes to the message hub. Predictions that ``output_dir`` asks for keep the
+    folders of their images.
 
     Args:
         class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
             classes.
         **kwargs: Those of mmseg's `IoUMetric`.
 
+    Attributes:
+        image_folder: What the folders of predictions are relative to, as
+            `CheckDataHook` sets it; None writes them all into one.
+
     Raises:
         UserError: ``iou_metrics`` lacks mIoU.
     """
+
+    image_folder: str | None = None
 
     def __init__(
         self, class_sets: dict[str, Sequence[str]] | None = None, **kwargs: Any
@@ -72,12 +80,37 @@ class UDAIoUMetric(IoUMetric):
         self._dataset_meta = dataset_meta
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch, and note at what size (H, W)."""
-        super().process(data_batch, data_samples)
+        """Count the pixels of a batch, and note at what size (H, W).
+
+        Raises:
+            UserError: A label has an id that is no class.
+        """
+        written = self.output_dir
+        for sample in data_samples:
+            if not self.format_only:
+                self._require_classes(sample)
+            if written and self.image_folder is not None:
+                folder = os.path.dirname(sample['img_path'])
+                below = folder.removeprefix(self.image_folder).strip('/')
+                self.output_dir = os.path.join(written, below)
+                os.makedirs(self.output_dir, exist_ok=True)
+            super().process(data_batch, [sample])
+        self.output_dir = written
         self._sizes |= {
             tuple(sample['pred_sem_seg']['data'].shape[-2:])
             for sample in data_samples
         }
+
+    def _require_classes(self, sample: dict) -> None:
+        ids = sample['gt_sem_seg']['data']
+        number = len(self.dataset_meta['classes'])
+        wrong = ids[(ids != self.ignore_index) & (ids >= number)]
+        if len(wrong):
+            raise UserError(
+                f'{sample.get("seg_map_path")}: found the id '
+                f'{wrong[0].item()}, expected those of the {number} classes, '
+                f'from 0, and {self.ignore_index}'
+            )
 
     @staticmethod
     def intersect_and_union(

@@ -59,7 +59,9 @@ class ArrayCache:
 
     def _entry(self, path: str, content: str) -> Path:
         key = f'{os.path.abspath(path)}\n{content}'
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        name = hashlib.sha256(
+            key.encode(errors='surrogateescape')
+        ).hexdigest()[:32]
         return self.folder / name[:2] / f'{name}.npy'
 
     def _write(self, entry: Path, array: np.ndarray, signature: bytes) -> None:

@@ -1,9 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Read the text of a dumped config as data; nothing of it is executed."""
+"""Load a config, or read the text of a dumped one as data alone."""
 
 from __future__ import annotations
 
 import ast
+import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -19,6 +21,40 @@ FAULTS = (
     MemoryError,
     RecursionError,
 )
+
+
+# What would end a text between quotes, or has a meaning in it.
+QUOTES = ('\\', "'", '"')
+
+
+def load_config(path: str | Path) -> Config:
+    """Load a config file, whose folders may be called anything.
+
+    mmengine writes environment variables that a config asks for into its
+    text, where ``'{{$GTA_ROOT:data/gta}}'`` would end at an apostrophe.
+
+    Args:
+        path: The file; it is executed.
+
+    Raises:
+        UserError: It is no Python.
+    """
+    kept = {k: v for k, v in os.environ.items() if any(map(v.count, QUOTES))}
+    for name, value in kept.items():
+        for character in QUOTES:
+            value = value.replace(character, f'\\{character}')
+        # It is the pattern of a replacement, in which a backslash is two.
+        os.environ[name] = value.replace('\\', '\\\\')
+    try:
+        return Config.fromfile(path)
+    except SyntaxError as error:
+        folder = Path(path).resolve().parent
+        reason = str(error).partition('\n')[0]
+        if any(map(str(folder).count, QUOTES)):
+            reason = f'{folder} has a quote in its name, rename it'
+        raise UserError(f'{path}: no valid Python, {reason}') from error
+    finally:
+        os.environ.update(kept)
 
 
 def parse_config(text: str, name: str) -> Config:

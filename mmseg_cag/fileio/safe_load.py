@@ -97,11 +97,32 @@ def read_checkpoint(
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
-    content = safe_load(path, map_location, mmap)
+    content = without_wrappers(safe_load(path, map_location, mmap))
     weights = content.get('state_dict') if isinstance(content, dict) else None
     if not is_state_dict(weights):
         raise UserError(f'{path}: holds no state_dict, so is no checkpoint')
     return content
+
+
+# What names begin with of networks that are saved within a wrapper.
+WRAPPERS = re.compile(r'(module\.|_orig_mod\.)+')
+
+
+def without_wrappers(content: Any) -> Any:
+    """Name weights as in the network itself where all are in a wrapper.
+
+    Args:
+        content: A checkpoint or bare weights; anything else stays as it is.
+    """
+    if not isinstance(content, dict):
+        return content
+    weights = content.get('state_dict', content)
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and WRAPPERS.match(key) for key in weights
+    ):
+        return content
+    bare = {WRAPPERS.sub('', k, 1): value for k, value in weights.items()}
+    return bare if weights is content else {**content, 'state_dict': bare}
 
 
 def is_state_dict(weights: object) -> bool:
@@ -160,7 +181,7 @@ def load_from_local(filename: str, map_location: Device = None) -> dict:
         UserError: It asks to run code, or is no checkpoint.
     """
     path = os.path.expanduser(filename)
-    checkpoint = safe_load(path, map_location)
+    checkpoint = without_wrappers(safe_load(path, map_location))
     if not isinstance(checkpoint, dict):
         raise UserError(
             f'{path}: holds a {type(checkpoint).__name__}, expected a '

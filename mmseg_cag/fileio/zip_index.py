@@ -9,6 +9,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from mmseg_cag.errors import MissingFileError, UserError
 
+from .images import is_hidden
+
 
 class ZipIndex:
     """The members of the zip files that form one data set.
@@ -55,8 +57,7 @@ class ZipIndex:
 
     def files_in(self, folder: str) -> list[str]:
         """Name the files below a folder, relative to it, but hidden ones."""
-        names = _below(folder, self.files)
-        return [n for n in names if not posixpath.basename(n).startswith('.')]
+        return [n for n in _below(folder, self.files) if not is_hidden(n)]
 
     def _add(self, archive: str, member: ZipInfo) -> None:
         name = _checked_name(archive, member)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.registry import MODELS, TRANSFORMS
 
+from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.student import (
     check_weights,
@@ -73,7 +74,10 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
 
 
 def student_meta(cfg: Config, checkpoint: dict) -> dict:
-    """Look up the classes and their palette."""
-    meta = checkpoint.get('meta', {}).get('dataset_meta')
-    meta = meta or DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    """Look up the classes and their palette.
+
+    Raises:
+        UserError: Neither the checkpoint nor the config names the classes.
+    """
+    meta = checkpoint.get('meta', {}).get('dataset_meta') or class_info(cfg)
     return {key: meta[key] for key in ('classes', 'palette')}

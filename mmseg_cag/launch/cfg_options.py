@@ -8,6 +8,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 from typing import Any
 
 import mmengine.registry
@@ -17,6 +18,7 @@ from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_config import load_config
 
 FLAG = '--cfg-options'
 # What a runner, the launcher or a tool reads of a config. Other names in it
@@ -112,6 +114,16 @@ STOCK_HOOKS = {
     'sampler_seed',
     'timer',
 }
+
+
+def load_or_exit(path: str) -> Config:
+    """Load a command's config file, or end the command in one line."""
+    if not Path(path).is_file():
+        raise SystemExit(f'error: {path}: config file not found')
+    try:
+        return load_config(path)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
 
 
 def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:

@@ -24,6 +24,7 @@ from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
+from mmseg_cag.fileio.safe_config import load_config
 
 from .cfg_options import merge_options
 from .resume import check_provenance, check_resume_config, resume_run
@@ -136,7 +137,7 @@ def load_run(
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{key}={path}: config file not found')
-    cfg = Config.fromfile(path)
+    cfg = load_config(path)
     merge_options(cfg, options, options_key)
     cfg.launcher = launcher
     cfg.resume = False

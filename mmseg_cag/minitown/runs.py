@@ -26,9 +26,10 @@ from .town import draw_minitown
 
 __all__ = ['ROOT', 'Budget', 'MinitownRuns']
 
-# Transforms that have the size of images, and of crops, as a setting.
+# Transforms that have the size of images as a setting.
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize')
-CROPS = ('RandomCrop', 'RandomResizeCrop')
+# Settings that are the size of a part of them.
+CROPS = {'crop_size', 'detail_size'}
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,14 @@ class MinitownRuns:
                 part['data_root'] = str(self.data / town)
             if part.get('type') in RESIZES:
                 part['scale'] = tuple(self.budget.size[::-1])
-            if part.get('type') in CROPS:
+            for key in CROPS & part.keys():
                 # A crop keeps its share of the frame, in the configs of the
                 # default size.
-                part['crop_size'] = tuple(
-                    crop * size // whole
-                    for crop, size, whole in zip(
-                        part['crop_size'],
-                        self.budget.size,
-                        self.pair.budget.size,
-                        strict=True,
+                whole = self.pair.budget.size
+                part[key] = tuple(
+                    crop * size // side
+                    for crop, size, side in zip(
+                        part[key], self.budget.size, whole, strict=True
                     )
                 )
         if start := self._start(name):

@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.fileio.safe_load import read_checkpoint
 
 LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
@@ -64,7 +65,7 @@ def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
     if isinstance(segmentor, str):
         if not Path(segmentor).is_file():
             raise MissingFileError(f'{segmentor}: config file not found')
-        segmentor = Config.fromfile(segmentor).model
+        segmentor = load_config(segmentor).model
     state = read_checkpoint(checkpoint)['state_dict']
     return build_student(ConfigDict(segmentor), state, checkpoint)
 
@@ -122,9 +123,16 @@ def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
 
 
 def student_pipeline(cfg: Config) -> list[ConfigDict]:
-    """List the steps that load an image as it is tested, without labels."""
-    return [
-        step
-        for step in cfg.test_dataloader.dataset.pipeline
-        if step.type not in LABEL_LOADERS
-    ]
+    """List the steps that load an image as it is tested, without labels.
+
+    Raises:
+        UserError: The config has none.
+    """
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    steps = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if not steps:
+        raise UserError(
+            'test_pipeline: not set, nor is test_dataloader, expected the '
+            'steps by which an image is tested'
+        )
+    return [step for step in steps if step.type not in LABEL_LOADERS]

@@ -10,9 +10,19 @@ from mmengine.logging import print_log
 from mmengine.visualization import LocalVisBackend, TensorboardVisBackend
 from mmseg.registry import VISBACKENDS
 
+from mmseg_cag.errors import escape_control_chars
+
+
+class _AnyName:
+    """Takes images of any name; OpenCV crashes at one that is no UTF-8."""
+
+    def add_image(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Write an image, with the bytes of its name escaped."""
+        super().add_image(escape_control_chars(name), *args, **kwargs)
+
 
 @VISBACKENDS.register_module()
-class OptionalTensorboardVisBackend(TensorboardVisBackend):
+class OptionalTensorboardVisBackend(_AnyName, TensorboardVisBackend):
     """TensorBoard where it is installed; without it nothing, which is said.
 
     The config is left to mmengine's own backend, which keeps it in a file:
@@ -49,7 +59,7 @@ class NoWriter:
 
 
 @VISBACKENDS.register_module()
-class BestEffortVisBackend(LocalVisBackend):
+class BestEffortVisBackend(_AnyName, LocalVisBackend):
     """mmengine's curves on the local disk, without which a run goes on.
 
     Where a line cannot be written, as on a full disk, that is said once.

@@ -62,7 +62,9 @@ class ImageFolder(OutputFolder):
 
 def names_hash(names: Iterable[str]) -> str:
     """Compute the SHA-256 of the names of files, in alphabetical order."""
-    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()
+    return hashlib.sha256(
+        '\n'.join(sorted(names)).encode(errors='surrogateescape')
+    ).hexdigest()
 
 
 PREFIX = 'generators.target.'

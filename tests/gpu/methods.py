@@ -14,8 +14,10 @@ from mmseg.registry import MODELS
 from speed.step import WRAPPERS, begin_stage, draw_batch
 from torch import Tensor, nn
 
-# Height and width of a rehearsal's crops.
-SMALL = (64, 64)
+from mmseg_cag.launch.stages import walk
+
+# Of a rehearsal.
+SIZES, SHRINK = {'crop_size', 'detail_size'}, 2
 FOLDER = 'minitown'
 
 
@@ -37,10 +39,9 @@ def load(method: str, device: str) -> tuple[Config, dict]:
     cfg = read_config(CONFIGS / FOLDER / f'{method}.py')
     cfg.train_dataloader.batch_size = 2
     if device == 'cpu':
-        for domain in cfg.train_dataloader.dataset.domains.values():
-            for step in domain.pipeline:
-                if 'crop_size' in step:
-                    step.crop_size = SMALL
+        for part in walk(cfg._cfg_dict):
+            for key in SIZES & part.keys():
+                part[key] = tuple(side // SHRINK for side in part[key])
     return cfg, draw_batch(cfg)
 
 

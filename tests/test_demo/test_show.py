@@ -61,12 +61,12 @@ def test_a_video_cut_short_is_shown_as_far_as_it_goes(
     [
         ('x.mp4', b'no video', 'not readable as a video'),
         ('x.avi', b'', 'not readable as a video'),
-        ('x.png', b'no image', 'not readable as an image'),
-        ('x.png', b'', 'not readable as an image'),
+        ('x.png', b'no image', 'cannot be decoded'),
+        ('x.png', b'', 'cannot be decoded'),
         ('x.txt', b'', r'expected a folder or a file \.png'),
         ('x', b'', 'expected a folder or a file'),
         ('folder/x.txt', b'', 'no images in this folder'),
-        ('folder/x.png', b'', r'x\.png: not readable as an image'),
+        ('folder/x.png', b'', r'x\.png: cannot be decoded'),
     ],
 )
 def test_a_bad_input_is_named_in_one_line(name, content, message, tmp_path):

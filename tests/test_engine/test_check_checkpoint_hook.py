@@ -4,8 +4,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.runner import CheckpointLoader
 from mmseg.registry import HOOKS, MODELS
 
+from mmseg_cag.fileio.safe_load import read_checkpoint
 from tests import tiny
 
 
@@ -51,3 +54,25 @@ def test_an_unrelated_file_is_refused(check):
     _, run = check
     with pytest.raises(ValueError, match='another network'):
         run({'x': 1})
+
+
+@pytest.mark.parametrize('prefix', ['module.', 'module._orig_mod.'])
+def test_a_checkpoint_of_a_wrapper_is_that_of_its_network(
+    check, prefix, tmp_path
+):
+    model, run = check
+    path = str(tmp_path / 'a.pth')
+    state = {prefix + k: value for k, value in model.state_dict().items()}
+    torch.save(dict(state_dict=state), path)
+    run(CheckpointLoader.load_checkpoint(path)['state_dict'])
+    read = read_checkpoint(path)['state_dict']
+    assert read.keys() == model.state_dict().keys()
+    torch.save(state, path)  # the weights alone
+    assert CheckpointLoader.load_checkpoint(path).keys() == read.keys()
+
+
+def test_a_part_that_is_called_module_keeps_its_name(tmp_path):
+    path = str(tmp_path / 'a.pth')
+    state = {'module.weight': torch.ones(1), 'head.weight': torch.ones(1)}
+    torch.save(dict(state_dict=state), path)
+    assert read_checkpoint(path)['state_dict'].keys() == state.keys()

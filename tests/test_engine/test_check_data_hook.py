@@ -90,6 +90,7 @@ def model(classes: int = 19) -> nn.Module:
     whole = nn.Module()
     whole.decode_head = nn.Module()
     whole.decode_head.num_classes = classes
+    whole.data_preprocessor = None
     return whole
 
 
@@ -97,9 +98,12 @@ def check(
     train: dict, val: dict | None = None, classes: int = 19, **cfg: dict
 ) -> None:
     def loader(cfg):
-        return SimpleNamespace(dataset=DATASETS.build(cfg))
+        return SimpleNamespace(dataset=DATASETS.build(cfg), batch_size=1)
 
-    val_loop = SimpleNamespace(dataloader=loader(val)) if val else None
+    evaluator = SimpleNamespace(metrics=[])
+    val_loop = val and SimpleNamespace(
+        dataloader=loader(val), evaluator=evaluator
+    )
     runner = SimpleNamespace(
         cfg=dict(train_dataloader=dict(dataset=train), **cfg),
         train_dataloader=loader(train),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,3 +80,12 @@ def test_other_data_are_refused(towns, tmp_path, change):
 def test_a_new_run_may_have_other_data(towns):
     other = {'train.source': dict(files=1, bytes=1, sha256='')}
     assert resume_run(towns, other, step=0)[1] is False
+
+
+def test_a_name_may_be_no_utf8(towns, tmp_path):
+    shutil.copytree(towns, tmp_path, dirs_exist_ok=True)
+    first = next((tmp_path / 'cityscapes/leftImg8bit/train').rglob('*.png'))
+    name = first.name.encode()[:4] + b'\xcb\xee' + first.name.encode()[4:]
+    first.rename(first.parent / os.fsdecode(name))
+    then, _ = resume_run(tmp_path)
+    assert resume_run(tmp_path, then) == (then, True)

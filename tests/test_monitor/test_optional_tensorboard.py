@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from mmseg.registry import VISBACKENDS
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -47,3 +49,13 @@ def test_with_tensorboard_numbers_and_images_are_in_its_file(tmp_path):
     assert (active.step, active.value) == (3, 0.5)
     [target] = events.Images('target')
     assert (target.step, target.width, target.height) == (3, 2, 2)
+
+
+def test_an_image_may_have_a_name_that_is_no_utf8(tmp_path):
+    backend = VISBACKENDS.build(
+        dict(type='BestEffortVisBackend', save_dir=str(tmp_path))
+    )
+    image = np.zeros((4, 4, 3), np.uint8)
+    backend.add_image(os.fsdecode(b'a\xcb.png'), image)
+    [written] = tmp_path.rglob('*.png')
+    assert written.name == 'a\\udccb.png_0.png'

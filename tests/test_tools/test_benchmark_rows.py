@@ -17,7 +17,7 @@ from rows.measure import BenchmarkRuns, Place, measure
 from rows.methods import (
     Row,
     Variant,
-    default_names,
+    default_words,
     plan_rows,
     read_variants,
     title_of,
@@ -85,7 +85,10 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any():
     assert {r.pair for r in plan_rows(pairs, ['clan'], [0], {})} == {
         'minitown'
     }
-    assert default_names(pairs)[:2] == ['source_only', 'oracle']
+    words = default_words(pairs)
+    assert words[:2] == ['minitown/source_only', 'real_streets/source_only']
+    assert 'minitown/dacs' in words and 'real_streets/dacs:0' in words
+    assert plan_rows(pairs, words, [0, 1, 2], {})
 
 
 @pytest.mark.parametrize('word', ['cga', 'cag:x', 'real_streets/clan'])

@@ -47,10 +47,10 @@ def load_config(args: argparse.Namespace) -> Config:
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
-    cfg = Config.fromfile(args.config)
-    # After the config, which may choose what is imported.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    # After the command line: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
+    cfg = load_or_exit(args.config)
     merge_or_exit(cfg, args.cfg_options)
     return cfg
 

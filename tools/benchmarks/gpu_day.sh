@@ -12,17 +12,20 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=${PYTHON:-python3}
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
+install() {
+  "$python" -m pip install -q --no-index --no-deps --no-compile \
+    --no-cache-dir --disable-pip-version-check --upgrade --target "$site" "$@"
+}
 if [ -n "${WHEELS:-}" ]; then
   if ! compgen -G "$WHEELS/*.whl" > /dev/null; then
     echo "WHEELS=$WHEELS: no wheel there, expected *.whl" >&2
+  elif ! install "$WHEELS"/*.whl > /dev/null 2>&1; then
+    # One by one, so that one that does not fit costs no other.
+    for wheel in "$WHEELS"/*.whl; do
+      told=$(install "$wheel" 2>&1) ||
+        echo "$wheel: not installed: ${told##*$'\n'}" >&2
+    done
   fi
-  for wheel in "$WHEELS"/*.whl; do
-    [ -e "$wheel" ] && "$python" -m pip install -q --no-index --no-deps \
-      --no-compile --no-cache-dir --disable-pip-version-check --upgrade \
-      --target "$site" "$wheel" > "$site.txt" 2>&1 ||
-      echo "$wheel: not installed: $(tail -n 1 "$site.txt")" >&2
-  done
-  rm -f "$site.txt"
 fi
 export PYTHONPATH="$site:$root:$root/tools/benchmarks${PYTHONPATH:+:$PYTHONPATH}"
 # Asked the usual way whether there is a GPU, CUDA is lost to child processes.

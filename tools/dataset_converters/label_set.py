@@ -22,7 +22,7 @@ from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.images import open_image
+from mmseg_cag.fileio.images import is_hidden, open_image
 from mmseg_cag.fileio.json_file import parse_json
 from mmseg_cag.workflows.output_folder import ensure_within
 
@@ -115,7 +115,9 @@ def _find(root: Path, suffix: str) -> tuple[list[Path], list[str]]:
         sources += [
             Path(folder, name)
             for name in files
-            if name.endswith(suffix) and not name.endswith(WRITTEN_SUFFIX)
+            if name.endswith(suffix)
+            and not name.endswith(WRITTEN_SUFFIX)
+            and not is_hidden(Path(folder, name).relative_to(root))
         ]
     return sorted(sources), sorted(failures)
 

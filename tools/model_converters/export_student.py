@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
@@ -21,6 +20,7 @@ from mmseg_cag.inference.export_student import (
     student_checkpoint,
     student_config,
 )
+from mmseg_cag.launch.cfg_options import load_or_exit
 
 
 def main() -> None:
@@ -33,15 +33,13 @@ def main() -> None:
     dst = Path(args.dst)
     if dst.suffix != '.pth':
         raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: config file not found')
     register_all_modules()
-    cfg = Config.fromfile(args.config)
+    cfg = load_or_exit(args.config)
     try:
         checkpoint = student_checkpoint(cfg, args.checkpoint)
+        exported = student_config(cfg)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
-    exported = student_config(cfg)
     dst.parent.mkdir(parents=True, exist_ok=True)
     text = exported.pretty_text
     checkpoint['meta']['cfg'] = text

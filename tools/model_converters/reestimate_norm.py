@@ -13,13 +13,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.engine.runtime.norm_statistics import reestimated_checkpoint
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.launch.cfg_options import load_or_exit
 
 
 def main() -> None:
@@ -32,10 +32,8 @@ def main() -> None:
     dst = Path(args.dst)
     if dst.suffix != '.pth':
         raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: config file not found')
     register_all_modules()
-    cfg = Config.fromfile(args.config)
+    cfg = load_or_exit(args.config)
     try:
         checkpoint = reestimated_checkpoint(cfg, args.checkpoint)
     except UserError as error:

@@ -13,9 +13,9 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_cag.analysis.runs.network import build_preprocessor, predict_map
 from mmseg_cag.analysis.runs.samples import (
     Sample,
-    build_dataset,
     read_samples,
     spread,
+    target_dataset,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
@@ -155,16 +155,15 @@ def collect_samples(
 
 
 def open_validation(run: RecordedRun) -> BaseSegDataset:
-    """Build the target's validation set, with its labels, for display.
+    """Build the target's validation set, with labels if any, for display.
 
     Raises:
         UserError: The config or the data is not there.
     """
-    loader = (run.cfg or {}).get('val_dataloader')
-    if not loader:
+    if not run.cfg:
         raise UserError('val_dataloader: no config names validation images')
     try:
-        return build_dataset(loader.dataset, 'val_dataloader.dataset')
+        return target_dataset(run.cfg)
     except UserError:
         raise
     # A data set of another version fails in any way at all.

@@ -109,7 +109,7 @@ def list_facts(run: RecordedRun) -> dict[str, str | None]:
         'Seed': text_of(run.seed),
         'Data': describe_data(run.cfg),
         'Images of a batch': text_of(
-            (run.cfg or {}).get('train_dataloader', {}).get('batch_size')
+            ((run.cfg or {}).get('train_dataloader') or {}).get('batch_size')
         ),
         'Classes': text_of(len(run.classes) or None),
         'Time': format_seconds(run.seconds),
@@ -157,7 +157,8 @@ def describe_data(cfg: Config | None) -> str | None:
     """List the data sets that are trained on and evaluated."""
     lines = []
     for name in ('train_dataloader', 'val_dataloader'):
-        for node in walk((cfg or {}).get(name, {}).get('dataset', {})):
+        loader = (cfg or {}).get(name) or {}
+        for node in walk(loader.get('dataset', {})):
             if 'data_root' in node:
                 kind = 'validation' if name.startswith('val') else 'training'
                 lines.append(f'{kind}: {node["type"]} ({node["data_root"]})')

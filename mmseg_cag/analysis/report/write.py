@@ -68,7 +68,8 @@ def write_report(
         )
         views.append(make_view(run, measured, number))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render(views), encoding='utf-8')
+    # Names of files that are no UTF-8 are shown with a mark in their place.
+    out.write_text(render(views), encoding='utf-8', errors='replace')
     return out
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
-from mmseg.registry import DATASETS
 
+from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_config import parse_config
@@ -77,12 +77,12 @@ class Run:
 
     @cached_property
     def metainfo(self) -> dict:
-        """Names and colours of the classes that are evaluated."""
-        if not self.cfg or 'val_dataloader' not in self.cfg:
+        """Names and colours of the classes of the target; empty if unknown."""
+        try:
+            return class_info(self.cfg or {})
+        # A config that is damaged or of another version fails in any way.
+        except Exception:
             return {}
-        dataset = self.cfg.val_dataloader.dataset
-        cls = DATASETS.get(dataset.type)
-        return {**getattr(cls, 'METAINFO', {}), **dataset.get('metainfo', {})}
 
     @property
     def classes(self) -> list[str]:

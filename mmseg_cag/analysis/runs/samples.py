@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.errors import UserError
+from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 
 # legend: H W image
 
@@ -61,6 +62,19 @@ def build_dataset(cfg: dict | None, key: str) -> BaseSegDataset:
     """
     require_images(cfg, key)
     return DATASETS.build(cfg)
+
+
+def target_dataset(cfg: Config) -> BaseSegDataset:
+    """Build the target's validation set; without one, its training images.
+
+    Raises:
+        MissingFileError: Its folder does not exist.
+        UserError: The config has neither.
+    """
+    loader = cfg.get('val_dataloader')
+    if loader:
+        return build_dataset(loader.get('dataset'), 'val_dataloader.dataset')
+    return build_dataset(target_images(cfg), 'the target')
 
 
 def source_dataset(cfg: Config) -> BaseSegDataset:

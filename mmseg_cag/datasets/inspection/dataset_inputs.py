@@ -7,7 +7,10 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_cag.datasets.transforms.load_translated_image import may_be_scaled
+from mmseg_cag.datasets.transforms.load_translated_image import (
+    is_translated,
+    may_be_scaled,
+)
 
 from .label_reader import LabelReader, label_reader
 
@@ -42,9 +45,12 @@ class DatasetInput:
         return label_reader(self.dataset)
 
     @cached_property
-    def scaled(self) -> bool:
-        """Whether images may be scaled copies of what is labelled."""
-        return may_be_scaled(self.dataset)
+    def sizes(self) -> str:
+        """How images and labels may differ in size: see `check_headers`."""
+        if is_translated(self.dataset):
+            return 'scaled' if may_be_scaled(self.dataset) else 'equal'
+        fits = getattr(self.labels, 'fits_image', False)
+        return 'resized' if fits else 'equal'
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:

@@ -118,6 +118,17 @@ _ERRORS = (
         of_file=True,
     ),
     Kind(
+        'lossy labels',
+        Level.ERROR,
+        'Save the labels as PNG again from what they were made of.',
+    ),
+    Kind(
+        'dark images',
+        Level.ERROR,
+        'Save them with 8 bits, or scale them to the whole range of 16: '
+        'docs/own_data.md.',
+    ),
+    Kind(
         'wrong bit depth',
         Level.ERROR,
         'Use the label files as published: for SYNTHIA the 16-bit GT/LABELS.',
@@ -159,6 +170,13 @@ _ERRORS = (
 )
 _WARNINGS = (
     Kind(
+        'label resized',
+        Level.WARNING,
+        'Look at a few such pairs: the label is resized to its image, which '
+        'is right where both show the same frame, as in GTA5.',
+        of_file=True,
+    ),
+    Kind(
         'unexpected count',
         Level.WARNING,
         'Unpack every part again; for a deliberate subset, list it in '
@@ -192,6 +210,11 @@ _WARNINGS = (
     ),
 )
 _NOTES = (
+    Kind(
+        'hidden files',
+        Level.NOTE,
+        'Nothing: notebooks and network disks keep copies and thumbnails so.',
+    ),
     Kind(
         'class known to be absent',
         Level.NOTE,

@@ -23,7 +23,9 @@ def fingerprint(samples: Iterable[dict]) -> dict:
     for key in ('img_path', 'seg_map_path'):
         paths = sorted({s[key] for s in samples if s.get(key)})
         for name, number in _names_and_sizes(paths):
-            digest.update(f'{name} {number}\n'.encode())
+            digest.update(
+                f'{name} {number}\n'.encode(errors='surrogateescape')
+            )
             count, size = count + 1, size + number
     return dict(files=count, bytes=size, sha256=digest.hexdigest())
 

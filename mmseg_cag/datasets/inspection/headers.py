@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZipExtFile
 
+import cv2
 from mmengine import fileio
+from PIL import Image
 
+from mmseg_cag.datasets.transforms.loading import alike
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.images import open_image
+from mmseg_cag.fileio.images import (
+    imdecode,
+    is_lossy,
+    open_image,
+    read_image,
+)
 from mmseg_cag.fileio.zip_backend import open_file
 
 from .finding import Finding
@@ -22,7 +33,11 @@ from .label_reader import LabelReader
 PNG_DEPTH = 24  # byte of a PNG that holds the bits of a channel
 TAIL = 1024  # bytes in which a file's end mark is looked for first
 PNG_END = b'IEND\xae\x42\x60\x82'
+ORIENTATION, UPRIGHT = 0x112, (5, 6, 7, 8)  # a tag of EXIF and its values
+HEAD = 4096  # bytes within which a WebP file says how it was saved
 JPEG_START, JPEG_END = b'\xff\xda', b'\xff\xd9'  # of the pixels
+# What begins a part of a JPEG; among the pixels these bytes do not occur.
+JPEG_PART = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,7 @@ class Header:
     bands: int
     bits: int
     whole: bool
+    lossy: bool = False
 
 
 def read_header(path: str, backend_args: dict | None = None) -> Header:
@@ -45,30 +61,74 @@ def read_header(path: str, backend_args: dict | None = None) -> Header:
     Raises:
         OSError: The file cannot be read or is no image.
     """
-    with open_file(path, backend_args) as file, open_image(file) as image:
-        kind, bits = image.format, 16 if '16' in image.mode else 8
+    try:
+        with open_file(path, backend_args) as file:
+            return _header(file, file)
+    except (OSError, SyntaxError) as error:
+        content = fileio.get(path, backend_args=backend_args)
+        with suppress(OSError, SyntaxError):
+            # It may have text that Pillow holds for too long.
+            return _header(content, BytesIO(content))
+        image = imdecode(content, cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise error
+        bands = image.shape[2] if image.ndim == 3 else 1
+        return Header(image.shape[1::-1], bands, 8 * image.itemsize, True)
+
+
+def _header(source: BinaryIO | bytes, file: BinaryIO) -> Header:
+    with open_image(source) as image:
+        kind, mode = image.format, image.mode
+        bits = 32 if mode in ('I', 'F') else 16 if '16' in mode else 8
         if kind == 'PNG':
             file.seek(PNG_DEPTH)  # Pillow opens 16-bit colour as 8-bit
             bits = file.read(1)[0]
+        file.seek(0)
+        lossy = is_lossy(image, file.read(HEAD))
         bands = len(image.getbands())
-        return Header(image.size, bands, bits, _is_whole(file, kind))
+        size = image.size[:: -1 if _lies_on_its_side(image) else 1]
+        return Header(size, bands, bits, _is_whole(file, kind), lossy)
+
+
+def _lies_on_its_side(image: Image.Image) -> bool:
+    """Whether a camera was held upright, by which OpenCV turns its images."""
+    exif, raw = Image.Exif(), image.info.get('exif')
+    if raw is None or image.format == 'TIFF':
+        return False  # of a TIFF, Pillow's size is that of the turned image
+    try:
+        exif.load(raw)
+    except Exception:  # damaged ones fail in any way at all
+        return False
+    return exif.get(ORIENTATION, 1) in UPRIGHT
 
 
 def _is_whole(file: BinaryIO, kind: str | None) -> bool:
     """Whether the end mark is there, near the end or anywhere."""
     # A zip file has checksums, and would be unpacked to look for an end.
-    if kind not in ('PNG', 'JPEG') or isinstance(file, ZipExtFile):
+    if kind not in ('PNG', 'JPEG', 'MPO') or isinstance(file, ZipExtFile):
         return True
     size = file.seek(0, os.SEEK_END)
-    for start in (max(0, size - TAIL), 0):
-        file.seek(start)
-        content = file.read()
-        if kind == 'PNG' and PNG_END in content:
+    file.seek(max(0, size - TAIL))
+    content = file.read()
+    if kind == 'PNG' and PNG_END in content:
+        return True
+    # A thumbnail has an end mark too, but before the pixels.
+    end, pixels = content.rfind(JPEG_END), content.rfind(JPEG_START)
+    if kind != 'PNG' and end > pixels:
+        return True
+    file.seek(0)
+    content = file.read()  # the end may have other data behind it
+    return PNG_END in content if kind == 'PNG' else _jpeg_ends(content)
+
+
+def _jpeg_ends(content: bytes) -> bool:
+    """Whether a JPEG's end mark follows its pixels, whatever follows that."""
+    position = 2  # after its start mark
+    while part := JPEG_PART.search(content, position):
+        if part[0].endswith(JPEG_END[1:]):
             return True
-        # A thumbnail has an end mark too, but before the pixels.
-        end, pixels = content.rfind(JPEG_END), content.rfind(JPEG_START)
-        if kind == 'JPEG' and end > pixels:
-            return True
+        length = content[part.end() : part.end() + 2]
+        position = part.end() + int.from_bytes(length, 'big')
     return False
 
 
@@ -82,7 +142,7 @@ def check_headers(
     labels: LabelReader | None,
     labelled: bool,
     backend_args: dict | None = None,
-    scaled: bool = False,
+    sizes: str = 'equal',
 ) -> Iterator[Finding]:
     """Check one image and, where labels are read, its label.
 
@@ -91,7 +151,9 @@ def check_headers(
         labels: The step that reads labels, for their form; None if unknown.
         labelled: Whether the label will be read; else it is not touched.
         backend_args: Arguments of mmengine's file backend.
-        scaled: Whether the image may be a scaled copy of its frame.
+        sizes: Those of image and label: ``equal``, ``resized`` (the label is,
+            where they are nearly so), or ``scaled`` (the image is a copy of
+            its frame at another size).
     """
     path = sample['img_path']
     image = yield from _check_file(path, 'image', backend_args)
@@ -108,9 +170,11 @@ def check_headers(
     label = yield from _check_file(
         label_path, f'label of {path}', backend_args
     )
-    if image and label:
-        yield from _check_size(path, image, label_path, label, scaled)
-    if label and labels:
+    if image and label and image.size != label.size:
+        # As it is decoded: a camera may have noted that it was turned.
+        size = read_image(path, backend_args).shape[1::-1]
+        yield from _check_size(path, size, label_path, label.size, sizes)
+    if label:
         yield from _check_form(label_path, label, labels)
 
 
@@ -149,35 +213,44 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
             f'the {what} file itself is truncated: its end is missing',
         )
         return None
+    if what == 'image' and header.bits > 16:
+        problem = f'has {header.bits} bits a channel, expected 8 or 16'
+        yield Finding('unreadable file', path, problem)
+        return None
     return header
 
 
 def _check_size(
-    path: str, image: Header, label_path: str, label: Header, scaled: bool
+    path: str,
+    image: tuple[int, int],
+    label_path: str,
+    label: tuple[int, int],
+    sizes: str,
 ) -> Iterator[Finding]:
-    if label.size == image.size:
-        return
-    found = [f'{width}x{height}' for width, height in (label.size, image.size)]
-    if not scaled:
+    found = [f'{width}x{height}' for width, height in (label, image)]
+    if sizes == 'scaled':
+        if not alike(image, label, SHAPE_TOLERANCE):
+            yield Finding(
+                'size mismatch',
+                path,
+                f'expected the shape of its label, {found[0]}, found '
+                f'{found[1]}',
+            )
+    elif label != image:
+        resized = sizes == 'resized' and alike(image, label)
         yield Finding(
-            'size mismatch',
+            'label resized' if resized else 'size mismatch',
             label_path,
             f'expected the size of its image, {found[1]}, found {found[0]}',
-        )
-        return
-    shapes = [width / height for width, height in (image.size, label.size)]
-    if abs(shapes[0] / shapes[1] - 1) > SHAPE_TOLERANCE:
-        yield Finding(
-            'size mismatch',
-            path,
-            f'expected the shape of its label, {found[0]}, found {found[1]}',
         )
 
 
 def _check_form(
-    path: str, label: Header, labels: LabelReader
+    path: str, label: Header, labels: LabelReader | None
 ) -> Iterator[Finding]:
-    """Check bits and channels of a label against what its step reads."""
+    """Check format, bits and channels of a label against its step."""
+    if label.lossy:
+        yield Finding('lossy labels', path, 'its format changes the pixels')
     wide = getattr(labels, 'bit_depth', None)
     if wide is None:
         return

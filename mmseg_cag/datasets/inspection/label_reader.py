@@ -70,7 +70,8 @@ class TrainIdReader:
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )
-        except (OSError, SyntaxError, cv2.error) as error:
+        # Pillow raises ValueError for numbers that make no sense.
+        except (OSError, SyntaxError, ValueError, cv2.error) as error:
             raise UserError(f'{path}: cannot be decoded ({error})') from error
         ids = np.empty(0) if ids is None else ids.squeeze()
         if ids.ndim != 2:

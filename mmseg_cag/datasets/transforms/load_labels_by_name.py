@@ -11,6 +11,8 @@ from mmseg.registry import TRANSFORMS
 from mmseg_cag.datasets.label_formats import ColourFormat, IdFormat
 from mmseg_cag.errors import UserError
 
+from .loading import fit_label
+
 
 def match_classes(
     classes: Sequence[str],
@@ -104,6 +106,8 @@ class LoadLabelsByName(BaseTransform):
         UserError: The names do not match, or an id is none or has two uses.
     """
 
+    fits_image = True
+
     def __init__(
         self,
         classes: Sequence[str],
@@ -176,7 +180,7 @@ class LoadLabelsByName(BaseTransform):
                 f'{path}: found {self.show_ids(unknown)}, expected what '
                 'ids or void_ids list'
             )
-        results['gt_seg_map'] = labels.astype(np.uint8)
+        results['gt_seg_map'] = fit_label(labels.astype(np.uint8), results)
         results['seg_fields'].append('gt_seg_map')
         return results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mmcv.transforms import LoadImageFromFile, Resize
+from mmcv.transforms import Resize
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import TRANSFORMS
@@ -13,12 +13,14 @@ from mmseg_cag.datasets.label_formats import WRITTEN_SUFFIX
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import read_json
 
+from .loading import LoadImageOnDemand
+
 # In a folder that a translator has made: who made it, and how many images.
 METADATA = 'translated_images.json'
 
 
 @TRANSFORMS.register_module()
-class LoadTranslatedImage(LoadImageFromFile):
+class LoadTranslatedImage(LoadImageOnDemand):
     """Read a source image that was translated into the target's style.
 
     The images of the data set are the translated ones, its labels the
@@ -26,6 +28,11 @@ class LoadTranslatedImage(LoadImageFromFile):
     have an image, and where a later step resizes both to one size, an image
     may be a scaled copy of the frame that the label is of.
     """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` to the sample, marked as one of another size."""
+        results['translated'] = True
+        return super().transform(results)
 
     def check(self, dataset: BaseSegDataset) -> None:
         """Check that the translated images of a data set are complete.
@@ -67,14 +74,20 @@ def _check_metadata(path: Path, found: int) -> None:
         )
 
 
+def is_translated(dataset: BaseSegDataset) -> bool:
+    """Tell whether the images of a data set are translated ones."""
+    steps = dataset.pipeline.transforms
+    return any(isinstance(step, LoadTranslatedImage) for step in steps)
+
+
 def may_be_scaled(dataset: BaseSegDataset) -> bool:
     """Tell whether images may differ in size from their labels.
 
     Translated ones may where a `Resize` to a fixed size makes them equal.
     """
-    steps = dataset.pipeline.transforms
-    return any(isinstance(s, LoadTranslatedImage) for s in steps) and any(
-        isinstance(s, Resize) and not s.keep_ratio for s in steps
+    return is_translated(dataset) and any(
+        isinstance(step, Resize) and not step.keep_ratio
+        for step in dataset.pipeline.transforms
     )
 
 

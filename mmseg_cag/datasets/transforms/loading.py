@@ -1,24 +1,25 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.datasets.published import PUBLISHED_LABELS, IdMap
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.array_cache import ArrayCache
-from mmseg_cag.fileio.images import check_png, imdecode
+from mmseg_cag.fileio.images import read_image
 
 
 @TRANSFORMS.register_module()
 class LoadImageOnDemand(BaseTransform):
     """Load an image; from a cache, `RandomResizeCrop` reads its window alone.
 
-    The place of ``LoadImageFromFile`` in a pipeline whose next step on images
-    is `RandomResizeCrop`. Writes ``img``, ``img_shape`` and ``ori_shape``.
+    The same pixels as mmseg's ``LoadImageFromFile`` gives, and a damaged file
+    is named. Writes ``img``, ``img_shape`` and ``ori_shape``.
 
     Args:
         cache_dir: Folder that keeps the decoded pixels of each image; of
@@ -45,40 +46,15 @@ class LoadImageOnDemand(BaseTransform):
             UserError: It is no image, or the cache cannot be written.
         """
         path = results['img_path']
-        if self.cache:
-            image = self.cache.get(path, 'image', lambda: self._load(path))
-        else:
-            image = self._load(path)
+        image = _cached(
+            self.cache,
+            path,
+            'BGR',
+            lambda: read_image(path, self.backend_args),
+        )
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
-
-    def _load(self, path: str) -> np.ndarray:
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except FileNotFoundError as error:
-            raise MissingFileError(f'{path}: no such image') from error
-        check_png(content, path)
-        return decode_image(content, path)
-
-
-def decode_image(content: bytes, path: str) -> np.ndarray:
-    """Decode a file as ``LoadImageFromFile`` does.
-
-    Args:
-        content: The bytes of the file.
-        path: Its name, for the error.
-
-    Returns:
-        uint8 (H, W, 3), blue first.
-
-    Raises:
-        UserError: OpenCV cannot decode it.
-    """
-    image = imdecode(content, cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f'{path}: cannot be decoded, expected an image')
-    return image
 
 
 # legend: H W image
@@ -111,6 +87,8 @@ class LoadLabelIds(BaseTransform):
     Raises:
         UserError: ``ids`` is no known format.
     """
+
+    fits_image = True
 
     def __init__(
         self,
@@ -163,18 +141,64 @@ class LoadLabelIds(BaseTransform):
             UserError: The file cannot be read or holds an unknown id.
         """
         path, choice = results['seg_map_path'], results.get('label_map')
-        if self.cache:
-            labels = self.cache.get(
-                path,
-                f'{self.ids} {self.train_ids} {self.void_ids} '
-                f'{self.ignore_index} {choice}',
-                lambda: self.map_ids(self.read_ids(path), path, choice),
-            )
-        else:
-            labels = self.map_ids(self.read_ids(path), path, choice)
-        results['gt_seg_map'] = labels
+        labels = _cached(
+            self.cache,
+            path,
+            f'{self.ids} {self.train_ids} {self.void_ids} '
+            f'{self.ignore_index} {choice}',
+            lambda: self.map_ids(self.read_ids(path), path, choice),
+        )
+        results['gt_seg_map'] = fit_label(labels, results)
         results['seg_fields'].append('gt_seg_map')
         return results
+
+
+# By how much the proportions of image and label may differ. GTA5 has pairs of
+# two sizes, which the releases resize to one.
+SHAPE_TOLERANCE = 0.05
+
+
+def alike(
+    size: tuple[int, int],
+    other: tuple[int, int],
+    tolerance: float = SHAPE_TOLERANCE,
+) -> bool:
+    """Tell whether two sizes are of one frame, by their proportions."""
+    ratio = size[0] * other[1] / (size[1] * other[0])
+    return abs(ratio - 1) <= tolerance
+
+
+def fit_label(labels: np.ndarray, results: dict) -> np.ndarray:
+    """Resize a label map by nearest neighbours to the size of its image.
+
+    Args:
+        labels: uint8 (H, W).
+        results: The sample; ``ori_shape`` is the size of the image. One that
+            was translated, which a later step resizes, is left alone.
+
+    Raises:
+        UserError: Their proportions differ by more than 5 %.
+    """
+    size = tuple(results.get('ori_shape', labels.shape)[:2])
+    if labels.shape == size or results.get('translated'):
+        return labels
+    if not alike(size, labels.shape):
+        raise UserError(
+            f'{results["seg_map_path"]}: expected the size of its image, '
+            f'{size[1]}x{size[0]}, found {labels.shape[1]}x{labels.shape[0]}'
+        )
+    return cv2.resize(
+        labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT
+    )
+
+
+def _cached(
+    cache: ArrayCache | None,
+    path: str,
+    content: str,
+    make: Callable[[], np.ndarray],
+) -> np.ndarray:
+    return cache.get(path, content, make) if cache else make()
 
 
 def open_cache(folder: str | None) -> ArrayCache | None:

@@ -1,18 +1,31 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, HOOKS
+from mmseg.structures import SegDataSample
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from mmseg_cag.data_check.collect import identity
-from mmseg_cag.data_check.consistency import check_class_names, check_overlap
+from mmseg_cag.data_check.consistency import (
+    check_class_names,
+    check_count,
+    check_overlap,
+)
+from mmseg_cag.data_check.histogram import check_few
 from mmseg_cag.data_check.quick_checks import quick_checks
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
@@ -25,28 +38,37 @@ from mmseg_cag.datasets.inspection.dataset_inputs import (
     dataset_inputs,
 )
 from mmseg_cag.datasets.inspection.finding import Finding, Level
+from mmseg_cag.datasets.inspection.headers import read_header
+from mmseg_cag.datasets.inspection.label_reader import TrainIdReader
 from mmseg_cag.datasets.transforms.load_pseudo_labels import LoadPseudoLabels
 from mmseg_cag.datasets.transforms.load_translated_image import (
     LoadTranslatedImage,
 )
+from mmseg_cag.datasets.uda import load_or_stop
 from mmseg_cag.engine.stages import anchor_loader
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, escape_control_chars
+from mmseg_cag.evaluation.uda_iou_metric import UDAIoUMetric
 from mmseg_cag.models.segmentors.base import bare_model
 
 from .data_fingerprint_hook import SAME
+
+# Batches of which one must have a labelled pixel; more for a longer epoch.
+PATIENCE = 100
 
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
     """Check the data before a run starts, not hours into it.
 
-    All that the doctor finds without decoding, in the data sets of training,
-    of validation and of every other dataloader that the run reads: folders,
-    pairs, and the header and end of every file.
+    All that the doctor finds in the data sets of training, of validation and
+    of every other dataloader that the run reads: folders, pairs, the header
+    and end of every file, and the contents of a few. An error stops the run,
+    a warning is logged.
     Files that training skips do not stop the run. Pseudo labels of a target
     are there and have its classes; every label of a translated source has its
     image. A run that goes on with files of the same names and sizes
-    (`DataFingerprintHook`) is not checked again.
+    (`DataFingerprintHook`) is not checked again. In training, one batch of
+    the first pass over the data must have a labelled pixel.
 
     Args:
         workers: Threads that open files.
@@ -56,20 +78,56 @@ class CheckDataHook(Hook):
 
     def __init__(self, workers: int = 16) -> None:
         self.workers = workers
+        self._batches = 0  # without a labelled pixel; None once there was one
+        self._own_ids = True  # whether the loading step knows the classes
 
     def before_train(self, runner: Runner) -> None:
         """Check what training and validation will read."""
-        datasets = {'train_dataloader': runner.train_dataloader.dataset}
+        dataset = runner.train_dataloader.dataset
+        datasets = {'train_dataloader': dataset}
+        self._own_ids = not any(
+            isinstance(reading.labels, TrainIdReader)
+            for reading in dataset_inputs(dataset, '', 'train')
+        )
         if runner.val_loop is not None:
             dataset = runner.val_loop.dataloader.dataset
             datasets['val_dataloader'] = dataset
             check_patches(bare_model(runner), dataset)
         self._check(runner, datasets, further=True)
+        if runner.val_loop is not None:
+            check_evaluation(runner, 'val')
 
     def before_test(self, runner: Runner) -> None:
         """Check what the test will read."""
         dataset = runner.test_loop.dataloader.dataset
         self._check(runner, {'test_dataloader': dataset})
+        check_evaluation(runner, 'test')
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Look for ids that are no class and for a pixel that is labelled.
+
+        Raises:
+            UserError: An id is no class, or no batch had a labelled pixel.
+        """
+        head = getattr(bare_model(runner), 'decode_head', None)
+        if head is None or self._own_ids and self._batches is None:
+            return
+        samples = list(labelled_samples(data_batch['data_samples']))
+        is_labelled = [has_labels(sample, head) for sample in samples]
+        if any(is_labelled) or not samples:
+            self._batches = None
+        elif self._batches is not None:
+            self._batches += 1
+            epoch = len(runner.train_dataloader.dataset) // len(samples)
+            if self._batches == min(max(PATIENCE, epoch), runner.max_iters):
+                raise UserError(
+                    f'{samples[0].get("seg_map_path")}: no pixel of it is '
+                    f'labelled, nor of any other label in {self._batches} '
+                    'batches, so that nothing is learned; check_data.py '
+                    'shows the classes of the files'
+                )
 
     def _check(
         self,
@@ -123,7 +181,9 @@ def list_readings(datasets: dict[str, Dataset]) -> list[DatasetInput]:
     readings: dict[str, DatasetInput] = {}
     for key, dataset in datasets.items():
         role = LOADERS[key]
-        labelled = None if role == 'translation' else True
+        # An evaluation may read no labels: its predictions are written.
+        unlabelled = role in ('translation', 'val', 'test')
+        labelled = None if unlabelled else True
         for reading in dataset_inputs(
             dataset, f'{key}.dataset', role, labelled
         ):
@@ -188,7 +248,7 @@ def check_made_files(dataset: BaseDataset) -> None:
 
 
 def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
-    """Stop at the first error that the doctor finds without decoding.
+    """Stop at the first error that the doctor finds; log its warnings.
 
     What single files lack is left to training where it skips them.
 
@@ -200,14 +260,128 @@ def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
         MissingFileError: An image or a label does not exist.
         UserError: Anything else is wrong.
     """
+    warnings: dict[str, list[Finding]] = {}
+    for finding in _findings(readings, workers):
+        if finding.kind.level is Level.ERROR:
+            raise finding.as_error()
+        if finding.kind.level is Level.WARNING:
+            warnings.setdefault(finding.name, []).append(finding)
+    for name, (first, *others) in warnings.items():
+        more = f' (and {len(others)} more)' if others else ''
+        text = f'{first.where}: {name}, {first.problem}{more}. {first.remedy}'
+        print_log(escape_control_chars(text), 'current', logging.WARNING)
+
+
+def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
     for reading in readings:
+        known = []
         for finding in quick_checks(reading, workers):
+            known.append(finding)
             if not (reading.skips and finding.kind.of_file):
-                _stop_at(finding)
-    for finding in (*check_class_names(readings), *check_overlap(readings)):
-        _stop_at(finding)
+                yield finding
+        yield from check_count(reading)
+        for finding in check_few(reading, known):
+            # A few samples do not tell of a class that is rare.
+            is_rare = finding.kind.level is not Level.ERROR
+            if not is_rare and not (reading.skips and finding.kind.of_file):
+                yield finding
+    yield from chain(check_class_names(readings), check_overlap(readings))
 
 
-def _stop_at(finding: Finding) -> None:
-    if finding.kind.level is Level.ERROR:
-        raise finding.as_error()
+def labelled_samples(samples: dict | Sequence) -> Iterator[SegDataSample]:
+    """List the samples with ground truth in a batch, of one or all domains."""
+    parts = samples.values() if isinstance(samples, dict) else [samples]
+    for sample in chain.from_iterable(parts):
+        if 'gt_sem_seg' in sample:
+            yield sample
+
+
+def has_labels(sample: SegDataSample, head: nn.Module) -> bool:
+    """Tell whether a sample has a labelled pixel.
+
+    Args:
+        sample: One with ground truth.
+        head: The network's decode head.
+
+    Raises:
+        UserError: An id is neither a class nor the head's ``ignore_index``.
+    """
+    ids = sample.gt_sem_seg.data
+    is_void = ids == head.ignore_index
+    wrong = ids[~is_void & (ids >= head.num_classes)]
+    if len(wrong):
+        raise UserError(
+            f'{sample.get("seg_map_path")}: found the id {wrong[0].item()}, '
+            f'expected those of the {head.num_classes} classes, from 0, and '
+            f'{head.ignore_index}'
+        )
+    return not is_void.all()
+
+
+def check_evaluation(runner: Runner, mode: str) -> None:
+    """Check that images are labelled for a metric and fit into their batch.
+
+    And tell the metric where they are.
+
+    Args:
+        runner: The run.
+        mode: ``val`` or ``test``.
+
+    Raises:
+        UserError: They are not.
+    """
+    loop, key = getattr(runner, f'{mode}_loop'), f'{mode}_dataloader'
+    loader: DataLoader = loop.dataloader
+    evaluator: Evaluator = loop.evaluator
+    dataset = loader.dataset
+    parts = dataset_inputs(dataset, key, mode)
+    for metric in evaluator.metrics:
+        if isinstance(metric, UDAIoUMetric):
+            first, *others = {part.folder('img_path') for part in parts}
+            metric.image_folder = (
+                os.path.commonpath([first, *others]) if others else first
+            )
+    if not all(getattr(m, 'format_only', True) for m in evaluator.metrics):
+        sample = load_or_stop(dataset, 0, ())['data_samples']
+        if 'gt_sem_seg' not in sample:
+            raise UserError(
+                f'{key}.dataset.pipeline: reads no labels, which '
+                f'{mode}_evaluator needs; for predictions alone set '
+                f'{mode}_evaluator.format_only=True and output_dir, to go '
+                f'without {mode}_dataloader, {mode}_cfg and {mode}_evaluator '
+                'set None'
+            )
+    preprocessor = bare_model(runner).data_preprocessor
+    if hasattr(preprocessor, 'domains'):
+        preprocessor = preprocessor.of('target')
+    if loader.batch_size > 1 and not getattr(preprocessor, 'test_cfg', None):
+        check_one_size(dataset, f'{key}.batch_size={loader.batch_size}')
+
+
+def check_one_size(dataset: Dataset, key: str) -> None:
+    """Check that all images of a data set have one size, as a network sees it.
+
+    Args:
+        dataset: The data set.
+        key: What asks for it, for the error.
+
+    Raises:
+        UserError: They have not.
+    """
+    indices: dict[tuple[int, int], int] = {}
+    for index in range(len(dataset)):
+        path = dataset.get_data_info(index)['img_path']
+        header = read_header(path, getattr(dataset, 'backend_args', None))
+        indices.setdefault(header.size, index)
+    paths: dict[tuple[int, ...], str] = {}
+    for index in indices.values():
+        sample = load_or_stop(dataset, index, ())
+        path = dataset.get_data_info(index)['img_path']
+        paths.setdefault(tuple(sample['inputs'].shape[:0:-1]), path)
+    if len(paths) > 1:
+        (one, first), (two, second), *_ = paths.items()
+        raise UserError(
+            f'{key}: expected images of one size, found {first} of '
+            f'{one[0]}x{one[1]} and {second} of {two[0]}x{two[1]}; set it to '
+            '1, or a Resize with keep_ratio=False'
+        )

@@ -51,7 +51,9 @@ def describe(dataset: BaseDataset) -> tuple[int, str]:
         Path(dataset.get_data_info(i)['img_path']).name
         for i in range(len(dataset))
     )
-    return len(dataset), hashlib.sha256('\n'.join(names).encode()).hexdigest()
+    return len(dataset), hashlib.sha256(
+        '\n'.join(names).encode(errors='surrogateescape')
+    ).hexdigest()
 
 
 def compare(ranks: list[dict[str, tuple[int, str]]]) -> None:

@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmseg.registry import HOOKS
 
+from mmseg_cag.errors import escape_control_chars
+
 SKIPPED = 'skipped_files'  # in a sample's metainfo and in the message hub
 
 
@@ -38,7 +40,7 @@ class SkippedFilesHook(Hook):
         if not total:
             return
         lines = [
-            f'{path}: {times} times, {reason}'
+            escape_control_chars(f'{path}: {times} times, {reason}')
             for (path, reason), times in sorted(total.items())
         ]
         runner.logger.warning(

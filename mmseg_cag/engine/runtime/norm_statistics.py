@@ -248,7 +248,7 @@ def target_loader(cfg: Config) -> dict:
     if skips:
         images = dict(type='SkipBadFiles', dataset=images)
     known = ('batch_size', 'num_workers', 'pin_memory')
-    like = cfg['test_dataloader']
+    like = cfg.get('test_dataloader') or {'batch_size': 1}
     return dict(
         {key: like[key] for key in known if key in like},
         sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),

@@ -14,8 +14,9 @@ from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.utils import register_all_modules
 
+from mmseg_cag.datasets.dataset_configs import target_config
 from mmseg_cag.errors import MissingFileError, UserError
-from mmseg_cag.fileio.safe_config import parse_config
+from mmseg_cag.fileio.safe_config import load_config, parse_config
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.inference.export_student import student_meta
 from mmseg_cag.models.student import build_student, student_pipeline
@@ -55,7 +56,7 @@ def load_network(
     if config is None:
         cfg = embedded_config(content, checkpoint)
     elif config.is_file():
-        cfg = Config.fromfile(config)
+        cfg = load_config(config)
     else:
         raise MissingFileError(f'{config}: config file not found')
     try:
@@ -97,9 +98,9 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
     try:
         imports = set(cfg.get('custom_imports', {}).get('imports', []))
         cfg.model = without_training(cfg.model)
-        dataset = cfg.test_dataloader.dataset
-        used = [cfg.model, dataset.pipeline, dataset.get('type', '')]
-    except (AttributeError, TypeError) as error:
+        kind = (target_config(cfg) or {}).get('type', '')
+        used = [cfg.model, student_pipeline(cfg), kind]
+    except (UserError, AttributeError, TypeError) as error:
         raise UserError(
             f'{path}: its config is of no run ({error})'
         ) from error

@@ -18,7 +18,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
-from mmseg_cag.fileio.images import imdecode
+from mmseg_cag.fileio.images import is_hidden, read_image
 from mmseg_cag.fileio.json_file import read_json, write_json
 from mmseg_cag.progress import track
 from mmseg_cag.visualization import colorize
@@ -134,7 +134,9 @@ def find_images(source: Path) -> list[Path]:
     paths = [
         path
         for path in sorted(source.rglob('*'))
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+        if path.suffix.lower() in IMAGE_ENDINGS
+        and path.is_file()
+        and not is_hidden(path.relative_to(source))
     ]
     if not paths:
         raise UserError(
@@ -165,17 +167,9 @@ def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
         # a.jpg becomes a.jpg.png: a.png may be there as well.
         ending = '' if name.suffix == '.png' else '.png'
         out = folder / name.with_name(f'{name.name}{ending}')
-        mmcv.imwrite(view(read_image(path)), str(out))
+        mmcv.imwrite(view(read_image(str(path))), str(out))
         written.append(out)
     return written
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image (H, W, 3) uint8, BGR, turned as its camera says."""
-    image = imdecode(path.read_bytes(), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f'{path}: not readable as an image')
-    return image
 
 
 def show_video(source: Path, folder: Path, view: Show) -> list[Path]:

@@ -86,7 +86,7 @@ def make_pseudo_labels(
         [store.has(name) for name in names.values()],
         'Predict',
         batch_size=1,
-        num_workers=cfg.test_dataloader.num_workers,
+        num_workers=cfg.train_dataloader.num_workers,
     )
     for batch in batches:
         labels, confidences = predict(model, batch)

@@ -10,7 +10,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.errors import UserError
-from mmseg_cag.models.student import LABEL_LOADERS
+from mmseg_cag.models.student import student_pipeline
 
 
 def target_images(cfg: Config) -> dict:
@@ -34,16 +34,11 @@ def target_images(cfg: Config) -> dict:
             f'{key}: {target.type} combines data sets, expected a single one '
             'with data_prefix.img_path'
         )
-    pipeline = [
-        step
-        for step in cfg.test_dataloader.dataset.pipeline
-        if step['type'] not in LABEL_LOADERS
-    ]
     return dict(
         target,
         # Nor the pseudo labels that it may have been trained on.
         data_prefix=dict(img_path=target.data_prefix.img_path),
-        pipeline=pipeline,
+        pipeline=student_pipeline(cfg),
         test_mode=True,
     )
 

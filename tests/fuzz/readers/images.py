@@ -10,7 +10,7 @@ from mmseg_cag.data_check.contents import decode
 from mmseg_cag.datasets.inspection.headers import check_headers
 from mmseg_cag.datasets.transforms.loading import LoadImageOnDemand
 from mmseg_cag.datasets.transforms.random_resize_crop import RandomResizeCrop
-from mmseg_cag.inference.demo.show import read_image
+from mmseg_cag.fileio.images import read_image
 
 from . import pictures
 from .reader import Reader
@@ -36,7 +36,7 @@ def readers(scratch: Path) -> Iterator[Reader]:
         'LoadImageOnDemand, RandomResizeCrop': load_window,
         'headers': headers,
         'the doctor': contents,
-        'demo': lambda folder: read_image(folder / FILE),
+        'demo': lambda folder: read_image(str(folder / FILE)),
     }
     for name, read in named.items():
         yield Reader('images', name, FILE, seeds, read)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from mmcv import imread
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
@@ -24,12 +23,13 @@ from mmseg_cag.analysis.runs.network import (
 from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.analysis.runs.samples import (
     Sample,
-    build_dataset,
     read_samples,
     source_dataset,
     spread,
+    target_dataset,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_image
 from mmseg_cag.visualization import colorize
 
 from .feature_figure import save_feature_figure
@@ -87,12 +87,6 @@ class Choices(NamedTuple):
     show: list[int] | None = None
 
 
-def target_dataset(run: Run) -> BaseSegDataset:
-    """Build the target's validation set."""
-    cfg = run.cfg.get('val_dataloader') or {}
-    return build_dataset(cfg.get('dataset'), 'val_dataloader.dataset')
-
-
 def classes_of(dataset: BaseSegDataset) -> tuple[list[str], list]:
     """Names and colours of a data set's classes."""
     return list(dataset.metainfo['classes']), dataset.metainfo['palette']
@@ -115,9 +109,9 @@ def shown_images(
     return choices.show or spread(dataset, count)
 
 
-def read_image(sample: Sample) -> np.ndarray:
-    """Read the file (H, W, 3) uint8, RGB, of a sample."""
-    return imread(sample.data.img_path, channel_order='rgb')
+def rgb_of(sample: Sample) -> np.ndarray:
+    """Read the image (H, W, 3) uint8, RGB, of a sample from its file."""
+    return read_image(sample.data.img_path)[..., ::-1]
 
 
 def make_pseudo_label_figure(
@@ -128,36 +122,42 @@ def make_pseudo_label_figure(
     state = teacher_state(read_state(path))
     teacher = build_labeling_network(run.cfg, state, path, choices.images)
     preprocessor = build_preprocessor(run.cfg, 'target')
-    dataset = target_dataset(run)
+    dataset = target_dataset(run.cfg)
     classes, palette = classes_of(dataset)
     indices = spread(dataset, choices.images)
     samples = read_samples(dataset, indices)
-    pixels = join(
-        (label_image(teacher, preprocessor, sample) for sample in samples),
-        len(classes),
-    )
     shown = [
-        (read_image(s), s.truth.numpy(), label_image(teacher, preprocessor, s))
-        for s in read_samples(dataset, shown_images(dataset, choices, 3))
+        (
+            rgb_of(sample),
+            sample.truth.numpy() if sample.has_truth else None,
+            label_image(teacher, preprocessor, sample),
+        )
+        for sample in read_samples(dataset, shown_images(dataset, choices, 3))
     ]
+    pixels = None
+    if shown[0][1] is not None:
+        maps = (label_image(teacher, preprocessor, s) for s in samples)
+        pixels = join(maps, len(classes))
     return save_pseudo_label_figure(out, shown, pixels, classes, palette)
 
 
 def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
     """Draw input, truth and what the start and each stage predict."""
     states = networks_of(run, choices, run.stage_ends)
-    dataset = target_dataset(run)
+    dataset = target_dataset(run.cfg)
     classes, palette = classes_of(dataset)
     samples = list(read_samples(dataset, shown_images(dataset, choices, 5)))
-    columns = [
-        [read_image(sample) for sample in samples],
-        [colorize(s.truth.numpy(), palette, UNLABELLED) for s in samples],
-    ]
+    titles = ['Target image']
+    columns = [[rgb_of(sample) for sample in samples]]
+    if samples[0].has_truth:
+        titles.append('Ground truth')
+        truths = [sample.truth.numpy() for sample in samples]
+        columns.append([colorize(t, palette, UNLABELLED) for t in truths])
     for state, origin in states.values():
         model = build_network(run.cfg, state, origin)
         maps = [predict_map(model, sample) for sample in samples]
         columns.append([colorize(m, palette, UNLABELLED) for m in maps])
-    titles = ['Target image', 'Ground truth', *states]
+    titles += states
     rows = list(zip(*columns, strict=True))
     return save_panel_figure(out, titles, rows, classes, palette)
 
@@ -174,7 +174,7 @@ def make_feature_figure(
     ]
     datasets = {
         'source': source_dataset(run.cfg),
-        'target': target_dataset(run),
+        'target': target_dataset(run.cfg),
     }
     domains = {
         name: sample_features(

@@ -40,10 +40,13 @@ MARKS = {
 SIZES = {'anchor': 5.2, 'probability': 3}
 
 
+Shown = tuple[np.ndarray, np.ndarray | None, Maps]
+
+
 def save_pseudo_label_figure(
     path: Path,
-    shown: Sequence[tuple[np.ndarray, np.ndarray, Maps]],
-    pixels: Maps,
+    shown: Sequence[Shown],
+    pixels: Maps | None,
     classes: Sequence[str],
     palette: Sequence,
 ) -> list[Path]:
@@ -51,37 +54,42 @@ def save_pseudo_label_figure(
 
     Args:
         path: Without the endings.
-        shown: Image (H, W, 3) uint8, truth (H, W) and labels of each.
-        pixels: The joined pixels of all images.
+        shown: Image (H, W, 3) uint8, truth (H, W) and labels of each; None
+            for the truth of images without labels.
+        pixels: The joined pixels of all images; None without labels.
         classes: Names of the K classes.
         palette: Their colours.
     """
     height, width = shown[0][0].shape[:2]
     maps = WIDTH / 4 * height / width * len(shown) + 0.2
-    charts = 0.115 * len(classes) + 0.6
+    charts = 0.115 * len(classes) + 0.6 if pixels else 0.1
     with figure(maps + charts + 0.45) as drawn:
         top, bottom = drawn.subfigures(2, 1, height_ratios=(maps, charts))
         _draw_maps(top, shown, palette)
-        _draw_charts(bottom, pixels, classes)
+        if pixels:
+            _draw_charts(bottom, pixels, classes)
         class_legend(drawn, classes, palette, 'no label')
         return save(drawn, path)
 
 
 def _draw_maps(
     top: SubFigure,
-    shown: Sequence[tuple[np.ndarray, np.ndarray, Maps]],
+    shown: Sequence[Shown],
     palette: Sequence,
 ) -> None:
-    axes = top.subplots(len(shown), 4, squeeze=False)
+    has_truth = shown[0][1] is not None
+    axes = top.subplots(len(shown), 3 + has_truth, squeeze=False)
     for row, (image, truth, maps) in zip(axes, shown, strict=True):
-        labels = [
+        labels = [truth] if has_truth else []
+        labels += [
             np.where(found.active, found.label, 255)
             for found in maps.kinds.values()
         ]
-        painted = [colorize(m, palette, UNLABELLED) for m in (truth, *labels)]
+        painted = [colorize(one, palette, UNLABELLED) for one in labels]
         for axis, part in zip(row, (image, *painted), strict=True):
             show_image(axis, part)
-    titles = ('Target image', 'Ground truth', *TITLES.values())
+    truth = ['Ground truth'] if has_truth else []
+    titles = ('Target image', *truth, *TITLES.values())
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
 

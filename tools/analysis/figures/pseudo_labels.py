@@ -19,6 +19,8 @@ from mmseg_cag.analysis.runs.labeling_network import (
 from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.models.segmentors.base import resize_labels
 
+VOID = 255
+
 # legend: K classes, h w feature map, P pixels
 
 
@@ -26,7 +28,8 @@ class Maps(NamedTuple):
     """The labels of an image, at the size of the feature map (h, w).
 
     Attributes:
-        truth: Its true classes; values outside 0..K-1 are void.
+        truth: Its true classes; values outside 0..K-1 are void, as all are
+            of an image without a label.
         kinds: By kind, of `KINDS`, those that it is given.
     """
 
@@ -45,7 +48,10 @@ def label_image(
         sample: The image with its truth, for display only.
     """
     seen = teacher.see(preprocessor, sample)
-    truth = resize_labels(sample.truth.unsqueeze(0), seen.feat)[0].numpy()
+    if sample.has_truth:
+        truth = resize_labels(sample.truth[None], seen.feat)[0].numpy()
+    else:
+        truth = np.full(seen.feat.shape[-2:], VOID)
     return Maps(truth, {kind: teacher.assign(seen, kind) for kind in KINDS})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_cag.analysis.runs.run import Run, read_config
+from mmseg_cag.datasets.dataset_configs import target_config
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.engine.records.result_summary_hook import NOTES, read_results
@@ -30,7 +31,7 @@ class FinishedRun(Run):
     def domains(self) -> tuple[str, str]:
         """Types of the source's and of the target's data set."""
         dataset = self.cfg.train_dataloader.dataset
-        target = self.cfg.val_dataloader.dataset.type
+        target = target_config(self.cfg).type
         if dataset.type == 'UDADataset':
             return dataset.domains.source.type, target
         return dataset.type, target
@@ -56,7 +57,7 @@ class FinishedRun(Run):
     @property
     def data_root(self) -> str:
         """The folder of the data set that it was evaluated on."""
-        return self.cfg.val_dataloader.dataset.get('data_root') or ''
+        return target_config(self.cfg).get('data_root') or ''
 
     @property
     def is_minitown(self) -> bool:

@@ -20,8 +20,8 @@ from mmseg_cag.launch.stages import walk
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIGS = ROOT / 'configs'
-# What is no method, or trains no segmentor.
-OTHERS = ('loop', 'translator', 'source_only', 'oracle')
+# What is no method, trains no segmentor, or needs labels that one has made.
+OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
 
 
 def configs_of(folder: str, ending: str = '') -> list[Path]:
@@ -131,6 +131,42 @@ def time_steps(
         log={key: value.item() for key, value in log.items()},
         peak=torch.cuda.max_memory_allocated() if cuda else None,
     )
+
+
+def time_updates(trainer: Trainer, device: str, calls: int = 2) -> dict:
+    """Time what a step updates: the student, and a teacher that follows it.
+
+    Returns:
+        Milliseconds ``optimizer_ms`` and ``teacher_ms``, of the last call, by
+        the wall clock; None for a teacher that does not move with each step.
+    """
+    model, optim = trainer.model, trainer.optim
+    teacher = getattr(model, 'teacher', None)
+    follows = teacher is not None and not hasattr(model, 'start_stage')
+    found = dict(optimizer_ms=None, teacher_ms=None)
+    for _ in range(calls):
+        data = model.data_preprocessor(trainer.batch, True)
+        with optim.optim_context(model):
+            losses = model(**data, mode='loss')
+        optim.backward(model.parse_losses(losses)[0])
+        found['optimizer_ms'] = _milliseconds(optim.step, device)
+        optim.zero_grad()
+        if follows:
+            found['teacher_ms'] = _milliseconds(
+                lambda: teacher.update_parameters(model), device
+            )
+    return found
+
+
+def _milliseconds(function: Callable[[], Any], device: str) -> float:
+    times = []
+    for _ in range(2):
+        if device == 'cuda':
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+        if len(times) == 1:
+            function()
+    return 1e3 * (times[1] - times[0])
 
 
 def free_memory() -> None:

@@ -96,7 +96,8 @@ def recipe_rows(results: dict, options: dict) -> Rows:
     """A step of each recipe, and its whole schedule."""
     price = options.get('price')
     rows = [['recipe', 'source, target', 'form', 'step, ms', 'images / s',
-             'peak, GB', 'iterations', 'schedule, h']]  # fmt: skip
+             'optimizer, teacher, ms', 'peak, GB', 'iterations',
+             'schedule, h']]  # fmt: skip
     if price:
         rows[0].append(f'cost at {price:g} an hour')
     for name, recipe in results['recipes'].items():
@@ -116,12 +117,19 @@ def recipe_rows(results: dict, options: dict) -> Rows:
                 form,
                 f'{found["ms"]:.1f}',
                 f'{1e3 * images / found["ms"]:.1f}',
+                updates(found),
                 f'{found["peak"] / 1e9:.1f}' if found['peak'] else '',
                 f'{recipe["iters"]:,}',
                 f'{hours:.1f}',
             ]
             rows.append(row + ([f'{hours * price:.0f}'] if price else []))
     return rows
+
+
+def updates(found: dict) -> str:
+    """Write what the updates of a step take."""
+    times = (found.get(key) for key in ('optimizer_ms', 'teacher_ms'))
+    return ', '.join('' if ms is None else f'{ms:.1f}' for ms in times)
 
 
 def training_rows(results: dict, options: dict) -> Rows:

@@ -24,7 +24,7 @@ from .methods import (
     THREE,
     VARIANTS,
     Row,
-    default_names,
+    default_words,
     plan_rows,
     read_variants,
 )
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         text = write_tables(read_rows(args.results, pair.name), variants)
         page = args.doc or pair.page
         # Rows that are kept elsewhere are not those of the project's pages.
-        if args.doc or args.results.resolve() == RESULTS:
+        if page and (args.doc or args.results.resolve() == RESULTS):
             put_results(page, text)
         print(f'\n{pair.name}\n\n{text}')
     if lost:
@@ -122,7 +122,7 @@ def measure_rows(
     begun = time.monotonic()
     # mmengine tells of each variable of the environment in each config.
     MMLogger.get_current_instance().setLevel('WARNING')
-    words = args.methods or default_names(pairs)
+    words = args.methods or default_words(pairs)
     rows = plan_rows(pairs, words, args.seeds, variants)
     if args.jobs > 1:
         # More threads would wait for one another.
@@ -158,6 +158,7 @@ def make_place(args: argparse.Namespace, variants: dict) -> Place:
             tuple(args.size or pair.budget.size),
             args.supervised_iters,
             args.stage_iters,
+            pair.budget.seed,
         )
     return Place(
         {name: args.data.resolve() / name for name in PAIRS},

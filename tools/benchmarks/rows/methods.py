@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_json
-from mmseg_cag.minitown.pairs import Pair
+from mmseg_cag.minitown.pairs import MINITOWN, Pair
 
 # In the order of the table.
 TITLES = {
@@ -34,6 +34,13 @@ TITLES = {
 # of its batch norms taken anew from target images.
 REESTIMATED = '-bn'
 THREE = (0, 1, 2)
+THREE_EVERYWHERE = (
+    'source_only',
+    f'source_only{REESTIMATED}',
+    'cag',
+    'anchor_teacher',
+    'oracle',
+)
 VARIANTS = Path(__file__).parents[1] / 'ablations.json'
 
 
@@ -105,17 +112,28 @@ def title_of(name: str, variants: dict[str, Variant]) -> str:
 def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
     """List the methods that a pair has configs of, then its variants."""
     names = [n for n in TITLES if (pair.configs / f'{n}.py').is_file()]
-    names += [
-        n for n, v in variants.items() if pair.name in (v.pairs or pair.name)
+    own = {pair.name, pair.like}
+    return names + [
+        n for n, v in variants.items() if not v.pairs or own & {*v.pairs}
     ]
-    return names
 
 
-def default_names(pairs: Sequence[Pair]) -> list[str]:
-    """List what is measured unless said otherwise, in order of importance."""
+def default_words(pairs: Sequence[Pair]) -> list[str]:
+    """List what is measured unless said otherwise, in order of importance.
+
+    Three seeds on minitown; elsewhere of what others are held against and of
+    the default method, and one of the others.
+    """
     found = dict.fromkeys(n for pair in pairs for n in known_names(pair, {}))
     first = ['source_only', 'oracle', f'source_only{REESTIMATED}']
-    return first + [name for name in found if name not in first]
+    return [
+        f'{pair.name}/{name}'
+        if pair is MINITOWN or name in THREE_EVERYWHERE
+        else f'{pair.name}/{name}:0'
+        for name in [*first, *(n for n in found if n not in first)]
+        for pair in pairs
+        if name in first or name in known_names(pair, {})
+    ]
 
 
 def plan_rows(
