@@ -111,7 +111,8 @@ def test_variants_are_rows_of_their_pairs(tmp_path):
         ('real_streets', 'one'),
         ('real_streets', 'other-bn'),
     ]
-    assert title_of('other-bn', variants).startswith('Other, statistics')
+    title = title_of('other-bn', variants['other'])
+    assert title.startswith('Other, statistics')
     path.write_text(json.dumps({'one': {'lik': 'dacs'}}))
     with pytest.raises(UserError, match='one: expected like, changes'):
         read_variants(path)
@@ -202,6 +203,9 @@ def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
         'running_var',
         'num_batches_tracked',
     }
+    rows_there = store.read_rows(at.results, 'minitown')
+    command.mark_stale(at, rows_there)
+    assert not any(row['is_stale'] for row in rows_there['gpu'])
     # Measured again on another machine, or for other settings.
     assert command.list_jobs(at, rows, 'gpu') == []
     assert len(command.list_jobs(at, rows, 'other')) == 2
@@ -236,6 +240,7 @@ def test_a_file_that_is_no_row(tmp_path):
 
 
 def test_the_table(tmp_path):
+    sure = {'like': 'dacs', 'title': 'DACS, surer'}
     for row in (
         content('oracle', 0, 60.0),
         content('oracle', 1, 62.0),
@@ -243,13 +248,12 @@ def test_the_table(tmp_path):
         content('source_only', 1, 32.0),
         content('cag', 0, 40.0, 45.0, alarms={'coverage': 1}),
         content('cag', 1, 43.0, 40.0),
-        content('sure', 1, 47.0),
+        content('sure', 1, 47.0, variant=sure),
         content('source_only-bn', 0, 33.0),
     ):
         store.write_row(tmp_path, row)
     found = store.read_rows(tmp_path, 'minitown')
-    variants = {'sure': Variant('dacs', title='DACS, surer')}
-    text = tables.write_tables(found, variants)
+    text = tables.write_tables(found)
     lines = text.splitlines()
     assert lines[0] == (
         '| network | mean | sd | seed 0 | seed 1 | gain | of the gap |'
@@ -282,7 +286,9 @@ def test_tables_go_into_documents_from_rows_alone(tmp_path, monkeypatch):
     command.main('Measure.', ['minitown'])
     text = page.read_text()
     assert text.startswith('a\n<!-- results -->\n| network |')
-    assert '| source only | 30.0 |' in text and 'old' not in text
+    # Of settings that are none of today's.
+    assert '| source only † | 30.0 |' in text and 'old' not in text
+    assert '\n† Measured with settings that have changed since.\n' in text
     assert text.endswith('<!-- end of results -->\nb\n')
 
 

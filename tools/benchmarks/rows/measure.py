@@ -177,10 +177,14 @@ class BenchmarkRuns(MinitownLoops):
     def identity(self, name: str) -> str:
         """Hash all settings that a row depends on, but for its seed."""
         start = self.start_of(name)
+        # Rows were kept before there were other towns.
+        towns = {k: v for k, v in self.budget.towns.items() if k != 'seed'}
+        if self.budget.seed:
+            towns['seed'] = self.budget.seed
         text = json.dumps(
             {
                 'recipe': self._recipe(name),
-                'towns': {**self.budget.towns, 'version': VERSION},
+                'towns': {**towns, 'version': VERSION},
                 'from': self.identity(start) if start else None,
                 'reestimated': name.endswith(REESTIMATED),
             },
@@ -274,7 +278,7 @@ def measure(place: Place, row: Row) -> dict:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     scores = runs.score(row.name)
-    variant = place.variants.get(row.name)
+    variant = place.variants.get(row.name.removesuffix(REESTIMATED))
     alarms = read_lines(runs.folder / row.name / ALARMS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
