@@ -43,6 +43,10 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_tools/test_gpu_day.py': [
+        'tools/benchmarks/gpu_day.sh',
+        'tools/benchmarks/gpu_table.py',
+    ],
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
     'test_analysis/test_score_checkpoints.py': [
         'tools/analysis/score_checkpoints.py'
