@@ -31,18 +31,27 @@ def write_tables(found: Mapping[str, Sequence[dict]]) -> str:
 
 
 def write_machine(contents: Sequence[dict]) -> str:
-    """Write the tables of one machine."""
+    """Write the tables of one machine: methods, variants of them, classes."""
     rows = by_name(contents)
+    methods = {n: r for n, r in rows.items() if is_method(n)}
+    tried = [name for name in rows if name not in methods]
     seeds = sorted({content['seed'] for content in contents})
     parts = [
-        main_table(rows, seeds),
-        CHANGED if any(content.get(STALE) for content in contents) else '',
-        '\n'.join(checks(rows)),
+        main_table(rows, list(methods), seeds),
+        '\n'.join(checks(methods)),
         'IoU by class of the last checkpoint, mean over the seeds:',
-        class_table(rows),
+        class_table(methods),
+        'Variants:' if tried else '',
+        main_table(rows, tried, seeds) if tried else '',
+        CHANGED if any(content.get(STALE) for content in contents) else '',
         measured_on(contents),
     ]
     return '\n\n'.join(part for part in parts if part)
+
+
+def is_method(name: str) -> bool:
+    """Tell a method's row from that of a variant."""
+    return name.removesuffix(REESTIMATED) in TITLES
 
 
 def title(rows: Rows, name: str) -> str:
@@ -71,13 +80,19 @@ def by_name(contents: Sequence[dict]) -> Rows:
     }
 
 
-def main_table(rows: Rows, seeds: Sequence[int]) -> str:
-    """Write mean, deviation, every seed, the gain, and the gap's share."""
+def main_table(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> str:
+    """Write mean, deviation, every seed, the gain, and the gap's share.
+
+    Args:
+        rows: All rows.
+        names: Those of the table.
+        seeds: Its columns.
+    """
     heads = ['network', 'mean', 'sd', *(f'seed {seed}' for seed in seeds)]
     heads += ['gain', 'of the gap']
     lines = [line(heads), '|' + '---|' * len(heads)]
-    for name, by_seed in rows.items():
-        *stages, last = stages_of(by_seed)
+    for name in names:
+        *stages, last = stages_of(rows[name])
         label = title(rows, name)
         for stage, values in enumerate(stages, start=1):
             cells = figures(values, seeds)
