@@ -345,7 +345,21 @@ def test_what_runs_at_the_deadline_is_ended(tmp_path):
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_the_command_line_refuses(monkeypatch, capsys):
+def test_what_would_be_measured_is_listed(tmp_path, monkeypatch, capsys):
+    script = 'benchmark_minitown.py'
+    options = ['--results', tmp_path, '--list', 'gpu', '--methods', 'cag']
+    monkeypatch.setattr(sys, 'argv', [script, *map(str, options)])
+    monkeypatch.setattr(command, 'exit_on_signals', lambda: None)
+    command.main('Measure.', ['minitown'])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        'minitown/source_only seed 0',
+        'minitown/cag seed 0',
+    ]
+    assert lines[-1] == '6 runs'
+
+
+def test_the_command_line_refuses():
     args = Namespace(
         variants=command.VARIANTS,
         pairs=['minitown', 'real_streets'],

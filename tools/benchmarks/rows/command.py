@@ -83,6 +83,12 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
     add('--supervised-iters', type=int)
     add('--stage-iters', type=int)
     add(
+        '--list',
+        metavar='MACHINE',
+        help='name the runs that a machine, by its folder of results such as '
+        'nvidia-h200, would begin with these options, and measure none',
+    )
+    add(
         '--table-only',
         action='store_true',
         help='write the tables of the rows there are into the documents',
@@ -110,6 +116,8 @@ def run(args: argparse.Namespace) -> None:
     # mmengine tells of each variable of the environment in each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     lost = [] if args.table_only else measure_rows(args, pairs, variants)
+    if args.list:
+        return
     for pair in pairs:
         rows = read_rows(args.results, pair.name)
         mark_stale(make_place(args, variants), rows)
@@ -152,11 +160,12 @@ def measure_rows(
     if args.jobs > 1:
         # More threads would wait for one another.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-    machine = machine_class()
+    machine = args.list or machine_class()
     place = make_place(args, variants)
     jobs = list_jobs(place, rows, machine)
-    if not jobs:
-        print('All rows are there')
+    if args.list or not jobs:
+        print(*(job.title for job in jobs), sep='\n')
+        print(f'{len(jobs)} runs' if jobs else 'All rows are there')
         return []
     for pair in pairs:
         pair.require_given()
