@@ -204,6 +204,7 @@ ANY = 'configs/cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
 OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
+    'daformer': 'configs/daformer/mit-b5_gta2cs.py',
     'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
 }
