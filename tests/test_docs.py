@@ -211,6 +211,7 @@ OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
     'encoders': 'configs/vfm_uda/source_only_dinov2-b_gta2cs.py',
     'weights': 'configs/minitown/source_only_mobilenet-v2.py',
+    'daformer': 'configs/daformer/mit-b5_gta2cs.py',
     'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
     'anchor_teacher': 'configs/minitown/anchor_teacher.py',

@@ -39,6 +39,7 @@ QUOTED = {
     'clan_deeplabv2_gta2cs': 'CLAN',
     'cag_deeplabv2_gta2cs': 'CAG',
     'proda_deeplabv2_gta2cs': 'ProDA, stage 1',
+    'daformer_mit-b5_gta2cs': 'DAFormer',
     'hrda_mit-b5_gta2cs': 'HRDA',
     'mic_hrda_mit-b5_gta2cs': 'MIC on HRDA',
 }

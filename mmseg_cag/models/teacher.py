@@ -51,7 +51,7 @@ class Teacher(BaseAveragedModel):
 
     Raises:
         UserError: A setting is none of these, or a fixed teacher lacks its
-            checkpoint.
+            checkpoint, or has other classes.
 
     Source: DAFormer Sec. 3.1 and as released (mean teacher); CAG-UDA Sec. 3.3
     (the network of the stage before).
@@ -80,10 +80,22 @@ class Teacher(BaseAveragedModel):
                 f'Teacher: config={config} and checkpoint={checkpoint}, '
                 'expected both of a fixed teacher, or neither'
             )
+        if not 0 < momentum <= 1:
+            raise UserError(
+                f'Teacher: momentum={momentum}, expected the share of the '
+                'student in an update, above 0 and at most 1'
+            )
         self.mode = mode
         self.is_fixed = config is not None
         if self.is_fixed:
-            super().__init__(load_student(config, checkpoint))
+            network = load_student(config, checkpoint)
+            given = network.decode_head.num_classes
+            if given != student.decode_head.num_classes:
+                raise UserError(
+                    f'Teacher: config={config} has {given} classes, expected '
+                    f'{student.decode_head.num_classes}, those of the student'
+                )
+            super().__init__(network)
         else:
             super().__init__(prediction_parts(student))
             share_frozen(student, self.module)

@@ -16,6 +16,7 @@ SOURCES = {
     'poster': 'poster of CAG-UDA, NeurIPS 2019',
     'README': "README of AdaptSegNet's release",
     'ProDA': "README of ProDA's release",
+    'DAFormer': "README of DAFormer's release",
     'HRDA': "README of HRDA's release",
     'MIC': "README of MIC's release",
 }
@@ -74,6 +75,7 @@ GTA5 = (
         'ProDA, stage 1', 'ProDA', {'mIoU': 53.7},
         note='57.5 after two distillations',
     ),
+    Published('DAFormer', 'DAFormer', {'mIoU': 68.3}, note='on MiT-B5'),
     Published('HRDA', 'HRDA', {'mIoU': 73.8}, note='on MiT-B5'),
     Published('MIC on HRDA', 'MIC', {'mIoU': 75.9}, note='on MiT-B5'),
 )
@@ -94,6 +96,7 @@ SYNTHIA = (
         {'mIoU16': 51.9},
         note='55.5 after two distillations',
     ),
+    Published('DAFormer', 'DAFormer', {'mIoU16': 60.9}, note='on MiT-B5'),
     Published('HRDA', 'HRDA', {'mIoU16': 65.8}, note='on MiT-B5'),
     Published('MIC on HRDA', 'MIC', {'mIoU16': 67.3}, note='on MiT-B5'),
 )
