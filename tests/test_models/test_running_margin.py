@@ -127,7 +127,9 @@ def test_scores_at_another_size_are_of_resized_squares():
     expected, gaps = own.nearest(feat)
     assert torch.equal(label, expected)
     torch.testing.assert_close(gap, gaps)
-    label, gap = best_two(scores(feat, logits, 'anchor', (15, 28)))
+    label, gap = best_two(
+        scores(feat, logits.new_zeros(2, K, 15, 28), 'anchor')
+    )
     squares = own.distances(feat).square().nan_to_num(posinf=1e6)
     resized = torch.nn.functional.interpolate(
         squares, (15, 28), mode='bilinear'

@@ -124,7 +124,9 @@ class AnchorBank(nn.Module):
         Source: ProDA Eq. 8, as released.
         """
         sums, counts = class_feature_sums(feat, labels, len(self.anchors))
-        sums, counts = (torch.cat(all_gather(m)) for m in (sums, counts))
+        sums, counts = (
+            torch.cat(all_gather(part.contiguous())) for part in (sums, counts)
+        )
         means = sums / counts.clamp(min=1).unsqueeze(2)
         for mean, used in zip(means, counts >= self.min_pixels, strict=True):
             share = torch.where(self.counts > 0, momentum, 1.0) * used

@@ -57,11 +57,13 @@ class RunningClassMeans:
 
         Exact below the cap; above it the ranks' means are averaged.
         """
-        sums = self.means * self.weights.unsqueeze(1)
+        sums = (self.means * self.weights.unsqueeze(1)).contiguous()
+        # A row of a transposed tensor is no piece of memory to exchange.
+        weights = self.weights.contiguous()
         all_reduce(sums)
-        all_reduce(self.weights)
-        self.means = sums / self.weights.clamp(min=1).unsqueeze(1)
-        self.weights = self._capped(self.weights)
+        all_reduce(weights)
+        self.means = sums / weights.clamp(min=1).unsqueeze(1)
+        self.weights = self._capped(weights)
 
     def _capped(self, weights: Tensor) -> Tensor:
         return weights if self.cap is None else weights.clamp(max=self.cap)

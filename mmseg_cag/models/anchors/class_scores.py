@@ -28,48 +28,41 @@ class ClassScores:
         self.nearness = nearness
         self.align_corners = align_corners
 
-    def __call__(
-        self,
-        feat: Tensor,
-        logits: Tensor,
-        by: str,
-        size: tuple[int, int] | None = None,
-    ) -> Tensor:
+    def __call__(self, feat: Tensor, logits: Tensor, by: str) -> Tensor:
         """Compute scores: the larger the likelier.
 
         Args:
             feat: Features (N, C, h, w).
-            logits: The classifier's scores (N, K, h, w).
+            logits: The classifier's scores (N, K, H, W), maybe resized.
             by: ``anchor``: the distance, negative; ``probability``: the
                 classifier's; ``both``: their sum, so that the softmax of it
                 is the product of two probabilities.
-            size: Height and width of the result; None for (h, w).
 
         Returns:
             (N, K, H, W) float32; by anchors not finite for a class without.
         """
-        logits = self._resize(logits.float(), size)
+        logits = logits.float()
         if by == 'probability':
             return logits
-        nearness = -self._distances(feat, size)
+        distances = self._distances(feat, logits.shape[-2:])
         if by == 'anchor':
-            return nearness
-        return logits + self.nearness * nearness
+            return -distances
+        return logits - self.nearness * distances
 
-    def _distances(self, feat: Tensor, size: tuple[int, int] | None) -> Tensor:
+    def _distances(self, feat: Tensor, size: torch.Size) -> Tensor:
         """Resize squared distances, whose differences are linear in f."""
-        squares = self.bank.distances(feat).square_()
+        distances = self.bank.distances(feat)
+        if feat.shape[-2:] == size:
+            return distances
         absent = (self.bank.counts == 0)[:, None, None]
-        # What is infinite would spoil its neighbours.
-        squares = self._resize(squares.masked_fill(absent, 0), size)
-        return squares.masked_fill(absent, torch.inf).sqrt_()
-
-    def _resize(self, maps: Tensor, size: tuple[int, int] | None) -> Tensor:
-        if size is None:
-            return maps
-        return resize(
-            maps, size, mode='bilinear', align_corners=self.align_corners
+        squares = resize(
+            # What is infinite would spoil its neighbours.
+            distances.square_().masked_fill_(absent, 0),
+            size,
+            mode='bilinear',
+            align_corners=self.align_corners,
         )
+        return squares.masked_fill_(absent, torch.inf).sqrt_()
 
 
 def best_two(scores: Tensor) -> tuple[Tensor, Tensor]:

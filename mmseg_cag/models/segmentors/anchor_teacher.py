@@ -26,15 +26,13 @@ WEIGHTS = ('active', 'gap', 'active_share', 'confident_share')
 class AnchorTeacherSegmentor(MICSegmentor):
     """Category anchors inside a mean teacher: CAG without stages.
 
-    Anchors are running means of the teacher's features of the source, moved
-    at every step, and so is the margin from which a target pixel is active:
-    its best class is as far ahead of the second as labels of the source need
-    to be, to be right often enough. The modern family has one number for a
-    batch, the share of confident pixels, in its place.
+    Anchors are running means of the teacher's features of the source. A target
+    pixel is active where its best class is as far ahead of the second as
+    labels of the source need to be, to be right often enough; DACS has one
+    number for a batch in its place.
 
     .. code:: text
 
-       teacher.update_parameters()  average of the students so far
        source_losses()              CE on the source
          move_anchors()             teacher -> AnchorBank, RunningMargin
        label_target()               teacher, AnchorBank -> labels, weights
@@ -46,19 +44,12 @@ class AnchorTeacherSegmentor(MICSegmentor):
         labels: What labels are by: the nearest ``anchor``, the classifier's
             ``probability``, or ``both``, whose product ProDA labels by.
         margin_of: What the margin is of, one of these; None for ``labels``.
-        weights: ``active``: 1 for active pixels, else 0; ``gap``: below the
-            margin the part of it that is reached; ``active_share``: all the
-            share of active ones; ``confident_share``: all the share of pixels
-            whose probability is above the threshold, as in DACS.
+        weights: ``active``: 1 or 0; ``gap``: below the margin the part of it;
+            ``active_share``: one number; ``confident_share``: as in DACS.
         nearness: Weight of the distances beside the scores (``both``).
         margin_momentum: Share of a batch in the counts of `RunningMargin`.
-        anchor_loss: Config of the student's distance to the anchors, wherever
-            a label counts; None is without.
+        anchor_loss: Config of the student's distance to the anchors.
         **kwargs: Those of `MICSegmentor`.
-
-    Raises:
-        UserError: The head has no classifier ``conv_seg``, or a setting is
-            none of those named.
     """
 
     own_state = ('anchor_bank', 'pseudo_label_head', 'running_margin')
@@ -76,27 +67,23 @@ class AnchorTeacherSegmentor(MICSegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.labels, self.weights = labels, weights
-        self.margin_of = margin_of or labels
-        for name, known in (
-            ('labels', SCORES),
-            ('margin_of', SCORES),
-            ('weights', WEIGHTS),
-        ):
-            if (value := getattr(self, name)) not in known:
+        self.labels, self.margin_of = labels, margin_of or labels
+        self.weights = weights
+        known = dict(labels=SCORES, margin_of=SCORES, weights=WEIGHTS)
+        for name, values in known.items():
+            if (value := getattr(self, name)) not in values:
                 raise UserError(
-                    f'AnchorTeacherSegmentor: {name}={value!r}, expected one '
-                    f'of {known}'
+                    f'model.{name}={value!r}, expected one of {values}'
                 )
         sizes = feature_sizes(self)
         self.anchor_bank = MODELS.build({**anchor_bank, **sizes})
         sizes.pop('channels')
         self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
         self.running_margin = RunningMargin(**sizes, momentum=margin_momentum)
-        corners = self.decode_head.align_corners
-        self.scores = ClassScores(self.anchor_bank, nearness, corners)
+        self.scores = ClassScores(
+            self.anchor_bank, nearness, self.decode_head.align_corners
+        )
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
-        self.train()
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute the parent's losses; first the anchors follow."""
@@ -110,12 +97,11 @@ class AnchorTeacherSegmentor(MICSegmentor):
         require_features(self, output)
         feat, logits = output.feat, self.main_logits(output)
         labels = resize_labels(source.labels, feat)
-        head = self.pseudo_label_head
+        head, running = self.pseudo_label_head, self.running_margin
         if head.is_auto:
             found = best_two(self.scores(feat, logits, self.margin_of))
-            self.running_margin.add(*found, labels)
-            margin = self.running_margin.margin(head.precision, head.per_class)
-            head.margin.copy_(margin)
+            running.add(*found, labels)
+            head.margin.copy_(running.margin(head.precision, head.per_class))
         self.anchor_bank.follow(feat, logits, labels)
 
     @torch.no_grad()
@@ -124,33 +110,24 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> Labelled:
         """Label target images (N, 3, H, W), and weigh the labels."""
         output = self.teacher(images)
-        maps = output.feat, self.main_logits(output)
-        size = images.shape[-2:]
-        own = best_two(self.scores(*maps, self.labels, size))
-        by_anchor = own
-        if self.margin_of != self.labels:
-            by_anchor = best_two(self.scores(*maps, self.margin_of, size))
-        confident = self.weights == 'confident_share'
-        logits = self.scores(*maps, 'probability', size)
-        threshold = self.threshold if confident else 0.0
+        logits = self.at_images(self.main_logits(output), images)
+        labels, gap = best_two(self.scores(output.feat, logits, self.labels))
+        by_share = self.weights == 'confident_share'
+        threshold = self.threshold if by_share else 0.0
         _, weight = self.online_labels(logits, threshold, data_samples)
-        if not confident:
-            weight = weight * self.weigh(own[0], *by_anchor)
-        self.observe(images=images)
-        shown = own[0].where(weight > 0, self.decode_head.ignore_index)
-        shown = resize_labels(shown, maps[1])
-        self.observe(teacher=maps[1], probability=shown)
-        return Labelled(images, own[0], weight)
-
-    def weigh(self, labels: Tensor, best: Tensor, gap: Tensor) -> Tensor:
-        """Weigh labels (N, H, W) where they are the best class, by its gap."""
-        share = gap / self.pseudo_label_head.margin[best].clamp(min=1e-6)
-        if self.weights != 'gap':
-            share = (share >= 1).to(share)
-        share = share.clamp(max=1).nan_to_num().where(labels == best, 0)
-        if self.weights == 'active_share':
-            share = share.mean().expand_as(share)
-        return share
+        if not by_share:
+            best = labels
+            if self.margin_of != self.labels:
+                scores = self.scores(output.feat, logits, self.margin_of)
+                best, gap = best_two(scores)
+            own = self.pseudo_label_head.weigh(
+                labels, best, gap, partly=self.weights == 'gap'
+            )
+            weight *= own.mean() if self.weights == 'active_share' else own
+        teacher = self.main_logits(output)
+        shown = resize_labels(labels.where(weight > 0, 255), teacher)
+        self.observe(images=images, teacher=teacher, probability=shown)
+        return Labelled(images, labels, weight)
 
     def supervised_loss(
         self,
@@ -161,14 +138,13 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> dict[str, Tensor]:
         """Compute the heads' losses, and the distance to the anchors."""
         losses = super().supervised_loss(output, labels, prefix, weight)
-        if self.anchor_loss is None:
-            return losses
-        if weight is not None:
-            labels = labels.where(weight > 0, self.decode_head.ignore_index)
-        distance = self.anchor_loss(
-            self.anchor_bank,
-            output.feat,
-            self.main_logits(output),
-            resize_labels(labels, output.feat),
-        )
-        return losses | {f'{prefix}.{self.anchor_loss.loss_name}': distance}
+        if self.anchor_loss is not None:
+            if weight is not None:
+                labels = labels.where(weight > 0, -1)
+            feat, logits = output.feat, self.main_logits(output)
+            losses[f'{prefix}.{self.anchor_loss.loss_name}'] = (
+                self.anchor_loss(
+                    self.anchor_bank, feat, logits, resize_labels(labels, feat)
+                )
+            )
+        return losses

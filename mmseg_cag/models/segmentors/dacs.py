@@ -119,16 +119,16 @@ class DACSSegmentor(UDASegmentor):
             label = label.where(sure, self.decode_head.ignore_index)
             self.observe(images=images)
             self.observe(teacher=logits, probability=label)
-        logits = resize(
-            logits,
-            images.shape[-2:],
-            mode='bilinear',
-            align_corners=self.decode_head.align_corners,
-        )
         labels, weight = self.online_labels(
-            logits, self.threshold, data_samples
+            self.at_images(logits, images), self.threshold, data_samples
         )
         return Labelled(images, labels, weight)
+
+    def at_images(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Resize class scores to the size of the images."""
+        corners = self.decode_head.align_corners
+        size = images.shape[-2:]
+        return resize(logits, size, mode='bilinear', align_corners=corners)
 
     def online_labels(
         self,

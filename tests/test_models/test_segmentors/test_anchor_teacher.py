@@ -80,8 +80,8 @@ def target_of(model: nn.Module) -> Labelled:
 def nearest(model: nn.Module) -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     output = model.teacher(torch.randn(2, 3, *tiny.SIZE))
-    maps = output.feat, output.logits[0]
-    return best_two(model.scores(*maps, 'anchor', tiny.SIZE))
+    logits = output.logits[0].new_zeros(2, 19, *tiny.SIZE)
+    return best_two(model.scores(output.feat, logits, 'anchor'))
 
 
 def test_active_pixels_have_the_label_of_the_nearest_anchor():
