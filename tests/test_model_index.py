@@ -38,6 +38,7 @@ QUOTED = {
     'adaptsegnet_deeplabv2_ls_gta2cs': 'AdaptSegNet, least squares',
     'clan_deeplabv2_gta2cs': 'CLAN',
     'cag_deeplabv2_gta2cs': 'CAG',
+    'proda_deeplabv2_gta2cs': 'ProDA, stage 1',
     'hrda_mit-b5_gta2cs': 'HRDA',
     'mic_hrda_mit-b5_gta2cs': 'MIC on HRDA',
 }
