@@ -269,7 +269,12 @@ def readable(
     kind = kind or node.get('type')
     if kind:
         arguments = _arguments(kind)
-        return None if arguments is None else {*arguments, *beside}
+        if arguments is None:
+            return None
+        # An `HRDAHead` hands on what the head takes that it names.
+        within = node.get('head')
+        named = _arguments(within) if isinstance(within, str) else None
+        return {*arguments, *(named or ()), *beside}
     if len(above) == 1 and root.endswith('_dataloader'):
         loader = inspect.signature(DataLoader.__init__).parameters
         return {*loader, 'num_batch_per_epoch'} - {'self'}

@@ -13,7 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError
 
-from .segmentors.base import SegOutput, UDASegmentor, run_network
+from .segmentors.base import (
+    SegOutput,
+    UDASegmentor,
+    kept_statistics,
+    run_network,
+)
 from .student import load_student
 
 MODES = ('eval', 'batch_norm', 'train')
@@ -123,15 +128,8 @@ class Teacher(BaseAveragedModel):
 
     def forward_aside(self, images: Tensor) -> SegOutput:
         """Compute as `forward` does, and leave all statistics as they are."""
-        kept = [m for m in self.modules() if isinstance(m, _BatchNorm)]
-        momenta = [norm.momentum for norm in kept]
-        for norm in kept:
-            norm.momentum = 0.0
-        try:
+        with kept_statistics(self):
             return self(images)
-        finally:
-            for norm, momentum in zip(kept, momenta, strict=True):
-                norm.momentum = momentum
 
     @torch.no_grad()
     def update_parameters(self, model: UDASegmentor) -> None:

@@ -18,6 +18,7 @@ from mmseg_cag.launch.cfg_options import (
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SOURCE = 'train_dataloader.dataset.domains.source'
 CAG = 'cag/deeplabv2_gta2cs.py'
+HRDA = 'minitown/mic_hrda.py'
 ADVERSARIAL = 'adaptsegnet/deeplabv2_gta2cs.py'
 LOOP = 'bdl/loop_gta2cs.py'
 
@@ -66,6 +67,8 @@ def merged(leaf: str, *words: str) -> Config:
             '.lr_mult=1',
         ),
         ('source_only/deeplabv2_gta2cs.py', 'target_dataset.data_root=data'),
+        (HRDA, 'model.decode_head.ignore_index=0'),
+        (HRDA, 'model.decode_head.fixed_attention=0.5'),
         (LOOP, 'steps.2.iters=1000'),
         (LOOP, 'options.randomness.seed=1'),
     ],
@@ -124,6 +127,12 @@ def test_what_is_read_is_set(leaf, word):
             'optim_wrapper.members.studnt.optimizer.lr',
             'is not known',
             'optim_wrapper.members.student.optimizer.lr',
+        ),
+        (
+            HRDA,
+            'model.decode_head.detail_wight',
+            'is not known',
+            'model.decode_head.detail_weight',
         ),
         # Helper variables, whose values were copied.
         (

@@ -245,6 +245,17 @@ def test_bfloat16():
         )
 
 
+def test_a_compiled_backbone():
+    plain = build(mic())
+    compiled = copy.deepcopy(plain)
+    for owner in (compiled, compiled.teacher.module):
+        # A CPU needs a compiler for the fastest form.
+        owner.backbone.compile(backend='aot_eager')
+    expected, losses = losses_of(plain), losses_of(compiled)
+    for key, value in expected.items():
+        torch.testing.assert_close(losses[key], value)
+
+
 def test_a_stock_segmentor_is_trained_by_it():
     model = build(tiny.segmentor())
     torch.manual_seed(1)
