@@ -42,6 +42,9 @@ FORMS = {'TF32': None, 'bf16': 'bf16'}
 SECONDS, LEAST = (3.0, 0.1), 4
 SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
 
+ROWS = {'untrusted_top', 'untrusted_bottom'}
+MARGINS = {'top', 'bottom', 'left', 'right'}
+
 
 def recipes() -> list[Path]:
     """List the recipes, the first of each method before the second of one."""
@@ -120,6 +123,8 @@ def shrink(cfg: Config) -> None:
     """Make networks and images small."""
     shrink_images(cfg)
     for part in walk(cfg._cfg_dict['model']):
+        for key in ROWS & part.keys():
+            part[key] //= SHRINK
         if part.get('depth') == 101:
             part['depth'] = 50
         if 'num_layers' in part:
@@ -127,8 +132,11 @@ def shrink(cfg: Config) -> None:
 
 
 def shrink_images(cfg: Config) -> None:
-    """Make what images are resized to, and crops of them, small."""
+    """Make what images are resized to, crops and margins small."""
     for part in walk(cfg._cfg_dict):
+        if part.get('type') == 'MarkUntrusted':
+            for key in MARGINS & part.keys():
+                part[key] //= SHRINK
         for key in SIZES & part.keys():
             if isinstance(part[key], tuple | list):
                 part[key] = tuple(side // SHRINK for side in part[key])
