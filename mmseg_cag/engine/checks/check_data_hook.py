@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+import torch
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
@@ -90,7 +91,9 @@ class CheckDataHook(Hook):
             for reading in dataset_inputs(dataset, '', 'train')
         )
         if runner.val_loop is not None:
-            datasets['val_dataloader'] = runner.val_loop.dataloader.dataset
+            dataset = runner.val_loop.dataloader.dataset
+            datasets['val_dataloader'] = dataset
+            check_patches(bare_model(runner), dataset)
         self._check(runner, datasets, further=True)
         if runner.val_loop is not None:
             check_evaluation(runner, 'val')
@@ -205,6 +208,29 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
             f'model.decode_head.num_classes={head.num_classes}, but '
             f'{type(dataset).__name__} has {len(classes)} classes'
         )
+
+
+def check_patches(model: nn.Module, dataset: BaseDataset) -> None:
+    """Check that an encoder of patches takes what it will be evaluated on.
+
+    Args:
+        model: The segmentor.
+        dataset: The data set; its first image is read, unless windows are
+            cut out of it.
+
+    Raises:
+        UserError: The patches do not divide the sides.
+    """
+    encoder = getattr(model, 'backbone', None)
+    if getattr(encoder, 'resize', 1) is not None or not hasattr(
+        encoder, 'fit'
+    ):
+        return
+    size = (model.test_cfg or {}).get('crop_size')
+    if size is None:
+        batch = pseudo_collate([dataset[0]])
+        size = model.data_preprocessor(batch, False)['inputs'].shape[-2:]
+    encoder.fit(torch.empty(1, 3, *size, device='meta'))
 
 
 def check_made_files(dataset: BaseDataset) -> None:

@@ -20,8 +20,8 @@ from mmseg_cag.launch.stages import walk
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIGS = ROOT / 'configs'
-# What is no method, or trains no segmentor.
-OTHERS = ('loop', 'translator', 'source_only', 'oracle')
+# What is no method, trains no segmentor, or needs labels that one has made.
+OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
 
 
 def configs_of(folder: str, ending: str = '') -> list[Path]:
