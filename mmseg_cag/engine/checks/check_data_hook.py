@@ -26,7 +26,7 @@ from mmseg_cag.data_check.consistency import (
     check_count,
     check_overlap,
 )
-from mmseg_cag.data_check.histogram import check_few
+from mmseg_cag.data_check.contents import check_few
 from mmseg_cag.data_check.quick_checks import quick_checks
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,

@@ -15,9 +15,8 @@ from mmengine.logging import print_log
 from mmseg.apis import inference_model
 from mmseg.models.segmentors import EncoderDecoder
 
-from mmseg_cag.data_check.contents import check_depth, decode
+from mmseg_cag.data_check.contents import FEW, check_depth, decode
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
-from mmseg_cag.data_check.histogram import FEW
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import is_hidden, read_image
