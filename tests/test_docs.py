@@ -43,6 +43,10 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_tools/test_gpu_day.py': [
+        'tools/benchmarks/gpu_day.sh',
+        'tools/benchmarks/gpu_table.py',
+    ],
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
     'test_analysis/test_score_checkpoints.py': [
         'tools/analysis/score_checkpoints.py'
@@ -210,6 +214,9 @@ OF_PAGE = {
     'weights': 'configs/minitown/source_only_mobilenet-v2.py',
     'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
+    'anchor_teacher': 'configs/minitown/anchor_teacher.py',
+    'norm_statistics': 'configs/minitown/anchor_teacher.py',
+    'proda': 'configs/minitown/proda.py',
 }
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(

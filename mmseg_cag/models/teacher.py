@@ -16,7 +16,7 @@ from mmseg_cag.errors import UserError
 from .segmentors.base import SegOutput, UDASegmentor, run_network
 from .student import load_student
 
-MODES = ('eval', 'batch_norm')
+MODES = ('eval', 'batch_norm', 'train')
 BUFFERS = ('keep', 'copy', 'average')
 
 
@@ -39,10 +39,12 @@ class Teacher(BaseAveragedModel):
         momentum: The student's share in an update.
         mode: ``eval``, or ``batch_norm``: batch norms use the statistics of
             the batch and update their own, all else, such as dropout and drop
-            path, is as in evaluation.
+            path, is as in evaluation; or ``train``: nothing is (ProDA's).
         buffers: What an update does to buffers, such as running statistics:
             they ``keep`` the teacher's, are a ``copy`` of the student's, or an
             ``average`` like the parameters.
+        ramp: Whether the weight begins at 1 and falls; else only the first
+            update copies (ProDA's).
         config: Config file of a fixed teacher of another architecture, in
             the place of a copy.
         checkpoint: Its checkpoint.
@@ -61,6 +63,7 @@ class Teacher(BaseAveragedModel):
         momentum: float = 1.0,
         mode: str = 'eval',
         buffers: str = 'copy',
+        ramp: bool = True,
         config: str | None = None,
         checkpoint: str | None = None,
     ) -> None:
@@ -85,14 +88,14 @@ class Teacher(BaseAveragedModel):
             super().__init__(prediction_parts(student))
             share_frozen(student, self.module)
             self.avg_parameters = dict(self.module.named_parameters())
-        self.momentum = momentum
+        self.momentum, self.ramp = momentum, ramp
         # The buffer ``steps``, where nothing needs to wait for it.
         self.updates = 0
         self.buffers_mode = buffers
 
     def train(self, mode: bool = True) -> Teacher:
         """Stay in the teacher's own mode, whatever the student's."""
-        super().train(False)
+        super().train(self.mode == 'train')
         if self.mode == 'batch_norm':
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
@@ -124,6 +127,8 @@ class Teacher(BaseAveragedModel):
         if self.is_fixed:
             return
         weight = max(self.momentum, 1 / (self.updates + 1))
+        if not self.ramp and self.updates:
+            weight = self.momentum
         parts = prediction_parts(model)
         move(self.module.parameters(), parts.parameters(), weight)
         if self.buffers_mode == 'copy':
@@ -132,6 +137,11 @@ class Teacher(BaseAveragedModel):
             move(self.module.buffers(), parts.buffers(), weight)
         self.updates += 1
         self.steps += 1
+
+    def restart(self) -> None:
+        """Let the next update copy the student."""
+        self.updates = 0
+        self.steps.zero_()
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any

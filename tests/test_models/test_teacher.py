@@ -211,7 +211,7 @@ def test_a_warm_up_does_not_replace_a_fixed_teacher(tmp_path):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(mode='train'), "mode='train', expected one of"),
+        (dict(mode='half'), "mode='half', expected one of"),
         (dict(buffers='none'), "buffers='none', expected one of"),
         (dict(config='a.py'), 'expected both of a fixed teacher'),
     ],

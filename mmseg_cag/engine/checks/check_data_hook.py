@@ -14,6 +14,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -279,6 +280,8 @@ def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
             known.append(finding)
             if not (reading.skips and finding.kind.of_file):
                 yield finding
+        if not isinstance(reading.dataset, BaseSegDataset):
+            continue
         yield from check_count(reading)
         for finding in check_few(reading, known):
             # A few samples do not tell of a class that is rare.
@@ -337,10 +340,10 @@ def check_evaluation(runner: Runner, mode: str) -> None:
     parts = dataset_inputs(dataset, key, mode)
     for metric in evaluator.metrics:
         if isinstance(metric, UDAIoUMetric):
-            first, *others = {part.folder('img_path') for part in parts}
-            metric.image_folder = (
-                os.path.commonpath([first, *others]) if others else first
-            )
+            folders = {part.folder('img_path') for part in parts}
+            if len(folders) > 1:
+                folders = {os.path.commonpath(folders)}
+            [metric.image_folder] = folders
     if not all(getattr(m, 'format_only', True) for m in evaluator.metrics):
         sample = load_or_stop(dataset, 0, ())['data_samples']
         if 'gt_sem_seg' not in sample:
