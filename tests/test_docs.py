@@ -82,6 +82,7 @@ RUN_BY = {
     'test_tools/test_export_student.py': [
         'tools/model_converters/export_student.py'
     ],
+    'test_tools/test_estimate.py': ['tools/analysis/estimate.py'],
     'test_tools/test_fit_anchors.py': ['tools/fit_anchors.py'],
     'test_tools/test_make_pseudo_labels.py': [
         'tools/dist_make_pseudo_labels.sh',

@@ -122,7 +122,7 @@ def test_what_is_frozen_is_in_no_optimizer_and_does_not_move(root):
 
 
 def test_the_exported_student_predicts_the_same(root, monkeypatch):
-    cfg = run_config(root, 'export')
+    cfg = run_config(root, 'export', lora=dict(rank=2))
     train(cfg)
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_pipeline = [
@@ -136,6 +136,9 @@ def test_the_exported_student_predicts_the_same(root, monkeypatch):
     arguments = [tool, path, checkpoint, student]
     monkeypatch.setattr('sys.argv', list(map(str, arguments)))
     runpy.run_path(str(tool), run_name='__main__')
+    assert not any(
+        'lora' in key for key in read_checkpoint(student)['state_dict']
+    )
     network = init_model(student.with_suffix('.py'), str(student), 'cpu')
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (*tiny.SIZE, 3), np.uint8)

@@ -17,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
 
+from .lora import insert_lora, is_lora
+
 # legend: N images, H W image, h w patches, T tokens, D channels, M heads
 
 
@@ -180,6 +182,8 @@ class DINOEncoder(BaseModule):
             masked patches trained.
         with_cp: Whether blocks are computed again in the backward pass, for
             less memory.
+        lora: Settings of `insert_lora`: low-rank updates are all of the
+            encoder that is trained.
         init_cfg: Of `BaseModule`.
 
     Raises:
@@ -209,6 +213,7 @@ class DINOEncoder(BaseModule):
         frozen_stages: int | str = -1,
         masked: bool = False,
         with_cp: bool = False,
+        lora: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -239,6 +244,7 @@ class DINOEncoder(BaseModule):
         self.resize = resize
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
+        self.lora = lora
         self.cls_token = nn.Parameter(torch.zeros(1, 1, arch.dim))
         self.mask_token = nn.Parameter(torch.zeros(1, arch.dim))
         self.patch_embed = PatchEmbed(arch.dim, self.patch)
@@ -267,6 +273,8 @@ class DINOEncoder(BaseModule):
                 if part not in ('blocks', 'norm'):
                     parameter.requires_grad_(False)
             self.blocks[: self.frozen_stages].requires_grad_(False)
+        if self.lora:
+            insert_lora(self, **self.lora)
 
     def init_weights(self) -> None:
         """Load the official weights, or draw some as DINOv2 does."""
@@ -274,6 +282,8 @@ class DINOEncoder(BaseModule):
             self.load_official(self.init_cfg['checkpoint'])
         else:
             for name, parameter in self.named_parameters():
+                if is_lora(name):
+                    continue
                 if name.endswith('.bias') or name == 'mask_token':
                     nn.init.zeros_(parameter)
                 elif 'norm' not in name and 'gamma' not in name:
@@ -297,7 +307,7 @@ class DINOEncoder(BaseModule):
         own = {
             key: value
             for key, value in self.state_dict().items()
-            if key.split('.')[0] not in self.added
+            if key.split('.')[0] not in self.added and not is_lora(key)
         }
         state = {
             key: value

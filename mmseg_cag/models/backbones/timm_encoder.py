@@ -14,6 +14,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
 
 from .dinov2 import fit_images
+from .lora import insert_lora, is_lora
 
 # legend: N images, H W image, D channels, h w feature map
 
@@ -38,6 +39,7 @@ class TIMMEncoder(BaseModule):
         resize: What images are resized to, as `DINOEncoder` has it; for it
             ``multiple`` divides the sides.
         multiple: What divides the sides of images, pixels.
+        lora: Settings of `insert_lora`, as `DINOEncoder` has it.
         init_cfg: Of `BaseModule`.
         **kwargs: Those of timm's ``create_model``.
 
@@ -54,6 +56,7 @@ class TIMMEncoder(BaseModule):
         with_cp: bool = False,
         resize: float | tuple[int, int] | None = None,
         multiple: int = 1,
+        lora: dict | None = None,
         init_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
@@ -81,6 +84,8 @@ class TIMMEncoder(BaseModule):
         self.model.set_grad_checkpointing(with_cp)
         if frozen:
             self.model.requires_grad_(False)
+        if lora:
+            insert_lora(self.model, **lora)
 
     def train(self, mode: bool = True) -> TIMMEncoder:
         """Switch the mode; what is frozen stays in evaluation mode."""
@@ -102,7 +107,11 @@ class TIMMEncoder(BaseModule):
         own = sys.modules[type(self.model).__module__]
         if hasattr(own, 'checkpoint_filter_fn'):
             state = own.checkpoint_filter_fn(state, self.model)
-        expected = self.model.state_dict()
+        expected = {
+            key: value
+            for key, value in self.model.state_dict().items()
+            if not is_lora(key)
+        }
         # A classifier is not here, though what leads to it may be.
         state = {
             key: value
@@ -121,7 +130,7 @@ class TIMMEncoder(BaseModule):
                 f"{path}: not of timm's {self.model_name}, {len(wrong)} "
                 f'tensors differ, the first is {wrong[0]}'
             )
-        self.model.load_state_dict(state)
+        self.model.load_state_dict(state, strict=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the maps (N, D, h, w) of images (N, 3, H, W)."""
