@@ -5,9 +5,10 @@ Importing the package registers its classes in mmseg's registries; a config
 does so by ``custom_imports = dict(imports=['mmseg_cag'])``.
 """
 
-from mmseg_cag.stack import require_one_stack
+from mmseg_cag.stack import require_one_stack, write_utf8
 
 require_one_stack()
+write_utf8()
 
 from mmseg_cag import (  # noqa: E402
     datasets,

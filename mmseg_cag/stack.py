@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Whose mmcv, mmengine and mmseg are installed.
+"""Whose mmcv, mmengine and mmseg are installed, and on what they run.
 
 OpenMMLab's packages and their maintained continuation, ``onedl-*``, are
 imported by the same names. Neither is preferred; both at once overwrite each
@@ -8,8 +8,16 @@ other's files.
 
 from __future__ import annotations
 
+import codecs
+import locale
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 
 # What is imported, and the packages that provide it.
 PROVIDERS = {
@@ -39,6 +47,26 @@ def require_one_stack() -> None:
                 f'uninstall {own} {maintained}, then install one of them anew '
                 '(docs/stacks.md)'
             )
+    if find_spec('timm') is not None:
+        require_fitting_torchvision()
+
+
+def require_fitting_torchvision() -> None:
+    """Check that torchvision, which mmseg imports with timm, can be imported.
+
+    Raises:
+        ImportError: It was built for another torch.
+    """
+    try:
+        import_module('torchvision')
+    except RuntimeError as error:
+        raise ImportError(
+            f'torchvision does not fit torch ({error}): timm is installed and '
+            'needs one of the same build as torch; install that, or pip '
+            'uninstall timm (docs/encoders.md)'
+        ) from error
+    except ImportError:  # mmseg does without timm then
+        return
 
 
 def is_installed(package: str) -> bool:
@@ -48,3 +76,29 @@ def is_installed(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def core_count() -> int:
+    """Count the cores that this process may use; at least one."""
+    if hasattr(os, 'sched_getaffinity'):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def process_context() -> BaseContext:
+    """Choose how helping processes start: as usual, on Windows by spawning."""
+    return get_context(None if hasattr(os, 'fork') else 'spawn')
+
+
+def write_utf8() -> None:
+    """Write text as UTF-8 where the locale knows ASCII alone.
+
+    So does Python itself, unless ``LC_ALL=C PYTHONUTF8=0`` tells it not to.
+    """
+    if codecs.lookup(locale.getpreferredencoding(False)).name != 'ascii':
+        return
+    with suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, 'C.UTF-8')
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(encoding='utf-8', errors='backslashreplace')

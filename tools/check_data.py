@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -55,7 +54,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=positive,
-        default=len(os.sched_getaffinity(0)),
         help='processes that decode; one for each core',
     )
     parser.add_argument('--json', type=Path, help='write all findings here')
@@ -99,10 +97,12 @@ def main() -> int:
     from mmseg_cag.data_check.examine import examine
     from mmseg_cag.data_check.report import show
     from mmseg_cag.errors import UserError
+    from mmseg_cag.stack import core_count
 
+    workers = args.workers or core_count()
     sample = None if args.full else args.sample
     try:
-        report = examine(cfg, sample, args.workers, partial(progress, notes))
+        report = examine(cfg, sample, workers, partial(progress, notes))
     except UserError as error:
         notes.print(f'error: {error}', markup=False, soft_wrap=True)
         return ERROR

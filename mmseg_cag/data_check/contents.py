@@ -21,6 +21,7 @@ from mmseg_cag.datasets.inspection.label_reader import (
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import decode_image
+from mmseg_cag.stack import process_context
 
 CHUNK = 4  # samples that a process takes at a time
 # As `read_image`, but that 16 bits stay.
@@ -90,7 +91,7 @@ def _mapper(workers: int) -> Iterator[Iterable]:
     if workers <= 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, process_context(), _one_thread) as pool:
         yield partial(pool.map, chunksize=CHUNK)
 
 

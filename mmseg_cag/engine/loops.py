@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,15 @@ from .optim.poly_restart import PolyRestartLR
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.result_summary_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
-from .resilience.signals import StopSignals, ignore_signals_in_workers
+from .resilience.signals import (
+    Interrupted,
+    StopSignals,
+    guard_workers,
+    kill_workers,
+    worker_faults,
+)
 
-EXIT_CODE = os.EX_TEMPFAIL  # 75: try again
+EXIT_CODE = 75  # EX_TEMPFAIL: try again
 # In the message hub: by how many batches the data are ahead of the iterations.
 AHEAD = 'batches_ahead'
 # As it builds its loop this mmengine draws a seed of workers by torch's global
@@ -197,7 +202,8 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            self._train()
+            with worker_faults():
+                self._train()
         finally:
             self._close()
         return self.runner.model
@@ -212,12 +218,27 @@ class UDATrainLoop(BaseLoop):
         self._skip_consumed_batches()
         while self._iter < self.max_iters and not self.stop_training:
             runner.model.train()
-            self.run_iter(next(self._batches))
+            self.run_iter(self._next_batch())
             self._stop_if_told()
             if self._validates_here():
                 runner.val_loop.run()
         runner.call_hook('after_train_epoch')
         runner.call_hook('after_train')
+
+    def _next_batch(self) -> Any:
+        """Wait for a batch; a signal breaks that off, saved as of before."""
+        if (
+            self._request is None
+            or not self.dataloader.num_workers
+            or get_world_size() > 1
+            or not self.runner.optim_wrapper.should_update()
+        ):
+            return next(self._batches)
+        try:
+            with self._request.waiting():
+                return next(self._batches)
+        except Interrupted:
+            self._stop()
 
     def run_iter(self, data_batch: dict) -> None:
         """Train by one batch.
@@ -292,9 +313,9 @@ class UDATrainLoop(BaseLoop):
         """
         self._find_saver()
         self._stop_interval = interval
-        ignore_signals_in_workers(self.dataloader)
+        guard_workers(self.dataloader)
         if self.runner.val_loop is not None:
-            ignore_signals_in_workers(self.runner.val_loop.dataloader)
+            guard_workers(self.runner.val_loop.dataloader)
         self._request = StopSignals()
         self._request.listen()
 
@@ -324,6 +345,7 @@ class UDATrainLoop(BaseLoop):
     def _stop(self) -> None:
         saver = self._find_saver()
         saver.save_now(self.runner, self._iter)
+        kill_workers()
         if saver.failure:
             raise UserError(saver.failure)
         sign = self._request.signal or 'a signal to another rank'

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets import SkipBadFiles
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
-from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
+from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.engine.runtime.norm_statistics import (
     build_target_loader,
     target_loader,
@@ -337,8 +337,7 @@ def build_loader(runner: Runner) -> DataLoader:
             f'anchor_dataloader.dataset has the classes {found}, expected '
             f'those of training, {classes}'
         )
-    if loader.num_workers:
-        ignore_signals_in_workers(loader)
+    guard_workers(loader)
     return loader
 
 

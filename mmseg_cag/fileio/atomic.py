@@ -75,6 +75,8 @@ def draft_of(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == 'nt':  # it opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -172,12 +172,24 @@ def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
     """
     given = dict(_flatten(options))
     for path in given:
+        _take_out_none(cfg._cfg_dict, path.split('.'))
+    for path in given:
         _require_read(cfg, path, given, key)
     cfg.merge_from_dict(options)
     hooks = cfg.get('default_hooks') or {}
     for name in [n for n, hook in hooks.items() if hook is None]:
         if name not in STOCK_HOOKS:
             hooks.pop(name)
+
+
+def _take_out_none(node: Any, parts: list[str]) -> None:
+    """Make room for a part, named by its type, where the config has None."""
+    *above, name, last = '', *parts
+    for part in above[1:]:
+        node = node.get(part) if isinstance(node, dict) else None
+    if last == 'type' and isinstance(node, dict):
+        if node.get(name, {}) is None:
+            node.pop(name)
 
 
 def _flatten(options: dict, above: str = '') -> Iterator[tuple[str, Any]]:
@@ -222,6 +234,15 @@ def _require_read(cfg: Config, path: str, options: dict, key: str) -> None:
 
 
 def _known(node: dict, above: list[str], kind: str | None) -> set[str] | None:
+    if above:
+        names = readable(node, above, kind)
+        return None if names is None else {*node, *names}
+    return readable(node, above, kind)
+
+
+def readable(
+    node: dict, above: Sequence[str], kind: str | None = None
+) -> set[str] | None:
     """List what is read of a part of a config; None for anything.
 
     Args:
@@ -247,14 +268,14 @@ def _known(node: dict, above: list[str], kind: str | None) -> set[str] | None:
         beside |= BESIDE.get(root, set())
     kind = kind or node.get('type')
     if kind:
-        arguments = _arguments(str(kind))
-        return None if arguments is None else {*node, *arguments, *beside}
+        arguments = _arguments(kind)
+        return None if arguments is None else {*arguments, *beside}
     if len(above) == 1 and root.endswith('_dataloader'):
         loader = inspect.signature(DataLoader.__init__).parameters
-        return {*node, *loader, 'num_batch_per_epoch'} - {'self'}
+        return {*loader, 'num_batch_per_epoch'} - {'self'}
     if root == 'optim_wrapper':
         beside |= {'optimizer', 'clip_grad', 'accumulative_counts'}
-    return {*node, *PLAIN.get(name, ()), *beside}
+    return {*PLAIN.get(name, ()), *beside}
 
 
 def _trains_on_target(cfg: dict) -> bool:
@@ -262,14 +283,27 @@ def _trains_on_target(cfg: dict) -> bool:
     return dataset.get('type') == 'UDADataset'
 
 
-def _arguments(kind: str) -> set[str] | None:
-    """List what the classes of a name take; None for anything."""
-    classes = [
-        found
+def registries() -> list[Registry]:
+    """List those of mmseg and of mmengine."""
+    return [
+        value
         for module in (mmseg.registry, mmengine.registry)
-        for registry in vars(module).values()
-        if isinstance(registry, Registry) and (found := registry.get(kind))
+        for value in vars(module).values()
+        if isinstance(value, Registry)
     ]
+
+
+def classes_of(kind: Any) -> tuple[Any, ...]:
+    """Find what a name is in any registry, or is itself."""
+    if not isinstance(kind, str):
+        return (kind,)
+    found = {registry.get(kind): None for registry in registries()}
+    return tuple(one for one in found if one is not None)
+
+
+def _arguments(kind: Any) -> set[str] | None:
+    """List what the classes of a name take; None for anything."""
+    classes = classes_of(kind)
     names: set[str] = set()
     for one in classes:
         taken = _signature(one)

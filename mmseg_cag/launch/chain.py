@@ -28,7 +28,7 @@ from mmseg_cag.fileio.safe_config import load_config
 
 from .cfg_options import merge_options
 from .resume import check_provenance, check_resume_config, resume_run
-from .run_lock import locked
+from .run_lock import locked, require_locks
 
 
 def train_chain(cfg: Config, resume: bool = False) -> None:
@@ -94,8 +94,10 @@ def load_chain(cfg: Config) -> list[Config]:
 
     Raises:
         MissingFileError: A config that ``start_from`` names is no file.
-        UserError: The runs go in a circle.
+        UserError: The runs go in a circle, or nothing is trained on this
+            system.
     """
+    require_locks()
     chain = [cfg]
     paths: list[str] = []
     while chain[0].get('start_from') and not chain[0].get('load_from'):

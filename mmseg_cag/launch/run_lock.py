@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +14,11 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 LOCK = '.lock'
 # Where launchers tell a process its rank, before any group of them is there.
 RANKS = {
@@ -21,6 +26,19 @@ RANKS = {
     'slurm': 'SLURM_PROCID',
     'mpi': 'OMPI_COMM_WORLD_RANK',
 }
+
+
+def require_locks() -> None:
+    """Check that folders can be locked here, as training does.
+
+    Raises:
+        UserError: They cannot.
+    """
+    if fcntl is None:
+        raise UserError(
+            f'training on {sys.platform}: not supported, expected Linux or '
+            'macOS (docs/platforms.md)'
+        )
 
 
 @contextmanager

@@ -64,8 +64,9 @@ def exit_on_signals() -> None:
     128 and the signal's number.
     """
     signals = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # by nohup
-        signals.append(signal.SIGHUP)
+    closed = getattr(signal, 'SIGHUP', None)  # none on Windows
+    if closed and signal.getsignal(closed) != signal.SIG_IGN:  # by nohup
+        signals.append(closed)
     for number in signals:
         signal.signal(number, _exit)
 

@@ -105,8 +105,8 @@ class MinitownRuns:
             UserError: Nothing reads a setting of a variant.
         """
         like, changes = self.variants.get(name, (name, {}))
-        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
-        merge_options(cfg, changes, f'variant {name}')
+        cfg = self._load(like)
+        merge_changes(cfg, changes, f'variant {name}')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
             # What is not drawn is where the config says.
@@ -144,10 +144,12 @@ class MinitownRuns:
         ends = range(length, total + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
+    def _load(self, like: str) -> Config:
+        return Config.fromfile(self.pair.configs / f'{like}.py')
+
     def _start(self, name: str) -> str | None:
         like, _ = self.variants.get(name, (name, {}))
-        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
-        start = cfg.get('start_from')
+        start = self._load(like).get('start_from')
         return Path(start).stem if start else None
 
     def _training(self, name: str) -> Step:
@@ -161,3 +163,25 @@ class MinitownRuns:
             recipe['after'] = self._training(start).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)
+
+
+def merge_changes(cfg: Config, changes: dict, key: str) -> None:
+    """Merge settings by their paths; a part takes the place of a None.
+
+    Args:
+        cfg: The config, changed in place.
+        changes: As of `merge_options`.
+        key: What gives them, for errors.
+
+    Raises:
+        UserError: Nothing reads one.
+    """
+    given = {}
+    for path, value in changes.items():
+        node = cfg._cfg_dict
+        for part in path.split('.'):
+            node = node.get(part) if isinstance(node, dict) else node
+        if node is None and isinstance(value, dict):
+            value = {'_delete_': True, **value}
+        given[path] = value
+    merge_options(cfg, given, key)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from mmseg_cag.datasets.inspection.drawing_record import CLAIM, MANIFEST
+from mmseg_cag.stack import core_count, process_context
 
 from . import writer
 from .classes import CLASSES
@@ -81,9 +82,9 @@ def _draw_all(
     """Draws all images and returns the pixel shares of the classes."""
     pictures = list(plan.pictures())
     counts = np.zeros((len(STREAMS), len(CLASSES)), np.int64)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or core_count()
     draw = partial(_draw_picture, root, plan)
-    pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(workers, process_context(), _begin_worker)
     try:
         results = pool.map(draw, pictures, chunksize=8)
         for done, (picture, count) in enumerate(

@@ -35,6 +35,8 @@ KINDS: dict[str, Fault] = {
     'full disk': damage.fill_disk,
     'clock jumps, and SIGKILL': damage.jump_clock,
     'SIGKILL of a data worker': processes.kill_worker,
+    'a data worker that never answers': processes.silence_worker,
+    'full /dev/shm': processes.fill_shared_memory,
     'SIGKILL of a rank of two': partial(
         processes.signal_rank, number=signal.SIGKILL
     ),

@@ -1,16 +1,21 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Processes that die beside a run, or want its folder."""
+"""Processes that die or fall silent beside a run, or want its folder."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import current_process
 from pathlib import Path
 
+from mmseg_cag.datasets.uda import UDADataset
+from mmseg_cag.engine.loops import EXIT_CODE, total_iters
 from mmseg_cag.launch.run_lock import LOCK
 
 from .child import POLL, Child, Lost
@@ -19,6 +24,7 @@ from .laboratory import Laboratory, finish_and_compare
 from .methods import METHODS
 
 WORKER = {'train_dataloader.num_workers': 1}
+SILENT = 'the worker reached its fault'
 GRACE = 30  # seconds until a launcher kills the ranks that are left
 
 
@@ -37,6 +43,71 @@ def kill_worker(lab: Laboratory) -> None:
         time.sleep(POLL)
     child.wait()
     finish_and_compare(lab, method, folder)
+
+
+def silence_worker(lab: Laboratory) -> None:
+    """Let the process that loads the images never answer.
+
+    The run gives it up, or is asked to stop and saves without its batch.
+    """
+    asked = lab.rng.random() < 0.5
+    options = {**WORKER, 'train_dataloader.timeout': 600 if asked else 2}
+    method, folder, child = _train_with(lab, time.sleep, 3600, options)
+    if asked:
+        while not _is_silent(child) and child.process.is_alive():
+            time.sleep(POLL)
+        os.kill(child.pid, signal.SIGTERM)
+    code, line = child.wait(), child.tail()
+    if code != (EXIT_CODE if asked else 1):
+        raise Lost(f'ended with {code}: {line}')
+    if not asked and 'timed out after 2 seconds' not in line:
+        raise Lost(f'gave another reason: {line}')
+    finish_and_compare(lab, method, folder)
+
+
+def fill_shared_memory(lab: Laboratory) -> None:
+    """Let there be no room for a batch that a worker hands over."""
+    method, folder, child = _train_with(lab, _limit_files, 1, WORKER)
+    code, line = child.wait(), child.tail()
+    if code != 1 or '/dev/shm has' not in line:
+        raise Lost(f'ended with {code}: {line}')
+    finish_and_compare(lab, method, folder)
+
+
+def _limit_files(size: int) -> None:
+    # Shared memory is files, too.
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+
+def _train_with(
+    lab: Laboratory, fault: Callable, argument: int, options: dict
+) -> tuple[str, Path, Child]:
+    """Start a run in whose worker something happens at some batch."""
+    method, folder = lab.rng.choice(sorted(METHODS)), lab.folder()
+    lab.undisturbed_run(method)
+    cfg = lab.config(method, folder)
+    cfg.merge_from_dict(options)
+    load = UDADataset.__getitem__
+    samples = total_iters(cfg.train_cfg) * cfg.train_dataloader.batch_size
+    at = lab.rng.randrange(samples)
+
+    def work() -> None:
+        def loading(dataset: UDADataset, item: tuple) -> dict:
+            if item[0][1] == at and current_process().daemon:
+                print(SILENT)
+                fault(argument)
+            return load(dataset, item)
+
+        UDADataset.__getitem__ = loading
+        lab.run(cfg)
+
+    (lab.root / 'log').write_text('')
+    return method, folder, lab.start(work)
+
+
+def _is_silent(child: Child) -> bool:
+    return SILENT in child.log.read_text(errors='replace')
 
 
 def children_of(pid: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_cag.engine.loops import EXIT_CODE
+from mmseg_cag.engine.resilience import signals
 from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
     StopSignals,
-    ignore_signals_in_workers,
+    guard_workers,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
 from tests import tiny
+from tests.faults import processes
 from tests.faults.child import Child
 from tests.faults.laboratory import Laboratory
 
@@ -106,7 +109,7 @@ def test_workers_ignore_the_signals_and_are_set_up_as_before():
     loader = DataLoader(
         Handlers(), num_workers=1, worker_init_fn=set_up.append
     )
-    ignore_signals_in_workers(loader)
+    guard_workers(loader)
     assert [bool(x) for x in next(iter(loader))] == [True, True]
     loader.worker_init_fn(0)
     assert set_up == [0]
@@ -168,6 +171,61 @@ def test_a_second_signal_ends_at_once(tmp_path):
     assert child.wait() == -signal.SIGINT
     said = child.log.read_text()
     assert 'still there' in said and 'not ended' not in said
+
+
+def test_a_request_that_cannot_be_kept_says_so(tmp_path):
+    def work() -> None:
+        signals.PATIENCE = 0.05
+        request = StopSignals()
+        request.listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        request.end()
+
+    child = Child(work, tmp_path / 'log')
+    assert child.wait() == 0
+    assert signals.LATE.decode() in child.log.read_text()
+
+
+def test_the_wait_for_a_batch_is_broken_off():
+    request = StopSignals()
+    request.listen()
+    try:
+        with pytest.raises(signals.Interrupted), request.waiting():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        # And one that begins after the signal.
+        with pytest.raises(signals.Interrupted), request.waiting():
+            time.sleep(5)
+    finally:
+        request.end()
+
+
+@pytest.mark.parametrize('asked', [True, False])
+def test_a_worker_never_answers(lab, monkeypatch, asked):
+    monkeypatch.setattr(lab.rng, 'random', lambda: 0.0 if asked else 1.0)
+    monkeypatch.setattr(processes, 'METHODS', ['CAG'])
+    processes.silence_worker(lab)
+
+
+def test_there_is_no_room_to_hand_a_batch_over(lab, monkeypatch):
+    monkeypatch.setattr(processes, 'METHODS', ['CAG'])
+    processes.fill_shared_memory(lab)
+
+
+def test_a_thread_that_is_not_the_main_one_trains(lab):
+    folder = lab.folder()
+    cfg = lab.config('CAG', folder)
+
+    def work() -> None:
+        thread = threading.Thread(target=lab.run, args=(cfg,))
+        thread.start()
+        thread.join()
+
+    child = lab.start(work)
+    assert child.wait() == 0, child.tail()
+    assert numbered(folder)[-1].name == 'iter_6.pth', child.tail()
+    assert 'signals do not stop it' in child.log.read_text()
 
 
 def test_it_needs_a_hook_that_saves(tmp_path, unformatted):

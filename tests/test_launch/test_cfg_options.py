@@ -211,3 +211,14 @@ def test_a_class_that_is_not_known_takes_anything():
     cfg = Config(dict(model=dict(type='NotRegistered')))
     merge_options(cfg, {'model.depth': 3})
     assert cfg.model.depth == 3
+
+
+def test_a_part_that_is_none_is_put_in_by_its_type():
+    cfg = Config.fromfile(CONFIGS / 'minitown/anchor_teacher.py')
+    assert cfg.model.masking is None
+    options = {'model.masking': dict(type='Masking', block=8)}
+    merge_options(cfg, options)
+    assert cfg.model.masking == dict(type='Masking', block=8)
+    cfg.model.masking = None
+    with pytest.raises(UserError, match='model.masking is None'):
+        merge_options(cfg, {'model.masking.block': 8})

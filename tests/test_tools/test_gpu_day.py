@@ -38,8 +38,8 @@ def day(tmp_path_factory) -> tuple[dict, Path]:
     folder = tmp_path_factory.mktemp('day')
     # More than it takes on idle cores.
     done = run('--rehearse', '--minutes', 12, '--out', folder)
-    text = done.stdout + done.stderr + (folder / 'gpu_day.log').read_text()
-    assert done.returncode == 0, text[-8000:]
+    log = (folder / 'gpu_day.log').read_text()
+    assert done.returncode == 0, log[-4000:] + done.stderr + done.stdout
     return json.loads((folder / 'gpu_day.json').read_text()), folder
 
 

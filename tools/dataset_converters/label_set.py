@@ -24,6 +24,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.images import is_hidden, open_image
 from mmseg_cag.fileio.json_file import parse_json
+from mmseg_cag.stack import core_count, process_context
 from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image
@@ -82,9 +83,9 @@ def convert_labels(
         raise UserError(f'{root}: no label file, expected files *{suffix}')
     result = Conversion(failures=failures)
     convert = partial(_convert, root, out, LoadLabelIds(ids), suffix)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or core_count()
     # The files are shared out already; more threads would only compete.
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, process_context(), _one_thread) as pool:
         try:
             outcomes = pool.map(convert, sources, chunksize=8)
             for done, outcome in enumerate(outcomes, start=1):

@@ -36,6 +36,7 @@ IGNORED_KEYS = (
     'persistent_workers',
     'prefetch_factor',
     'pin_memory',
+    'timeout',
     'val_interval',
     'val_begin',
     'vals_per_stage',

@@ -7,6 +7,8 @@ from mmseg.registry import HOOKS
 
 from mmseg_cag.engine.loops import UDATrainLoop, require_uda_loop
 
+from .signals import guard_workers
+
 
 @HOOKS.register_module()
 class StopHook(Hook):
@@ -35,6 +37,10 @@ class StopHook(Hook):
         """
         self._loop = require_uda_loop(runner, self)
         self._loop.stop_on_signals(self.interval)
+
+    def before_test(self, runner: Runner) -> None:
+        """Let the workers of a test not hang."""
+        guard_workers(runner.test_loop.dataloader)
 
     def after_val_iter(
         self,

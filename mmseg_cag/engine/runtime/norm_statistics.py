@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from mmseg_cag.engine.resilience.signals import ignore_signals_in_workers
+from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.base import bare_model
@@ -266,8 +266,7 @@ def build_target_loader(
     if any(isinstance(module, waiting) for module in network.modules()):
         settings['sampler']['round_up'] = True
     loader = Runner.build_dataloader(settings, seed=seed)
-    if loader.num_workers:
-        ignore_signals_in_workers(loader)
+    guard_workers(loader)
     return loader
 
 

@@ -394,22 +394,8 @@ class DINOEncoder(BaseModule):
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring images (N, 3, H, W) to a size that the patches divide."""
-        p, size = self.multiple, tuple(images.shape[-2:])
-        if self.resize is None:
-            if any(side % p for side in size):
-                raise UserError(
-                    f'{type(self).__name__}: images of {size[0]}x{size[1]} '
-                    f'pixels, expected sides that {p} divides, or model.'
-                    'backbone.resize=1.0'
-                )
-            return images
-        if isinstance(self.resize, int | float):
-            wanted = [max(int(self.resize * s / p), 1) * p for s in size]
-        else:
-            wanted = list(self.resize)
-        if tuple(wanted) == size:
-            return images
-        return F.interpolate(images, wanted, mode='bilinear')
+        name = type(self).__name__
+        return fit_images(images, self.multiple, self.resize, name)
 
     def as_map(self, x: Tensor, grid: Sequence[int]) -> Any:
         """Turn tokens (N, T, D) into a map (N, D, h, w)."""
@@ -427,6 +413,41 @@ class DINOEncoder(BaseModule):
     def rotation(self, grid: Sequence[int], device: Any) -> Callable | None:
         """Make what turns queries and keys by their position."""
         return None
+
+
+def fit_images(
+    images: Tensor,
+    multiple: int,
+    resize: float | Sequence[int] | None,
+    name: str,
+) -> Tensor:
+    """Bring images to a size that an encoder takes.
+
+    Args:
+        images: Images (N, 3, H, W).
+        multiple: What divides the sides, pixels.
+        resize: A factor, after which sides are rounded down; (height,
+            width); None where nothing is to be resized.
+        name: The encoder's.
+
+    Raises:
+        UserError: Nothing is to be resized, and the sides do not fit.
+    """
+    size = tuple(images.shape[-2:])
+    if resize is None:
+        if any(side % multiple for side in size):
+            raise UserError(
+                f'{name}: images of {size[0]}x{size[1]} pixels, expected '
+                f'sides that {multiple} divides, or model.backbone.resize=1.0'
+            )
+        return images
+    if isinstance(resize, int | float):
+        resize = [
+            max(int(resize * side / multiple), 1) * multiple for side in size
+        ]
+    if tuple(resize) == size:
+        return images
+    return F.interpolate(images, tuple(resize), mode='bilinear')
 
 
 @MODELS.register_module()

@@ -45,7 +45,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         pseudo_label_head: Config of the margin: a number, or ``auto``.
         labels: What labels are by: the nearest ``anchor``, the classifier's
             ``probability``, or ``both``, whose product ProDA labels by.
-        active_by: What the margin is of, one of these; None for ``labels``.
+        margin_of: What the margin is of, one of these; None for ``labels``.
         weights: ``active``: 1 for active pixels, else 0; ``gap``: below the
             margin the part of it that is reached; ``active_share``: all the
             share of active ones; ``confident_share``: all the share of pixels
@@ -68,7 +68,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         anchor_bank: dict,
         pseudo_label_head: dict,
         labels: str = 'both',
-        active_by: str | None = None,
+        margin_of: str | None = None,
         weights: str = 'active',
         nearness: float = 1.0,
         margin_momentum: float = 0.1,
@@ -77,10 +77,10 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> None:
         super().__init__(**kwargs)
         self.labels, self.weights = labels, weights
-        self.active_by = active_by or labels
+        self.margin_of = margin_of or labels
         for name, known in (
             ('labels', SCORES),
-            ('active_by', SCORES),
+            ('margin_of', SCORES),
             ('weights', WEIGHTS),
         ):
             if (value := getattr(self, name)) not in known:
@@ -112,7 +112,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         labels = resize_labels(source.labels, feat)
         head = self.pseudo_label_head
         if head.is_auto:
-            found = best_two(self.scores(feat, logits, self.active_by))
+            found = best_two(self.scores(feat, logits, self.margin_of))
             self.running_margin.add(*found, labels)
             margin = self.running_margin.margin(head.precision, head.per_class)
             head.margin.copy_(margin)
@@ -128,8 +128,8 @@ class AnchorTeacherSegmentor(MICSegmentor):
         size = images.shape[-2:]
         own = best_two(self.scores(*maps, self.labels, size))
         by_anchor = own
-        if self.active_by != self.labels:
-            by_anchor = best_two(self.scores(*maps, self.active_by, size))
+        if self.margin_of != self.labels:
+            by_anchor = best_two(self.scores(*maps, self.margin_of, size))
         confident = self.weights == 'confident_share'
         logits = self.scores(*maps, 'probability', size)
         threshold = self.threshold if confident else 0.0

@@ -15,6 +15,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.head_loss import head_loss
 from mmseg_cag.models.two_scales import FusedScores
 
@@ -86,6 +87,14 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 type='UDADataPreprocessor', default=data_preprocessor
             )
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
+        for prefix, head in self.heads().items():
+            if getattr(head, 'out_channels', None) == 1:
+                raise UserError(
+                    f'{type(self).__name__}: the {prefix or "decode "}head '
+                    'has out_channels=1, one sigmoid, whose softmax is 1 '
+                    'everywhere; expected an output for each class, '
+                    'num_classes=2 without out_channels'
+                )
         self.norm_eval = norm_eval
         self.observers: list[Callable[..., None]] = []
 

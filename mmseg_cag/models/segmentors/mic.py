@@ -31,7 +31,7 @@ class MICSegmentor(DAFormerSegmentor):
     Without a ``feature_distance`` its host is DACS.
 
     Args:
-        masking: Config of a `Masking`.
+        masking: Config of a `Masking`; None leaves the host as it is.
         **kwargs: Those of the host.
 
     Source: MIC Sec. 3, as released; labels and weights are the host's
@@ -40,15 +40,18 @@ class MICSegmentor(DAFormerSegmentor):
 
     def __init__(self, masking: dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.masking = MODELS.build(
-            {'type': 'Masking', 'strength': self.strength, **(masking or {})}
-        )
+        self.masking = None
+        if masking is not None:
+            settings = {'type': 'Masking', 'strength': self.strength}
+            self.masking = MODELS.build(settings | masking)
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
         """Compute the host's losses, and those on masked images."""
         losses = super().target_losses(source, target, generator)
+        if self.masking is None:
+            return losses
         return losses | self.masked_losses(source, target, generator)
 
     def masked_losses(

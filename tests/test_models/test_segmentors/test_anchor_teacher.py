@@ -106,7 +106,7 @@ def test_weights_by_the_gap_grow_up_to_the_margin():
 
 def test_the_classifier_s_labels_count_where_anchors_agree():
     anchors = started(labels='anchor')
-    classifier = started(labels='probability', active_by='anchor')
+    classifier = started(labels='probability', margin_of='anchor')
     for model in (anchors, classifier):
         model.pseudo_label_head.margin.fill_(0)
     first, second = target_of(anchors), target_of(classifier)
@@ -292,7 +292,7 @@ def test_no_shape_depends_on_data():
     ('changes', 'message'),
     [
         (dict(labels='nearest'), "labels='nearest', expected one of"),
-        (dict(active_by='q'), "active_by='q', expected one of"),
+        (dict(margin_of='q'), "margin_of='q', expected one of"),
         (dict(weights='q'), "weights='q', expected one of"),
     ],
 )

@@ -290,7 +290,9 @@ def run(cfg: Config) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_a_resumed_run_has_the_same_weights(tmp_path, workers):
+def test_a_resumed_run_has_the_same_weights(tmp_path, monkeypatch, workers):
+    # Formatting a config takes seconds.
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
 
     def config(name: str) -> Config:

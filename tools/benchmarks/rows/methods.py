@@ -98,12 +98,15 @@ def read_variants(path: Path) -> dict[str, Variant]:
     return found
 
 
-def title_of(name: str, variants: dict[str, Variant]) -> str:
-    """Write a row's name for a reader."""
+def title_of(name: str, variant: Variant | None = None) -> str:
+    """Write a row's name for a reader.
+
+    Args:
+        name: The row's.
+        variant: What it was measured as, if it is a variant.
+    """
     base = name.removesuffix(REESTIMATED)
-    title = TITLES.get(base)
-    if title is None:
-        title = (variants[base].title if base in variants else None) or base
+    title = TITLES.get(base) or (variant and variant.title) or base
     if base == name:
         return title
     return f'{title}, statistics re-estimated on the target'

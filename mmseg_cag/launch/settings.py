@@ -1,0 +1,396 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Settings of a run: each of the kind and the size that its reader expects."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import numbers
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from mmengine.config import Config
+from torch.utils.data import DataLoader
+
+from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
+from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.errors import UserError
+
+from .cfg_options import (
+    FREE,
+    FREE_IN_MODEL,
+    KEYS,
+    classes_of,
+    readable,
+    registries,
+)
+
+# The least of whole numbers, each alone or in a list; -1 is for never or all.
+WHOLE = {
+    'accumulative_counts': 1,
+    'base_batch_size': 1,
+    'batch_size': 1,
+    'crop_size': 1,
+    'first_stage': 1,
+    'interval': -1,
+    'LoggerHook.interval': 1,
+    'StopHook.interval': 1,
+    'max_iters': 1,
+    'max_keep_ckpts': -1,
+    'num_workers': 0,
+    'prefetch_factor': 1,
+    'saves_per_stage': 1,
+    'seed': 0,
+    'stage_iters': 1,
+    'stages': 1,
+    'stride': 1,
+    'val_begin': 1,
+    'val_interval': 1,
+    'vals_per_stage': 1,
+}
+# Both ends of other numbers, each alone or in a list.
+NUMBERS = {
+    'cat_max_ratio': (0, 1),
+    'dropout_ratio': (0, 1),
+    'loss_weight': (0, None),
+    'lr': (0, None),
+    'momentum': (0, 1),
+    'prob': (0, 1),
+    'timeout': (0, None),
+    'weight_decay': (0, None),
+}
+NEAR = 0.8  # of difflib: a slip of the hand
+ENDLESS = ('InfiniteSampler', 'UDASampler')
+HEADS = ('decode_head', 'auxiliary_head')
+# What mmseg's metric gives for each of its iou_metrics.
+RESULTS = {
+    'mIoU': {'aAcc', 'mIoU', 'mAcc'},
+    'mDice': {'aAcc', 'mDice', 'mAcc'},
+    'mFscore': {'aAcc', 'mFscore', 'mPrecision', 'mRecall'},
+}
+WORDS = {int: 'a whole number', float: 'a number', str: 'a text'}
+WORDS |= {bool: 'True or False', numbers.Number: 'a number'}
+
+
+def check_settings(cfg: Config) -> None:
+    """Check, before anything is built, the settings that a run reads.
+
+    Each argument that a part's class does not take, or of a kind that its
+    annotation excludes; numbers beyond their ends; and settings that do not
+    go together.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        UserError: One is wrong, by its key and with what was expected.
+    """
+    for key in (key for key in KEYS if key in cfg):
+        for path, node in _dicts(cfg[key], (key,)):
+            _check_part(path, node)
+    _check_outer(cfg)
+    for key in (key for key in LOADERS if cfg.get(key)):
+        _check_loader(cfg, key)
+    if cfg.get('model'):
+        _check_network(cfg.model)
+    for part in ('val', 'test'):
+        _check_evaluator(cfg, part)
+
+
+def _dicts(
+    node: Any, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], dict]]:
+    """Visit the dicts of a config whose keys are not of free choice."""
+    if path[-1] in FREE:
+        return
+    if isinstance(node, dict):
+        yield path, node
+        children = node.items()
+    elif isinstance(node, list | tuple):
+        children = enumerate(node)
+    else:
+        return
+    for name, child in children:
+        yield from _dicts(child, (*path, str(name)))
+
+
+def _check_part(path: tuple[str, ...], node: dict) -> None:
+    key, kind = '.'.join(path), node.get('type')
+    own = path[-1] != 'clip_grad' and '.' not in str(kind)
+    if kind and own and not classes_of(kind):
+        # Without a near name it may be for another library to build.
+        for near in get_close_matches(str(kind), _registered(), 1, NEAR):
+            raise UserError(
+                f'{key}.type={kind!r}: is not known, the nearest is {near}'
+            )
+    free = path[0] == 'model' and path[-1] in FREE_IN_MODEL
+    known = None if free else readable(node, path)
+    typed = kind or path[-1] in LOADERS
+    hints = _hints(kind or DataLoader) if typed and not free else {}
+    for name, value in node.items():
+        if typed and known is not None and name not in known:
+            # What else a class passes on is for others to take.
+            least = 0.85 if kind and _passes_on(kind) else 0
+            for near in get_close_matches(name, sorted(known), 1, least):
+                raise UserError(
+                    f'{key}.{name}: {kind or "a dataloader"} does not take '
+                    f'it, the nearest is {near}'
+                )
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if expected := _beyond(name, one, kind, set(hints)):
+                raise UserError(f'{key}.{name}={value!r}, expected {expected}')
+        if name in hints and not _fits(value, hints[name]):
+            words = _describe(hints[name])
+            raise UserError(f'{key}.{name}={value!r}, expected {words}')
+
+
+def _passes_on(kind: Any) -> bool:
+    """Tell whether a class takes arguments of any name."""
+    return any(
+        parameter.kind is parameter.VAR_KEYWORD
+        for one in classes_of(kind)
+        for parameter in inspect.signature(one).parameters.values()
+    )
+
+
+def _registered() -> list[str]:
+    return [name for one in registries() for name in one.module_dict]
+
+
+def _beyond(name: str, value: Any, kind: Any, known: set[str]) -> str:
+    """Say what was expected of a number; nothing where it is that."""
+    if value is None or isinstance(value, dict):
+        return ''
+    least = WHOLE.get(f'{kind}.{name}', WHOLE.get(name))
+    if least is not None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or value < least:
+            return f'a whole number from {least}'
+    if name in NUMBERS and name in known:
+        low, high = NUMBERS[name]
+        ends = f'from {low}' + ('' if high is None else f' to {high}')
+        if not isinstance(value, int | float) or not low <= value <= (
+            value if high is None else high
+        ):
+            return f'a number {ends}'
+    return ''
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """Read the annotations of a class's arguments, where one has the name."""
+    found = classes_of(kind)
+    if len(found) != 1:
+        return {}
+    owners = found[0].__mro__ if inspect.isclass(found[0]) else ()
+    hints: dict[str, Any] = {}
+    for maker in [o.__init__ for o in owners if '__init__' in vars(o)]:
+        try:
+            hints = {**get_type_hints(maker), **hints}
+        except Exception:  # names of its module that are not there
+            break
+        kinds = {p.kind for p in inspect.signature(maker).parameters.values()}
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return hints
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value of a config can be of an annotated type."""
+    origin, parts = get_origin(hint) or hint, get_args(hint)
+    if value is None or origin is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if not isinstance(origin, type):
+        return True
+    if origin is bool:
+        return isinstance(value, int) and value in (0, 1)
+    if origin is int:
+        return isinstance(value, int)
+    if origin is str:  # or a number, which some annotations leave out
+        return not isinstance(value, list | tuple | dict)
+    if origin in (float, numbers.Number):
+        return isinstance(value, int | float)
+    if issubclass(origin, Mapping):  # or several
+        return isinstance(value, Mapping | list | tuple)
+    if not issubclass(origin, Sequence):
+        return True
+    if not isinstance(value, list | tuple):
+        return False
+    if origin is tuple and parts and Ellipsis not in parts:
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    return not parts or all(_fits(one, parts[0]) for one in value)
+
+
+def _describe(hint: Any) -> str:
+    origin, parts = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, UnionType):
+        words = [_describe(part) for part in parts if part is not type(None)]
+        return ' or '.join(dict.fromkeys(words))
+    if origin is Literal:
+        return ' or '.join(map(repr, parts))
+    if origin in WORDS:
+        return WORDS[origin]
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        count = f'{len(parts)} parts, ' if origin is tuple and parts else ''
+        count = '' if Ellipsis in parts else count
+        of = f', each {_describe(parts[0])}' if parts else ''
+        return f'a list in brackets ({count.rstrip(", ") or "any"}{of})'
+    return getattr(origin, '__name__', str(origin))
+
+
+def _check_outer(cfg: Config) -> None:
+    """Check what no class takes."""
+    hooks = cfg.get('custom_hooks') or []
+    if not isinstance(hooks, list | tuple):
+        raise UserError('custom_hooks: expected a list, [dict(type=...), ...]')
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(level, int) and level not in logging._nameToLevel:
+        names = ', '.join(logging._nameToLevel)
+        raise UserError(f'log_level={level!r}, expected one of {names}')
+    begin = (cfg.get('train_cfg') or {}).get('val_begin', 1)
+    if begin > 1 and begin > (total := total_iters(cfg.train_cfg)):
+        raise UserError(
+            f'train_cfg.val_begin={begin}: no validation would follow, '
+            f'expected at most the {total} iterations of the run'
+        )
+
+
+def _check_loader(cfg: Config, key: str) -> None:
+    loader = cfg[key]
+    parts = [*leaves(dataset_of(cfg, key), f'{key}.dataset')]
+    if not loader.get('num_workers'):
+        for name in ('prefetch_factor', 'timeout'):
+            if loader.get(name):
+                raise UserError(
+                    f'{key}.{name}={loader[name]}: is of worker processes, '
+                    f'expected {key}.num_workers from 1, or {name}=None'
+                )
+        if loader.pop('persistent_workers', None):
+            logging.getLogger('mmengine').warning(
+                f'{key}.persistent_workers is left out: num_workers is 0'
+            )
+    dataset = loader.get('dataset') or {}
+    sampler = (loader.get('sampler') or {}).get('type')
+    if LOADERS[key] == 'train':
+        domains = dataset.get('type') == 'UDADataset'
+        if sampler and domains != (sampler == 'UDASampler'):
+            raise UserError(
+                f'{key}.sampler.type={sampler}: does not fit '
+                f'{dataset.get("type")}, expected '
+                + ('UDASampler' if domains else 'another, InfiniteSampler')
+            )
+    elif sampler in ENDLESS:
+        raise UserError(
+            f'{key}.sampler.type={sampler}: does not end, expected '
+            'DefaultSampler'
+        )
+    labelled = dataset.get('labelled', ('source',))
+    for where, domain, part in parts:
+        part = part or {}
+        names = (part.get('metainfo') or {}).get('classes')
+        if isinstance(names, str) and not Path(names).is_file():
+            raise UserError(
+                f'{where}.metainfo.classes={names!r}, expected a list of '
+                f'names; one name is [{names!r}]'
+            )
+        for index, step in enumerate(part.get('pipeline') or []):
+            ratio = isinstance(step, dict) and step.get('cat_max_ratio') or 1
+            if domain and domain not in labelled and ratio < 1:
+                raise UserError(
+                    f'{where}.pipeline.{index}.cat_max_ratio={ratio}: needs '
+                    f'labels, which {domain} has none of; expected 1'
+                )
+
+
+def _check_network(model: dict) -> None:
+    """Check heads, class weights and windows of a network."""
+    test = model.get('test_cfg') or {}
+    mode = test.get('mode', 'whole')
+    if not str(mode).startswith(('whole', 'slide')):  # or one's own form
+        raise UserError(
+            f"model.test_cfg.mode={mode!r}, expected 'whole' or 'slide'"
+        )
+    for name in ('crop_size', 'stride') if mode == 'slide' else ():
+        size = test.get(name)
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            raise UserError(
+                f'model.test_cfg.{name}={size!r}, expected (height, width), '
+                "as of mode='slide'"
+            )
+    first = model.get('decode_head')
+    last = first[-1] if isinstance(first, list | tuple) else first
+    classes = (last or {}).get('num_classes')
+    for path, node in _dicts(model, ('model',)):
+        key, own = '.'.join(path), node.get('num_classes', classes)
+        if own == 1 and 'num_classes' in node:
+            raise UserError(
+                f'{key}.num_classes=1, expected 2 or more; a binary network '
+                'has the class and its background, 2 classes (with '
+                'out_channels=1 for one sigmoid output)'
+            )
+        head = [i for i, name in enumerate(path) if name in HEADS]
+        if head:
+            above = model
+            for name in path[1 : head[-1] + 1]:
+                above = above[int(name) if name.isdigit() else name]
+            if isinstance(above, list | tuple):
+                above = above[int(path[head[-1] + 1])] if above else {}
+            own = above.get('num_classes', classes)
+        weights = node.get('class_weight')
+        if 'cls' in node.get('loss_name', ''):  # of masks, not of pixels
+            continue
+        if isinstance(weights, list | tuple) and (
+            own
+            and len(weights) not in (own, own + 1)
+            or not all(isinstance(w, int | float) for w in weights)
+        ):
+            raise UserError(
+                f'{key}.class_weight={list(weights)}, expected a number for '
+                f'each of the {own} classes'
+            )
+
+
+def _check_evaluator(cfg: Config, part: str) -> None:
+    """Check what is evaluated by, and that the best can be told by it."""
+    keys = [f'{part}_{name}' for name in ('dataloader', 'cfg', 'evaluator')]
+    missing = [key for key in keys if not cfg.get(key)]
+    if missing and len(missing) < 3:
+        raise UserError(
+            f'{missing[0]} is missing, expected it beside '
+            f'{" and ".join(key for key in keys if key not in missing)}'
+        )
+    if missing:
+        return
+    metrics = cfg[keys[2]]
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    results: set[str] = set()
+    for metric in metrics:
+        chosen = metric.get('iou_metrics', ['mIoU'])
+        chosen = [chosen] if isinstance(chosen, str) else chosen
+        if not str(metric.get('type')).endswith('IoUMetric'):
+            return  # of one's own: its results are not known
+        for name in chosen:
+            if name not in RESULTS:
+                raise UserError(
+                    f'{keys[2]}.iou_metrics={chosen}, expected some of '
+                    f'{", ".join(RESULTS)}'
+                )
+        if not metric.get('format_only'):
+            results |= set().union(*(RESULTS[name] for name in chosen))
+            results |= {*(metric.get('class_sets') or {})}
+    saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best = saver.get('save_best')
+    for name in [best] if isinstance(best, str) else best or []:
+        name_is_result = {name, name.rpartition('/')[2]} & {*results, 'auto'}
+        if part == 'val' and not name_is_result and '.' not in name:
+            raise UserError(
+                f'default_hooks.checkpoint.save_best={name!r}: '
+                f'{keys[2]} gives {", ".join(sorted(results)) or "none"}; '
+                'expected one of them, or None'
+            )
