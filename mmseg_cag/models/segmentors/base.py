@@ -15,6 +15,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.head_loss import head_loss
 from mmseg_cag.models.two_scales import FusedScores
 
