@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,9 +63,8 @@ def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
     # After the config, which may choose what is imported.
-    from mmseg_cag.datasets.dataset_configs import require_images_of
-    from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
     from mmseg_cag.errors import UserError
+    from mmseg_cag.launch.chain import evaluate_run
 
     try:
         if not cfg.get('test_dataloader'):
@@ -74,9 +72,7 @@ def main() -> None:
                 f'{cfg.filename}: test_dataloader is not set, expected the '
                 'images to test; tools/demo.py needs none'
             )
-        require_images_of(cfg, 'test_dataloader')
-        use_gloo_without_gpu(cfg)
-        Runner.from_cfg(cfg).test()
+        evaluate_run(cfg)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
 

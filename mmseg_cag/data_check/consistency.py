@@ -144,6 +144,20 @@ def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
             )
 
 
+def check_anchors(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
+    """Check that anchors are of the images that training reads."""
+    sources = [r for r in readings if r.role in ('train', 'source')]
+    trained = [source.folder('img_path') for source in sources]
+    for reading in readings:
+        folder = reading.folder('img_path')
+        if reading.role == 'anchors' and trained and folder not in trained:
+            yield Finding(
+                'anchors of other data',
+                reading.key,
+                f'reads {folder}, but {sources[0].key} {trained[0]}',
+            )
+
+
 def _images(reading: DatasetInput) -> set[str]:
     """Paths of the images, with links among the folders followed."""
     folders: dict[str, str] = {}

@@ -10,6 +10,7 @@ from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 
 from .collect import collect
 from .consistency import (
+    check_anchors,
     check_class_count,
     check_class_names,
     check_count,
@@ -51,7 +52,7 @@ def examine(
             cfg.get('model') or {}, len(readings[0].classes)
         )
     listed = [part.reading for part in parts if part.images]
-    findings += check_overlap(listed)
+    findings += [*check_anchors(listed), *check_overlap(listed)]
     return Report(parts, findings)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import os
+from linecache import getline
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from mmengine.config import Config
@@ -37,7 +39,7 @@ def load_config(path: str | Path) -> Config:
         path: The file; it is executed.
 
     Raises:
-        UserError: It is no Python.
+        UserError: It cannot be read as one; the line tells why.
     """
     kept = {k: v for k, v in os.environ.items() if any(map(v.count, QUOTES))}
     for name, value in kept.items():
@@ -53,8 +55,27 @@ def load_config(path: str | Path) -> Config:
         if any(map(str(folder).count, QUOTES)):
             reason = f'{folder} has a quote in its name, rename it'
         raise UserError(f'{path}: no valid Python, {reason}') from error
+    except UserError:
+        raise
+    except Exception as error:  # it is code: it can fail in any way
+        reason = ' '.join(str(error).split()) or 'no more is known'
+        raise UserError(
+            f'{path}: cannot be read as a config, {type(error).__name__}: '
+            f'{reason}{_place(error)}'
+        ) from error
     finally:
         os.environ.update(kept)
+
+
+def _place(error: Exception) -> str:
+    """Name the line of a config that failed, maybe in a base of it."""
+    file = place = ''
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code.co_name == '_file2dict':  # of mmengine
+            file = frame.f_locals.get('filename', file)
+        elif frame.f_code.co_filename == '' and file:
+            place = f' (line {line} of {file}: {getline(file, line).strip()})'
+    return place
 
 
 def parse_config(text: str, name: str) -> Config:

@@ -302,7 +302,9 @@ def classes_of(kind: Any) -> tuple[Any, ...]:
     """Find what a name is in any registry, or is itself."""
     if not isinstance(kind, str):
         return (kind,)
-    found = {registry.get(kind): None for registry in registries()}
+    found = {one.module_dict.get(kind): None for one in registries()}
+    if found.keys() == {None}:  # not imported yet, or of another scope
+        found = {one.get(kind): None for one in registries()}
     return tuple(one for one in found if one is not None)
 
 

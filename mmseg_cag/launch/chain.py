@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.runner import Runner
 
-from mmseg_cag.datasets.dataset_configs import require_images_of
 from mmseg_cag.engine.checks.require_crops import require_crops
 from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
@@ -21,14 +20,20 @@ from mmseg_cag.engine.checks.require_weights import (
 )
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.engine.resilience.signals import worker_faults
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
 from mmseg_cag.fileio.safe_config import load_config
 
 from .cfg_options import merge_options
+from .rehearsal import rehearse, warn_of_other_data
 from .resume import check_provenance, check_resume_config, resume_run
-from .run_lock import locked, require_locks
+from .run_lock import is_first_rank, locked, require_locks
+from .settings import check_settings
+
+# Roles of the dataloaders that a run of training reads.
+TRAINING = ('train', 'val', 'anchors', 'translation')
 
 
 def train_chain(cfg: Config, resume: bool = False) -> None:
@@ -52,10 +57,14 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
     runs = pending_runs(load_chain(cfg), resume)
     for position, run in enumerate(runs, start=1):
         run.chain = f'run {position} of {len(runs)}'
+        check_settings(run)
         total_iters(run.train_cfg)
         require_weights(run)
         require_crops(run)
-        require_images_of(run, 'train_dataloader', 'val_dataloader')
+    if is_first_rank(cfg.launcher):
+        warn_of_other_data(runs)
+        for run in runs:
+            rehearse(run, TRAINING, ahead=run is not runs[0])
     train_runs(runs)
 
 
@@ -80,6 +89,20 @@ def train(cfg: Config) -> None:
     del runner
     gc.collect()
     torch.cuda.empty_cache()
+
+
+def evaluate_run(cfg: Config) -> dict[str, float]:
+    """Test by a config; returns the results.
+
+    Raises:
+        UserError: A setting or a file is wrong, or no batch comes.
+    """
+    check_settings(cfg)
+    if is_first_rank(cfg.launcher):
+        rehearse(cfg, ('test',))
+    use_gloo_without_gpu(cfg)
+    with worker_faults():
+        return Runner.from_cfg(cfg).test()
 
 
 def load_chain(cfg: Config) -> list[Config]:

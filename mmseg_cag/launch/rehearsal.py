@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import METRICS, MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -22,16 +25,23 @@ from torch.utils.data import DataLoader
 from mmseg_cag.data_check.consistency import check_class_count
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
+    dataset_of,
     hooks_of,
+    leaves,
     loaders_of,
     require_images_of,
 )
-from mmseg_cag.datasets.inspection.reading import readings_of
-from mmseg_cag.engine.checks.check_data_hook import check_ahead
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
+from mmseg_cag.engine.checks.check_data_hook import (
+    check_one_size,
+    list_readings,
+    stop_at_faults,
+)
+from mmseg_cag.engine.checks.require_weights import pretrained
 from mmseg_cag.engine.resilience.signals import SHARED, shared_memory
 from mmseg_cag.errors import UserError
 
-SIZES = 16  # different ones of the images of a loader that are compared
+THREADS = 16  # that read headers
 FAULTS = (  # of a wrong setting, in whatever class meets it
     ArithmeticError,
     AssertionError,
@@ -46,49 +56,92 @@ FAULTS = (  # of a wrong setting, in whatever class meets it
 )
 
 
-def rehearse(cfg: Config, parts: tuple[str, ...] = ('train', 'val')) -> None:
-    """Build what a run consists of, and load the first batches.
+def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
+    """Build what a run consists of, and load its first batches.
 
     Random states are left as they were. The network sees a batch of the size
-    of the first one, without values: in no time, and on no device.
+    of the first one, without values: in no time, and on no device. A run that
+    goes on from its own checkpoint was tried as it began.
 
     Args:
         cfg: The run's config, whose settings are checked.
-        parts: Roles of dataloaders that are read now; with training go those
-            that it reads besides.
+        roles: Of the dataloaders that are read.
+        ahead: Whether the data are checked, as the run will do as it begins.
 
     Raises:
-        UserError: A part cannot be built, or does not fit another.
+        UserError: A part cannot be built, does not fit another, or cannot be
+            read.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    keys = [key for key in loaders_of(cfg) if LOADERS[key] in parts]
-    if 'train' in parts and 'anchor_dataloader' in loaders_of(cfg):
-        keys.append('anchor_dataloader')
+    keys = [key for key in loaders_of(cfg) if LOADERS[key] in roles]
     require_images_of(cfg, *keys)
+    if cfg.get('resume'):
+        return
+    for key, path in (
+        ('load_from', cfg.get('load_from')),
+        *pretrained(cfg.model, 'model'),
+    ):
+        if path and '://' in path:
+            with told_by(f'{key}={path}: expected an address that answers'):
+                CheckpointLoader.load_checkpoint(path, 'cpu')
     with _same_random_states():
-        for name, hook in enumerate(hooks_of(cfg)):
-            with told_by(f'hook {hook.get("type", name)}'):
+        for hook in hooks_of(cfg):
+            name = f'{hook.get("type")} of the hooks'
+            # Some ask for what only a runner has made.
+            with told_by(name), suppress(RuntimeError):
                 HOOKS.build(hook)
         with told_by('model'):
             network = MODELS.build(cfg.model)
         loaders = {key: _build_loader(cfg, key) for key in keys}
-        check_ahead(cfg, loaders)
         _check_classes(cfg, loaders)
-        batches = {k: _first_batch(loaders[k], k) for k in keys}
-        for key in keys:
-            _require_one_size(loaders[key], key)
+        if ahead:
+            datasets = {key: one.dataset for key, one in loaders.items()}
+            stop_at_faults(list_readings(datasets), THREADS)
+        batches = {key: _first_batch(one, key) for key, one in loaders.items()}
+        for key, loader in loaders.items():
+            if LOADERS[key] != 'train' and loader.batch_size != 1:
+                size = f'{key}.batch_size={loader.batch_size}'
+                check_one_size(loader.dataset, size)
         _require_shared_memory(loaders, batches)
-        if 'train' in parts:
+        if 'train' in roles:
             with told_by('optim_wrapper'):
                 Runner.build_optim_wrapper(_Holder(network), cfg.optim_wrapper)
             _require_fit(network, batches['train_dataloader'])
-        for part in parts[1:] if 'train' in parts else parts:
-            if cfg.get(f'{part}_evaluator'):
-                with told_by(f'{part}_evaluator'):
-                    evaluators = cfg[f'{part}_evaluator']
-                    several = isinstance(evaluators, list | tuple)
-                    for one in evaluators if several else [evaluators]:
-                        METRICS.build(one)
+        for role in roles:
+            metrics = cfg.get(f'{role}_evaluator') or []
+            for one in metrics if isinstance(metrics, list) else [metrics]:
+                with told_by(f'{role}_evaluator'):
+                    METRICS.build(one)
+
+
+def warn_of_other_data(runs: Sequence[Config]) -> None:
+    """Warn where a run starts from one that was trained on another source.
+
+    Args:
+        runs: Configs of a chain, earliest first.
+    """
+    for earlier, later in pairwise(runs):
+        roots = [
+            {part.get('data_root') for part in _sources(cfg)}
+            for cfg in (earlier, later)
+        ]
+        if roots[0].isdisjoint(roots[1]):
+            print_log(
+                f'start_from={later.start_from}: is trained on the source '
+                f'{_list(roots[0])}, this run on {_list(roots[1])}; where '
+                'that is not meant, start_options sets the other, too',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _sources(cfg: Config) -> list[dict]:
+    parts = leaves(dataset_of(cfg, 'train_dataloader'), '')
+    return [part for _, role, part in parts if part and role in ('', 'source')]
+
+
+def _list(names: Iterable[str | None]) -> str:
+    return ', '.join(map(str, names))
 
 
 class _Holder:
@@ -149,9 +202,11 @@ def _first_batch(loader: DataLoader, key: str) -> Any:
         items = next(iter(loader.batch_sampler or loader.sampler), [])
     try:
         return loader.collate_fn([loader.dataset[item] for item in items])
-    except UserError:
-        raise
-    except FAULTS as error:
+    except (UserError, *FAULTS) as error:
+        # First of the files: what is wrong with one is known by that.
+        stop_at_faults(list_readings({key: loader.dataset}), THREADS)
+        if isinstance(error, UserError):
+            raise
         _tell_step(loader, key)
         raise UserError(f'{key}.dataset: {_say(error)}') from error
 
@@ -162,7 +217,7 @@ def _tell_step(loader: DataLoader, key: str) -> None:
     Raises:
         UserError: It fails again.
     """
-    for reading in readings_of(loader.dataset, f'{key}.dataset', key):
+    for reading in dataset_inputs(loader.dataset, f'{key}.dataset', key):
         data = reading.dataset.get_data_info(0)
         for index, step in enumerate(reading.dataset.pipeline.transforms):
             where = f'{reading.key}.pipeline.{index} ({type(step).__name__})'
@@ -174,33 +229,6 @@ def _tell_step(loader: DataLoader, key: str) -> None:
                 ) from error
             except FAULTS as error:
                 raise UserError(f'{where}: {_say(error)}') from error
-
-
-def _require_one_size(loader: DataLoader, key: str) -> None:
-    """Check that images which are evaluated together have one size.
-
-    Raises:
-        UserError: They have not, once the pipeline has resized them.
-    """
-    if LOADERS[key] == 'train' or (loader.batch_size or 1) == 1:
-        return
-    first: dict[tuple, int] = {}
-    [reading, *_] = readings_of(loader.dataset, key, key)
-    for index, sample in enumerate(reading.samples):
-        first.setdefault(reading.image_size(sample['img_path']), index)
-    found: dict[tuple, str] = {}
-    for index in islice(first.values(), SIZES):
-        with told_by(f'{key}.dataset'):
-            inputs = loader.dataset[index]['inputs']
-        path = reading.samples[index]['img_path']
-        found.setdefault(tuple(inputs.shape[-2:]), path)
-    if len(found) > 1:
-        (one, name), (other, another), *_ = found.items()
-        raise UserError(
-            f'{key}.batch_size={loader.batch_size}: {name} has the size '
-            f'{one[0]}x{one[1]} and {another} {other[0]}x{other[1]}; expected '
-            'one size, or batch_size=1'
-        )
 
 
 def _require_shared_memory(

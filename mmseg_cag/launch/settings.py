@@ -13,7 +13,6 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
-from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
 from mmseg_cag.engine.loops import total_iters
@@ -22,7 +21,6 @@ from mmseg_cag.errors import UserError
 from .cfg_options import (
     FREE,
     FREE_IN_MODEL,
-    KEYS,
     classes_of,
     readable,
     registries,
@@ -54,7 +52,7 @@ WHOLE = {
 # Both ends of other numbers, each alone or in a list.
 NUMBERS = {
     'cat_max_ratio': (0, 1),
-    'dropout_ratio': (0, 1),
+    'dropout_ratio': (-1, 1),  # mmseg's configs say -1 for none
     'loss_weight': (0, None),
     'lr': (0, None),
     'momentum': (0, 1),
@@ -63,6 +61,8 @@ NUMBERS = {
     'weight_decay': (0, None),
 }
 NEAR = 0.8  # of difflib: a slip of the hand
+# torch's annotations of these cannot be read at run time.
+LOADER = dict(drop_last=bool, pin_memory=bool, persistent_workers=bool)
 ENDLESS = ('InfiniteSampler', 'UDASampler')
 HEADS = ('decode_head', 'auxiliary_head')
 # What mmseg's metric gives for each of its iou_metrics.
@@ -88,7 +88,9 @@ def check_settings(cfg: Config) -> None:
     Raises:
         UserError: One is wrong, by its key and with what was expected.
     """
-    for key in (key for key in KEYS if key in cfg):
+    # Not what nothing reads, and the first place of what is copied.
+    read = readable(cfg._cfg_dict, ()) or ()
+    for key in sorted(read & cfg.keys(), key=lambda k: (k not in LOADERS, k)):
         for path, node in _dicts(cfg[key], (key,)):
             _check_part(path, node)
     _check_outer(cfg)
@@ -127,20 +129,23 @@ def _check_part(path: tuple[str, ...], node: dict) -> None:
                 f'{key}.type={kind!r}: is not known, the nearest is {near}'
             )
     free = path[0] == 'model' and path[-1] in FREE_IN_MODEL
-    known = None if free else readable(node, path)
+    known = set() if free else readable(node, path)
+    is_open = known is None or kind and _passes_on(kind)
+    known = _named(kind) if known is None else known
     typed = kind or path[-1] in LOADERS
-    hints = _hints(kind or DataLoader) if typed and not free else {}
+    hints = _hints(kind) if kind else LOADER if typed else {}
     for name, value in node.items():
-        if typed and known is not None and name not in known:
+        if typed and known and name not in known:
             # What else a class passes on is for others to take.
-            least = 0.85 if kind and _passes_on(kind) else 0
-            for near in get_close_matches(name, sorted(known), 1, least):
+            least = 0.85 if is_open else 0
+            names = sorted(known - {'type', '_delete_'})
+            for near in get_close_matches(name, names, 1, least):
                 raise UserError(
                     f'{key}.{name}: {kind or "a dataloader"} does not take '
                     f'it, the nearest is {near}'
                 )
         for one in value if isinstance(value, list | tuple) else [value]:
-            if expected := _beyond(name, one, kind, set(hints)):
+            if expected := _beyond(name, one, kind):
                 raise UserError(f'{key}.{name}={value!r}, expected {expected}')
         if name in hints and not _fits(value, hints[name]):
             words = _describe(hints[name])
@@ -156,11 +161,23 @@ def _passes_on(kind: Any) -> bool:
     )
 
 
+def _named(kind: Any) -> set[str]:
+    """List the arguments that a class and its parents name."""
+    makers = [
+        parent.__init__
+        for one in classes_of(kind)
+        for parent in (one.__mro__ if inspect.isclass(one) else ())
+        if '__init__' in vars(parent) and parent is not object
+    ]
+    taken = {n for m in makers for n in inspect.signature(m).parameters}
+    return taken and {*taken, 'type', 'priority', '_delete_'}
+
+
 def _registered() -> list[str]:
     return [name for one in registries() for name in one.module_dict]
 
 
-def _beyond(name: str, value: Any, kind: Any, known: set[str]) -> str:
+def _beyond(name: str, value: Any, kind: Any) -> str:
     """Say what was expected of a number; nothing where it is that."""
     if value is None or isinstance(value, dict):
         return ''
@@ -169,7 +186,7 @@ def _beyond(name: str, value: Any, kind: Any, known: set[str]) -> str:
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         if not is_whole or value < least:
             return f'a whole number from {least}'
-    if name in NUMBERS and name in known:
+    if name in NUMBERS:
         low, high = NUMBERS[name]
         ends = f'from {low}' + ('' if high is None else f' to {high}')
         if not isinstance(value, int | float) or not low <= value <= (
@@ -300,12 +317,29 @@ def _check_loader(cfg: Config, key: str) -> None:
                 f'names; one name is [{names!r}]'
             )
         for index, step in enumerate(part.get('pipeline') or []):
-            ratio = isinstance(step, dict) and step.get('cat_max_ratio') or 1
+            if not isinstance(step, dict):
+                continue
+            _check_zero_label(part, step, f'{where}.pipeline.{index}')
+            ratio = step.get('cat_max_ratio') or 1
             if domain and domain not in labelled and ratio < 1:
                 raise UserError(
                     f'{where}.pipeline.{index}.cat_max_ratio={ratio}: needs '
                     f'labels, which {domain} has none of; expected 1'
                 )
+
+
+def _check_zero_label(part: dict, step: dict, key: str) -> None:
+    """Check that a data set and its loading step agree about id 0."""
+    name, own = 'reduce_zero_label', False
+    for one in classes_of(part.get('type')):
+        if parameter := inspect.signature(one).parameters.get(name):
+            own = parameter.default
+    own = part.get(name, own)
+    if step.get(name) not in (None, own):
+        raise UserError(
+            f'{key}.{name}={step[name]}: its data set has {own}, expected '
+            'the same in both'
+        )
 
 
 def _check_network(model: dict) -> None:

@@ -204,6 +204,11 @@ _WARNINGS = (
         'by metainfo.classes or expect an IoU of 0.',
     ),
     Kind(
+        'anchors of other data',
+        Level.WARNING,
+        'Set data_root of both: one does not follow the other.',
+    ),
+    Kind(
         'training images evaluated',
         Level.WARNING,
         'Evaluate on images that training does not see.',

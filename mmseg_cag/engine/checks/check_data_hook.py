@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmseg_cag.data_check.collect import identity
 from mmseg_cag.data_check.consistency import (
+    check_anchors,
     check_class_names,
     check_count,
     check_overlap,
@@ -288,7 +289,8 @@ def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
             is_rare = finding.kind.level is not Level.ERROR
             if not is_rare and not (reading.skips and finding.kind.of_file):
                 yield finding
-    yield from chain(check_class_names(readings), check_overlap(readings))
+    for check in (check_class_names, check_anchors, check_overlap):
+        yield from check(readings)
 
 
 def labelled_samples(samples: dict | Sequence) -> Iterator[SegDataSample]:

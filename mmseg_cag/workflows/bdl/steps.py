@@ -26,6 +26,7 @@ from mmseg_cag.launch.chain import (
     train_runs,
     unfinished_runs,
 )
+from mmseg_cag.launch.settings import check_settings
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.translate import translate_images
 
@@ -129,6 +130,7 @@ class Training(LoopStep):
     def check(self) -> None:
         """Check weights and images that no step has to make."""
         for run in self._chain:
+            check_settings(run)
             require_weights(run)
             require_images_of(run, 'val_dataloader')
             if run is not self.cfg or 'images' not in self.needs:

@@ -1,0 +1,195 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Wrong settings: each is one line with its key, and the right one passes."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config, ConfigDict
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.launch.settings import check_settings
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+LEAVES = [
+    *CONFIGS.glob('[a-z]*/*.py'),
+    *CONFIGS.glob('[a-z]*/[a-z]*/*.py'),
+]
+TRAIN, ANCHORS = 'train_dataloader', 'anchor_dataloader'
+SOURCE = f'{TRAIN}.dataset.domains.source'
+TARGET = f'{TRAIN}.dataset.domains.target'
+IN_ORDER = dict(type='DefaultSampler', shuffle=False)
+VAL = 'val_dataloader'
+LOSS = 'model.decode_head.loss_decode'
+HOOKS = 'default_hooks'
+ZERO = dict(type='LoadAnnotations')
+SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(32, 32))
+
+
+@cache
+def loaded(leaf: str) -> Config:
+    return Config.fromfile(CONFIGS / leaf)
+
+
+def checked(path: str, value: Any, leaf: str = 'cag') -> None:
+    cfg = Config(loaded(f'custom/{leaf}.py').to_dict())
+    cfg.val_dataloader.prefetch_factor = 4
+    *above, last = path.split('.')
+    node = cfg._cfg_dict
+    for part in above:
+        node = node[int(part) if part.isdigit() else part]
+    node[int(last) if last.isdigit() else last] = ConfigDict(x=value).x
+    check_settings(cfg)
+
+
+@pytest.mark.parametrize('leaf', LEAVES, ids=lambda p: f'{p.parent.name}-{p}')
+def test_the_settings_of_each_config_pass(leaf):
+    cfg = Config.fromfile(leaf)
+    if 'model' in cfg:
+        check_settings(cfg)
+
+
+@pytest.mark.parametrize(
+    ('path', 'wrong', 'right'),
+    [
+        # Numbers: their kind and their ends.
+        ('train_cfg.stage_iters', '20k', 20),
+        ('train_cfg.stages', 0, 1),
+        ('train_cfg.vals_per_stage', 0, 1),
+        ('train_cfg.saves_per_stage', 1.5, 1),
+        ('train_cfg.val_begin', 10**6, 10),
+        (f'{TRAIN}.batch_size', 0, 1),
+        (f'{TRAIN}.batch_size', 'two', 2),
+        (f'{TRAIN}.batch_size', True, 2),
+        ('val_dataloader.batch_size', -1, 1),
+        (f'{ANCHORS}.batch_size', 0, 1),
+        (f'{TRAIN}.num_workers', 'auto', 0),
+        (f'{TRAIN}.num_workers', -1, 0),
+        (f'{TRAIN}.drop_last', 'yes', True),
+        (f'{VAL}.num_workers', 0, 1),
+        (f'{TRAIN}.timeout', -1, 5),
+        (f'{TRAIN}.prefetch_factor', 0, 2),
+        (f'{TRAIN}.shufle', True, None),
+        (f'{HOOKS}.logger.interval', 0, 1),
+        (f'{HOOKS}.logger.interval', '50', 50),
+        (f'{HOOKS}.stop.interval', 0, 5),
+        (f'{HOOKS}.monitor.interval', -5, 0),
+        (f'{HOOKS}.checkpoint.interval', '5k', -1),
+        (f'{HOOKS}.checkpoint.max_keep_ckpts', 2.5, 2),
+        ('optim_wrapper.accumulative_counts', 0, 2),
+        ('optim_wrapper.optimizer.lr', '1e-3x', 1e-3),
+        ('optim_wrapper.optimizer.lr', -1, 0),
+        ('optim_wrapper.optimizer.weight_decay', -1, 0),
+        ('randomness.seed', 'abc', 3),
+        ('randomness.seed', -1, None),
+        ('auto_scale_lr.base_batch_size', 0, 4),
+        (f'{SOURCE}.pipeline.2.crop_size', 48, (48, 64)),
+        (f'{SOURCE}.pipeline.2.crop_size', (48,), (48, 64)),
+        (f'{SOURCE}.pipeline.2.crop_size', (48, 64, 3), [48, 64]),
+        (f'{SOURCE}.pipeline.2.crop_size', (48.5, 64), (48, 64)),
+        (f'{SOURCE}.pipeline.2.crop_size', '48x64', (48, 64)),
+        (f'{SOURCE}.pipeline.2.crop_size', (0, 64), (1, 64)),
+        (f'{SOURCE}.pipeline.2.scale', 64, (64, 48)),
+        (f'{SOURCE}.pipeline.2.ratio_range', 1.5, (0.5, 1.5)),
+        (f'{SOURCE}.pipeline.3.prob', 5, 0.5),
+        # Lists and texts.
+        (f'{SOURCE}.metainfo', dict(classes='car'), dict(classes=['car'])),
+        (f'{SOURCE}.pipeline', dict(type='PackSegInputs'), []),
+        (f'{TRAIN}.dataset.labelled', 'source', ['source']),
+        ('model.data_preprocessor.mean', 127.0, [127.0] * 3),
+        ('custom_hooks', dict(type='IterTimerHook'), []),
+        ('log_level', 'info', 'INFO'),
+        # Names.
+        (f'{HOOKS}.monitor.intervall', 3, None),
+        (f'{HOOKS}.checkpoint.intervall', 3, None),
+        (f'{HOOKS}.timer.type', 'IterTimeHook', 'IterTimerHook'),
+        ('optim_wrapper.optimizer.type', 'Adamw', 'AdamW'),
+        ('model.decode_head.norm_cfg', dict(type='BNN'), dict(type='BN')),
+        # What does not go together.
+        (f'{TRAIN}.sampler.type', 'InfiniteSampler', 'UDASampler'),
+        (f'{TRAIN}.sampler.type', 'DefaultSampler', 'UDASampler'),
+        ('val_dataloader.sampler.type', 'InfiniteSampler', 'DefaultSampler'),
+        (f'{ANCHORS}.sampler', dict(type='InfiniteSampler'), IN_ORDER),
+        (f'{TARGET}.pipeline.1.cat_max_ratio', 0.75, 1.0),
+        ('val_evaluator', None, dict(type='UDAIoUMetric')),
+        ('model.test_cfg', dict(mode='slide'), SLIDE),
+        ('model.test_cfg', {**SLIDE, 'stride': 32}, SLIDE),
+        ('model.test_cfg', {**SLIDE, 'stride': (0, 0)}, SLIDE),
+        ('model.test_cfg.mode', 'windows', 'whole'),
+        ('val_evaluator.iou_metrics', ['miou'], ['mIoU', 'mDice']),
+        ('val_evaluator.iou_metrics', ['mFscore'], ['mIoU']),
+        ('val_evaluator.format_only', True, False),
+        (f'{HOOKS}.checkpoint.save_best', 'miou', 'mAcc'),
+        ('model.decode_head.num_classes', 1, 5),
+        (f'{LOSS}.class_weight', [1.0] * 3, [1.0] * 5),
+        (f'{LOSS}.class_weight', ['1'] * 5, [1] * 5),
+        ('model.pseudo_label_loss.class_weight', [1.0], [1.0] * 5),
+        (f'{SOURCE}.pipeline.1', {**ZERO, 'reduce_zero_label': True}, ZERO),
+    ],
+)
+def test_one_line_names_the_key(path, wrong, right):
+    if right is not None:
+        checked(path, right)
+    with pytest.raises(UserError) as caught:
+        checked(path, wrong)
+    line = str(caught.value)
+    assert '\n' not in line
+    assert path.split('.')[-1] in line or 'val_evaluator' in line
+    assert 'expected' in line or 'the nearest is' in line
+    assert line.count(' ') < 40
+
+
+def test_an_auxiliary_head_has_weights_of_its_own():
+    head = dict(type='FCNHead', num_classes=5, in_channels=8, channels=8)
+    loss = dict(type='CrossEntropyLoss', class_weight=[1.0] * 7)
+    head['num_classes'] = 7
+    checked('model.auxiliary_head', [dict(head, loss_decode=[loss])])
+    with pytest.raises(UserError, match=r'auxiliary_head\.0\.loss_decode\.0'):
+        head['num_classes'] = 4
+        checked('model.auxiliary_head', [dict(head, loss_decode=[loss])])
+
+
+def test_a_sampler_of_domains_needs_domains():
+    with pytest.raises(UserError, match='UDASampler: does not fit'):
+        sampler = dict(type='UDASampler')
+        checked(f'{TRAIN}.sampler', sampler, 'source_only')
+
+
+def test_workers_that_are_not_there_do_not_persist():
+    cfg = Config(loaded('minitown/cag.py').to_dict())
+    for key in (TRAIN, ANCHORS, 'val_dataloader', 'test_dataloader'):
+        cfg[key].update(num_workers=0, persistent_workers=True)
+    check_settings(cfg)
+    assert 'persistent_workers' not in cfg.train_dataloader
+    assert 'persistent_workers' not in cfg.val_dataloader
+
+
+def test_what_another_library_builds_is_left_to_it():
+    step = dict(type='Albu', transforms=[dict(type='RandomBrightness')])
+    checked(f'{SOURCE}.pipeline', [step])
+    checked('model.backbone', dict(type='mmpretrain.ConvNeXt', arch='tiny'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ("x = '", 'no valid Python'),
+        ("x = '20k' // 10", 'TypeError'),
+        ('x = dict(y=z)', "NameError: name 'z' is not defined"),
+        ("_base_ = './nowhere.py'", 'FileNotFoundError'),
+        ("custom_imports = dict(imports=['nowhere'])", 'ImportError'),
+    ],
+)
+def test_a_config_that_cannot_be_read(tmp_path, text, reason):
+    from mmseg_cag.fileio.safe_config import load_config
+
+    path = tmp_path / 'mine.py'
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f'{os.fspath(path)}: ')
+    assert reason in str(caught.value)
