@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,8 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            with worker_faults():
+            loads = self.dataloader.num_workers
+            with worker_faults() if loads else nullcontext():
                 self._train()
         finally:
             self._close()
