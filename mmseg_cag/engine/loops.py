@@ -33,7 +33,7 @@ from .resilience.signals import (
     StopSignals,
     guard_workers,
     kill_workers,
-    worker_faults,
+    raise_worker_fault,
 )
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again
@@ -202,8 +202,9 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            with worker_faults():
-                self._train()
+            self._train()
+        except RuntimeError as error:
+            raise_worker_fault(error)
         finally:
             self._close()
         return self.runner.model
