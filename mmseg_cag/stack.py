@@ -13,6 +13,7 @@ import locale
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -46,6 +47,26 @@ def require_one_stack() -> None:
                 f'uninstall {own} {maintained}, then install one of them anew '
                 '(docs/stacks.md)'
             )
+    if find_spec('timm') is not None:
+        require_fitting_torchvision()
+
+
+def require_fitting_torchvision() -> None:
+    """Check that torchvision, which mmseg imports with timm, can be imported.
+
+    Raises:
+        ImportError: It was built for another torch.
+    """
+    try:
+        import_module('torchvision')
+    except RuntimeError as error:
+        raise ImportError(
+            f'torchvision does not fit torch ({error}): timm is installed and '
+            'needs one of the same build as torch; install that, or pip '
+            'uninstall timm (docs/encoders.md)'
+        ) from error
+    except ImportError:  # mmseg does without timm then
+        return
 
 
 def is_installed(package: str) -> bool:

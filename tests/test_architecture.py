@@ -65,7 +65,7 @@ def test_a_circle_is_found(tmp_path):
 
 def test_one_step_of_cag_is_read_in_so_many_files():
     step = one_step(ROOT)
-    assert len(step['configs']) + len(step['package']) <= 25
+    assert len(step['configs']) + len(step['package']) <= 26
     assert f'{PACKAGE}/models/segmentors/cag.py' in step['package']
     assert f'{PACKAGE}/models/teacher.py' in step['package']
 
@@ -73,7 +73,7 @@ def test_one_step_of_cag_is_read_in_so_many_files():
 def test_an_import_of_the_package_is_small():
     found = imported(ROOT)['modules']
     # One house had 126; each method and encoder since then is a file.
-    assert len(found) <= 155
+    assert len(found) <= 165
     files = modules(ROOT)
     for name in found:
         for node in ast.walk(ast.parse(files[name].read_text())):
@@ -90,7 +90,7 @@ def test_the_size_of_the_package():
     found = size(ROOT)
     assert found['files'] <= 240
     # One house had 20,884; what came since is listed in the document.
-    assert found['lines'] <= 26_000
+    assert found['lines'] <= 28_500
 
 
 @pytest.mark.parametrize('room', ROOMS)

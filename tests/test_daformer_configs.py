@@ -32,7 +32,8 @@ def without_values(monkeypatch):
 
 def optimizer_of(cfg: Config) -> tuple[torch.nn.Module, torch.optim.AdamW]:
     """The config's network, without values, and its optimizer."""
-    cfg.model.backbone.init_cfg = None
+    backbone = cfg.model.backbone
+    backbone.get('backbone', backbone).init_cfg = None
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     return model, build_optim_wrapper(model, cfg.optim_wrapper).optimizer
@@ -72,6 +73,24 @@ def test_rates_and_decay_of_each_parameter():
     group = optimizer.param_groups[0]
     assert (group['betas'], group['eps']) == ((0.9, 0.999), 1e-8)
     assert cfg.optim_wrapper.get('clip_grad') is None
+
+
+@pytest.mark.parametrize('path', ['hrda/mit-b5', 'mic/hrda_mit-b5'])
+def test_groups_of_hrda_have_the_attention_with_the_head(path):
+    cfg = Config.fromfile(CONFIGS / f'{path}_gta2cs.py')
+    _, optimizer = optimizer_of(cfg)
+    found = Counter(
+        (round(group['lr'], 9), group['weight_decay'])
+        for group in optimizer.param_groups
+        for _ in group['params']
+    )
+    # mmseg's q and kv are one tensor.
+    joined = 2 * 52
+    assert found == {
+        (6e-5, 0.01): 730 - joined,
+        (6e-5, 0.0): 322,
+        (6e-4, 0.01): 47,
+    }
 
 
 def test_batch_norms_of_a_cnn_decay():

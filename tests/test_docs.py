@@ -43,6 +43,10 @@ SCRIPTS = {
 }
 # The test that runs a program.
 RUN_BY = {
+    'test_tools/test_gpu_day.py': [
+        'tools/benchmarks/gpu_day.sh',
+        'tools/benchmarks/gpu_table.py',
+    ],
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],
     'test_analysis/test_score_checkpoints.py': [
         'tools/analysis/score_checkpoints.py'
@@ -78,6 +82,8 @@ RUN_BY = {
     'test_tools/test_export_student.py': [
         'tools/model_converters/export_student.py'
     ],
+    'test_tools/test_estimate.py': ['tools/analysis/estimate.py'],
+    'test_tools/test_fit_anchors.py': ['tools/fit_anchors.py'],
     'test_tools/test_make_pseudo_labels.py': [
         'tools/dist_make_pseudo_labels.sh',
         'tools/make_pseudo_labels.py',
@@ -204,7 +210,14 @@ ANY = 'configs/cag/deeplabv2_gta2cs.py'
 ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
 OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
+    'encoders': 'configs/vfm_uda/source_only_dinov2-b_gta2cs.py',
+    'weights': 'configs/minitown/source_only_mobilenet-v2.py',
+    'daformer': 'configs/daformer/mit-b5_gta2cs.py',
+    'hrda': 'configs/hrda/mit-b5_gta2cs.py',
     'mic': 'configs/mic/dacs_segformer_mit-b2_gta2cs.py',
+    'anchor_teacher': 'configs/minitown/anchor_teacher.py',
+    'norm_statistics': 'configs/minitown/anchor_teacher.py',
+    'proda': 'configs/minitown/proda.py',
 }
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(

@@ -47,3 +47,13 @@ def test_packages_that_overwrite_each_other_are_named(monkeypatch):
 def test_installed_packages_are_found():
     assert stack.is_installed('torch')
     assert not stack.is_installed('mmcv-that-is-not')
+
+
+def test_a_torchvision_for_another_torch_is_named(monkeypatch):
+    def fail(name):
+        raise RuntimeError('operator torchvision::nms does not exist')
+
+    provide(monkeypatch, (*ROOTS, 'timm'), {'mmcv', 'timm'})
+    monkeypatch.setattr(stack, 'import_module', fail)
+    with pytest.raises(ImportError, match='fit torch .*uninstall timm'):
+        stack.require_one_stack()

@@ -7,4 +7,9 @@ _base_ = [
 ]
 # Trained first, unless its result is there.
 start_from = '{{ fileDirname }}/source_only.py'
-model = dict(_base_.mic, decode_head=dict(num_classes=len(_base_.classes)))
+model = dict(
+    _base_.mic,
+    # The small network is full of batch norms.
+    masked_statistics=False,
+    decode_head=dict(_base_.mic.decode_head, num_classes=len(_base_.classes)),
+)

@@ -17,7 +17,7 @@ from .consistency import (
     check_overlap,
     check_target,
 )
-from .histogram import check_contents, choose
+from .contents import check_contents, choose
 from .quick_checks import quick_checks
 from .report import Part, Report
 

@@ -14,7 +14,7 @@ from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.label_reader import show_ids
 
-from .histogram import Histogram, classes_of_ids
+from .contents import Histogram, classes_of_ids
 
 
 @dataclass

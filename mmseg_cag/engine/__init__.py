@@ -26,7 +26,7 @@ from .runtime.compile_hook import CompileHook
 from .runtime.cpu_distributed import CPUDistributedDataParallel
 from .runtime.malloc_hook import MallocHook
 from .runtime.norm_statistics import NormStatisticsHook
-from .stages import AnchorHook, StageTrainLoop
+from .stages import AnchorHook, PrototypeHook, StageTrainLoop
 
 register_safe_loaders()
 
@@ -53,6 +53,7 @@ __all__ = [
     'PolyRestartLR',
     'CheckRankDataHook',
     'ProvenanceHook',
+    'PrototypeHook',
     'RepeatedSGD',
     'SkippedFilesHook',
     'StageTrainLoop',

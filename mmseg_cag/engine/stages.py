@@ -12,6 +12,10 @@ from torch.utils.data import DataLoader
 from mmseg_cag.datasets import SkipBadFiles
 from mmseg_cag.engine.records.skipped_files_hook import count_skipped
 from mmseg_cag.engine.resilience.signals import guard_workers
+from mmseg_cag.engine.runtime.norm_statistics import (
+    build_target_loader,
+    target_loader,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
@@ -262,6 +266,37 @@ class AnchorHook(Hook):
             with runner.optim_wrapper.optim_context(runner.model):
                 model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
+
+
+@HOOKS.register_module()
+class PrototypeHook(Hook):
+    """Compute ProDA's prototypes over the target as a stage begins.
+
+    `StageTrainLoop` has made the network that labels: the class means are of
+    what it predicts on all target images, as they are evaluated.
+    """
+
+    priority = 'BELOW_NORMAL'
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that the config has a target."""
+        target_loader(runner.cfg)
+
+    @torch.no_grad()
+    def before_stage(self, runner: Runner) -> None:
+        """Compute the prototypes; each rank takes its share of the images."""
+        model = runner.train_loop.model
+        loader = build_target_loader(runner.cfg, model, runner.seed)
+        means = model.prototypes.new_centroids()
+        for batch in track(
+            loader, 'Prototypes', disable=not is_main_process()
+        ):
+            images = model.data_preprocessor(batch, False)['inputs']
+            model.collect_means(means, images)
+        means.reduce()
+        model.prototypes.store(means)
+        found = int((model.prototypes.counts > 0).sum())
+        runner.logger.info(f'Prototypes of {found} classes computed')
 
 
 def anchor_loader(cfg: dict) -> dict:

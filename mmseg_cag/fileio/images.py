@@ -24,6 +24,7 @@ PNG = b'\x89PNG\r\n\x1a\n'
 AROUND = 12  # bytes of a chunk beside its content: length, name, checksum
 # What Pillow would unpack for nothing, and refuses where it is large.
 UNREAD = (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
+HEAD = 4096  # bytes within which a WebP file says how it was saved
 LOSSY = ('JPEG', 'MPO', 'JPEG2000', 'AVIF')
 LOSSY_TIFF = ('jpeg', 'tiff_jpeg', 'webp', 'jpeg2000')
 # Pixels of the largest image that is read. OpenCV obeys the same variable,
@@ -221,7 +222,7 @@ def is_lossy(image: Image.Image, head: bytes) -> bool:
         head: The first bytes of its file.
     """
     if image.format == 'WEBP':
-        return b'VP8 ' in head
+        return b'VP8 ' in head[:HEAD]
     if image.format == 'TIFF':
         return image.info.get('compression') in LOSSY_TIFF
     return image.format in LOSSY

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 
 from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.backbones.lora import merge_lora
 from mmseg_cag.models.student import (
     check_weights,
     student_model,
@@ -30,6 +31,7 @@ def student_config(cfg: Config) -> Config:
     """
     pipeline = student_pipeline(cfg)
     model = student_model(cfg.model)
+    model.backbone.pop('lora', None)  # its updates are merged
     exported = dict(
         default_scope='mmseg',
         model=model,
@@ -70,7 +72,7 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
     weights = student_weights(checkpoint['state_dict'])
     check_weights(MODELS.build(student_model(cfg.model)), weights, path)
     meta = student_meta(cfg, checkpoint)
-    return dict(meta=dict(dataset_meta=meta), state_dict=weights)
+    return dict(meta=dict(dataset_meta=meta), state_dict=merge_lora(weights))
 
 
 def student_meta(cfg: Config, checkpoint: dict) -> dict:

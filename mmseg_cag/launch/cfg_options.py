@@ -172,12 +172,24 @@ def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
     """
     given = dict(_flatten(options))
     for path in given:
+        _take_out_none(cfg._cfg_dict, path.split('.'))
+    for path in given:
         _require_read(cfg, path, given, key)
     cfg.merge_from_dict(options)
     hooks = cfg.get('default_hooks') or {}
     for name in [n for n, hook in hooks.items() if hook is None]:
         if name not in STOCK_HOOKS:
             hooks.pop(name)
+
+
+def _take_out_none(node: Any, parts: list[str]) -> None:
+    """Make room for a part, named by its type, where the config has None."""
+    *above, name, last = '', *parts
+    for part in above[1:]:
+        node = node.get(part) if isinstance(node, dict) else None
+    if last == 'type' and isinstance(node, dict):
+        if node.get(name, {}) is None:
+            node.pop(name)
 
 
 def _flatten(options: dict, above: str = '') -> Iterator[tuple[str, Any]]:
@@ -257,7 +269,12 @@ def readable(
     kind = kind or node.get('type')
     if kind:
         arguments = _arguments(kind)
-        return None if arguments is None else {*arguments, *beside}
+        if arguments is None:
+            return None
+        # An `HRDAHead` hands on what the head takes that it names.
+        within = node.get('head')
+        named = _arguments(within) if isinstance(within, str) else None
+        return {*arguments, *(named or ()), *beside}
     if len(above) == 1 and root.endswith('_dataloader'):
         loader = inspect.signature(DataLoader.__init__).parameters
         return {*loader, 'num_batch_per_epoch'} - {'self'}

@@ -23,19 +23,21 @@ class Budget:
         supervised_iters: Iterations of source-only and of the oracle; None
             takes the config's.
         stage_iters: Iterations of a stage of adaptation; None likewise.
+        seed: Of the towns.
     """
 
     images: tuple[int, int, int, int] = (600, 600, 100, 100)
     size: tuple[int, int] = (128, 256)
     supervised_iters: int | None = None
     stage_iters: int | None = None
+    seed: int = 0
 
     @property
     def towns(self) -> dict:
         """Arguments of `draw_minitown`."""
         names = ('source', 'target', 'val', 'synthia')
         counts = dict(zip(names, self.images, strict=True))
-        return {'size': tuple(self.size), **counts}
+        return {'size': tuple(self.size), **counts, 'seed': self.seed}
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ class Pair:
     """A source and a target.
 
     Attributes:
-        name: Of its folder in ``configs``, of its page in ``docs`` and of its
-            results.
+        name: Of its data and its results, and unless said otherwise of its
+            folder in ``configs`` and its page in ``docs``.
         title: What a reader calls it.
         budget: What the configs are for.
+        like: The pair whose configs it has; it has no page then.
         given: Variable of the environment that names the folder of what is
             not drawn, and the folders that it has; None if all is drawn.
     """
@@ -54,17 +57,18 @@ class Pair:
     name: str
     title: str
     budget: Budget
+    like: str | None = None
     given: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def configs(self) -> Path:
         """Folder of the configs."""
-        return ROOT / 'configs' / self.name
+        return ROOT / 'configs' / (self.like or self.name)
 
     @property
-    def page(self) -> Path:
-        """The document with its results."""
-        return ROOT / 'docs' / f'{self.name}.md'
+    def page(self) -> Path | None:
+        """The document with its results, if it has one."""
+        return None if self.like else ROOT / 'docs' / f'{self.name}.md'
 
     def require_given(self) -> None:
         """Check that what is not drawn is there.
@@ -85,10 +89,17 @@ class Pair:
 
 
 MINITOWN = Pair('minitown', 'one drawn town to another', Budget())
+# On which settings are chosen, so that none is chosen on what is reported.
+OTHER_TOWNS = Pair(
+    'other_towns',
+    'one drawn town to another, neither of them of the benchmark',
+    Budget(seed=1),
+    like='minitown',
+)
 REAL_STREETS = Pair(
     'real_streets',
     'drawn streets to those of CamVid',
     Budget(images=(600, 0, 0, 0), size=(240, 320)),
-    ('CAMVID_ROOT', ('images/train', 'images/val', 'labels/val')),
+    given=('CAMVID_ROOT', ('images/train', 'images/val', 'labels/val')),
 )
-PAIRS = {pair.name: pair for pair in (MINITOWN, REAL_STREETS)}
+PAIRS = {pair.name: pair for pair in (MINITOWN, OTHER_TOWNS, REAL_STREETS)}

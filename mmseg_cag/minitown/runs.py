@@ -26,9 +26,10 @@ from .town import draw_minitown
 
 __all__ = ['ROOT', 'Budget', 'MinitownRuns']
 
-# Transforms that have the size of images, and of crops, as a setting.
+# Transforms that have the size of images as a setting.
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize')
-CROPS = ('RandomCrop', 'RandomResizeCrop')
+# Settings that are the size of a part of them.
+CROPS = {'crop_size', 'detail_size'}
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ class MinitownRuns:
             UserError: Nothing reads a setting of a variant.
         """
         like, changes = self.variants.get(name, (name, {}))
-        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
-        merge_options(cfg, changes, f'variant {name}')
+        cfg = self._load(like)
+        merge_changes(cfg, changes, f'variant {name}')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
             # What is not drawn is where the config says.
@@ -114,16 +115,14 @@ class MinitownRuns:
                 part['data_root'] = str(self.data / town)
             if part.get('type') in RESIZES:
                 part['scale'] = tuple(self.budget.size[::-1])
-            if part.get('type') in CROPS:
+            for key in CROPS & part.keys():
                 # A crop keeps its share of the frame, in the configs of the
                 # default size.
-                part['crop_size'] = tuple(
-                    crop * size // whole
-                    for crop, size, whole in zip(
-                        part['crop_size'],
-                        self.budget.size,
-                        self.pair.budget.size,
-                        strict=True,
+                whole = self.pair.budget.size
+                part[key] = tuple(
+                    crop * size // side
+                    for crop, size, side in zip(
+                        part[key], self.budget.size, whole, strict=True
                     )
                 )
         if start := self._start(name):
@@ -145,10 +144,12 @@ class MinitownRuns:
         ends = range(length, total + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
+    def _load(self, like: str) -> Config:
+        return Config.fromfile(self.pair.configs / f'{like}.py')
+
     def _start(self, name: str) -> str | None:
         like, _ = self.variants.get(name, (name, {}))
-        cfg = Config.fromfile(self.pair.configs / f'{like}.py')
-        start = cfg.get('start_from')
+        start = self._load(like).get('start_from')
         return Path(start).stem if start else None
 
     def _training(self, name: str) -> Step:
@@ -162,3 +163,25 @@ class MinitownRuns:
             recipe['after'] = self._training(start).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)
+
+
+def merge_changes(cfg: Config, changes: dict, key: str) -> None:
+    """Merge settings by their paths; a part takes the place of a None.
+
+    Args:
+        cfg: The config, changed in place.
+        changes: As of `merge_options`.
+        key: What gives them, for errors.
+
+    Raises:
+        UserError: Nothing reads one.
+    """
+    given = {}
+    for path, value in changes.items():
+        node = cfg._cfg_dict
+        for part in path.split('.'):
+            node = node.get(part) if isinstance(node, dict) else node
+        if node is None and isinstance(value, dict):
+            value = {'_delete_': True, **value}
+        given[path] = value
+    merge_options(cfg, given, key)

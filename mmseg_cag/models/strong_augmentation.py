@@ -182,3 +182,34 @@ def kernel_side(size: int) -> int:
     """Side of the released kernel: a tenth of the image, odd."""
     side = math.ceil(0.1 * size)
     return side if side % 2 else side - 1
+
+
+def draw_cutout(count: int, generator: Generator) -> Tensor:
+    """Draw the centres of `cut_out`, (N, 2) float32 in 0..1."""
+    return torch.rand(count, 2, generator=generator)
+
+
+def cut_out(
+    images: Tensor, centres: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cover a square of each image, a third of its shorter side.
+
+    Args:
+        images: (N, 3, H, W) float32.
+        centres: Drawn, as shares of height and width (N, 2).
+        value: What covers them (3, 1, 1).
+
+    Returns:
+        The images, and where they are still seen (N, H, W) bool.
+
+    Source: ProDA as released.
+    """
+    height, width = images.shape[-2:]
+    half = min(height, width) / 6
+    inside = []
+    centres = centres.to(images.device, non_blocking=True)
+    for size, centre in zip((height, width), centres.T, strict=True):
+        place = torch.arange(size, device=images.device) + 0.5
+        inside.append((place - centre[:, None] * size).abs() < half)
+    covered = inside[0][:, :, None] & inside[1][:, None]
+    return torch.where(covered[:, None], value, images), ~covered

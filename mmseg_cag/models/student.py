@@ -135,4 +135,4 @@ def student_pipeline(cfg: Config) -> list[ConfigDict]:
             'test_pipeline: not set, nor is test_dataloader, expected the '
             'steps by which an image is tested'
         )
-    return [step for step in steps if step.type not in LABEL_LOADERS]
+    return [step for step in steps if step['type'] not in LABEL_LOADERS]

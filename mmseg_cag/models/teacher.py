@@ -13,10 +13,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError
 
-from .segmentors.base import SegOutput, UDASegmentor, run_network
+from .segmentors.base import (
+    SegOutput,
+    UDASegmentor,
+    kept_statistics,
+    run_network,
+)
 from .student import load_student
 
-MODES = ('eval', 'batch_norm')
+MODES = ('eval', 'batch_norm', 'train')
 BUFFERS = ('keep', 'copy', 'average')
 
 
@@ -39,17 +44,19 @@ class Teacher(BaseAveragedModel):
         momentum: The student's share in an update.
         mode: ``eval``, or ``batch_norm``: batch norms use the statistics of
             the batch and update their own, all else, such as dropout and drop
-            path, is as in evaluation.
+            path, is as in evaluation; or ``train``: nothing is (ProDA's).
         buffers: What an update does to buffers, such as running statistics:
             they ``keep`` the teacher's, are a ``copy`` of the student's, or an
             ``average`` like the parameters.
+        ramp: Whether the weight begins at 1 and falls; else only the first
+            update copies (ProDA's).
         config: Config file of a fixed teacher of another architecture, in
             the place of a copy.
         checkpoint: Its checkpoint.
 
     Raises:
         UserError: A setting is none of these, or a fixed teacher lacks its
-            checkpoint.
+            checkpoint, or has other classes.
 
     Source: DAFormer Sec. 3.1 and as released (mean teacher); CAG-UDA Sec. 3.3
     (the network of the stage before).
@@ -61,6 +68,7 @@ class Teacher(BaseAveragedModel):
         momentum: float = 1.0,
         mode: str = 'eval',
         buffers: str = 'copy',
+        ramp: bool = True,
         config: str | None = None,
         checkpoint: str | None = None,
     ) -> None:
@@ -77,22 +85,34 @@ class Teacher(BaseAveragedModel):
                 f'Teacher: config={config} and checkpoint={checkpoint}, '
                 'expected both of a fixed teacher, or neither'
             )
+        if not 0 < momentum <= 1:
+            raise UserError(
+                f'Teacher: momentum={momentum}, expected the share of the '
+                'student in an update, above 0 and at most 1'
+            )
         self.mode = mode
         self.is_fixed = config is not None
         if self.is_fixed:
-            super().__init__(load_student(config, checkpoint))
+            network = load_student(config, checkpoint)
+            given = network.decode_head.num_classes
+            if given != student.decode_head.num_classes:
+                raise UserError(
+                    f'Teacher: config={config} has {given} classes, expected '
+                    f'{student.decode_head.num_classes}, those of the student'
+                )
+            super().__init__(network)
         else:
             super().__init__(prediction_parts(student))
             share_frozen(student, self.module)
             self.avg_parameters = dict(self.module.named_parameters())
-        self.momentum = momentum
+        self.momentum, self.ramp = momentum, ramp
         # The buffer ``steps``, where nothing needs to wait for it.
         self.updates = 0
         self.buffers_mode = buffers
 
     def train(self, mode: bool = True) -> Teacher:
         """Stay in the teacher's own mode, whatever the student's."""
-        super().train(False)
+        super().train(self.mode == 'train')
         if self.mode == 'batch_norm':
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
@@ -108,15 +128,8 @@ class Teacher(BaseAveragedModel):
 
     def forward_aside(self, images: Tensor) -> SegOutput:
         """Compute as `forward` does, and leave all statistics as they are."""
-        kept = [m for m in self.modules() if isinstance(m, _BatchNorm)]
-        momenta = [norm.momentum for norm in kept]
-        for norm in kept:
-            norm.momentum = 0.0
-        try:
+        with kept_statistics(self):
             return self(images)
-        finally:
-            for norm, momentum in zip(kept, momenta, strict=True):
-                norm.momentum = momentum
 
     @torch.no_grad()
     def update_parameters(self, model: UDASegmentor) -> None:
@@ -124,6 +137,8 @@ class Teacher(BaseAveragedModel):
         if self.is_fixed:
             return
         weight = max(self.momentum, 1 / (self.updates + 1))
+        if not self.ramp and self.updates:
+            weight = self.momentum
         parts = prediction_parts(model)
         move(self.module.parameters(), parts.parameters(), weight)
         if self.buffers_mode == 'copy':
@@ -132,6 +147,11 @@ class Teacher(BaseAveragedModel):
             move(self.module.buffers(), parts.buffers(), weight)
         self.updates += 1
         self.steps += 1
+
+    def restart(self) -> None:
+        """Let the next update copy the student."""
+        self.updates = 0
+        self.steps.zero_()
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any

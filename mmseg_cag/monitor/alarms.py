@@ -99,6 +99,10 @@ class CoverageCollapse:
     The cross entropy is a mean over active pixels: where few are left, they
     have all its weight, and the student learns the target from them alone.
 
+    A method without stages, a mean teacher, labels every pixel and weighs all
+    by the share of active ones, which may begin at 0: there a fall is below
+    what was at most, and no class is named.
+
     Args:
         window: Records that are averaged.
         least: Share of the pixels that must be active.
@@ -137,6 +141,10 @@ class CoverageCollapse:
         if len(self._recent) < self._recent.maxlen:
             return []
         active = mean(r['active'] for r in self._recent)
+        if self._stage is None:
+            self._start = max(active, self._start or 0)
+            fallen = active < self.fall * self._start > self.fall * self.least
+            return [Alarm('coverage', None, self._tell_fall(active))] * fallen
         if self._start is None:
             self._start = active
         if active < max(self.least, self.fall * self._start):
@@ -162,6 +170,14 @@ class CoverageCollapse:
             f"{self._start:.2%} in the stage's first looks: the student "
             'learns next to nothing of the target; lower margin (or '
             "probability) of model.pseudo_label_head, or take margin='auto'"
+        )
+
+    def _tell_fall(self, active: float) -> str:
+        return (
+            f'{active:.2%} of the target pixels are active, '
+            f'{self._start:.2%} at most before: the student learns next to '
+            'nothing of the target; lower the learning rate, or what a pixel '
+            'must have to be active, such as model.threshold'
         )
 
 

@@ -144,7 +144,8 @@ def test_a_group_of_one_process(kind, synchronised, device, group, exact):
     alone = weights(make(KINDS[kind]()), device, wrap=False)
     model = make(KINDS[kind]())
     if synchronised:
-        model = convert_sync_batchnorm(model)
+        # New modules, in the mode of new ones.
+        model = convert_sync_batchnorm(model).train()
         assert any(isinstance(m, nn.SyncBatchNorm) for m in model.modules())
     found = weights(model, device, wrap=True)
     for key, value in alone.items():

@@ -113,3 +113,11 @@ def test_the_overlay_mixes_colour_and_image():
     np.testing.assert_allclose(shown[0, 0], (75, 38, 58), atol=1)
     np.testing.assert_allclose(shown[0, 1], (85, 38, 8), atol=1)
     np.testing.assert_array_equal(overlay(image, labels, palette, 0), image)
+
+
+def test_images_that_would_be_shown_nearly_black_are_refused(tmp_path):
+    image = np.full((8, 8, 3), 4095, np.uint16)  # white of 12 bits
+    (tmp_path / 'x').mkdir()
+    cv2.imwrite(str(tmp_path / 'x/a.png'), image)
+    with pytest.raises(UserError, match='16 bits use 12 of them'):
+        show_input(tmp_path / 'x', tmp_path / 'out', tmp_path / 'c', invert)

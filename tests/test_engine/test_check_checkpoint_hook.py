@@ -50,6 +50,15 @@ def test_another_shape_is_named_on_both_sides(check):
         run(state)
 
 
+def test_a_teacher_of_another_network_is_refused(check):
+    model, run = check
+    state = model.state_dict()
+    key = 'teacher.module.decode_head.conv_seg.weight'
+    state[key] = state[key][:5]
+    with pytest.raises(ValueError, match=rf'another network, {key} has'):
+        run(state)
+
+
 def test_an_unrelated_file_is_refused(check):
     _, run = check
     with pytest.raises(ValueError, match='another network'):

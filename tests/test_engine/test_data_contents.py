@@ -61,7 +61,7 @@ def test_labels_that_are_void_everywhere(towns):
 
 
 def test_one_labelled_image_among_many_is_found(towns, monkeypatch):
-    monkeypatch.setattr('mmseg_cag.data_check.histogram.FEW', 2)
+    monkeypatch.setattr('mmseg_cag.data_check.contents.FEW', 2)
     for path in labels_of(towns)[:-1]:
         tiny.save_palette(path, np.zeros(tiny.SIZE, np.uint8))
     check(tiny.gta(towns))

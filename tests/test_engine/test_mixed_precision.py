@@ -22,6 +22,8 @@ METHODS = {
     'least_squares': lambda: tiny.adversarial(least_squares=True),
     'clan': lambda: tiny.clan(preheat=-1.0),
     'bdl': tiny.bdl,
+    'dacs': tiny.dacs,
+    'daformer': tiny.daformer,
     'translator': tiny.translator,
 }
 PRECISIONS = {
@@ -46,7 +48,7 @@ def half_on_the_cpu(monkeypatch) -> None:
 def optim_of(name: str, kind: str) -> dict:
     # Steps along the gradient: Adam's first one tells its signs alone.
     sgd = dict(optimizer=dict(type='SGD', lr=1e-2))
-    if name == 'cag':
+    if name in ('cag', 'dacs', 'daformer'):
         return dict(type=kind, **sgd)
     student = 'generators' if name == 'translator' else 'student'
     return dict(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
@@ -61,9 +62,18 @@ class SpoilOnce(Hook):
 
 
 def run(
-    root: Path, work_dir: Path, on_nan: str, at: int, counts: int = 1
+    root: Path,
+    work_dir: Path,
+    on_nan: str,
+    at: int,
+    counts: int = 1,
+    model: ConfigDict | None = None,
 ) -> tuple:
-    cfg = tiny.adversarial_run(root, work_dir, tiny.adversarial())
+    cfg = tiny.adversarial_run(root, work_dir, model or tiny.adversarial())
+    if model is not None:
+        cfg.optim_wrapper = dict(
+            type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
+        )
     cfg.custom_hooks.append(dict(type='NonFiniteHook', on_nan=on_nan, limit=1))
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.runtime_info = dict(type='LossLogHook')
@@ -105,6 +115,15 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
     # The monitor has no line of what was undone.
     lines = (tmp_path / 'monitor.jsonl').read_text().splitlines()
     assert [json.loads(line)['iter'] for line in lines] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize('on_nan', ['skip', 'rollback'])
+def test_a_teacher_is_as_it_was(root, tmp_path, unformatted, on_nan):
+    runner, spoil = run(root, tmp_path, on_nan, at=4, model=tiny.daformer())
+    before = 2 if on_nan == 'skip' else 1
+    assert same(spoil.states[3], spoil.states[before])
+    teacher = runner.model.teacher
+    assert teacher.updates == teacher.steps == (3 if before == 2 else 4)
 
 
 def test_rollback_accumulates_anew(root, tmp_path, unformatted):

@@ -22,7 +22,15 @@ def load(path: str, **changes) -> Config:
 
 
 @pytest.mark.parametrize(
-    'path', ['minitown/mic.py', 'custom/mic.py', 'cag/deeplabv2_gta2cs.py']
+    'path',
+    [
+        'cag/deeplabv2_gta2cs.py',
+        'custom/mic.py',
+        'hrda/dlv2red_r101_gta2cs.py',
+        'mic/hrda_mit-b5_gta2cs.py',
+        'minitown/hrda.py',
+        'real_streets/mic_hrda.py',
+    ],
 )
 def test_what_is_shipped_fits(path):
     require_crops(load(path))
@@ -36,8 +44,19 @@ def test_a_mask_block_larger_than_the_crop(tmp_path):
         train_chain(cfg)
 
 
+def test_a_detail_that_does_not_divide(tmp_path):
+    cfg = load('minitown/hrda.py', start_from=None)
+    cfg.model.backbone.detail_size = (60, 128)
+    cfg.update(work_dir=str(tmp_path), launcher='none')
+    message = 'detail_size is 60 x 128, expected multiples of .*divisor=8'
+    with pytest.raises(UserError, match=message):
+        train_chain(cfg)
+
+
 def test_the_last_crop_counts():
     steps = [dict(type='RandomCrop', crop_size=(9, 8)), dict(type='Flip')]
     assert crop_of(steps) == (9, 8)
     assert crop_of([*steps, dict(type='Crop', crop_size=4)]) == (4, 4)
     assert crop_of(steps[1:]) is None
+    within = dict(type='RedrawCrop', transforms=steps)
+    assert crop_of([within, steps[1]]) == (9, 8)

@@ -18,6 +18,7 @@ from mmseg_cag.launch.cfg_options import (
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SOURCE = 'train_dataloader.dataset.domains.source'
 CAG = 'cag/deeplabv2_gta2cs.py'
+HRDA = 'minitown/mic_hrda.py'
 ADVERSARIAL = 'adaptsegnet/deeplabv2_gta2cs.py'
 LOOP = 'bdl/loop_gta2cs.py'
 
@@ -66,6 +67,8 @@ def merged(leaf: str, *words: str) -> Config:
             '.lr_mult=1',
         ),
         ('source_only/deeplabv2_gta2cs.py', 'target_dataset.data_root=data'),
+        (HRDA, 'model.decode_head.ignore_index=0'),
+        (HRDA, 'model.decode_head.fixed_attention=0.5'),
         (LOOP, 'steps.2.iters=1000'),
         (LOOP, 'options.randomness.seed=1'),
     ],
@@ -124,6 +127,12 @@ def test_what_is_read_is_set(leaf, word):
             'optim_wrapper.members.studnt.optimizer.lr',
             'is not known',
             'optim_wrapper.members.student.optimizer.lr',
+        ),
+        (
+            HRDA,
+            'model.decode_head.detail_wight',
+            'is not known',
+            'model.decode_head.detail_weight',
         ),
         # Helper variables, whose values were copied.
         (
@@ -211,3 +220,14 @@ def test_a_class_that_is_not_known_takes_anything():
     cfg = Config(dict(model=dict(type='NotRegistered')))
     merge_options(cfg, {'model.depth': 3})
     assert cfg.model.depth == 3
+
+
+def test_a_part_that_is_none_is_put_in_by_its_type():
+    cfg = Config.fromfile(CONFIGS / 'minitown/anchor_teacher.py')
+    assert cfg.model.masking is None
+    options = {'model.masking': dict(type='Masking', block=8)}
+    merge_options(cfg, options)
+    assert cfg.model.masking == dict(type='Masking', block=8)
+    cfg.model.masking = None
+    with pytest.raises(UserError, match='model.masking is None'):
+        merge_options(cfg, {'model.masking.block': 8})

@@ -199,6 +199,24 @@ def test_daformer(tmp_path, monkeypatch):
     assert_same(model.decode_head(levels), want['logits'])
 
 
+@torch.no_grad()
+def test_hrda(tmp_path, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, 'hrda', of_a_run)
+    linspace = torch.linspace  # whose values MiT reads
+    monkeypatch.setattr(
+        'torch.linspace', lambda *given: linspace(*given, device='cpu')
+    )
+    want = outputs('modern/hrda_mitb5')
+    config = model_config('hrda_mit-b5.py')
+    config.backbone.detail_size = (64, 64)
+    model = imported('hrda', 'modern/hrda_mitb5', config, tmp_path)
+    fused = model.decode_head(model.backbone(want['input']))
+    assert_same(fused, want['fused'])
+    meta = [dict(img_shape=(128, 128))]
+    logits = model.encode_decode(want['input'], meta)
+    assert_same(logits[..., ::4, ::4], want['logits'])
+
+
 def test_the_keys_of_daformer():
     weights = golden_weights('modern/daformer_mitb5')
     assert len(weights) == 1110

@@ -66,6 +66,17 @@ def test_pseudo_labels_are_those_of_the_release(threshold):
     torch.testing.assert_close(plain, share.expand_as(plain))
 
 
+@pytest.mark.parametrize('threshold', ['0.968', '0.7'])
+def test_pixels_out_of_a_mask_have_no_weight(threshold):
+    case = reference('pseudo_label')
+    trusted = case['valid_mask'][:, 0] == 1
+    _, weight = online_pseudo_labels(
+        case['logits'], float(threshold), trusted=trusted
+    )
+    expected = case[f'weight_masked_{threshold}'].float()
+    torch.testing.assert_close(weight, expected)
+
+
 def test_mixed_images_are_those_of_the_release():
     case = reference('classmix')
     labels = case['source_label'][:, 0].long()

@@ -10,6 +10,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_cag.models.anchors.class_scores import ClassScores, best_two
 from mmseg_cag.models.anchors.pseudo_label_head import smallest_margin
 from mmseg_cag.models.anchors.running_margin import RunningMargin
 
@@ -116,16 +117,19 @@ def test_anchors_follow_image_by_image_where_predicted():
     assert own.counts.any()
 
 
-def test_the_nearest_at_another_size_is_that_of_resized_distances():
+def test_scores_at_another_size_are_of_resized_squares():
     own = bank(level='pixel')
     feat, logits, labels = features(0)
     labels[labels == 1] = 255  # no anchor of that class
     own.follow(feat, logits, labels)
-    label, gap = own.nearest_at(feat, (5, 7), align_corners=False)
+    scores = ClassScores(own, 1.0, align_corners=False)
+    label, gap = best_two(scores(feat, logits, 'anchor'))
     expected, gaps = own.nearest(feat)
     assert torch.equal(label, expected)
     torch.testing.assert_close(gap, gaps)
-    label, gap = own.nearest_at(feat, (15, 28), align_corners=False)
+    label, gap = best_two(
+        scores(feat, logits.new_zeros(2, K, 15, 28), 'anchor')
+    )
     squares = own.distances(feat).square().nan_to_num(posinf=1e6)
     resized = torch.nn.functional.interpolate(
         squares, (15, 28), mode='bilinear'

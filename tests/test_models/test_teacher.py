@@ -187,6 +187,19 @@ def test_a_fixed_teacher_of_another_architecture(tmp_path):
     assert torch.equal(teacher(images).logits[0], expected)
 
 
+def test_a_fixed_teacher_of_other_classes_is_refused(tmp_path):
+    config = tiny.segmentor()
+    config.decode_head.num_classes = 5
+    network = MODELS.build(config)
+    Config(dict(model=config)).dump(tmp_path / 'run.py')
+    torch.save(dict(state_dict=network.state_dict()), tmp_path / 'run.pth')
+    files = dict(
+        config=str(tmp_path / 'run.py'), checkpoint=str(tmp_path / 'run.pth')
+    )
+    with pytest.raises(UserError, match='has 5 classes, expected 19'):
+        Teacher(student(), **files)
+
+
 def test_a_warm_up_does_not_replace_a_fixed_teacher(tmp_path):
     config = tiny.segmentor()
     network = MODELS.build(config)
@@ -211,8 +224,10 @@ def test_a_warm_up_does_not_replace_a_fixed_teacher(tmp_path):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(mode='train'), "mode='train', expected one of"),
+        (dict(mode='half'), "mode='half', expected one of"),
         (dict(buffers='none'), "buffers='none', expected one of"),
+        (dict(momentum=0.0), 'momentum=0.0, expected'),
+        (dict(momentum=1.5), 'momentum=1.5, expected'),
         (dict(config='a.py'), 'expected both of a fixed teacher'),
     ],
 )

@@ -272,6 +272,27 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
     assert not (tmp_path / 'anchors.jsonl').exists()
 
 
+@pytest.mark.parametrize('model', [tiny.dacs, tiny.daformer])
+def test_of_a_mean_teacher_it_knows_what_is_confident(root, tmp_path, model):
+    cfg = tiny.adversarial_run(root, tmp_path, model())
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
+    )
+    cfg.model.threshold = 0.1
+    cfg.default_hooks = config(root, tmp_path).default_hooks
+    tiny.drop_hooks(cfg, 'anchors')
+    keep = Keep()
+    train(cfg, keep)
+    records = read(tmp_path, 'monitor.jsonl')
+    assert [r['iter'] for r in records] == [1, 2, 4, 6]
+    maps = keep.kept[6]
+    confident = maps['teacher'].softmax(1).amax(1) >= 0.1
+    share = confident.float().mean().item()
+    assert records[-1]['active'] == pytest.approx(share)
+    assert records[-1].keys() >= {'predicted', 'pseudo', 'kappa'}
+    assert 'stage' not in records[-1]
+
+
 def test_a_run_on_the_source_alone_has_nothing_to_watch(root, tmp_path):
     cfg = config(root, tmp_path)
     cfg.model = tiny.segmentor()

@@ -13,6 +13,7 @@ from tests import tiny
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / 'tools/benchmarks/benchmark_speed.py')
 SMALL = '--shape 2 6 16 24 --classes 3 --many-classes 5 --rounds 1'.split()
+SMALL += '--images 2 150 60'.split()
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -34,6 +35,7 @@ def config(tmp_path) -> Path:
 def test_what_it_writes(monkeypatch, tmp_path, capsys, config):
     path, document = tmp_path / 'speed.json', tmp_path / 'speed.md'
     options = ['--config', config, '--amp', 'bf16', '--channels-last']
+    monkeypatch.setattr('speed.teaching.TENSORS', 40)
     run(monkeypatch, *options, '--json', path, '--markdown', document)
     results = json.loads(path.read_text())
     labels = results['operations']['pseudo labels']
@@ -42,6 +44,7 @@ def test_what_it_writes(monkeypatch, tmp_path, capsys, config):
     settings = ['classes=3', 'classes=5', 'images=1', 'images=2', 'images=4']
     for found in results['scaling'].values():
         assert list(found) == settings
+    assert results['teaching']['ClassMix']['plain']['median'] > 0
     step = results['step']
     assert step['config'] == 'tiny.py' and step['stages'] == 2
     assert list(step['forms']) == ['fp32', 'bf16, channels-last']

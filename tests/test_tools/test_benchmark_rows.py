@@ -17,7 +17,7 @@ from rows.measure import BenchmarkRuns, Place, measure
 from rows.methods import (
     Row,
     Variant,
-    default_names,
+    default_words,
     plan_rows,
     read_variants,
     title_of,
@@ -27,8 +27,8 @@ from rows.work import plain_text
 
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
-from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.minitown.pairs import MINITOWN, PAIRS, REAL_STREETS, Budget
+from mmseg_cag.minitown.runs import merge_changes
 from tests.small_jobs import double, fail_at_two, note_and_sleep
 
 SMALL = Budget((4, 4, 2, 0), (32, 64), 2, 2)
@@ -85,7 +85,10 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any():
     assert {r.pair for r in plan_rows(pairs, ['clan'], [0], {})} == {
         'minitown'
     }
-    assert default_names(pairs)[:2] == ['source_only', 'oracle']
+    words = default_words(pairs)
+    assert words[:2] == ['minitown/source_only', 'real_streets/source_only']
+    assert 'minitown/dacs' in words and 'real_streets/dacs:0' in words
+    assert plan_rows(pairs, words, [0, 1, 2], {})
 
 
 @pytest.mark.parametrize('word', ['cga', 'cag:x', 'real_streets/clan'])
@@ -108,7 +111,8 @@ def test_variants_are_rows_of_their_pairs(tmp_path):
         ('real_streets', 'one'),
         ('real_streets', 'other-bn'),
     ]
-    assert title_of('other-bn', variants).startswith('Other, statistics')
+    title = title_of('other-bn', variants['other'])
+    assert title.startswith('Other, statistics')
     path.write_text(json.dumps({'one': {'lik': 'dacs'}}))
     with pytest.raises(UserError, match='one: expected like, changes'):
         read_variants(path)
@@ -122,7 +126,7 @@ def test_shipped_variants_are_settings_of_their_configs():
             path = PAIRS[pair].configs / f'{variant.like}.py'
             if path not in configs:
                 configs[path] = Config.fromfile(path)
-            merge_options(deepcopy(configs[path]), variant.changes, name)
+            merge_changes(deepcopy(configs[path]), variant.changes, name)
 
 
 def test_what_a_row_depends_on(tmp_path, monkeypatch):
@@ -199,6 +203,9 @@ def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
         'running_var',
         'num_batches_tracked',
     }
+    rows_there = store.read_rows(at.results, 'minitown')
+    command.mark_stale(at, rows_there)
+    assert not any(row['is_stale'] for row in rows_there['gpu'])
     # Measured again on another machine, or for other settings.
     assert command.list_jobs(at, rows, 'gpu') == []
     assert len(command.list_jobs(at, rows, 'other')) == 2
@@ -233,6 +240,7 @@ def test_a_file_that_is_no_row(tmp_path):
 
 
 def test_the_table(tmp_path):
+    sure = {'like': 'dacs', 'title': 'DACS, surer'}
     for row in (
         content('oracle', 0, 60.0),
         content('oracle', 1, 62.0),
@@ -240,30 +248,34 @@ def test_the_table(tmp_path):
         content('source_only', 1, 32.0),
         content('cag', 0, 40.0, 45.0, alarms={'coverage': 1}),
         content('cag', 1, 43.0, 40.0),
-        content('sure', 1, 47.0),
+        content('sure', 1, 47.0, variant=sure),
         content('source_only-bn', 0, 33.0),
     ):
         store.write_row(tmp_path, row)
     found = store.read_rows(tmp_path, 'minitown')
-    variants = {'sure': Variant('dacs', title='DACS, surer')}
-    text = tables.write_tables(found, variants)
+    text = tables.write_tables(found)
     lines = text.splitlines()
     assert lines[0] == (
         '| network | mean | sd | seed 0 | seed 1 | gain | of the gap |'
     )
-    assert lines[2:8] == [
+    assert lines[2:7] == [
         '| source only | 31.0 | 1.4 | 30.0 | 32.0 |  |  |',
         '| source only, statistics re-estimated on the target | 33.0 | – '
         '| 33.0 | – | +3.0 | 10% |',
         '| CAG, stage 1 | 41.5 | 2.1 | 40.0 | 43.0 |  |  |',
         '| CAG, stage 2 | 42.5 | 3.5 | 45.0 | 40.0 | +11.5 | 38% |',
-        '| DACS, surer | 47.0 | – | – | 47.0 | +15.0 | 50% |',
         '| oracle (target labels) | 61.0 | 1.4 | 60.0 | 62.0 | +30.0 | 100% |',
+    ]
+    # What is no method is below, with the same columns.
+    assert lines[lines.index('Variants:') + 2 :][:3] == [
+        lines[0],
+        lines[1],
+        '| DACS, surer | 47.0 | – | – | 47.0 | +15.0 | 50% |',
     ]
     assert '+11.5 on average, +8.0 on the worst seed; alarms in 1 of' in text
     assert 'largest fall from a stage to the next: 3.0.' in text
     assert '| network | road | sky |' in text
-    assert '| DACS, surer | 47.0 | 94.0 |' in text
+    assert '| CAG | 42.5 | 85.0 |' in text
     assert '8 runs on GPU, 16 CPU cores, 2026-11-27' in text
 
 
@@ -279,7 +291,9 @@ def test_tables_go_into_documents_from_rows_alone(tmp_path, monkeypatch):
     command.main('Measure.', ['minitown'])
     text = page.read_text()
     assert text.startswith('a\n<!-- results -->\n| network |')
-    assert '| source only | 30.0 |' in text and 'old' not in text
+    # Of settings that are none of today's.
+    assert '| source only † | 30.0 |' in text and 'old' not in text
+    assert '\n† Measured with settings that have changed since.\n' in text
     assert text.endswith('<!-- end of results -->\nb\n')
 
 
@@ -331,7 +345,21 @@ def test_what_runs_at_the_deadline_is_ended(tmp_path):
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_the_command_line_refuses(monkeypatch, capsys):
+def test_what_would_be_measured_is_listed(tmp_path, monkeypatch, capsys):
+    script = 'benchmark_minitown.py'
+    options = ['--results', tmp_path, '--list', 'gpu', '--methods', 'cag']
+    monkeypatch.setattr(sys, 'argv', [script, *map(str, options)])
+    monkeypatch.setattr(command, 'exit_on_signals', lambda: None)
+    command.main('Measure.', ['minitown'])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        'minitown/source_only seed 0',
+        'minitown/cag seed 0',
+    ]
+    assert lines[-1] == '6 runs'
+
+
+def test_the_command_line_refuses():
     args = Namespace(
         variants=command.VARIANTS,
         pairs=['minitown', 'real_streets'],

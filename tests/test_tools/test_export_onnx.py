@@ -35,6 +35,9 @@ def export(monkeypatch, tmp_path):
         cfg = Config.fromfile(ROOT / 'configs' / config).to_dict()
         if 'num_layers' in cfg['model']['backbone']:
             cfg['model']['backbone']['num_layers'] = [1, 1, 1, 1]
+        if cfg['model']['backbone']['type'] == 'DINOv2':
+            arch = dict(dim=768, depth=1, heads=12)
+            cfg['model']['backbone']['arch'] = arch
         Config(cfg, format_python_code=False).dump(path)
         network = MODELS.build(cfg['model'])
         torch.save({'state_dict': network.state_dict()}, checkpoint)
@@ -64,6 +67,7 @@ def images(*shape: int) -> torch.Tensor:
             (41, 49),
         ),
         ('cag/segformer_mit-b2_gta2cs.py', ['--size', 64, 64], (64, 64)),
+        ('cag/vfmuda_dinov2-b_gta2cs.py', ['--size', 64, 96], (64, 96)),
     ],
 )
 def test_onnx_and_pytorch_agree(config, options, size, export):

@@ -7,6 +7,7 @@ from speed.loops import LOOPS
 from speed.memory import extra_memory
 from speed.operations import Maps, floor_bytes, operations
 from speed.step import Form
+from speed.teaching import OPERATIONS, Lesson
 from speed.timing import time_in_turn
 
 N, K, C, H, W = 2, 4, 6, 17, 24
@@ -27,6 +28,17 @@ def test_the_loops_compute_the_same(maps, name):
     torch.testing.assert_close(
         fast, slow, check_dtype=False, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize('name', OPERATIONS)
+@torch.no_grad()
+def test_straightforward_forms_compute_the_same(name):
+    fast, plain = (
+        form(Lesson.draw((2, 150, 60), 5, 'cpu', 40, 100))
+        for form in OPERATIONS[name]
+    )
+    assert fast.float().std() > 0
+    torch.testing.assert_close(fast, plain, rtol=1e-5, atol=2e-5)
 
 
 def test_each_operation_has_a_floor(maps):

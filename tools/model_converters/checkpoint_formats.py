@@ -228,6 +228,96 @@ def reduced_dlv2(branches: int) -> list[Part]:
     ]
 
 
+def dinov2(depth: int, *tokens: str) -> list[Part]:
+    """List the encoder of VFM-UDA, which keeps DINOv2's names.
+
+    Args:
+        depth: Blocks.
+        *tokens: Tensors beside those of class and position.
+    """
+    own = 'network.encoder', 'backbone'
+    parts = [Part(*own, ('cls_token', 'pos_embed', *tokens))]
+    modules = {'patch_embed.proj': AFFINE}
+    for index in range(depth):
+        block = f'blocks.{index}'
+        for name in ('norm1', 'attn.qkv', 'attn.proj', 'norm2'):
+            modules[f'{block}.{name}'] = AFFINE
+        for name in ('mlp.fc1', 'mlp.fc2'):
+            modules[f'{block}.{name}'] = AFFINE
+        for name in ('ls1', 'ls2'):
+            modules[f'{block}.{name}'] = ('gamma',)
+    return parts + under(*own, modules)
+
+
+def under(source: str, target: str, modules: dict) -> list[Part]:
+    """List modules by the same names in two parents."""
+    return [
+        Part(f'{source}.{name}', f'{target}.{name}', tensors)
+        for name, tensors in modules.items()
+    ]
+
+
+def vit_adapter() -> list[Part]:
+    """List what VFM-UDA++ has beside the ViT, under the same names."""
+    looks = ['query_norm', 'feat_norm'] + [
+        f'attn.{name}'
+        for name in (
+            'sampling_offsets',
+            'attention_weights',
+            'value_proj',
+            'output_proj',
+        )
+    ]
+    ffn = ['ffn.fc1', 'ffn.dwconv.dwconv', 'ffn.fc2', 'ffn_norm']
+    modules: dict[str, tuple[str, ...]] = {'up': AFFINE}
+    for i in (0, 3, 6):
+        modules |= {f'spm.stem.{i}': WEIGHT, f'spm.stem.{i + 1}': NORM}
+    for i in (2, 3, 4):
+        modules |= {f'spm.conv{i}.0': WEIGHT, f'spm.conv{i}.1': NORM}
+    for i in (1, 2, 3, 4):
+        modules |= {f'spm.fc{i}': AFFINE, f'norm{i}': NORM}
+        own = f'interactions.{i - 1}'
+        modules[f'{own}.injector'] = ('gamma',)
+        extractors = [f'{own}.extractor']
+        if i == 4:
+            extractors += [f'{own}.extra_extractors.{n}' for n in (0, 1)]
+        modules |= {f'{own}.injector.{name}': AFFINE for name in looks}
+        for extractor in extractors:
+            modules |= {f'{extractor}.{n}': AFFINE for n in looks + ffn}
+    return under('network.encoder', 'backbone', modules)
+
+
+def vfm_uda(depth: int) -> Format:
+    """Make the format of VFM-UDA: a Lightning checkpoint's student."""
+    upscale = {str(i): WEIGHT for i in (0, 3, 5)}
+    upscale |= {str(i): AFFINE for i in (1, 4, 6)}
+    parts = dinov2(depth, 'mask_token')
+    parts += under('network.encoder', 'backbone', {'norm': AFFINE})
+    parts += under('network.upscale', 'decode_head.upscale', upscale)
+    return Format(('state_dict',), parts + [VFM_OUT], dropped=VFM_DROPPED)
+
+
+def vfm_uda_plus(depth: int) -> Format:
+    """Make the format of VFM-UDA++."""
+    names = [f'{n}_conv{i}' for n in ('up', 'reduce') for i in (1, 2, 3)]
+    names += [f'smooth_conv{i}' for i in (1, 2, 3, 4)]
+    upscale = dict.fromkeys(names, AFFINE)
+    upscale |= {f'norm{i}': NORM for i in (1, 2, 3)}
+    parts = dinov2(depth, 'level_embed') + vit_adapter()
+    parts += under('network.upscale', 'decode_head', upscale)
+    return Format(('state_dict',), parts + [VFM_OUT], dropped=VFM_DROPPED)
+
+
+VFM_OUT = Part('network.out', 'decode_head.conv_seg', WEIGHT)
+# The mask token a second time, teacher, frozen encoders and projections.
+VFM_DROPPED = (
+    'network.token_masking.',
+    'network_ema.',
+    'network_pretrained_frozen.',
+    'network_feature_',
+)
+
+
 def same(modules: list[tuple[str, tuple[str, ...]]]) -> list[Part]:
     """List modules that keep their names."""
     return [Part(name, name, tensors) for name, tensors in modules]
@@ -256,6 +346,10 @@ FORMATS = {
     'mic': HRDA,
     'sepico': of_mmcv(mit(MIT_B5_DEPTHS) + daformer_head(), PROJECTIONS),
     'sepico_r101': of_mmcv(RESNET + reduced_dlv2(4), PROJECTIONS, dict),
+    'vfm_uda_b': vfm_uda(12),
+    'vfm_uda_l': vfm_uda(24),
+    'vfm_uda_plus_b': vfm_uda_plus(12),
+    'vfm_uda_plus_l': vfm_uda_plus(24),
     'cag': Format(
         ('DeepLab', 'model_state'), resnet101('backbone.') + cag_head()
     ),

@@ -1,25 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# Cityscapes -> Dark Zurich as HRDA has them: all at full size, crops of
-# 1024 x 1024.
-_base_ = './uda_cs2dz.py'
-crop = dict(type='RandomCrop', crop_size=(1024, 1024))
-source = dict(
-    pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadLabelIds', ids='cityscapes'),
-        dict(**crop, cat_max_ratio=0.75),
-        _base_.flip,
-        dict(type='PackSegInputs'),
-    ]
-)
-target_dataset = dict(
-    pipeline=[
-        dict(type='LoadImageFromFile'),
-        crop,
-        _base_.flip,
-        dict(type='PackSegInputs'),
-    ]
-)
+# Cityscapes -> Dark Zurich as HRDA has them.
+_base_ = ['./uda_cs2dz.py', './full_size_pipelines.py']
+load = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadLabelIds', ids='cityscapes'),
+]
+source = dict(pipeline=[*load, *_base_.cropped])
+target_dataset = dict(pipeline=_base_.full_size_target)
 auto_scale_lr = dict(base_batch_size=2)
 train_dataloader = dict(
     batch_size=2,
@@ -27,3 +14,12 @@ train_dataloader = dict(
     dataset=dict(domains=dict(source=source, target=target_dataset)),
 )
 source_dataloader = dict(batch_size=2, num_workers=4, dataset=source)
+# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+rare_classes = dict(
+    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    dataset=dict(
+        domains=dict(
+            source=dict(pipeline=[*load, *_base_.cropped_for_class]),
+        ),
+    ),
+)

@@ -187,3 +187,22 @@ val_evaluator = dict(type='UDAIoUMetric')
 test_evaluator = val_evaluator
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+# Sign, car, pedestrian, bicyclist.
+things = [6, 8, 9, 10]
+rare_classes = dict(
+    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    dataset=dict(
+        domains=dict(
+            source=dict(
+                pipeline=[
+                    dict(type='LoadImageOnDemand'),
+                    source_labels,
+                    dict(type='RedrawCrop', transforms=augmentation),
+                    dict(type='FindThings', things=things),
+                    dict(type='PackMarkedSegInputs'),
+                ]
+            ),
+        ),
+    ),
+)

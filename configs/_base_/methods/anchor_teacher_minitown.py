@@ -5,7 +5,7 @@ train_cfg = dict(max_iters=450, val_interval=150)
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.01, fused=True),
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.01, fused=True),
 )
 param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 default_hooks = dict(

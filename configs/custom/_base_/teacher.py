@@ -1,5 +1,6 @@
-# The length and the rate of learning from a mean teacher.
-_base_ = '../../_base_/methods/mic.py'
+# The length and the rate of learning from a mean teacher. In the end batch
+# norms get the statistics of the target (docs/norm_statistics.md).
+_base_ = '../../_base_/methods/anchor_teacher.py'
 daformer = dict(_base_.dacs, type='DAFormerSegmentor')
 max_iters = 15000
 interval = max(1, max_iters // 15)  # of validation and of checkpoints

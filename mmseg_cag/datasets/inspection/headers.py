@@ -20,6 +20,7 @@ from PIL import Image
 from mmseg_cag.datasets.transforms.loading import alike
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import (
+    HEAD,
     imdecode,
     is_lossy,
     open_image,
@@ -34,7 +35,6 @@ PNG_DEPTH = 24  # byte of a PNG that holds the bits of a channel
 TAIL = 1024  # bytes in which a file's end mark is looked for first
 PNG_END = b'IEND\xae\x42\x60\x82'
 ORIENTATION, UPRIGHT = 0x112, (5, 6, 7, 8)  # a tag of EXIF and its values
-HEAD = 4096  # bytes within which a WebP file says how it was saved
 JPEG_START, JPEG_END = b'\xff\xda', b'\xff\xd9'  # of the pixels
 # What begins a part of a JPEG; among the pixels these bytes do not occur.
 JPEG_PART = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')
@@ -170,9 +170,12 @@ def check_headers(
     label = yield from _check_file(
         label_path, f'label of {path}', backend_args
     )
-    if image and label and image.size != label.size:
-        # As it is decoded: a camera may have noted that it was turned.
-        size = read_image(path, backend_args).shape[1::-1]
+    if image and label:
+        size = image.size
+        if size != label.size and size == label.size[::-1]:
+            # Some versions of OpenCV turn a PNG or WebP, and some do not.
+            with suppress(UserError):
+                size = read_image(path, backend_args).shape[1::-1]
         yield from _check_size(path, size, label_path, label.size, sizes)
     if label:
         yield from _check_form(label_path, label, labels)

@@ -83,7 +83,8 @@ class TrainIdReader:
 
 def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
     """The step by which a data set reads labels; None if it reads none."""
-    for step in dataset.pipeline.transforms:
+    pipeline = getattr(dataset, 'pipeline', None)  # a set of another kind
+    for step in getattr(pipeline, 'transforms', ()):
         if hasattr(step, 'read_ids'):
             return step
         if isinstance(step, LoadAnnotations):

@@ -76,7 +76,8 @@ def _check_metadata(path: Path, found: int) -> None:
 
 def is_translated(dataset: BaseSegDataset) -> bool:
     """Tell whether the images of a data set are translated ones."""
-    steps = dataset.pipeline.transforms
+    pipeline = getattr(dataset, 'pipeline', None)
+    steps = getattr(pipeline, 'transforms', ())
     return any(isinstance(step, LoadTranslatedImage) for step in steps)
 
 

@@ -9,6 +9,8 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import bare_model
 
 PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
+# What a checkpoint may lack; what it has must fit.
+HELPING = ('teacher.module.', 'start.')
 
 
 @HOOKS.register_module()
@@ -21,7 +23,7 @@ class CheckCheckpointHook(Hook):
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the parts that predict, key by key.
+        """Compare the parts that predict, and those that teach.
 
         Raises:
             UserError: One is missing or has another shape.
@@ -31,7 +33,10 @@ class CheckCheckpointHook(Hook):
         if hasattr(getattr(model, 'decode_head', None), 'adopt'):
             model.decode_head.adopt(found, 'decode_head.')
         for key, value in model.state_dict().items():
-            if not key.startswith(PREDICTING) or 'num_batches' in key:
+            if not key.startswith((*PREDICTING, *HELPING)):
+                continue
+            may_lack = key.startswith(HELPING) or 'num_batches' in key
+            if key not in found and may_lack:
                 continue
             if key not in found:
                 problem = 'is not in it'

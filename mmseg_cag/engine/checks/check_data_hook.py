@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+import torch
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, HOOKS
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -25,7 +27,7 @@ from mmseg_cag.data_check.consistency import (
     check_count,
     check_overlap,
 )
-from mmseg_cag.data_check.histogram import check_few
+from mmseg_cag.data_check.contents import check_few
 from mmseg_cag.data_check.quick_checks import quick_checks
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
@@ -90,7 +92,9 @@ class CheckDataHook(Hook):
             for reading in dataset_inputs(dataset, '', 'train')
         )
         if runner.val_loop is not None:
-            datasets['val_dataloader'] = runner.val_loop.dataloader.dataset
+            dataset = runner.val_loop.dataloader.dataset
+            datasets['val_dataloader'] = dataset
+            check_patches(bare_model(runner), dataset)
         self._check(runner, datasets, further=True)
         if runner.val_loop is not None:
             check_evaluation(runner, 'val')
@@ -207,6 +211,29 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
         )
 
 
+def check_patches(model: nn.Module, dataset: BaseDataset) -> None:
+    """Check that an encoder of patches takes what it will be evaluated on.
+
+    Args:
+        model: The segmentor.
+        dataset: The data set; its first image is read, unless windows are
+            cut out of it.
+
+    Raises:
+        UserError: The patches do not divide the sides.
+    """
+    encoder = getattr(model, 'backbone', None)
+    if getattr(encoder, 'resize', 1) is not None or not hasattr(
+        encoder, 'fit'
+    ):
+        return
+    size = (model.test_cfg or {}).get('crop_size')
+    if size is None:
+        batch = pseudo_collate([dataset[0]])
+        size = model.data_preprocessor(batch, False)['inputs'].shape[-2:]
+    encoder.fit(torch.empty(1, 3, *size, device='meta'))
+
+
 def check_made_files(dataset: BaseDataset) -> None:
     """Check what networks have made of a data set, where it reads such files.
 
@@ -254,6 +281,8 @@ def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
             known.append(finding)
             if not (reading.skips and finding.kind.of_file):
                 yield finding
+        if not isinstance(reading.dataset, BaseSegDataset):
+            continue
         yield from check_count(reading)
         for finding in check_few(reading, known):
             # A few samples do not tell of a class that is rare.
@@ -313,10 +342,10 @@ def check_evaluation(runner: Runner, mode: str) -> None:
     parts = dataset_inputs(dataset, key, mode)
     for metric in evaluator.metrics:
         if isinstance(metric, UDAIoUMetric):
-            first, *others = {part.folder('img_path') for part in parts}
-            metric.image_folder = (
-                os.path.commonpath([first, *others]) if others else first
-            )
+            folders = {part.folder('img_path') for part in parts}
+            if len(folders) > 1:
+                folders = {os.path.commonpath(folders)}
+            [metric.image_folder] = folders
     if not all(getattr(m, 'format_only', True) for m in evaluator.metrics):
         sample = load_or_stop(dataset, 0, ())['data_samples']
         if 'gt_sem_seg' not in sample:

@@ -36,15 +36,16 @@ def require_crops(cfg: Config) -> None:
 
 def crop_of(pipeline: list[dict]) -> tuple[int, int] | None:
     """Find the height and width that the last crop of a pipeline gives."""
-    sizes = [
-        step['crop_size']
-        for step in pipeline
-        if isinstance(step, dict) and 'crop_size' in step
-    ]
-    if not sizes:
-        return None
-    size = sizes[-1]
-    return (size, size) if isinstance(size, int) else tuple(size)
+    size = None
+    for step in pipeline:
+        if not isinstance(step, dict):
+            continue
+        if 'crop_size' in step:
+            given = step['crop_size']
+            size = (given, given) if isinstance(given, int) else tuple(given)
+        elif isinstance(step.get('transforms'), list):  # `RedrawCrop`
+            size = crop_of(step['transforms']) or size
+    return size
 
 
 def parts_of(node: object) -> Iterator[dict]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.engine.optim.joint_optim_wrapper import JointOptimWrapper
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.teacher import Teacher, move
 
 
 class GuardedOptim:
@@ -92,14 +93,23 @@ class GuardedOptim:
 
 
 class KeptBuffers:
-    """What a forward pass changes, such as batch statistics, as it was."""
+    """What a forward pass changes, such as batch statistics, as it was.
+
+    A mean teacher moves in a forward pass, too.
+    """
 
     def __init__(self) -> None:
         # Of each module, by name.
         self._kept: list[tuple[nn.Module, str, Tensor]] = []
+        self._teachers: list[tuple[Teacher, int, list[Tensor]]] = []
 
     def keep(self, model: nn.Module) -> None:
-        """Copy the buffers of a model."""
+        """Copy the buffers of a model, and its teachers."""
+        self._teachers = [
+            (part, part.updates, [p.clone() for p in part.parameters()])
+            for part in model.modules()
+            if isinstance(part, Teacher) and not part.is_fixed
+        ]
         self._kept = [
             (module, name, buffer.clone())
             for module in model.modules()
@@ -109,6 +119,9 @@ class KeptBuffers:
     @torch.no_grad()
     def restore(self) -> None:
         """Put them back."""
+        for teacher, updates, kept in self._teachers:
+            teacher.updates = updates
+            move(teacher.parameters(), kept, 1.0)
         for module, name, kept in self._kept:
             buffer = module.get_buffer(name)
             if buffer.shape == kept.shape:

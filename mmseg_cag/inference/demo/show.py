@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmseg.apis import inference_model
 from mmseg.models.segmentors import EncoderDecoder
 
+from mmseg_cag.data_check.contents import FEW, check_depth, decode
 from mmseg_cag.data_check.folders import IMAGE_ENDINGS
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.atomic import atomic_path
@@ -161,8 +162,12 @@ def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
         UserError: A file is no image.
     """
     root = source if source.is_dir() else source.parent
-    written = []
-    for path in track(find_images(source), 'images'):
+    written, paths = [], find_images(source)
+    samples = [{'img_path': str(path)} for path in paths[:FEW]]
+    contents = [decode(sample, None, None) for sample in samples]
+    for finding in check_depth(str(source), contents):
+        raise finding.as_error()
+    for path in track(paths, 'images'):
         name = path.relative_to(root)
         # a.jpg becomes a.jpg.png: a.png may be there as well.
         ending = '' if name.suffix == '.png' else '.png'

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
-from mmseg.models.utils import resize
+from mmengine.dist import all_gather, all_reduce
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -110,6 +109,30 @@ class AnchorBank(nn.Module):
         means.add(batch[None, :, :-1], weights, weights)
         self.store(means)
 
+    @torch.no_grad()
+    def average(self, feat: Tensor, labels: Tensor, momentum: float) -> None:
+        """Move the anchors by a share towards each image's class means.
+
+        One image after the other, those of all ranks; a class of fewer than
+        ``min_pixels`` in an image stays, and the first mean is taken as it is.
+
+        Args:
+            feat: Features (N, C, h, w).
+            labels: Labels (N, h, w) int64, true or predicted.
+            momentum: The share.
+
+        Source: ProDA Eq. 8, as released.
+        """
+        sums, counts = class_feature_sums(feat, labels, len(self.anchors))
+        sums, counts = (
+            torch.cat(all_gather(part.contiguous())) for part in (sums, counts)
+        )
+        means = sums / counts.clamp(min=1).unsqueeze(2)
+        for mean, used in zip(means, counts >= self.min_pixels, strict=True):
+            share = torch.where(self.counts > 0, momentum, 1.0) * used
+            self.anchors.lerp_(mean, share[:, None])
+            self.counts += used
+
     def _class_sums(
         self, feat: Tensor, logits: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,35 +183,6 @@ class AnchorBank(nn.Module):
             labels.append(label)
             gaps.append(runner_up.sqrt_() - nearest.sqrt_())
         return torch.cat(labels, dim=1), torch.cat(gaps, dim=1)
-
-    def nearest_at(
-        self, feat: Tensor, size: tuple[int, int], align_corners: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Find the nearest anchor at another size, such as the image's.
-
-        Squared distances are resized, bilinearly as class scores are: their
-        differences are those of resized features.
-
-        Args:
-            feat: Features (N, C, h, w).
-            size: Height and width (H, W).
-            align_corners: Whether corners of both sizes are at one place.
-
-        Returns:
-            Class of the nearest (N, H, W) int64 and how much farther the
-            runner-up is (N, H, W); not a number with fewer than one anchor.
-        """
-        squares = torch.cat(list(self._squares(feat)), dim=2)
-        absent = (self.counts == 0)[:, None, None]
-        squares = resize(
-            # What is infinite would spoil its neighbours.
-            squares.masked_fill_(absent, 0),
-            size,
-            mode='bilinear',
-            align_corners=align_corners,
-        ).masked_fill_(absent, float('inf'))
-        label, nearest, runner_up = smallest_two(squares)
-        return label, runner_up.sqrt_() - nearest.sqrt_()
 
     def _squares(self, feat: Tensor) -> Iterator[Tensor]:
         """Compute squared distances, bands of (N, K, h, w)."""

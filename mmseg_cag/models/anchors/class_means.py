@@ -57,11 +57,13 @@ class RunningClassMeans:
 
         Exact below the cap; above it the ranks' means are averaged.
         """
-        sums = self.means * self.weights.unsqueeze(1)
+        sums = (self.means * self.weights.unsqueeze(1)).contiguous()
+        # A row of a transposed tensor is no piece of memory to exchange.
+        weights = self.weights.contiguous()
         all_reduce(sums)
-        all_reduce(self.weights)
-        self.means = sums / self.weights.clamp(min=1).unsqueeze(1)
-        self.weights = self._capped(self.weights)
+        all_reduce(weights)
+        self.means = sums / weights.clamp(min=1).unsqueeze(1)
+        self.weights = self._capped(weights)
 
     def _capped(self, weights: Tensor) -> Tensor:
         return weights if self.cap is None else weights.clamp(max=self.cap)
@@ -192,3 +194,69 @@ def is_channels_last(pixels: Tensor) -> bool:
 def _global_labels(labels: Tensor, num_classes: int) -> Tensor:
     first = torch.arange(len(labels), device=labels.device).unsqueeze(1)
     return (labels + first * (num_classes + 1)).flatten()
+
+
+def k_means(
+    points: Tensor, count: int, generator: torch.Generator, steps: int = 20
+) -> Tensor:
+    """Find centres of points by k-means, begun with k-means++.
+
+    Args:
+        points: Points (P, C).
+        count: Wanted centres.
+        generator: What the first centres are drawn by, on the CPU.
+        steps: Updates of the centres.
+
+    Returns:
+        Centres (M, C), fewer than wanted where there are fewer points.
+
+    Source: k-means++, Arthur and Vassilvitskii, SODA 2007.
+    """
+    if count == 1:
+        return points.mean(0, keepdim=True)
+    if len(points) <= count:
+        return points
+    first = torch.randint(len(points), (1,), generator=generator)
+    centres = points[first]
+    while len(centres) < count:
+        far = torch.cdist(points, centres).amin(1).square().cpu()
+        if not far.any():
+            return centres
+        drawn = torch.multinomial(far, 1, generator=generator)
+        centres = torch.cat([centres, points[drawn]])
+    for _ in range(steps):
+        own = torch.cdist(points, centres).argmin(1)
+        sums = torch.zeros_like(centres).index_add_(0, own, points)
+        sizes = own.bincount(minlength=count).unsqueeze(1)
+        # A centre that lost its points stays.
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+    return centres
+
+
+def whitening(
+    feat: Tensor, labels: Tensor, num_classes: int, shrinkage: float = 0.01
+) -> Tensor:
+    """Compute what makes the spread within classes the same in all directions.
+
+    After it the nearest class mean is that of the linear discriminant
+    analysis (LDA): the Euclidean distance is Mahalanobis's.
+
+    Args:
+        feat: Features (P, C).
+        labels: Their classes (P,) int64.
+        num_classes: Classes K.
+        shrinkage: Share of the mean variance that is added to all, so that
+            directions without any are not blown up.
+
+    Returns:
+        Matrix (C, C) to multiply rows of features by.
+    """
+    feat = feat.double()
+    sums = feat.new_zeros(num_classes, feat.shape[1])
+    sums.index_add_(0, labels, feat)
+    sizes = labels.bincount(minlength=num_classes).clamp(min=1)
+    rest = feat - (sums / sizes.unsqueeze(1))[labels]
+    spread = rest.T @ rest / len(rest)
+    spread.diagonal().add_(shrinkage * spread.diagonal().mean())
+    values, vectors = torch.linalg.eigh(spread)
+    return ((vectors / values.sqrt()) @ vectors.T).float()

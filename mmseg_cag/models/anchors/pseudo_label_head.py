@@ -117,6 +117,27 @@ class PseudoLabelHead(nn.Module):
         """
         return label.where(gap >= self.margin[label], self.ignore_index)
 
+    def weigh(
+        self, labels: Tensor, best: Tensor, gap: Tensor, partly: bool = False
+    ) -> Tensor:
+        """Weigh labels, in the place of leaving inactive ones out.
+
+        Args:
+            labels: Labels (N, h, w) int64.
+            best: The class that a pixel has a gap of, likewise.
+            gap: How far ahead it is (N, h, w); not a number counts for none.
+            partly: Whether a gap below the margin counts as the part of it
+                that it reaches.
+
+        Returns:
+            (N, h, w): 1 where the label is the best class, by the margin or
+            more; else 0 or, partly, a share.
+        """
+        share = gap / self.margin[best].clamp(min=1e-6)
+        if not partly:
+            share = (share >= 1).to(share)
+        return share.clamp(max=1).nan_to_num().where(labels == best, 0)
+
     def by_probability(self, logits: Tensor) -> Tensor:
         """Assign the likeliest class to confident pixels.
 

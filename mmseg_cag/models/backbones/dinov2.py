@@ -17,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
 
+from .lora import insert_lora, is_lora
+
 # legend: N images, H W image, h w patches, T tokens, D channels, M heads
 
 
@@ -180,6 +182,8 @@ class DINOEncoder(BaseModule):
             masked patches trained.
         with_cp: Whether blocks are computed again in the backward pass, for
             less memory.
+        lora: Settings of `insert_lora`: low-rank updates are all of the
+            encoder that is trained.
         init_cfg: Of `BaseModule`.
 
     Raises:
@@ -209,6 +213,7 @@ class DINOEncoder(BaseModule):
         frozen_stages: int | str = -1,
         masked: bool = False,
         with_cp: bool = False,
+        lora: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -239,6 +244,7 @@ class DINOEncoder(BaseModule):
         self.resize = resize
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
+        self.lora = lora
         self.cls_token = nn.Parameter(torch.zeros(1, 1, arch.dim))
         self.mask_token = nn.Parameter(torch.zeros(1, arch.dim))
         self.patch_embed = PatchEmbed(arch.dim, self.patch)
@@ -267,6 +273,8 @@ class DINOEncoder(BaseModule):
                 if part not in ('blocks', 'norm'):
                     parameter.requires_grad_(False)
             self.blocks[: self.frozen_stages].requires_grad_(False)
+        if self.lora:
+            insert_lora(self, **self.lora)
 
     def init_weights(self) -> None:
         """Load the official weights, or draw some as DINOv2 does."""
@@ -274,6 +282,8 @@ class DINOEncoder(BaseModule):
             self.load_official(self.init_cfg['checkpoint'])
         else:
             for name, parameter in self.named_parameters():
+                if is_lora(name):
+                    continue
                 if name.endswith('.bias') or name == 'mask_token':
                     nn.init.zeros_(parameter)
                 elif 'norm' not in name and 'gamma' not in name:
@@ -297,7 +307,7 @@ class DINOEncoder(BaseModule):
         own = {
             key: value
             for key, value in self.state_dict().items()
-            if key.split('.')[0] not in self.added
+            if key.split('.')[0] not in self.added and not is_lora(key)
         }
         state = {
             key: value
@@ -394,22 +404,8 @@ class DINOEncoder(BaseModule):
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring images (N, 3, H, W) to a size that the patches divide."""
-        p, size = self.multiple, tuple(images.shape[-2:])
-        if self.resize is None:
-            if any(side % p for side in size):
-                raise UserError(
-                    f'{type(self).__name__}: images of {size[0]}x{size[1]} '
-                    f'pixels, expected sides that {p} divides, or model.'
-                    'backbone.resize=1.0'
-                )
-            return images
-        if isinstance(self.resize, int | float):
-            wanted = [max(int(self.resize * s / p), 1) * p for s in size]
-        else:
-            wanted = list(self.resize)
-        if tuple(wanted) == size:
-            return images
-        return F.interpolate(images, wanted, mode='bilinear')
+        name = type(self).__name__
+        return fit_images(images, self.multiple, self.resize, name)
 
     def as_map(self, x: Tensor, grid: Sequence[int]) -> Any:
         """Turn tokens (N, T, D) into a map (N, D, h, w)."""
@@ -427,6 +423,41 @@ class DINOEncoder(BaseModule):
     def rotation(self, grid: Sequence[int], device: Any) -> Callable | None:
         """Make what turns queries and keys by their position."""
         return None
+
+
+def fit_images(
+    images: Tensor,
+    multiple: int,
+    resize: float | Sequence[int] | None,
+    name: str,
+) -> Tensor:
+    """Bring images to a size that an encoder takes.
+
+    Args:
+        images: Images (N, 3, H, W).
+        multiple: What divides the sides, pixels.
+        resize: A factor, after which sides are rounded down; (height,
+            width); None where nothing is to be resized.
+        name: The encoder's.
+
+    Raises:
+        UserError: Nothing is to be resized, and the sides do not fit.
+    """
+    size = tuple(images.shape[-2:])
+    if resize is None:
+        if any(side % multiple for side in size):
+            raise UserError(
+                f'{name}: images of {size[0]}x{size[1]} pixels, expected '
+                f'sides that {multiple} divides, or model.backbone.resize=1.0'
+            )
+        return images
+    if isinstance(resize, int | float):
+        resize = [
+            max(int(resize * side / multiple), 1) * multiple for side in size
+        ]
+    if tuple(resize) == size:
+        return images
+    return F.interpolate(images, tuple(resize), mode='bilinear')
 
 
 @MODELS.register_module()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -109,6 +110,10 @@ class HRDABackbone(BaseModule):
         windows = cat([box.cut(images) for box in scales.boxes])
         scales.detail = self._extract(windows)
         return scales
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the backbone: where windows lie changes in each call."""
+        self.net.compile(*args, **kwargs)
 
     def context(self, images: Tensor) -> Sequence[Tensor]:
         """Compute the feature maps of the images at half their size alone."""

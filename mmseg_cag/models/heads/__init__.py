@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .anchor_head import AnchorHead
 from .co_training_head import CoTrainingHead
 from .daformer_head import DAFormerHead
 from .deeplabv3plus_head import DeepLabV3PlusHead
@@ -8,6 +9,7 @@ from .proda_head import ProDAHead
 from .vit_heads import VFMUDAHead, VFMUDAPlusHead
 
 __all__ = [
+    'AnchorHead',
     'CoTrainingHead',
     'DAFormerHead',
     'DLV2Head',

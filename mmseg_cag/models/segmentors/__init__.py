@@ -9,6 +9,7 @@ from .dacs import DACSSegmentor
 from .daformer import DAFormerSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
+from .proda import ProDASegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -19,6 +20,7 @@ __all__ = [
     'DACSSegmentor',
     'DAFormerSegmentor',
     'MICSegmentor',
+    'ProDASegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
 ]

@@ -4,15 +4,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.class_scores import SCORES, ClassScores, best_two
 from mmseg_cag.models.anchors.running_margin import RunningMargin
 from mmseg_cag.models.mixing import Labelled
-from mmseg_cag.models.online_labels import online_pseudo_labels
 
 from .base import SegOutput, resize_labels
 from .cag import feature_sizes, require_features
@@ -20,46 +19,37 @@ from .mic import MICSegmentor
 
 # legend: N images, K classes, H W image
 
-LABELS = ('anchor', 'probability')
-WEIGHTS = ('active', 'active_share', 'confident_share')
+WEIGHTS = ('active', 'gap', 'active_share', 'confident_share')
 
 
 @MODELS.register_module()
 class AnchorTeacherSegmentor(MICSegmentor):
     """Category anchors inside a mean teacher: CAG without stages.
 
-    The anchors are running means of the teacher's features of the source,
-    moved at every step, and so is the margin, by which the teacher's pseudo
-    labels count pixel by pixel; where DACS and its heirs have one number for
-    a batch, the share of confident pixels. All of it is in the checkpoint.
+    Anchors are running means of the teacher's features of the source. A target
+    pixel is active where its best class is as far ahead of the second as
+    labels of the source need to be, to be right often enough; DACS has one
+    number for a batch in its place.
 
     .. code:: text
 
-       teacher.update_parameters()  average of the students so far
        source_losses()              CE on the source
          move_anchors()             teacher -> AnchorBank, RunningMargin
-       label_target()               teacher -> AnchorBank -> labels, weights
+       label_target()               teacher, AnchorBank -> labels, weights
        target_losses()              weighted CE on mixed and masked images
 
     Args:
         anchor_bank: Config of the anchors.
-        pseudo_label_head: Config of the margin: a number, or ``auto``, which
-            follows the precision of the source's labels.
-        labels: What labels target pixels: the nearest ``anchor``, or the
-            classifier by ``probability``.
-        weights: How target pixels count. ``active``: 1 where the label is the
-            nearest anchor's, by the margin or more, else 0;
-            ``active_share``: all by the share of those; ``confident_share``:
-            all by the share of pixels whose probability is above the
-            threshold, as in DACS.
+        pseudo_label_head: Config of the margin: a number, or ``auto``.
+        labels: What labels are by: the nearest ``anchor``, the classifier's
+            ``probability``, or ``both``, whose product ProDA labels by.
+        margin_of: What the margin is of, one of these; None for ``labels``.
+        weights: ``active``: 1 or 0; ``gap``: below the margin the part of it;
+            ``active_share``: one number; ``confident_share``: as in DACS.
+        nearness: Weight of the distances beside the scores (``both``).
         margin_momentum: Share of a batch in the counts of `RunningMargin`.
-        anchor_loss: Config of the distance of the student's features to the
-            anchors, wherever a pixel with a label counts; None is without.
-        **kwargs: Those of its parent.
-
-    Raises:
-        UserError: The head has no classifier ``conv_seg``, or ``labels`` or
-            ``weights`` is none of these.
+        anchor_loss: Config of the student's distance to the anchors.
+        **kwargs: Those of `MICSegmentor`.
     """
 
     own_state = ('anchor_bank', 'pseudo_label_head', 'running_margin')
@@ -68,30 +58,32 @@ class AnchorTeacherSegmentor(MICSegmentor):
         self,
         anchor_bank: dict,
         pseudo_label_head: dict,
-        labels: str = 'anchor',
+        labels: str = 'both',
+        margin_of: str | None = None,
         weights: str = 'active',
+        nearness: float = 1.0,
         margin_momentum: float = 0.1,
         anchor_loss: dict | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, known in (
-            ('labels', labels, LABELS),
-            ('weights', weights, WEIGHTS),
-        ):
-            if value not in known:
+        self.labels, self.margin_of = labels, margin_of or labels
+        self.weights = weights
+        known = dict(labels=SCORES, margin_of=SCORES, weights=WEIGHTS)
+        for name, values in known.items():
+            if (value := getattr(self, name)) not in values:
                 raise UserError(
-                    f'AnchorTeacherSegmentor: {name}={value!r}, expected one '
-                    f'of {known}'
+                    f'model.{name}={value!r}, expected one of {values}'
                 )
-        self.labels, self.weights = labels, weights
         sizes = feature_sizes(self)
         self.anchor_bank = MODELS.build({**anchor_bank, **sizes})
         sizes.pop('channels')
         self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
         self.running_margin = RunningMargin(**sizes, momentum=margin_momentum)
+        self.scores = ClassScores(
+            self.anchor_bank, nearness, self.decode_head.align_corners
+        )
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
-        self.train()
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute the parent's losses; first the anchors follow."""
@@ -100,19 +92,17 @@ class AnchorTeacherSegmentor(MICSegmentor):
 
     @torch.no_grad()
     def move_anchors(self, source: Labelled) -> None:
-        """Move the margin, by what the anchors label, then the anchors."""
+        """Move the margin, by what would be labelled, then the anchors."""
         output = self.teacher.forward_aside(source.images)
         require_features(self, output)
-        labels = resize_labels(source.labels, output.feat)
-        head = self.pseudo_label_head
+        feat, logits = output.feat, self.main_logits(output)
+        labels = resize_labels(source.labels, feat)
+        head, running = self.pseudo_label_head, self.running_margin
         if head.is_auto:
-            label, gap = self.anchor_bank.nearest(output.feat)
-            self.running_margin.add(label, gap, labels)
-            head.margin.copy_(
-                self.running_margin.margin(head.precision, head.per_class)
-            )
-        logits = self.main_logits(output)
-        self.anchor_bank.follow(output.feat, logits, labels)
+            found = best_two(self.scores(feat, logits, self.margin_of))
+            running.add(*found, labels)
+            head.margin.copy_(running.margin(head.precision, head.per_class))
+        self.anchor_bank.follow(feat, logits, labels)
 
     @torch.no_grad()
     def label_target(
@@ -120,27 +110,24 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> Labelled:
         """Label target images (N, 3, H, W), and weigh the labels."""
         output = self.teacher(images)
-        self.show(images, output)
-        size, corners = images.shape[-2:], self.decode_head.align_corners
-        logits = resize(
-            self.main_logits(output),
-            size,
-            mode='bilinear',
-            align_corners=corners,
-        )
-        likeliest, confident = online_pseudo_labels(
-            logits, self.threshold, **self.untrusted
-        )
-        nearest, gap = self.anchor_bank.nearest_at(output.feat, size, corners)
-        labels = nearest if self.labels == 'anchor' else likeliest
-        if self.weights == 'confident_share':
-            return Labelled(images, labels, confident)
-        margin = self.pseudo_label_head.margin[nearest]
-        active = ((gap >= margin) & (labels == nearest)).to(confident)
-        if self.weights == 'active_share':
-            active = active.mean().expand_as(active)
-        _, trusted = online_pseudo_labels(logits, 0.0, **self.untrusted)
-        return Labelled(images, labels, active * trusted)
+        logits = self.at_images(self.main_logits(output), images)
+        labels, gap = best_two(self.scores(output.feat, logits, self.labels))
+        by_share = self.weights == 'confident_share'
+        threshold = self.threshold if by_share else 0.0
+        _, weight = self.online_labels(logits, threshold, data_samples)
+        if not by_share:
+            best = labels
+            if self.margin_of != self.labels:
+                scores = self.scores(output.feat, logits, self.margin_of)
+                best, gap = best_two(scores)
+            own = self.pseudo_label_head.weigh(
+                labels, best, gap, partly=self.weights == 'gap'
+            )
+            weight *= own.mean() if self.weights == 'active_share' else own
+        teacher = self.main_logits(output)
+        shown = resize_labels(labels.where(weight > 0, 255), teacher)
+        self.observe(images=images, teacher=teacher, probability=shown)
+        return Labelled(images, labels, weight)
 
     def supervised_loss(
         self,
@@ -151,24 +138,13 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> dict[str, Tensor]:
         """Compute the heads' losses, and the distance to the anchors."""
         losses = super().supervised_loss(output, labels, prefix, weight)
-        if self.anchor_loss is None:
-            return losses
-        if weight is not None:
-            labels = labels.where(weight > 0, self.decode_head.ignore_index)
-        distance = self.anchor_loss(
-            self.anchor_bank,
-            output.feat,
-            self.main_logits(output),
-            resize_labels(labels, output.feat),
-        )
-        return losses | {f'{prefix}.{self.anchor_loss.loss_name}': distance}
-
-    def show(self, images: Tensor, output: SegOutput) -> None:
-        """Hand the maps of the target to the observers."""
-        if not self.observers:
-            return
-        distances = self.anchor_bank.distances(output.feat)
-        labels = self.pseudo_label_head.by_anchor(distances)
-        self.observe(images=images)
-        self.observe(teacher=self.main_logits(output), distances=distances)
-        self.observe(anchor=labels)
+        if self.anchor_loss is not None:
+            if weight is not None:
+                labels = labels.where(weight > 0, -1)
+            feat, logits = output.feat, self.main_logits(output)
+            losses[f'{prefix}.{self.anchor_loss.loss_name}'] = (
+                self.anchor_loss(
+                    self.anchor_bank, feat, logits, resize_labels(labels, feat)
+                )
+            )
+        return losses

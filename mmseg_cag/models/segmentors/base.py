@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -103,7 +104,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         super().train(mode)
         if self.norm_eval:
             for name, part in self.named_children():
-                if name != 'teacher':
+                if not name.endswith('teacher'):
                     freeze_batch_norm(part)
         return self
 
@@ -289,6 +290,20 @@ def freeze_batch_norm(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, _BatchNorm):
             part.eval()
+
+
+@contextmanager
+def kept_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms use a batch's statistics, and not remember them."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def gt_labels(data_samples: list[SegDataSample]) -> Tensor:

@@ -119,25 +119,34 @@ class DACSSegmentor(UDASegmentor):
             label = label.where(sure, self.decode_head.ignore_index)
             self.observe(images=images)
             self.observe(teacher=logits, probability=label)
-        logits = resize(
-            logits,
-            images.shape[-2:],
-            mode='bilinear',
-            align_corners=self.decode_head.align_corners,
-        )
-        self._check_margins(images, data_samples)
-        labels, weight = online_pseudo_labels(
-            logits,
-            self.threshold,
-            **self.untrusted,
-            trusted=trusted_pixels(data_samples),
+        labels, weight = self.online_labels(
+            self.at_images(logits, images), self.threshold, data_samples
         )
         return Labelled(images, labels, weight)
 
+    def at_images(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Resize class scores to the size of the images."""
+        corners = self.decode_head.align_corners
+        size = images.shape[-2:]
+        return resize(logits, size, mode='bilinear', align_corners=corners)
+
+    def online_labels(
+        self,
+        logits: Tensor,
+        threshold: float,
+        data_samples: list[SegDataSample],
+    ) -> tuple[Tensor, Tensor]:
+        """Label and weigh pixels by scores (N, K, H, W), where trusted."""
+        self._check_margins(logits.shape[-2], data_samples)
+        trusted = trusted_pixels(data_samples)
+        return online_pseudo_labels(
+            logits, threshold, **self.untrusted, trusted=trusted
+        )
+
     def _check_margins(
-        self, images: Tensor, data_samples: list[SegDataSample]
+        self, height: int, data_samples: list[SegDataSample]
     ) -> None:
-        height, rows = images.shape[-2], sum(self.untrusted.values())
+        rows = sum(self.untrusted.values())
         named = ', '.join(
             f'untrusted_{k}={v}' for k, v in self.untrusted.items()
         )

@@ -16,20 +16,22 @@ from mmseg_cag.errors import UserError
 class SingleResizeEncoderDecoder(EncoderDecoder):
     """A stock segmentor that can predict as the DeepLab-V2 family does.
 
-    Two switches of ``test_cfg``, both off by default:
+    Three switches of ``test_cfg``, all off by default:
 
     - ``single_resize``: the scores go straight from the size of the feature
       map to that of the original image. mmseg resizes twice, by way of the
       network's input. Needs ``mode='whole'`` and images without padding.
     - ``softmax_first``: probabilities are resized, not logits (BDL).
+    - ``softmax_windows``: where windows overlap their probabilities are
+      averaged, not their logits (VFM-UDA). Needs ``mode='slide'``.
 
     Args:
         **kwargs: Those of mmseg's `EncoderDecoder`.
 
     Raises:
-        UserError: ``single_resize`` with another mode than ``whole``.
+        UserError: A switch with another mode than it needs.
 
-    Source: the evaluation of AdaptSegNet, CLAN and BDL as released.
+    Source: the evaluation of AdaptSegNet, CLAN, BDL and VFM-UDA as released.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -37,11 +39,16 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
         test_cfg = self.test_cfg or {}
         self.single_resize = test_cfg.get('single_resize', False)
         self.softmax_first = test_cfg.get('softmax_first', False)
-        if self.single_resize and test_cfg.get('mode') != 'whole':
-            raise UserError(
-                'model.test_cfg: single_resize with '
-                f"mode={test_cfg.get('mode')!r}, expected mode='whole'"
-            )
+        self.softmax_windows = test_cfg.get('softmax_windows', False)
+        for name, mode in (
+            ('single_resize', 'whole'),
+            ('softmax_windows', 'slide'),
+        ):
+            if getattr(self, name) and test_cfg.get('mode') != mode:
+                raise UserError(
+                    f'model.test_cfg: {name} with '
+                    f'mode={test_cfg.get("mode")!r}, expected mode={mode!r}'
+                )
 
     def encode_decode(
         self, inputs: Tensor, batch_img_metas: list[dict]
@@ -62,7 +69,8 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
         if self.softmax_first:
             scores = scores.softmax(1)
         if not self.single_resize:
-            return self.decode_head.predict_by_feat(scores, batch_img_metas)
+            scores = self.decode_head.predict_by_feat(scores, batch_img_metas)
+            return scores.softmax(1) if self.softmax_windows else scores
         for meta in batch_img_metas:
             # mmseg's name of it in a test, and in training.
             padding = meta.get('img_padding_size', meta.get('padding_size'))

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from mmseg.registry import MODELS
@@ -8,6 +9,7 @@ from torch import Generator, Tensor
 
 from mmseg_cag.models.mixing import Labelled
 
+from .base import kept_statistics
 from .daformer import DAFormerSegmentor
 
 # legend: N images, H W image
@@ -31,24 +33,33 @@ class MICSegmentor(DAFormerSegmentor):
     Without a ``feature_distance`` its host is DACS.
 
     Args:
-        masking: Config of a `Masking`.
+        masking: Config of a `Masking`; None leaves the host as it is.
         **kwargs: Those of the host.
 
     Source: MIC Sec. 3, as released; labels and weights are the host's
     (``mask_alpha='same'``, ``mask_pseudo_threshold='same'``).
     """
 
-    def __init__(self, masking: dict | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        masking: dict | None = None,
+        masked_statistics: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.masking = MODELS.build(
-            {'type': 'Masking', 'strength': self.strength, **(masking or {})}
-        )
+        self.masked_statistics = masked_statistics
+        self.masking = None
+        if masking is not None:
+            settings = {'type': 'Masking', 'strength': self.strength}
+            self.masking = MODELS.build(settings | masking)
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
         """Compute the host's losses, and those on masked images."""
         losses = super().target_losses(source, target, generator)
+        if self.masking is None:
+            return losses
         return losses | self.masked_losses(source, target, generator)
 
     def masked_losses(
@@ -58,7 +69,10 @@ class MICSegmentor(DAFormerSegmentor):
         masked = self.masking.hide(
             source, target, generator, self.data_preprocessor.of('target')
         )
-        output = self.forward_student(masked.images)
+        with (
+            nullcontext() if self.masked_statistics else kept_statistics(self)
+        ):
+            output = self.forward_student(masked.images)
         losses = self.supervised_loss(
             output, masked.labels, 'masked', masked.weight
         )

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 
-from mmseg_cag.data_check.contents import decode_all, spread
-from mmseg_cag.data_check.histogram import count_classes
+from mmseg_cag.data_check.contents import count_classes, decode_all, spread
 from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from tests import tiny
 from tests.doctor import check, gta_config

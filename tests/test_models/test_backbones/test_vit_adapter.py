@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checkpoint_formats import FORMATS, rename, vfm_uda, vfm_uda_plus
 from mmseg.registry import MODELS
 
 from mmseg_cag.models.backbones.vit_adapter import DeformableAttention
@@ -74,20 +75,18 @@ def network(backbone: dict, head: dict) -> torch.nn.Module:
 
 
 def load(model: torch.nn.Module, golden: Golden) -> torch.nn.Module:
-    weights = part(golden, 'w/network.')
-    weights.pop('token_masking.mask_token', None)
-    places = {
-        'encoder.': 'backbone.',
-        'out.': 'decode_head.conv_seg.',
-        'upscale.': 'decode_head.',
-    }
-    if 'upscale.0.weight' in weights:
-        places['upscale.'] = 'decode_head.upscale.'
-    renamed = {}
-    for key, value in weights.items():
-        [old] = [name for name in places if key.startswith(name)]
-        renamed[places[old] + key.removeprefix(old)] = value
-    model.load_state_dict(renamed)
+    """Load the release's weights as its checkpoints are imported."""
+    depth = len(model.backbone.blocks)
+    plus = hasattr(model.backbone, 'spm')
+    layout = (vfm_uda_plus if plus else vfm_uda)(depth)
+    weights = golden.weights
+    weights['network_ema.out.weight'] = weights['network.out.weight']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FORMATS, 'tiny', layout)
+        model.load_state_dict(rename(weights, 'tiny'))
+        weights['network.encoder.more'] = torch.ones(1)
+        with pytest.raises(ValueError, match='1 unexpected'):
+            rename(weights, 'tiny')
     return model
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.class_scores import best_two
 from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.segmentors.base import gt_labels
 from tests import tiny
@@ -76,26 +77,69 @@ def target_of(model: nn.Module) -> Labelled:
     return model.label_target(torch.randn(2, 3, *tiny.SIZE), [])
 
 
-def test_active_pixels_have_the_label_of_the_nearest_anchor():
-    model = started()
-    model.pseudo_label_head.margin.fill_(0.02)
-    target = target_of(model)
+def nearest(model: nn.Module) -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     output = model.teacher(torch.randn(2, 3, *tiny.SIZE))
-    label, gap = model.anchor_bank.nearest_at(output.feat, tiny.SIZE, False)
+    logits = output.logits[0].new_zeros(2, 19, *tiny.SIZE)
+    return best_two(model.scores(output.feat, logits, 'anchor'))
+
+
+def test_active_pixels_have_the_label_of_the_nearest_anchor():
+    model = started(labels='anchor')
+    model.pseudo_label_head.margin.fill_(0.02)
+    target = target_of(model)
+    label, gap = nearest(model)
     assert torch.equal(target.labels, label)
     assert torch.equal(target.weight, (gap >= 0.02).float())
     assert 0 < target.weight.mean() < 1
 
 
+def test_weights_by_the_gap_grow_up_to_the_margin():
+    model = started(labels='anchor', weights='gap')
+    model.pseudo_label_head.margin.fill_(0.02)
+    weight = target_of(model).weight
+    _, gap = nearest(model)
+    torch.testing.assert_close(weight, (gap / 0.02).clamp(max=1))
+    model.pseudo_label_head.margin.fill_(torch.inf)
+    assert not target_of(model).weight.any()
+
+
 def test_the_classifier_s_labels_count_where_anchors_agree():
-    anchors, classifier = started(), started(labels='probability')
+    anchors = started(labels='anchor')
+    classifier = started(labels='probability', margin_of='anchor')
     for model in (anchors, classifier):
         model.pseudo_label_head.margin.fill_(0)
     first, second = target_of(anchors), target_of(classifier)
     agree = first.labels == second.labels
     assert torch.equal(second.weight, agree.float())
     assert 0 < agree.float().mean() < 1
+
+
+def test_both_is_the_product_of_probability_and_nearness():
+    model = started(nearness=2.0)
+    output = model.teacher(torch.randn(2, 3, *tiny.SIZE))
+    logits = output.logits[0]
+    scores = model.scores(output.feat, logits, 'both').softmax(1)
+    distances = model.anchor_bank.distances(output.feat)
+    product = logits.softmax(1) * (-2 * distances).softmax(1)
+    torch.testing.assert_close(scores, product / product.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize('by', ['anchor', 'probability', 'both'])
+def test_the_margin_is_of_what_labels_are_by(by):
+    model = started(labels=by)
+    source = source_of(model)
+    model.pseudo_label_head.precision = 0.01
+    output = model.teacher.forward_aside(source.images)
+    found = best_two(model.scores(output.feat, output.logits[0], by))
+    expected = copy.deepcopy(model.running_margin)
+    expected.add(*found, source.labels[:, ::4, ::4])
+    model.move_anchors(source)
+    assert torch.equal(model.running_margin.counts, expected.counts)
+    margin = model.pseudo_label_head.margin
+    assert (
+        torch.equal(margin, expected.margin(0.01)) and margin.isfinite().all()
+    )
 
 
 def test_shares_are_one_number():
@@ -146,7 +190,7 @@ def test_the_distance_draws_to_the_anchors_where_labels_count():
     assert none['mix.loss_anchor'] == 0
 
 
-def test_observers_change_nothing_and_see_the_anchors():
+def test_observers_change_nothing():
     plain, seen = started(), {}
     watched = copy.deepcopy(plain)
     watched.observers.append(lambda **maps: seen.update(maps))
@@ -154,13 +198,8 @@ def test_observers_change_nothing_and_see_the_anchors():
     assert all(torch.equal(first[key], second[key]) for key in first)
     for key, value in plain.state_dict().items():
         assert torch.equal(value, watched.state_dict()[key]), key
-    assert seen.keys() == {
-        'images',
-        'student',
-        'teacher',
-        'distances',
-        'anchor',
-    }
+    assert seen.keys() == {'images', 'student', 'teacher', 'probability'}
+    assert seen['probability'].shape == seen['student'].argmax(1).shape
 
 
 def test_a_stock_checkpoint_starts_it():
@@ -253,6 +292,7 @@ def test_no_shape_depends_on_data():
     ('changes', 'message'),
     [
         (dict(labels='nearest'), "labels='nearest', expected one of"),
+        (dict(margin_of='q'), "margin_of='q', expected one of"),
         (dict(weights='q'), "weights='q', expected one of"),
     ],
 )

@@ -7,11 +7,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.mixing import paste
 from tests import tiny
 
@@ -131,6 +133,38 @@ def test_rows_that_are_not_trusted_have_no_weight():
     height = tiny.SIZE[0]
     assert weight[:, 3 : height - 5].eq(1).all()
     assert not weight[:, :3].any() and not weight[:, height - 5 :].any()
+
+
+def marked(value: int = 0) -> list[SegDataSample]:
+    """Samples of which the upper rows are not trusted."""
+    mask = torch.ones(1, *tiny.SIZE, dtype=torch.uint8)
+    mask[:, :7] = value
+    return [SegDataSample(trusted=PixelData(data=mask)) for _ in range(2)]
+
+
+@pytest.mark.parametrize('value', [0, 255])
+def test_pixels_that_are_marked_have_no_weight(value):
+    model = build(threshold=0.0)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    weight = model.label_target(images, marked(value)).weight
+    assert weight[:, 7:].eq(1).all() and not weight[:, :7].any()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'words'),
+    [
+        (dict(threshold=1.5), r'threshold=1\.5, expected .* 0 to 1'),
+        (dict(threshold=-0.1), r'threshold=-0\.1'),
+        (dict(untrusted_top=-1), 'untrusted_top=-1'),
+        (dict(untrusted_top=12, untrusted_bottom=20), 'than the 32 of'),
+        (dict(untrusted_top=1), 'MarkUntrusted marks'),
+    ],
+)
+def test_bad_settings_are_one_line(settings, words):
+    with pytest.raises(UserError, match=words) as caught:
+        model = build(**settings)
+        model.label_target(torch.randn(2, 3, *tiny.SIZE), marked())
+    assert '\n' not in str(caught.value)
 
 
 def run(cfg: Config) -> dict[str, Tensor]:

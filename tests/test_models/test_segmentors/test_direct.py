@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from mmseg.structures import SegDataSample
 
 from mmseg_cag.errors import UserError
 from tests import tiny
+from tests.golden import golden_file
 
 ORIGINAL = (50, 90)
 
@@ -73,3 +75,29 @@ def test_what_a_single_resize_cannot_do():
     images = torch.randn(1, 3, *tiny.SIZE)
     with pytest.raises(UserError, match='a.png: padded by'):
         predict(build(single_resize=True), images, padding=(0, 8, 0, 0))
+
+
+def test_windows_meet_in_their_probabilities():
+    golden = np.load(golden_file('foundation/vfmuda_small.npz'))
+    logits = torch.from_numpy(golden['slide/crop_logits'])
+    cfg = tiny.segmentor()
+    cfg.type = 'SingleResizeEncoderDecoder'
+    cfg.test_cfg = dict(
+        mode='slide', crop_size=(8, 8), stride=(4, 4), softmax_windows=True
+    )
+    cfg.decode_head.num_classes = logits.shape[1]
+    model = MODELS.build(cfg)
+    windows = iter(logits.split(1))
+    model._forward = lambda inputs: next(windows)
+    meta = dict(img_shape=(8, 16), ori_shape=(8, 16))
+    found = model.slide_inference(torch.zeros(1, 3, 8, 16), [meta])
+    expected = torch.from_numpy(golden['slide/probability'])
+    assert torch.allclose(found[0], expected, atol=1e-6)
+
+
+def test_windows_are_needed_for_it():
+    cfg = tiny.segmentor()
+    cfg.type = 'SingleResizeEncoderDecoder'
+    cfg.test_cfg = dict(mode='whole', softmax_windows=True)
+    with pytest.raises(UserError, match="softmax_windows with mode='whole'"):
+        MODELS.build(cfg)

@@ -36,6 +36,7 @@ def mic(**settings) -> ConfigDict:
 METHODS = {
     'anchor_teacher': tiny.anchor_teacher,
     'dacs': tiny.dacs,
+    'daformer': tiny.daformer,
     'mic': mic,
     'mic on both domains': lambda: mic(mode='separateaug'),
     'hrda': lambda: tiny.two_scales(tiny.dacs()),

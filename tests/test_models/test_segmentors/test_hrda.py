@@ -245,6 +245,17 @@ def test_bfloat16():
         )
 
 
+def test_a_compiled_backbone():
+    plain = build(mic())
+    compiled = copy.deepcopy(plain)
+    for owner in (compiled, compiled.teacher.module):
+        # A CPU needs a compiler for the fastest form.
+        owner.backbone.compile(backend='aot_eager')
+    expected, losses = losses_of(plain), losses_of(compiled)
+    for key, value in expected.items():
+        torch.testing.assert_close(losses[key], value)
+
+
 def test_a_stock_segmentor_is_trained_by_it():
     model = build(tiny.segmentor())
     torch.manual_seed(1)
@@ -290,7 +301,9 @@ def run(cfg: Config) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_a_resumed_run_has_the_same_weights(tmp_path, workers):
+def test_a_resumed_run_has_the_same_weights(tmp_path, monkeypatch, workers):
+    # Formatting a config takes seconds.
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
 
     def config(name: str) -> Config:

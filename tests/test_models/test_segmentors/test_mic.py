@@ -93,6 +93,21 @@ def test_a_weight_of_the_loss():
     assert torch.equal(half['masked.acc_seg'], once['masked.acc_seg'])
 
 
+def test_masked_images_need_not_count_in_running_statistics():
+    counted, kept = build(), build()
+    kept.masked_statistics = False
+    host = MODELS.build(dict(tiny.dacs(), threshold=0.055)).train()
+    host.load_state_dict(kept.state_dict())
+    losses = [losses_of(model) for model in (counted, kept, host)]
+    for key, value in losses[0].items():
+        assert torch.equal(losses[1][key], value), key
+    counts, keeps, hosts = (m.state_dict() for m in (counted, kept, host))
+    statistics = [k for k in hosts if 'running_' in k and 'teacher' not in k]
+    for key in statistics:
+        assert torch.equal(keeps[key], hosts[key]), key
+        assert not torch.equal(counts[key], hosts[key]), key
+
+
 def test_a_block_larger_than_the_images_is_refused_at_once():
     model = build(mode='separatetrg')
     model.masking.block = 1000
@@ -109,7 +124,10 @@ def run(cfg: Config) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ('workers', 'mode'), [(0, 'separatetrgaug'), (2, 'separate')]
 )
-def test_a_resumed_run_has_the_same_weights(tmp_path, workers, mode):
+def test_a_resumed_run_has_the_same_weights(
+    tmp_path, monkeypatch, workers, mode
+):
+    monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
 
     def config(name: str) -> Config:

@@ -43,6 +43,23 @@ def test_a_tenth_of_what_the_stage_began_with():
     assert not any(look([record(0.6)] * 5 + [record(0.05, stage=2)] * 9))
 
 
+def stageless(active: float) -> dict:
+    """A look at a mean teacher, which no car has convinced."""
+    return dict(record(active, pseudo=0.0), stage=None)
+
+
+def test_a_mean_teacher_begins_without_confidence():
+    assert not any(look([stageless(0.0)] * 30))
+    assert not any(look([stageless(0.004)] * 5 + [stageless(0.0)] * 9))
+    rising = [stageless(i / 100) for i in range(60)]
+    assert not any(look(rising))
+    found = look(rising + [stageless(0.0)] * 9)
+    assert [bool(x) for x in found].index(True) == 60 + 4
+    [alarm] = found[-1]
+    assert alarm.name is None and '57.00% at most before' in alarm.message
+    assert '\n' not in alarm.message
+
+
 def test_a_class_that_is_predicted_and_never_assigned():
     found = look([record(0.5, pseudo=0.0)] * 5)
     [alarm] = found[-1]

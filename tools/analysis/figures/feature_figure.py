@@ -18,6 +18,7 @@ from .style import GREY, WIDTH, figure, save
 # legend: P pixels, K classes
 
 
+NO_CLASS = [128] * 3  # colour of pixels without a label
 MARKS = {
     'source': dict(marker='o', s=5, linewidths=0, alpha=0.55),
     'target': dict(marker='x', s=8, linewidths=0.7, alpha=0.9),
@@ -38,7 +39,7 @@ def save_feature_figure(
         classes: Names of the K classes.
         palette: Their colours (red, green, blue), 0 to 255.
     """
-    colours = np.divide(palette, 255)
+    colours = np.divide([*palette, NO_CLASS], 255)
     low, high = _frame(panels)
     width, height = high - low
     cell = WIDTH / 2
@@ -47,7 +48,7 @@ def save_feature_figure(
         axes = drawn.subplots(1, len(panels), squeeze=False)[0]
         for axis, panel in zip(axes, panels, strict=True):
             _draw_pixels(axis, panel, colours)
-            _draw_anchors(axis, panel.anchors, classes, colours)
+            _draw_anchors(axis, panel.anchors, classes, colours[:-1])
             axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             axis.set(xticks=[], yticks=[], title=panel.title)
             axis.spines[:].set(visible=True, color='#888888', linewidth=0.4)

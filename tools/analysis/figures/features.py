@@ -36,7 +36,7 @@ class Pixels(NamedTuple):
     """Sampled pixels of a domain.
 
     Attributes:
-        labels: True classes (P,).
+        labels: True classes (P,); K for all of images without labels.
         feats: Their features (P, C), one array for each network.
     """
 
@@ -56,7 +56,8 @@ def sample_features(
     All networks see the same pixels; the choice is random and repeatable.
 
     Args:
-        samples: Images of a domain, with truth.
+        samples: Images of a domain; without truth, as many pixels as of K
+            classes are taken from anywhere.
         preprocessor: Normalises them.
         teachers: The networks.
         per_class: At most so many pixels of a class.
@@ -64,16 +65,19 @@ def sample_features(
     """
     rng = np.random.default_rng(0)
     labels, feats = [], [[] for _ in teachers]
+    classes, times = len(teachers[0].bank.anchors), 1
     for sample in samples:
         seen = [teacher.see(preprocessor, sample).feat for teacher in teachers]
-        truth = resize_labels(sample.truth.unsqueeze(0), seen[0])[0].numpy()
-        classes = len(teachers[0].bank.anchors)
-        chosen = choose_pixels(truth, classes, per_image, rng)
+        if sample.has_truth:
+            truth = resize_labels(sample.truth[None], seen[0])[0].numpy()
+        else:
+            truth, times = np.full(seen[0].shape[-2:], classes), classes
+        chosen = choose_pixels(truth, classes + 1, per_image * times, rng)
         labels.append(truth.ravel()[chosen])
         for own, feat in zip(feats, seen, strict=True):
             own.append(feat.flatten(2)[0].T[torch.from_numpy(chosen)].cpu())
     joined = np.concatenate(labels)
-    kept = choose_pixels(joined, joined.max(initial=0) + 1, per_class, rng)
+    kept = choose_pixels(joined, classes + 1, per_class * times, rng)
     return Pixels(
         joined[kept], [torch.cat(own).numpy()[kept] for own in feats]
     )
@@ -129,7 +133,7 @@ def lay_out(
 
     Returns:
         A panel for each network, whose title states the share of target
-        pixels that are nearest to the anchor of their class.
+        pixels that are nearest to the anchor of their class, if it is known.
     """
     known = [teacher.bank.counts.cpu().numpy() > 0 for teacher in teachers]
     parts = [
@@ -151,10 +155,9 @@ def lay_out(
         }
         anchors = np.full((len(known[number]), 2), np.nan)
         anchors[known[number]] = next(placed)
-        share = nearest_share(teacher, domains['target'], number)
-        title = (
-            f'{title}: {share:.0%} of target pixels nearest to their anchor'
-        )
+        if (domains['target'].labels < len(known[number])).all():
+            share = nearest_share(teacher, domains['target'], number)
+            title += f': {share:.0%} of target pixels nearest to their anchor'
         panels.append(Panel(title, positions, anchors))
     return panels
 

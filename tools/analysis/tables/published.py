@@ -15,6 +15,10 @@ from mmseg.datasets import CityscapesDataset
 SOURCES = {
     'poster': 'poster of CAG-UDA, NeurIPS 2019',
     'README': "README of AdaptSegNet's release",
+    'ProDA': "README of ProDA's release",
+    'DAFormer': "README of DAFormer's release",
+    'HRDA': "README of HRDA's release",
+    'MIC': "README of MIC's release",
 }
 
 
@@ -67,6 +71,13 @@ GTA5 = (
          78.1, 58.6, 34.6, 84.7, 21.9, 42.7, 41.1, 29.3, 37.2),
         'the mean is the printed one, the classes average 50.1',
     ),
+    Published(
+        'ProDA, stage 1', 'ProDA', {'mIoU': 53.7},
+        note='57.5 after two distillations',
+    ),
+    Published('DAFormer', 'DAFormer', {'mIoU': 68.3}, note='on MiT-B5'),
+    Published('HRDA', 'HRDA', {'mIoU': 73.8}, note='on MiT-B5'),
+    Published('MIC on HRDA', 'MIC', {'mIoU': 75.9}, note='on MiT-B5'),
 )
 # fmt: on
 SYNTHIA = (
@@ -79,6 +90,15 @@ SYNTHIA = (
         {'mIoU13': 52.6},
         note='by its authors, of a network with 13 outputs, not 13 rows of 19',
     ),
+    Published(
+        'ProDA, stage 1',
+        'ProDA',
+        {'mIoU16': 51.9},
+        note='55.5 after two distillations',
+    ),
+    Published('DAFormer', 'DAFormer', {'mIoU16': 60.9}, note='on MiT-B5'),
+    Published('HRDA', 'HRDA', {'mIoU16': 65.8}, note='on MiT-B5'),
+    Published('MIC on HRDA', 'MIC', {'mIoU16': 67.3}, note='on MiT-B5'),
 )
 CITYSCAPES = tuple(CityscapesDataset.METAINFO['classes'])
 SIXTEEN = tuple(

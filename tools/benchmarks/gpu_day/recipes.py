@@ -16,11 +16,14 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmseg.registry import DATASETS
 from speed.step import load_batch
 
 from gpu_day.setup import Setup, explain
 from gpu_day.steps import (
     CONFIGS,
+    OTHERS,
     Trainer,
     adapts,
     configs_of,
@@ -28,13 +31,16 @@ from gpu_day.steps import (
     read_config,
     time_steps,
     time_updates,
+    trains,
 )
 from gpu_day.towns import SHRINK, make_frames
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import walk
 
-# What has no published recipe on GTA5 -> Cityscapes.
-NOT_PUBLISHED = ('minitown', 'custom', '_base_')
+# What has no recipe of a method on GTA5 -> Cityscapes.
+NOT_PUBLISHED = ('minitown', 'custom', 'source_only', '_base_')
+# The large encoders are measured as they are trained on the source.
+LEFT_OUT = {'vfm_uda': ('nearest_anchor', 'linear', 'frozen', 'segformer')}
 ENDING = '_gta2cs'
 # In float32, whose convolutions cuDNN computes in TF32 unless told otherwise,
 # and in bfloat16; both channels-last, as all configs.
@@ -42,12 +48,15 @@ FORMS = {'TF32': None, 'bf16': 'bf16'}
 SECONDS, LEAST = (3.0, 0.1), 4
 SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
 
+ROWS = {'untrusted_top', 'untrusted_bottom'}
+MARGINS = {'top', 'bottom', 'left', 'right'}
+
 
 def recipes() -> list[Path]:
     """List the recipes, the first of each method before the second of one."""
     folders = sorted(p.name for p in CONFIGS.iterdir() if p.is_dir())
     columns = [
-        configs_of(name, ENDING)
+        configs_of(name, ENDING, LEFT_OUT.get(name, OTHERS))
         for name in folders
         if name not in NOT_PUBLISHED
     ]
@@ -74,7 +83,7 @@ def measure(setup: Setup) -> dict:
             continue
         try:
             cfg = read_config(path)
-            if not adapts(cfg):
+            if not trains(cfg):
                 continue
             entry = measure_recipe(cfg, setup)
         except Exception as error:
@@ -92,13 +101,12 @@ def measure_recipe(cfg: Config, setup: Setup) -> dict:
     if setup.rehearse:
         shrink(cfg)
     torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
-    batch = load_batch(cfg)
+    batch = load_batch(cfg) if adapts(cfg) else load_plain_batch(cfg)
+    images = batch['inputs']
+    domains = images if isinstance(images, dict) else dict(source=images)
     entry = dict(
         batch=cfg.train_dataloader.batch_size,
-        sizes={
-            domain: list(images[0].shape[-2:])
-            for domain, images in batch['inputs'].items()
-        },
+        sizes={name: list(of[0].shape[-2:]) for name, of in domains.items()},
         iters=total_iters(cfg.train_cfg),
         forms={},
     )
@@ -116,10 +124,19 @@ def measure_recipe(cfg: Config, setup: Setup) -> dict:
     return entry
 
 
+def load_plain_batch(cfg: Config) -> dict:
+    """Load the first images of a config that trains on the source alone."""
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    number = cfg.train_dataloader.batch_size
+    return pseudo_collate([dataset[i % len(dataset)] for i in range(number)])
+
+
 def shrink(cfg: Config) -> None:
     """Make networks and images small."""
     shrink_images(cfg)
     for part in walk(cfg._cfg_dict['model']):
+        for key in ROWS & part.keys():
+            part[key] //= SHRINK
         if part.get('depth') == 101:
             part['depth'] = 50
         if 'num_layers' in part:
@@ -127,8 +144,11 @@ def shrink(cfg: Config) -> None:
 
 
 def shrink_images(cfg: Config) -> None:
-    """Make what images are resized to, and crops of them, small."""
+    """Make what images are resized to, crops and margins small."""
     for part in walk(cfg._cfg_dict):
+        if part.get('type') == 'MarkUntrusted':
+            for key in MARGINS & part.keys():
+                part[key] //= SHRINK
         for key in SIZES & part.keys():
             if isinstance(part[key], tuple | list):
                 part[key] = tuple(side // SHRINK for side in part[key])

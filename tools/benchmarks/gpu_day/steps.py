@@ -20,15 +20,23 @@ from mmseg_cag.launch.stages import walk
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIGS = ROOT / 'configs'
-# What is no method, or trains no segmentor.
-OTHERS = ('loop', 'translator', 'source_only', 'oracle')
+# What is no method, trains no segmentor, or needs labels that one has made.
+OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
 
 
-def configs_of(folder: str, ending: str = '') -> list[Path]:
-    """List the configs of a folder that adapt, the shortest name first."""
+def configs_of(
+    folder: str, ending: str = '', others: tuple[str, ...] = OTHERS
+) -> list[Path]:
+    """List the configs of a folder, the shortest name first.
+
+    Args:
+        folder: Of ``configs``.
+        ending: Of the names.
+        others: What is in the names of those that are left out.
+    """
     paths = (CONFIGS / folder).glob(f'*{ending}.py')
     return sorted(
-        (p for p in paths if not any(other in p.stem for other in OTHERS)),
+        (p for p in paths if not any(other in p.stem for other in others)),
         key=lambda path: (len(path.stem), path.stem),
     )
 
@@ -53,8 +61,13 @@ def read_config(path: Path, weights: bool = False) -> Config:
 
 
 def adapts(cfg: Config) -> bool:
-    """Whether a config trains on several domains."""
-    return 'domains' in (cfg.train_dataloader.dataset or {})
+    """Whether a config trains, and on several domains."""
+    return trains(cfg) and 'domains' in cfg.train_dataloader.dataset
+
+
+def trains(cfg: Config) -> bool:
+    """Whether a config has a training."""
+    return bool(cfg.get('train_cfg') and cfg.get('optim_wrapper'))
 
 
 class Trainer:

@@ -71,6 +71,10 @@ def make_frames(setup: Setup) -> Path:
                 if not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _enlarge(path, target, size, rng)
+    # BDL's images in the style of the target: any of the same names.
+    translated = root / 'gta' / 'translated'
+    if not translated.exists():
+        translated.symlink_to('images')
     return root
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +23,18 @@ from mmseg_cag.minitown.pairs import PAIRS, ROOT, Budget, Pair
 from .machine import machine_class
 from .measure import Place
 from .methods import (
+    REESTIMATED,
     THREE,
     VARIANTS,
     Row,
-    default_names,
+    Variant,
+    default_words,
     plan_rows,
     read_variants,
 )
 from .schedule import Job, run_jobs
 from .store import is_measured, last_miou, path_of, read_rows, write_row
-from .tables import write_tables
+from .tables import STALE, write_tables
 from .work import do_row
 
 RESULTS = ROOT / 'docs' / 'results'
@@ -79,6 +83,12 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
     add('--supervised-iters', type=int)
     add('--stage-iters', type=int)
     add(
+        '--list',
+        metavar='MACHINE',
+        help='name the runs that a machine, by its folder of results such as '
+        'nvidia-h200, would begin with these options, and measure none',
+    )
+    add(
         '--table-only',
         action='store_true',
         help='write the tables of the rows there are into the documents',
@@ -103,16 +113,41 @@ def run(args: argparse.Namespace) -> None:
     pairs = [PAIRS[name] for name in args.pairs]
     if args.doc and len(pairs) > 1:
         raise UserError('--doc: expected one pair, each has a page')
+    # mmengine tells of each variable of the environment in each config.
+    MMLogger.get_current_instance().setLevel('WARNING')
     lost = [] if args.table_only else measure_rows(args, pairs, variants)
+    if args.list:
+        return
     for pair in pairs:
-        text = write_tables(read_rows(args.results, pair.name), variants)
+        rows = read_rows(args.results, pair.name)
+        mark_stale(make_place(args, variants), rows)
+        text = write_tables(rows)
         page = args.doc or pair.page
         # Rows that are kept elsewhere are not those of the project's pages.
-        if args.doc or args.results.resolve() == RESULTS:
+        if page and (args.doc or args.results.resolve() == RESULTS):
             put_results(page, text)
         print(f'\n{pair.name}\n\n{text}')
     if lost:
         raise UserError(f'{len(lost)} rows are missing: {", ".join(lost)}')
+
+
+def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
+    """Mark the rows that would be measured anew, by what they say they are."""
+    now: dict[tuple, str | None] = {}
+    for content in [row for found in rows.values() for row in found]:
+        name, variants = content['name'], dict(place.variants)
+        if content.get('variant'):
+            base = name.removesuffix(REESTIMATED)
+            variants[base] = Variant(**content['variant'])
+        key = (name, json.dumps(content.get('variant')))
+        if key not in now:
+            runs = replace(place, variants=variants).runs(content['pair'], 0)
+            try:
+                now[key] = runs.identity(name)
+            # A config, or a setting, that there is no more.
+            except (UserError, OSError):
+                now[key] = None
+        content[STALE] = now[key] != content['config']
 
 
 def measure_rows(
@@ -120,18 +155,17 @@ def measure_rows(
 ) -> list[str]:
     """Measure the rows that are not there; returns those that still are."""
     begun = time.monotonic()
-    # mmengine tells of each variable of the environment in each config.
-    MMLogger.get_current_instance().setLevel('WARNING')
-    words = args.methods or default_names(pairs)
+    words = args.methods or default_words(pairs)
     rows = plan_rows(pairs, words, args.seeds, variants)
     if args.jobs > 1:
         # More threads would wait for one another.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-    machine = machine_class()
+    machine = args.list or machine_class()
     place = make_place(args, variants)
     jobs = list_jobs(place, rows, machine)
-    if not jobs:
-        print('All rows are there')
+    if args.list or not jobs:
+        print(*(job.title for job in jobs), sep='\n')
+        print(f'{len(jobs)} runs' if jobs else 'All rows are there')
         return []
     for pair in pairs:
         pair.require_given()
@@ -158,6 +192,7 @@ def make_place(args: argparse.Namespace, variants: dict) -> Place:
             tuple(args.size or pair.budget.size),
             args.supervised_iters,
             args.stage_iters,
+            pair.budget.seed,
         )
     return Place(
         {name: args.data.resolve() / name for name in PAIRS},

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_json
-from mmseg_cag.minitown.pairs import Pair
+from mmseg_cag.minitown.pairs import MINITOWN, Pair
 
 # In the order of the table.
 TITLES = {
@@ -34,6 +34,13 @@ TITLES = {
 # of its batch norms taken anew from target images.
 REESTIMATED = '-bn'
 THREE = (0, 1, 2)
+THREE_EVERYWHERE = (
+    'source_only',
+    f'source_only{REESTIMATED}',
+    'cag',
+    'anchor_teacher',
+    'oracle',
+)
 VARIANTS = Path(__file__).parents[1] / 'ablations.json'
 
 
@@ -91,12 +98,15 @@ def read_variants(path: Path) -> dict[str, Variant]:
     return found
 
 
-def title_of(name: str, variants: dict[str, Variant]) -> str:
-    """Write a row's name for a reader."""
+def title_of(name: str, variant: Variant | None = None) -> str:
+    """Write a row's name for a reader.
+
+    Args:
+        name: The row's.
+        variant: What it was measured as, if it is a variant.
+    """
     base = name.removesuffix(REESTIMATED)
-    title = TITLES.get(base)
-    if title is None:
-        title = (variants[base].title if base in variants else None) or base
+    title = TITLES.get(base) or (variant and variant.title) or base
     if base == name:
         return title
     return f'{title}, statistics re-estimated on the target'
@@ -105,17 +115,28 @@ def title_of(name: str, variants: dict[str, Variant]) -> str:
 def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
     """List the methods that a pair has configs of, then its variants."""
     names = [n for n in TITLES if (pair.configs / f'{n}.py').is_file()]
-    names += [
-        n for n, v in variants.items() if pair.name in (v.pairs or pair.name)
+    own = {pair.name, pair.like}
+    return names + [
+        n for n, v in variants.items() if not v.pairs or own & {*v.pairs}
     ]
-    return names
 
 
-def default_names(pairs: Sequence[Pair]) -> list[str]:
-    """List what is measured unless said otherwise, in order of importance."""
+def default_words(pairs: Sequence[Pair]) -> list[str]:
+    """List what is measured unless said otherwise, in order of importance.
+
+    Three seeds on minitown; elsewhere of what others are held against and of
+    the default method, and one of the others.
+    """
     found = dict.fromkeys(n for pair in pairs for n in known_names(pair, {}))
     first = ['source_only', 'oracle', f'source_only{REESTIMATED}']
-    return first + [name for name in found if name not in first]
+    return [
+        f'{pair.name}/{name}'
+        if pair is MINITOWN or name in THREE_EVERYWHERE
+        else f'{pair.name}/{name}:0'
+        for name in [*first, *(n for n in found if n not in first)]
+        for pair in pairs
+        if name in first or name in known_names(pair, {})
+    ]
 
 
 def plan_rows(

@@ -10,41 +10,56 @@ from .methods import REESTIMATED, TITLES, Variant, title_of
 from .store import last_miou
 
 NONE = '–'
+# In a row, as it is read: whether its settings are no longer those of today.
+STALE = 'is_stale'
+CHANGED = '† Measured with settings that have changed since.'
 CLASS = 'IoU.'
 
 Rows = dict[str, dict[int, dict]]
 
 
-def write_tables(
-    found: Mapping[str, Sequence[dict]], variants: Mapping[str, Variant]
-) -> str:
+def write_tables(found: Mapping[str, Sequence[dict]]) -> str:
     """Write the tables of a pair, the machine with most rows first.
 
     Args:
         found: Its rows, by machine.
-        variants: What rows are that are no methods.
     """
     if not found:
         return 'Nothing is measured yet.'
     machines = sorted(found, key=lambda name: (-len(found[name]), name))
-    parts = [write_machine(found[name], variants) for name in machines]
-    return '\n\n'.join(parts)
+    return '\n\n'.join(write_machine(found[name]) for name in machines)
 
 
-def write_machine(
-    contents: Sequence[dict], variants: Mapping[str, Variant]
-) -> str:
-    """Write the tables of one machine."""
+def write_machine(contents: Sequence[dict]) -> str:
+    """Write the tables of one machine: methods, variants of them, classes."""
     rows = by_name(contents)
+    methods = {n: r for n, r in rows.items() if is_method(n)}
+    tried = [name for name in rows if name not in methods]
     seeds = sorted({content['seed'] for content in contents})
     parts = [
-        main_table(rows, seeds, variants),
-        '\n'.join(checks(rows, variants)),
+        main_table(rows, list(methods), seeds),
+        '\n'.join(checks(methods)),
         'IoU by class of the last checkpoint, mean over the seeds:',
-        class_table(rows, variants),
+        class_table(methods),
+        'Variants:' if tried else '',
+        main_table(rows, tried, seeds) if tried else '',
+        CHANGED if any(content.get(STALE) for content in contents) else '',
         measured_on(contents),
     ]
     return '\n\n'.join(part for part in parts if part)
+
+
+def is_method(name: str) -> bool:
+    """Tell a method's row from that of a variant."""
+    return name.removesuffix(REESTIMATED) in TITLES
+
+
+def title(rows: Rows, name: str) -> str:
+    """Write the title of a row, marked where its settings have changed."""
+    contents = rows[name].values()
+    variants = [Variant(**c['variant']) for c in contents if c.get('variant')]
+    mark = ' †' if any(content.get(STALE) for content in contents) else ''
+    return title_of(name, variants[-1] if variants else None) + mark
 
 
 def by_name(contents: Sequence[dict]) -> Rows:
@@ -65,28 +80,32 @@ def by_name(contents: Sequence[dict]) -> Rows:
     }
 
 
-def main_table(
-    rows: Rows, seeds: Sequence[int], variants: Mapping[str, Variant]
-) -> str:
-    """Write mean, deviation, every seed, the gain, and the gap's share."""
+def main_table(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> str:
+    """Write mean, deviation, every seed, the gain, and the gap's share.
+
+    Args:
+        rows: All rows.
+        names: Those of the table.
+        seeds: Its columns.
+    """
     heads = ['network', 'mean', 'sd', *(f'seed {seed}' for seed in seeds)]
     heads += ['gain', 'of the gap']
     lines = [line(heads), '|' + '---|' * len(heads)]
-    for name, by_seed in rows.items():
-        *stages, last = stages_of(by_seed)
-        title = title_of(name, dict(variants))
+    for name in names:
+        *stages, last = stages_of(rows[name])
+        label = title(rows, name)
         for stage, values in enumerate(stages, start=1):
             cells = figures(values, seeds)
-            lines.append(line([f'{title}, stage {stage}', *cells, '', '']))
+            lines.append(line([f'{label}, stage {stage}', *cells, '', '']))
         if stages:
-            title = f'{title}, stage {len(stages) + 1}'
+            label = f'{label}, stage {len(stages) + 1}'
         compared = [
             number(gain(rows, name), '+.1f'),
             number(share(rows, name), '.0%'),
         ]
         if name == 'source_only':
             compared = ['', '']
-        lines.append(line([title, *figures(last, seeds), *compared]))
+        lines.append(line([label, *figures(last, seeds), *compared]))
     return '\n'.join(lines)
 
 
@@ -141,7 +160,7 @@ def shared(rows: Rows, *names: str) -> list[tuple[float, ...]]:
     ]
 
 
-def checks(rows: Rows, variants: Mapping[str, Variant]) -> list[str]:
+def checks(rows: Rows) -> list[str]:
     """State what each row gains on average and on its worst seed."""
     lines = []
     for name in rows:
@@ -152,7 +171,7 @@ def checks(rows: Rows, variants: Mapping[str, Variant]) -> list[str]:
         alarms = sum(bool(c.get('alarms')) for c in rows[name].values())
         told = f'; alarms in {alarms} of {len(rows[name])} runs'
         lines.append(
-            f'- {title_of(name, dict(variants))}, last checkpoint above '
+            f'- {title(rows, name)}, last checkpoint above '
             f'source only: {mean(gains):+.1f} on average, {min(gains):+.1f} '
             f'on the worst seed{told if alarms else ""}.'
         )
@@ -167,13 +186,13 @@ def checks(rows: Rows, variants: Mapping[str, Variant]) -> list[str]:
         ]
         if drops:
             lines.append(
-                f'- {title_of(name, dict(variants))}, largest fall from a '
+                f'- {title(rows, name)}, largest fall from a '
                 f'stage to the next: {max(*drops, 0.0):.1f}.'
             )
     return lines
 
 
-def class_table(rows: Rows, variants: Mapping[str, Variant]) -> str:
+def class_table(rows: Rows) -> str:
     """Write the IoU of each class."""
     tables = {
         name: class_means(by_seed.values()) for name, by_seed in rows.items()
@@ -185,7 +204,7 @@ def class_table(rows: Rows, variants: Mapping[str, Variant]) -> str:
     for name, means in tables.items():
         if means:
             cells = [number(means.get(label)) for label in classes]
-            lines.append(line([title_of(name, dict(variants)), *cells]))
+            lines.append(line([title(rows, name), *cells]))
     return '\n'.join(lines) if classes else ''
 
 

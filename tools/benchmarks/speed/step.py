@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmseg_cag.launch.stages import walk
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 
 # legend: N images, K classes, H W image
@@ -167,10 +168,9 @@ def load_batch(cfg: Config) -> dict:
 
 def crop_size(cfg: Config) -> tuple[int, int]:
     """Find height and width of what a config's network is trained on."""
-    [size] = (
-        step.crop_size
-        for step in cfg.train_dataloader.dataset.domains.source.pipeline
-        if 'crop_size' in step
+    pipeline = cfg.train_dataloader.dataset.domains.source.pipeline
+    size, *_ = (
+        step.crop_size for step in walk(pipeline) if 'crop_size' in step
     )
     return tuple(size)
 

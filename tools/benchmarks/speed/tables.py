@@ -45,6 +45,22 @@ def scaling_rows(results: dict) -> list[list[str]]:
     return rows
 
 
+def teaching_rows(results: dict) -> list[list[str]]:
+    """Rows of what a mean teacher does beside its passes, heads first."""
+    return [
+        ['operation', 'ms', 'straightforward, ms', 'times as fast'],
+        *(
+            [
+                name,
+                _spread(found),
+                _spread(found['plain']),
+                f'{found["plain"]["median"] / found["median"]:.1f}',
+            ]
+            for name, found in results.items()
+        ),
+    ]
+
+
 def step_rows(results: dict) -> list[list[str]]:
     """Rows of the step in each form, heads first."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
@@ -91,7 +107,10 @@ def step_note(results: dict) -> str:
 
 
 ROWS: dict[str, Callable[[dict], list[list[str]]]] = dict(
-    operations=operation_rows, scaling=scaling_rows, step=step_rows
+    operations=operation_rows,
+    scaling=scaling_rows,
+    teaching=teaching_rows,
+    step=step_rows,
 )
 
 

@@ -1,0 +1,15 @@
+# Anchors inside a mean teacher, from the network of source_only.py.
+_base_ = [
+    '../_base_/models/segformer_effnet-lite0.py',
+    './_base_/data.py',
+    './_base_/teacher.py',
+]
+# Trained first, unless its result is there.
+start_from = '{{ fileDirname }}/source_only.py'
+model = dict(
+    _base_.anchor_teacher,
+    decode_head=dict(
+        _base_.anchor_teacher.decode_head, num_classes=len(_base_.classes)
+    ),
+)
+train_dataloader = _base_.rare_classes

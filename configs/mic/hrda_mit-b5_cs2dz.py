@@ -1,0 +1,13 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# MIC on HRDA, Cityscapes -> Dark Zurich, on MiT-B5.
+_base_ = [
+    '../_base_/models/hrda_mit-b5.py',
+    '../_base_/datasets/uda_cs2dz_1024x1024.py',
+    '../_base_/methods/mic_daformer.py',
+]
+model = dict(
+    _base_.mic_hrda,
+    masking=dict(_base_.mic_hrda.masking, mode='separate'),
+    feature_distance=dict(type='FeatureDistance', things=_base_.things),
+)
+train_dataloader = _base_.rare_classes

@@ -1,0 +1,9 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# ProDA's denoising stage on GTA5 -> Cityscapes, as released.
+_base_ = [
+    '../_base_/models/deeplabv2-proda_r101.py',
+    '../_base_/datasets/uda_gta2cs_896x512.py',
+    '../_base_/methods/proda.py',
+]
+start_from = '{{ fileDirname }}/../adaptsegnet/deeplabv2_warmup_gta2cs.py'
+model = _base_.proda

@@ -1,0 +1,87 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""tools/analysis/estimate.py against whole steps."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from tests import tiny
+
+TOOL = Path(__file__).parents[2] / 'tools/analysis/estimate.py'
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    def tool(cfg: Config, *options: object) -> str:
+        path = tmp_path / 'config.py'
+        cfg.dump(path)
+        arguments = [str(TOOL), str(path), *map(str, options)]
+        monkeypatch.setattr('sys.argv', arguments)
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return capsys.readouterr().out
+
+    return tool
+
+
+def config(tmp_path: Path, kind: str) -> Config:
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    cfg.train_dataloader.batch_size = 6
+    if kind == 'vit':
+        cfg.model.backbone = dict(
+            type='DINOv2',
+            arch=dict(dim=48, depth=2, heads=3),
+            pretrain_size=56,
+            resize=1.0,
+        )
+        cfg.model.decode_head.in_channels = 48
+    if kind == 'dacs':
+        cfg.model = tiny.dacs()
+        tiny.one_stage(cfg, 6)
+    return cfg
+
+
+@pytest.mark.parametrize('kind', ['cag', 'dacs', 'vit'])
+def test_the_estimate_is_what_a_whole_step_takes(kind, run, tmp_path):
+    cfg = config(tmp_path, kind)
+    size = (112, 224)
+    found = json.loads(run(cfg, '--size', *size, '--child').splitlines()[-1])
+    estimate = runpy.run_path(str(TOOL))
+    steps = estimate['Steps'](cfg)
+    whole = steps.estimate(6, size)
+    memory = whole.memory + sum(steps.kept().values())
+    assert memory == pytest.approx(found['memory'], rel=0.15)
+    assert whole.flops == pytest.approx(found['flops'], rel=0.05)
+
+
+def test_flops_are_those_of_the_formulas():
+    attention = nn.functional.scaled_dot_product_attention
+    estimate = runpy.run_path(str(TOOL))
+    n, heads, tokens, d = 2, 3, 50, 16
+    q = torch.randn(n, heads, tokens, d, requires_grad=True)
+    with estimate['FlopCounterMode'](
+        display=False, custom_mapping=estimate['CPU_ATTENTION']
+    ) as counter:
+        attention(q, q, q)
+    assert counter.get_total_flops() == 2 * 2 * n * heads * tokens**2 * d
+
+
+def test_it_shows_memory_and_hours(run, tmp_path):
+    cfg = config(tmp_path, 'cag')
+    shown = run(cfg, '--gpus', 4, '--tflops', 50)
+    for part in ('GiB', 'TFLOP', 'hours', '4 GPUs'):
+        assert part in shown
+
+
+def test_sizes_that_nothing_fixes_are_asked_for(run, tmp_path):
+    cfg = config(tmp_path, 'cag')
+    for domain in cfg.train_dataloader.dataset.domains.values():
+        domain.pipeline = [dict(type='LoadImageFromFile')]
+    with pytest.raises(SystemExit, match='expected --size H W'):
+        run(cfg)

@@ -1,0 +1,189 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A tiny vision transformer through training, resume and export."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.apis import inference_model, init_model
+from mmseg.registry import MODELS
+
+from mmseg_cag.engine.checks.check_data_hook import check_patches
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import run_network
+from tests import tiny
+from tests.test_distributed import state, train_two
+
+ROOT = Path(__file__).parents[1]
+ARCH = dict(dim=48, depth=2, heads=3)
+ENCODER = dict(type='DINOv2', arch=ARCH, pretrain_size=56, resize=1.1)
+
+
+def model(kind: str = 'CAGSegmentor', **backbone) -> dict:
+    """Any method's tiny model on a vision transformer."""
+    base = tiny.cag() if kind == 'CAGSegmentor' else tiny.dacs()
+    loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+    return {
+        **base,
+        'backbone': {**ENCODER, **backbone},
+        'decode_head': dict(
+            type='VFMUDAHead',
+            in_channels=48,
+            num_classes=19,
+            align_corners=False,
+            loss_decode=loss,
+        ),
+    }
+
+
+def run_config(root: Path, name: str, **backbone) -> Config:
+    cfg = tiny.run_config(root, root / name, stage_iters=2)
+    cfg.model = model(**backbone)
+    cfg.optim_wrapper = dict(
+        constructor='EncoderOptimWrapperConstructor',
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=1e-3),
+        paramwise_cfg=dict(encoder_mult=0.1, layer_decay=0.9),
+    )
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('vit')
+    tiny.write_towns(root)
+    return root
+
+
+@contextmanager
+def unformatted() -> Iterator[None]:
+    """Spare the runner the formatting of its config, which takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+def train(cfg: Config) -> dict:
+    with unformatted():
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+    return runner.model.state_dict()
+
+
+def test_a_run_that_went_on_ends_with_the_same_bits(root):
+    whole = train(run_config(root, 'whole'))
+    torch.manual_seed(99)
+    again = run_config(root, 'again')
+    again.load_from = str(root / 'whole/iter_1.pth')
+    again.resume = True
+    for name, value in train(again).items():
+        assert torch.equal(value, whole[name]), name
+
+
+def test_it_trains_in_bfloat16(root):
+    cfg = run_config(root, 'bf16')
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    weights = train(cfg)
+    assert all(v.isfinite().all() for v in weights.values())
+
+
+def test_what_is_frozen_is_in_no_optimizer_and_does_not_move(root):
+    cfg = run_config(root, 'frozen', frozen_stages=1)
+    with unformatted():
+        runner = Runner.from_cfg(cfg)
+    runner.model.init_weights()
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    taken = {
+        id(p) for g in wrapper.optimizer.param_groups for p in g['params']
+    }
+    frozen = [
+        p for p in runner.model.backbone.parameters() if not p.requires_grad
+    ]
+    assert frozen and not taken & {id(p) for p in frozen}
+    runner.train()
+    moved = {
+        name
+        for name, value in runner.model.state_dict().items()
+        if name.startswith('backbone') and not torch.equal(value, before[name])
+    }
+    trained = ('backbone.blocks.1', 'backbone.norm')
+    assert moved
+    assert [name for name in moved if not name.startswith(trained)] == []
+
+
+def test_the_exported_student_predicts_the_same(root, monkeypatch):
+    cfg = run_config(root, 'export', lora=dict(rank=2))
+    train(cfg)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='PackSegInputs'),
+    ]
+    path = root / 'export.py'
+    cfg.dump(path)
+    tool = ROOT / 'tools/model_converters/export_student.py'
+    checkpoint, student = root / 'export/iter_4.pth', root / 'student.pth'
+    arguments = [tool, path, checkpoint, student]
+    monkeypatch.setattr('sys.argv', list(map(str, arguments)))
+    runpy.run_path(str(tool), run_name='__main__')
+    assert not any(
+        'lora' in key for key in read_checkpoint(student)['state_dict']
+    )
+    network = init_model(student.with_suffix('.py'), str(student), 'cpu')
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (*tiny.SIZE, 3), np.uint8)
+    seen = inference_model(network, image).seg_logits.data
+    own = MODELS.build(cfg.model)
+    own.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
+    own.eval()
+    batch = dict(
+        inputs=[torch.from_numpy(image).permute(2, 0, 1)],
+        data_samples=[tiny.random_sample()],
+    )
+    inputs = own.data_preprocessor(batch)['inputs']
+    with torch.no_grad():
+        scores = torch.nn.functional.interpolate(
+            run_network(own, inputs).logits[0], tiny.SIZE, mode='bilinear'
+        )[0]
+    assert torch.allclose(seen, scores, atol=1e-4)
+
+
+def test_images_that_the_patches_do_not_divide_stop_before_training(root):
+    cfg = run_config(root, 'patches', resize=None)
+    with pytest.raises(UserError, match='32x64 pixels, .* 14 divides'):
+        train(cfg)
+    assert not list((root / 'patches').glob('*.pth'))
+    network = MODELS.build(cfg.model)
+    network.test_cfg = dict(mode='slide', crop_size=(28, 42))
+    check_patches(network, None)
+
+
+def test_two_processes_hold_the_same(root):
+    cfg = run_config(
+        root,
+        'two',
+        type='ViTAdapter',
+        arch=dict(ARCH, depth=4),
+        prior_channels=4,
+        resize=(224, 224),
+        frozen_stages=2,
+    )
+    cfg.model.decode_head.type = 'VFMUDAPlusHead'
+    cfg.custom_hooks.append(dict(type='KeepRankHook'))
+    cfg.default_hooks.checkpoint.interval = 4
+    # Two processes wait for each gradient: none is missing.
+    train_two(root, cfg)
+    first, second = (state(root / 'two', rank, 4) for rank in (0, 1))
+    for name, value in first.items():
+        if 'running_' not in name:
+            assert torch.equal(value, second[name]), name

@@ -1,0 +1,211 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Label the target by the anchors of an encoder that is not trained.
+
+    python tools/fit_anchors.py configs/minitown/nearest_anchor.py
+
+makes the anchors in two passes over the source's labelled images, writes
+them with the encoder as a checkpoint that tools/test.py and tools/demo.py
+take, and shows how many pixels of the target each class gets, and how good
+that is on the config's test set. The first thing to run on new data: it takes
+minutes, and says how far apart the domains are for this encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config whose head is an AnchorHead')
+    parser.add_argument('--work-dir', help='where checkpoint and log go')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings: key.of.config=value ...',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Merge the config file with the command line."""
+    if not Path(args.config).is_file():
+        raise SystemExit(f'error: {args.config}: file not found')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    # After the config, which may choose what is imported.
+    from mmseg_cag.launch.cfg_options import merge_or_exit
+
+    merge_or_exit(cfg, args.cfg_options)
+    path = Path(args.config)
+    cfg.work_dir = args.work_dir or cfg.get(
+        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
+    )
+    # Nothing is trained.
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        cfg.pop(key, None)
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg.pop(key, None)
+    cfg.pop('param_scheduler', None)
+    # The table says what there is to say.
+    cfg.log_level = 'WARNING'
+    return cfg
+
+
+def passes(runner: Runner, loader: object, title: str) -> Iterator:
+    """Compute the backbone's maps and the labels of each batch."""
+    from mmseg_cag.models.data_preprocessor import UDADataPreprocessor
+    from mmseg_cag.models.segmentors.base import bare_model, gt_labels
+    from mmseg_cag.progress import track
+
+    model = bare_model(runner)
+    preprocessor = model.data_preprocessor
+    if isinstance(preprocessor, UDADataPreprocessor):
+        preprocessor = preprocessor.of('source')
+    for batch in track(loader, title, disable=not is_main_process()):
+        batch = preprocessor(batch, False)
+        with torch.no_grad():
+            maps = model.extract_feat(batch['inputs'])
+        labels = gt_labels(batch['data_samples'])
+        yield maps, labels.long().to(batch['inputs'].device)
+
+
+def fit(runner: Runner, cfg: Config) -> nn.Module:
+    """Make the anchors of a runner's model.
+
+    Raises:
+        UserError: Its head is no `AnchorHead`, or there is no source.
+    """
+    from mmseg_cag.errors import UserError
+    from mmseg_cag.models.heads import AnchorHead
+    from mmseg_cag.models.segmentors.base import bare_model
+
+    model = bare_model(runner)
+    if not isinstance(model.decode_head, AnchorHead):
+        raise UserError(
+            f'model.decode_head.type={type(model.decode_head).__name__}, '
+            'expected AnchorHead'
+        )
+    loader = runner.build_dataloader(cfg.anchor_dataloader, seed=runner.seed)
+    model.init_weights()
+    model.eval()
+    titles = iter(('Source pixels', 'Anchors'))
+    model.decode_head.fit(
+        lambda: passes(runner, loader, next(titles)), len(loader.dataset)
+    )
+    return model
+
+
+def save(model: nn.Module, cfg: Config) -> Path:
+    """Write the network with its anchors."""
+    from mmseg_cag.fileio.atomic import atomic_write
+
+    path = Path(cfg.work_dir, 'anchors.pth')
+    content = io.BytesIO()
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, content.getvalue())
+    return path
+
+
+def count(runner: Runner, model: nn.Module) -> Tensor:
+    """Count pseudo labels of the test set (K, K + 1), the last column none.
+
+    Rows are the truth. On one process.
+    """
+    from mmseg_cag.analysis.evaluate import confusion
+    from mmseg_cag.models.heads.anchor_head import labels_at
+
+    head = model.decode_head
+    counts = 0
+    loader = runner.test_dataloader
+    for maps, labels in passes(runner, loader, 'Pseudo labels'):
+        assigned = head.pseudo_labels(maps)
+        truth = labels_at(labels, assigned[:, None])
+        counts = counts + confusion(truth, assigned, head.num_classes)
+    return counts
+
+
+def show(
+    runner: Runner, model: nn.Module, counts: Tensor, results: dict
+) -> None:
+    """Print, by class, IoU and the quality of the pseudo labels."""
+    from mmseg_cag.analysis.evaluate import quality_of
+
+    head = model.decode_head
+    classes = runner.test_dataloader.dataset.metainfo['classes']
+    pixels = head.anchor_bank.counts.view(len(classes), -1).sum(1)
+    by_class, total = quality_of(counts.cpu(), classes)
+    margin = head.pseudo_label_head.margin.max().item()
+    table = Table('class', 'source pixels', 'IoU', title='Nearest anchor')
+    table.caption = f'labelled: nearer by the margin, {margin:.3g}'
+    for name in ('labelled', 'precision', 'coverage'):
+        table.add_column(name)
+    for name, n in zip(classes, pixels.tolist(), strict=True):
+        iou = f'{results.get(f"IoU.{name}", float("nan")):.1f}'
+        table.add_row(name, f'{n:.0f}', iou, *cells(by_class[name]))
+    mean = f'{results["mIoU"]:.1f}'
+    table.add_row('all', f'{pixels.sum():.0f}', mean, *cells(total))
+    Console().print(table)
+
+
+def cells(quality: object) -> list[str]:
+    """Write number, precision and coverage of pseudo labels."""
+    shares = quality.precision, quality.coverage
+    return [
+        str(quality.labels),
+        *('-' if share is None else f'{share:.1%}' for share in shares),
+    ]
+
+
+def main() -> None:
+    """Fit, save, and evaluate."""
+    args = parse_args()
+    cfg = load_config(args)
+    # After the config, which may choose what is imported.
+    from mmseg_cag.datasets.dataset_configs import require_images_of
+    from mmseg_cag.engine.checks.require_weights import require_weights
+    from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
+    from mmseg_cag.errors import UserError
+
+    try:
+        require_weights(cfg)
+        require_images_of(cfg, 'anchor_dataloader', 'test_dataloader')
+        use_gloo_without_gpu(cfg)
+        runner = Runner.from_cfg(cfg)
+        model = fit(runner, cfg)
+        if is_main_process():
+            path = save(model, cfg)
+        results = runner.test()
+        if args.launcher == 'none':
+            show(runner, model, count(runner, model), results)
+        if is_main_process():
+            print(f'python tools/test.py {args.config} {path}')
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
