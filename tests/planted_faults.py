@@ -7,6 +7,7 @@ where it is.
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -213,6 +214,15 @@ def one_domain_twice(town, cfg):
 def evaluation_on_training_images(town, cfg):
     cfg.val_dataloader.dataset = tiny.cityscapes(town, 'train')
     return 'training images evaluated', 'leftImg8bit/train'
+
+
+def anchors_of_other_images(town, cfg):
+    shutil.copytree(town / 'gta', town / 'gta2')
+    source = cfg.train_dataloader.dataset.domains.source
+    cfg.anchor_dataloader = dict(dataset=copy.deepcopy(source))
+    cfg.anchor_dataloader.dataset.data_root = str(town / 'gta2')
+    cfg.default_hooks = dict(anchors=dict(type='AnchorHook'))
+    return 'anchors of other data', 'anchor_dataloader.dataset'
 
 
 def target_with_labels(town, cfg):

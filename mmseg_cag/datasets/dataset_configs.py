@@ -168,7 +168,15 @@ def _list_images(cfg: dict, name: str) -> None:
         )
     if not fileio.isdir(folder, backend_args=dataset.backend_args):
         raise MissingFileError(f'{name}: no folder {folder}')
-    if not dataset.load_data_list():
+    samples = dataset.load_data_list()
+    ending = dataset.img_suffix * 2
+    if dataset.ann_file and ending and samples:
+        if all(sample['img_path'].endswith(ending) for sample in samples):
+            raise UserError(
+                f'{name}.ann_file={dataset.ann_file}: its names end in '
+                f'{dataset.img_suffix}, expected names without that'
+            )
+    if not samples:
         raise UserError(
             f'{name} has no image in {folder}, expected files '
             f'*{dataset.img_suffix}'

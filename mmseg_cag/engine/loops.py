@@ -4,7 +4,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from .resilience.signals import (
     StopSignals,
     guard_workers,
     kill_workers,
-    worker_faults,
+    raise_worker_fault,
 )
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again
@@ -203,9 +202,9 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            loads = self.dataloader.num_workers
-            with worker_faults() if loads else nullcontext():
-                self._train()
+            self._train()
+        except RuntimeError as error:
+            raise_worker_fault(error)
         finally:
             self._close()
         return self.runner.model

@@ -73,7 +73,7 @@ def _place(error: Exception) -> str:
     for frame, line in walk_tb(error.__traceback__):
         if frame.f_code.co_name == '_file2dict':  # of mmengine
             file = frame.f_locals.get('filename', file)
-        elif frame.f_code.co_filename == '' and file:
+        elif frame.f_code.co_filename in ('', file) and file:
             place = f' (line {line} of {file}: {getline(file, line).strip()})'
     return place
 

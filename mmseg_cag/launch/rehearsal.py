@@ -193,7 +193,8 @@ def _check_classes(cfg: Config, loaders: dict[str, DataLoader]) -> None:
         )
         for finding in check_class_count(cfg.model, len(classes or ())):
             if classes:
-                raise finding.as_error()
+                how = finding.problem.replace('is ', '=', 1)
+                raise UserError(f'{finding.where}{how}')
 
 
 def _first_batch(loader: DataLoader, key: str) -> Any:

@@ -337,8 +337,8 @@ def _check_zero_label(part: dict, step: dict, key: str) -> None:
     own = part.get(name, own)
     if step.get(name) not in (None, own):
         raise UserError(
-            f'{key}.{name}={step[name]}: its data set has {own}, expected '
-            'the same in both'
+            f'{key}.reduce_zero_label={step[name]}: its data set has {own}, '
+            'expected the same in both'
         )
 
 

@@ -125,26 +125,25 @@ def guard_workers(loader: DataLoader) -> None:
     Finalize(None, kill_workers, exitpriority=0)
 
 
-@contextmanager
-def worker_faults() -> Iterator[None]:
-    """Tell in one line that workers do not deliver.
+def raise_worker_fault(error: RuntimeError) -> None:
+    """Tell in one line that workers do not deliver; else raise it again.
+
+    Args:
+        error: What ended a loop over batches.
 
     Raises:
         UserError: They died, or a batch did not come in time.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith('DataLoader '):
-            raise
-        kill_workers()
-        free = shared_memory()
-        room = '' if free is None else f'; {SHARED} has {free >> 20} MiB free'
-        raise UserError(
-            f'{str(error).splitlines()[0].rstrip(".")}{room}; expected each '
-            'batch within the timeout of its dataloader, see what its workers '
-            'said above; num_workers=0 loads without them'
-        ) from error
+    if not str(error).startswith('DataLoader '):
+        raise error
+    kill_workers()
+    free = shared_memory()
+    room = '' if free is None else f'; {SHARED} has {free >> 20} MiB free'
+    raise UserError(
+        f'{str(error).splitlines()[0].rstrip(".")}{room}; expected each '
+        'batch within the timeout of its dataloader, see what its workers '
+        'said above; num_workers=0 loads without them'
+    ) from error
 
 
 def shared_memory() -> int | None:

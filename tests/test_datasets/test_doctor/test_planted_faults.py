@@ -47,6 +47,7 @@ GTA_WARNINGS = (
     planted_faults.extra_label,
     planted_faults.class_that_vanished,
     planted_faults.images_of_two_suffixes,
+    planted_faults.anchors_of_other_images,
     planted_faults.evaluation_on_training_images,
     planted_faults.images_lost,
     planted_faults.drawing_interrupted,
