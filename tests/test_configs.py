@@ -170,7 +170,7 @@ def shrink(cfg: Config, towns: Path) -> Config:
         if 'num_layers' in backbone:
             backbone.num_layers = [1, 1, 1, 1]
         if isinstance(backbone.get('arch'), str) and (
-            backbone.arch in DINOv2.archs
+            backbone.arch in DINOv2.archs and 'MobileNet' not in backbone.type
         ):
             arch = DINOv2.archs[backbone.arch]
             backbone.arch = dict(arch._asdict(), depth=4)

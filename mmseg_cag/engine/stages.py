@@ -337,7 +337,8 @@ def build_loader(runner: Runner) -> DataLoader:
             f'anchor_dataloader.dataset has the classes {found}, expected '
             f'those of training, {classes}'
         )
-    guard_workers(loader)
+    if loader.num_workers:
+        guard_workers(loader)
     return loader
 
 
