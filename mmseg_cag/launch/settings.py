@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from mmengine.config import Config
 
 from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
+from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import UserError
 
@@ -307,9 +308,20 @@ def _check_loader(cfg: Config, key: str) -> None:
             f'{key}.sampler.type={sampler}: does not end, expected '
             'DefaultSampler'
         )
+    padding = (cfg.get('model') or {}).get('data_preprocessor') or {}
     labelled = dataset.get('labelled', ('source',))
     for where, domain, part in parts:
         part = part or {}
+        if LOADERS[key] == 'train':
+            own = (padding.get('domains') or {}).get(domain)
+            size = (own or padding.get('default') or padding).get('size')
+            crop = crop_of(part.get('pipeline') or []) or (0, 0)
+            if size and any(c > s for c, s in zip(crop, size, strict=True)):
+                raise UserError(
+                    f'model.data_preprocessor.size={tuple(size)}: a batch is '
+                    f'padded to it, but {where} crops to {crop}; expected '
+                    'the same'
+                )
         names = (part.get('metainfo') or {}).get('classes')
         if isinstance(names, str) and not Path(names).is_file():
             raise UserError(
