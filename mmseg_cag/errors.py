@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from collections.abc import Container
+
 
 def escape_control_chars(text: object) -> str:
     r"""Write what strangers named so that it stays on its line.
@@ -39,3 +41,13 @@ class UserError(ValueError):
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that a setting names and that does not exist."""
+
+
+def require_one_of(key: str, value: object, known: Container) -> None:
+    """Check that a setting is one of a few.
+
+    Raises:
+        UserError: It is not.
+    """
+    if value not in known:
+        raise UserError(f'{key}={value!r}, expected one of {known}')

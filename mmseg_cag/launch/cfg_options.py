@@ -172,7 +172,7 @@ def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
     """
     given = dict(_flatten(options))
     for path in given:
-        _take_out_none(cfg._cfg_dict, path.split('.'))
+        _take_out_none(cfg._cfg_dict, path)
     for path in given:
         _require_read(cfg, path, given, key)
     cfg.merge_from_dict(options)
@@ -182,14 +182,14 @@ def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
             hooks.pop(name)
 
 
-def _take_out_none(node: Any, parts: list[str]) -> None:
+def _take_out_none(node: Any, path: str) -> None:
     """Make room for a part, named by its type, where the config has None."""
-    *above, name, last = '', *parts
-    for part in above[1:]:
+    parent, _, name = path.removesuffix('.type').rpartition('.')
+    for part in filter(None, parent.split('.')):
         node = node.get(part) if isinstance(node, dict) else None
-    if last == 'type' and isinstance(node, dict):
+    if path.endswith('.type') and isinstance(node, dict):
         if node.get(name, {}) is None:
-            node.pop(name)
+            del node[name]
 
 
 def _flatten(options: dict, above: str = '') -> Iterator[tuple[str, Any]]:

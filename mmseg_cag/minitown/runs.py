@@ -106,7 +106,7 @@ class MinitownRuns:
         """
         like, changes = self.variants.get(name, (name, {}))
         cfg = self._load(like)
-        merge_changes(cfg, changes, f'variant {name}')
+        merge_options(cfg, changes, f'variant {name}')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
             # What is not drawn is where the config says.
@@ -163,25 +163,3 @@ class MinitownRuns:
             recipe['after'] = self._training(start).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)
-
-
-def merge_changes(cfg: Config, changes: dict, key: str) -> None:
-    """Merge settings by their paths; a part takes the place of a None.
-
-    Args:
-        cfg: The config, changed in place.
-        changes: As of `merge_options`.
-        key: What gives them, for errors.
-
-    Raises:
-        UserError: Nothing reads one.
-    """
-    given = {}
-    for path, value in changes.items():
-        node = cfg._cfg_dict
-        for part in path.split('.'):
-            node = node.get(part) if isinstance(node, dict) else node
-        if node is None and isinstance(value, dict):
-            value = {'_delete_': True, **value}
-        given[path] = value
-    merge_options(cfg, given, key)

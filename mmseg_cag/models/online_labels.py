@@ -1,7 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import torch
+from mmseg.structures import SegDataSample
 from torch import Tensor
+
+from mmseg_cag.errors import UserError
 
 # legend: N images, K classes, H W image
 
@@ -32,9 +36,81 @@ def online_pseudo_labels(
     """
     confidence, labels = logits.float().softmax(1).max(1)
     share = (confidence >= threshold).float().mean()
-    weight = share.expand(labels.shape).clone()
+    weight = share.expand(labels.shape)
+    return labels, discard_untrusted(weight, top, bottom, trusted)
+
+
+def discard_untrusted(
+    weight: Tensor, top: int, bottom: int, trusted: Tensor | None
+) -> Tensor:
+    """Set weights (N, H, W) of untrusted pixels to 0, in a copy.
+
+    Args:
+        weight: Weights of all pixels, float32.
+        top: Rows at the top that are not trusted.
+        bottom: Rows at the bottom, likewise.
+        trusted: Pixels whose weight stays, bool (N, H, W); None for all.
+    """
+    weight = weight.clone()
     weight[:, :top] = 0
-    weight[:, labels.shape[1] - bottom :] = 0
-    if trusted is not None:
-        weight = weight.masked_fill(~trusted, 0)
-    return labels, weight
+    weight[:, weight.shape[1] - bottom :] = 0
+    return weight if trusted is None else weight.masked_fill_(~trusted, 0)
+
+
+class OnlineLabels:
+    """Label and weigh target crops, without pixels that are not trusted.
+
+    Args:
+        threshold: Probability from which a pixel is confident.
+        top: Rows at the top of a crop that are not trusted.
+        bottom: Rows at the bottom, likewise: the bonnet of a car.
+
+    Raises:
+        UserError: One is out of its range.
+    """
+
+    def __init__(self, threshold: float, top: int, bottom: int) -> None:
+        self.threshold, self.top, self.bottom = threshold, top, bottom
+        self.named = f'model: untrusted_top={top}, untrusted_bottom={bottom}'
+        if not 0 <= threshold <= 1:
+            raise UserError(
+                f'model.threshold={threshold}, expected a probability, from '
+                '0 to 1'
+            )
+        if min(top, bottom) < 0:
+            raise UserError(f'{self.named}, expected 0 or more rows')
+
+    def __call__(
+        self, logits: Tensor, data_samples: list[SegDataSample]
+    ) -> tuple[Tensor, Tensor]:
+        """Label pixels by scores (N, K, H, W): see `online_pseudo_labels`."""
+        labels, weight = online_pseudo_labels(logits, self.threshold)
+        return labels, self.discard(weight, data_samples)
+
+    def discard(
+        self, weight: Tensor, data_samples: list[SegDataSample]
+    ) -> Tensor:
+        """Set weights (N, H, W) of untrusted pixels to 0, in a copy.
+
+        Args:
+            weight: Weights of all pixels, float32.
+            data_samples: Of the target; with ``trusted`` where
+                `MarkUntrusted` has marked the pixels.
+
+        Raises:
+            UserError: No row is left, or pixels are marked as well.
+        """
+        rows, height = self.top + self.bottom, weight.shape[1]
+        if rows >= height:
+            raise UserError(
+                f'{self.named}, expected fewer rows than the {height} of a '
+                'target crop'
+            )
+        marked = [s.trusted.data for s in data_samples if 'trusted' in s]
+        if rows and marked:
+            raise UserError(
+                f'{self.named}, but MarkUntrusted marks the target images, '
+                'expected one of the two'
+            )
+        trusted = torch.cat(marked) == 1 if marked else None
+        return discard_untrusted(weight, self.top, self.bottom, trusted)

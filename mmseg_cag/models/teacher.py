@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, require_one_of
 
 from .segmentors.base import (
     SegOutput,
@@ -72,14 +72,8 @@ class Teacher(BaseAveragedModel):
         config: str | None = None,
         checkpoint: str | None = None,
     ) -> None:
-        for name, value, known in (
-            ('mode', mode, MODES),
-            ('buffers', buffers, BUFFERS),
-        ):
-            if value not in known:
-                raise UserError(
-                    f'Teacher: {name}={value!r}, expected one of {known}'
-                )
+        require_one_of('Teacher: mode', mode, MODES)
+        require_one_of('Teacher: buffers', buffers, BUFFERS)
         if (config is None) != (checkpoint is None):
             raise UserError(
                 f'Teacher: config={config} and checkpoint={checkpoint}, '

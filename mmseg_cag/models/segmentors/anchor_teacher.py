@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import require_one_of
 from mmseg_cag.models.anchors.class_scores import SCORES, ClassScores, best_two
 from mmseg_cag.models.anchors.running_margin import RunningMargin
 from mmseg_cag.models.mixing import Labelled
@@ -28,15 +28,13 @@ class AnchorTeacherSegmentor(MICSegmentor):
 
     Anchors are running means of the teacher's features of the source. A target
     pixel is active where its best class is as far ahead of the second as
-    labels of the source need to be, to be right often enough; DACS has one
-    number for a batch in its place.
+    labels of the source need to be, to be right often enough.
 
     .. code:: text
 
        source_losses()              CE on the source
          move_anchors()             teacher -> AnchorBank, RunningMargin
        label_target()               teacher, AnchorBank -> labels, weights
-       target_losses()              weighted CE on mixed and masked images
 
     Args:
         anchor_bank: Config of the anchors.
@@ -69,20 +67,16 @@ class AnchorTeacherSegmentor(MICSegmentor):
         super().__init__(**kwargs)
         self.labels, self.margin_of = labels, margin_of or labels
         self.weights = weights
-        known = dict(labels=SCORES, margin_of=SCORES, weights=WEIGHTS)
-        for name, values in known.items():
-            if (value := getattr(self, name)) not in values:
-                raise UserError(
-                    f'model.{name}={value!r}, expected one of {values}'
-                )
+        require_one_of('model.labels', labels, SCORES)
+        require_one_of('model.margin_of', self.margin_of, SCORES)
+        require_one_of('model.weights', weights, WEIGHTS)
         sizes = feature_sizes(self)
         self.anchor_bank = MODELS.build({**anchor_bank, **sizes})
         sizes.pop('channels')
         self.pseudo_label_head = MODELS.build({**pseudo_label_head, **sizes})
         self.running_margin = RunningMargin(**sizes, momentum=margin_momentum)
-        self.scores = ClassScores(
-            self.anchor_bank, nearness, self.decode_head.align_corners
-        )
+        corners = self.decode_head.align_corners
+        self.scores = ClassScores(self.anchor_bank, nearness, corners)
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
@@ -112,22 +106,28 @@ class AnchorTeacherSegmentor(MICSegmentor):
         output = self.teacher(images)
         logits = self.at_images(self.main_logits(output), images)
         labels, gap = best_two(self.scores(output.feat, logits, self.labels))
-        by_share = self.weights == 'confident_share'
-        threshold = self.threshold if by_share else 0.0
-        _, weight = self.online_labels(logits, threshold, data_samples)
-        if not by_share:
-            best = labels
-            if self.margin_of != self.labels:
-                scores = self.scores(output.feat, logits, self.margin_of)
-                best, gap = best_two(scores)
-            own = self.pseudo_label_head.weigh(
-                labels, best, gap, partly=self.weights == 'gap'
-            )
-            weight *= own.mean() if self.weights == 'active_share' else own
-        teacher = self.main_logits(output)
-        shown = resize_labels(labels.where(weight > 0, 255), teacher)
-        self.observe(images=images, teacher=teacher, probability=shown)
+        if self.weights == 'confident_share':
+            _, weight = self.online_labels(logits, data_samples)
+        else:
+            weight = self.weigh(output.feat, logits, labels, gap)
+            weight = self.online_labels.discard(weight, data_samples)
+        if self.observers:
+            teacher = self.main_logits(output)
+            shown = labels.where(weight > 0, self.decode_head.ignore_index)
+            shown = resize_labels(shown, teacher)
+            self.observe(images=images, teacher=teacher, probability=shown)
         return Labelled(images, labels, weight)
+
+    def weigh(
+        self, feat: Tensor, logits: Tensor, labels: Tensor, gap: Tensor
+    ) -> Tensor:
+        """Weigh labels (N, H, W) by how far ahead they are of the margin."""
+        best, partly = labels, self.weights == 'gap'
+        if self.margin_of != self.labels:
+            best, gap = best_two(self.scores(feat, logits, self.margin_of))
+        weight = self.pseudo_label_head.weigh(labels, best, gap, partly=partly)
+        share = self.weights == 'active_share'
+        return weight.mean().expand_as(weight) if share else weight
 
     def supervised_loss(
         self,
@@ -138,13 +138,13 @@ class AnchorTeacherSegmentor(MICSegmentor):
     ) -> dict[str, Tensor]:
         """Compute the heads' losses, and the distance to the anchors."""
         losses = super().supervised_loss(output, labels, prefix, weight)
-        if self.anchor_loss is not None:
-            if weight is not None:
-                labels = labels.where(weight > 0, -1)
-            feat, logits = output.feat, self.main_logits(output)
-            losses[f'{prefix}.{self.anchor_loss.loss_name}'] = (
-                self.anchor_loss(
-                    self.anchor_bank, feat, logits, resize_labels(labels, feat)
-                )
-            )
+        if self.anchor_loss is None:
+            return losses
+        if weight is not None:
+            labels = labels.where(weight > 0, -1)
+        labels = resize_labels(labels, output.feat)
+        name = f'{prefix}.{self.anchor_loss.loss_name}'
+        losses[name] = self.anchor_loss(
+            self.anchor_bank, output.feat, self.main_logits(output), labels
+        )
         return losses

@@ -9,14 +9,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
-from mmseg_cag.errors import UserError
-from mmseg_cag.models.mixing import (
-    Labelled,
-    class_mask,
-    draw_classes,
-    paste,
-)
-from mmseg_cag.models.online_labels import online_pseudo_labels
+from mmseg_cag.models.mixing import Labelled, class_mask, draw_classes, paste
+from mmseg_cag.models.online_labels import OnlineLabels
 from mmseg_cag.models.strong_augmentation import (
     draw_flags,
     draw_strong,
@@ -45,8 +39,7 @@ class DACSSegmentor(UDASegmentor):
        target_losses()              weighted CE on mixed images:
          mix()                      ClassMix, jitter and blur
 
-    Its heirs override these steps, and `loss` stays. Source and target images
-    need one size, and each its own pair.
+    Its heirs override these steps. Source and target images need one size.
 
     Args:
         threshold: Probability from which a pixel is confident.
@@ -69,18 +62,10 @@ class DACSSegmentor(UDASegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= threshold <= 1:
-            raise UserError(
-                f'model.threshold={threshold}, expected a probability, from '
-                '0 to 1'
-            )
-        if min(untrusted_top, untrusted_bottom) < 0:
-            raise UserError(
-                f'model: untrusted_top={untrusted_top}, untrusted_bottom='
-                f'{untrusted_bottom}, expected 0 or more rows'
-            )
         self.threshold = threshold
-        self.untrusted = dict(top=untrusted_top, bottom=untrusted_bottom)
+        self.online_labels = OnlineLabels(
+            threshold, untrusted_top, untrusted_bottom
+        )
         self.strength = strength
         default = dict(mode='batch_norm', buffers='keep', momentum=0.01)
         self.teacher = MODELS.build(
@@ -120,7 +105,7 @@ class DACSSegmentor(UDASegmentor):
             self.observe(images=images)
             self.observe(teacher=logits, probability=label)
         labels, weight = self.online_labels(
-            self.at_images(logits, images), self.threshold, data_samples
+            self.at_images(logits, images), data_samples
         )
         return Labelled(images, labels, weight)
 
@@ -129,37 +114,6 @@ class DACSSegmentor(UDASegmentor):
         corners = self.decode_head.align_corners
         size = images.shape[-2:]
         return resize(logits, size, mode='bilinear', align_corners=corners)
-
-    def online_labels(
-        self,
-        logits: Tensor,
-        threshold: float,
-        data_samples: list[SegDataSample],
-    ) -> tuple[Tensor, Tensor]:
-        """Label and weigh pixels by scores (N, K, H, W), where trusted."""
-        self._check_margins(logits.shape[-2], data_samples)
-        trusted = trusted_pixels(data_samples)
-        return online_pseudo_labels(
-            logits, threshold, **self.untrusted, trusted=trusted
-        )
-
-    def _check_margins(
-        self, height: int, data_samples: list[SegDataSample]
-    ) -> None:
-        rows = sum(self.untrusted.values())
-        named = ', '.join(
-            f'untrusted_{k}={v}' for k, v in self.untrusted.items()
-        )
-        if rows >= height:
-            raise UserError(
-                f'model: {named}, expected fewer rows than the {height} of a '
-                'target crop'
-            )
-        if rows and any('trusted' in sample for sample in data_samples):
-            raise UserError(
-                f'model: {named}, but MarkUntrusted marks the target images, '
-                'expected one of the two'
-            )
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
@@ -194,10 +148,3 @@ class DACSSegmentor(UDASegmentor):
         draws = draw_strong(flags, generator, len(images), self.strength)
         normaliser = self.data_preprocessor.of('target')
         return strong_transform(images, draws, normaliser.mean, normaliser.std)
-
-
-def trusted_pixels(data_samples: list[SegDataSample]) -> Tensor | None:
-    """The pixels that `MarkUntrusted` trusts, bool (N, H, W), if it ran."""
-    if not data_samples or 'trusted' not in data_samples[0]:
-        return None
-    return torch.cat([s.trusted.data for s in data_samples]) == 1
