@@ -13,15 +13,18 @@ import pytest
 
 from mmseg_cag.minitown.child import run_tool
 
+# Signals act as by default, however the tests were started (nohup).
 WAIT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mmseg_cag.minitown import child
 child.GRACE = 1.0
 child.exit_on_signals()
 child.run_tool('Wait', sys.argv[1], sys.argv[2])
 """
 DRAW = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mmseg_cag.minitown import child, town
 child.exit_on_signals()
 town.draw_minitown(sys.argv[1], source=5000, workers=2)
