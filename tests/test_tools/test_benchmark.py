@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+from speed.step import Form, Step, load_batch
 
 from tests import tiny
 
@@ -63,6 +65,13 @@ def test_a_step_on_the_data_of_the_config(monkeypatch, tmp_path, config):
     results = json.loads(path.read_text())
     assert results.keys() == {'machine', 'step'}
     assert results['step']['agreement'] == 1
+
+
+def test_passes_leave_nothing_for_the_next_step(config):
+    cfg = Config.fromfile(config)
+    step = Step(cfg, Form(), 'cpu', load_batch(cfg))
+    step.passes()
+    assert all(p.grad is None for p in step.model.parameters())
 
 
 @pytest.mark.parametrize(

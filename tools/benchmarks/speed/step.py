@@ -89,7 +89,6 @@ class Step:
 
     def passes(self) -> None:
         """Student forward and backward on both domains, teacher forward."""
-        self.optim.zero_grad()
         with self.optim.optim_context(self.model):
             outputs = [
                 self.model.forward_student(self.inputs[domain])
@@ -98,6 +97,8 @@ class Step:
             self.model.teacher(self.inputs['target'])
         logits = [logits for output in outputs for logits in output.logits]
         torch.autograd.backward(logits, [torch.ones_like(x) for x in logits])
+        # mmengine clears after an update: the next step would take these in.
+        self.optim.zero_grad()
 
     @torch.no_grad()
     def anchors(self) -> None:
