@@ -29,6 +29,7 @@ from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.result_summary_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
 from .resilience.signals import (
+    WORKER_FAULTS,
     Interrupted,
     StopSignals,
     guard_workers,
@@ -203,7 +204,7 @@ class UDATrainLoop(BaseLoop):
         """Train; returns the model."""
         try:
             self._train()
-        except RuntimeError as error:
+        except WORKER_FAULTS as error:
             raise_worker_fault(error)
         finally:
             self._close()

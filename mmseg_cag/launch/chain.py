@@ -20,7 +20,10 @@ from mmseg_cag.engine.checks.require_weights import (
 )
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import provenance_of
-from mmseg_cag.engine.resilience.signals import raise_worker_fault
+from mmseg_cag.engine.resilience.signals import (
+    WORKER_FAULTS,
+    raise_worker_fault,
+)
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
@@ -103,7 +106,7 @@ def evaluate_run(cfg: Config) -> dict[str, float]:
     use_gloo_without_gpu(cfg)
     try:
         return Runner.from_cfg(cfg).test()
-    except RuntimeError as error:
+    except WORKER_FAULTS as error:
         raise_worker_fault(error)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import resource_sharer
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from mmseg_cag.engine.resilience import signals
 from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
+    WORKER_FAULTS,
     StopSignals,
     guard_workers,
+    raise_worker_fault,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
@@ -211,6 +214,22 @@ def test_a_worker_never_answers(lab, monkeypatch, asked):
 def test_there_is_no_room_to_hand_a_batch_over(lab, monkeypatch):
     monkeypatch.setattr(processes, 'METHODS', ['CAG'])
     processes.fill_shared_memory(lab)
+
+
+def test_a_worker_that_ends_while_a_batch_is_fetched_is_told_in_one_line():
+    shared = resource_sharer.DupFd(1)
+    resource_sharer.stop()
+    with pytest.raises(UserError, match='ended as it handed a batch over'):
+        try:
+            shared.detach()
+        except WORKER_FAULTS as error:
+            raise_worker_fault(error)
+
+
+def test_other_errors_of_a_connection_stay_as_they_are():
+    error = ConnectionResetError('of something else')
+    with pytest.raises(ConnectionResetError, match='something else'):
+        raise_worker_fault(error)
 
 
 def test_a_thread_that_is_not_the_main_one_trains(lab):

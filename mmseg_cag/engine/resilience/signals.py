@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -37,6 +38,9 @@ LATE = (
 )
 SHARED = Path('/dev', 'shm')  # by which workers hand batches over, on Linux
 BATCH_TIMEOUT = 600  # seconds; a dataloader's own timeout goes first
+# What a loop over batches may end with where a worker has died: torch's own
+# error, or, as it hands a batch over, one of the connection to it.
+WORKER_FAULTS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
 
 
 class Interrupted(BaseException):
@@ -125,24 +129,28 @@ def guard_workers(loader: DataLoader) -> None:
     Finalize(None, kill_workers, exitpriority=0)
 
 
-def raise_worker_fault(error: RuntimeError) -> None:
+def raise_worker_fault(error: Exception) -> None:
     """Tell in one line that workers do not deliver; else raise it again.
 
     Args:
-        error: What ended a loop over batches.
+        error: What ended a loop over batches, of `WORKER_FAULTS`.
 
     Raises:
         UserError: They died, or a batch did not come in time.
     """
-    if not str(error).startswith('DataLoader '):
+    told = str(error).partition('\n')[0].rstrip('.')
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(Path(f.filename).name == 'resource_sharer.py' for f in frames):
+        told = f'DataLoader worker ended as it handed a batch over ({told})'
+    if not told.startswith('DataLoader '):
         raise error
     kill_workers()
     free = shared_memory()
     room = '' if free is None else f'; {SHARED} has {free >> 20} MiB free'
     raise UserError(
-        f'{str(error).splitlines()[0].rstrip(".")}{room}; expected each '
-        'batch within the timeout of its dataloader, see what its workers '
-        'said above; num_workers=0 loads without them'
+        f'{told}{room}; expected each batch within the timeout of its '
+        'dataloader, see what its workers said above; num_workers=0 loads '
+        'without them'
     ) from error
 
 
