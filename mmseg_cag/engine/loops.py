@@ -29,12 +29,11 @@ from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.result_summary_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
 from .resilience.signals import (
-    WORKER_FAULTS,
     Interrupted,
     StopSignals,
     guard_workers,
     kill_workers,
-    raise_worker_fault,
+    telling_worker_faults,
 )
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again
@@ -203,9 +202,8 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            self._train()
-        except WORKER_FAULTS as error:
-            raise_worker_fault(error)
+            with telling_worker_faults():
+                self._train()
         finally:
             self._close()
         return self.runner.model

@@ -21,10 +21,9 @@ from mmseg_cag.engine.resilience import signals
 from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
-    WORKER_FAULTS,
     StopSignals,
     guard_workers,
-    raise_worker_fault,
+    telling_worker_faults,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
@@ -220,16 +219,40 @@ def test_a_worker_that_ends_while_a_batch_is_fetched_is_told_in_one_line():
     shared = resource_sharer.DupFd(1)
     resource_sharer.stop()
     with pytest.raises(UserError, match='ended as it handed a batch over'):
-        try:
+        with telling_worker_faults():
             shared.detach()
-        except WORKER_FAULTS as error:
-            raise_worker_fault(error)
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, 'SIGCHLD'), reason='Windows has no such signal'
+)
+def test_the_end_of_a_worker_may_be_noticed_while_its_fault_is_told():
+    class Fault(ConnectionResetError):
+        def __str__(self) -> str:
+            os.kill(os.getpid(), signal.SIGCHLD)
+            return 'DataLoader worker closed its connection'
+
+    def as_torch(number: int, frame: object) -> None:
+        raise RuntimeError('DataLoader worker exited unexpectedly')
+
+    before = signal.signal(signal.SIGCHLD, as_torch)
+    try:
+        with (
+            pytest.raises(UserError, match='closed its connection'),
+            telling_worker_faults(),
+        ):
+            raise Fault
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_other_errors_of_a_connection_stay_as_they_are():
     error = ConnectionResetError('of something else')
-    with pytest.raises(ConnectionResetError, match='something else'):
-        raise_worker_fault(error)
+    with (
+        pytest.raises(ConnectionResetError, match='something else'),
+        telling_worker_faults(),
+    ):
+        raise error
 
 
 def test_a_thread_that_is_not_the_main_one_trains(lab):
