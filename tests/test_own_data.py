@@ -27,11 +27,8 @@ CHANGES = {
         ('(1280, 720)', str(SIZE[::-1])),
         ('(512, 512)', str(SIZE)),
     ],
+    '_base_/teacher.py': [('= 15000', '= 4')],
     '_base_/supervised.py': [('= 20000', '= 2'), ('// 10', '// 2')],
-    '_base_/stages.py': [
-        ('stages=3', 'stages=2'),
-        ('stage_iters=5000', 'stage_iters=2'),
-    ],
 }
 NO_WORKERS = [
     f'{loader}_dataloader.{key}'
@@ -107,16 +104,17 @@ def test_target_labels_are_those_that_were_drawn(project, monkeypatch):
 
 
 def test_it_trains_adapts_and_is_evaluated(project, call, capfd):
-    call('train.py', 'configs/mine/cag.py')
+    config = 'configs/mine/anchor_teacher.py'
+    call('train.py', config)
     assert (project / 'work_dirs/mine/source_only/iter_2.pth').is_file()
     trained = capfd.readouterr().out
     assert 'sky = id 5; vehicle = id 6, 7; ignored = id 0' in trained
     assert 'vehicle = id 1000; ignored = id 6000, 65535' in trained
     assert re.search(r'Last: mIoU [\d.]+ at .* 2 \(iter_2.pth\)', trained)
-    work_dir = project / 'work_dirs/mine/cag'
+    work_dir = project / 'work_dirs/mine/anchor_teacher'
     noted = json.loads((work_dir / 'validation.json').read_text())
     assert list(noted) == ['1', '2', '3', '4']
-    call('test.py', 'configs/mine/cag.py', work_dir / 'iter_4.pth')
+    call('test.py', config, work_dir / 'iter_4.pth')
     tested = capfd.readouterr().out
     assert re.search(r'\|\s+vehicle +\|', tested)
     assert f'Evaluated at {SIZE[1]}x{SIZE[0]}' in tested

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 def command(folder: Path, iters: int = 2) -> list:
     command = [sys.executable, 'tools/quickstart.py', '--seed', '3']
     sizes = ['--images', '8', '8', '4', '2', '--size', '64', '128']
-    iters = ['--supervised-iters', str(iters), '--stage-iters', '2']
+    iters = ['--supervised-iters', str(iters), '--adapt-iters', '2']
     places = ['--data', folder / 'towns', '--work-dir', folder / 'runs']
     return [*command, *sizes, *iters, *places]
 
@@ -40,22 +40,22 @@ def test_quickstart_and_its_second_call(tmp_path: Path) -> None:
     first = run(tmp_path)
     summary = json.loads((tmp_path / 'runs/summary.json').read_text())
     assert summary['seed'] == 3
-    scores = ['source_only', 'cag_stage1', 'cag_stage2', 'cag_stage3']
+    scores = ['source_only', 'anchor_teacher']
     assert all(0 <= summary[name] <= 100 for name in scores)
-    assert {'towns', 'source_only', 'cag'} <= summary['seconds'].keys()
+    assert {'towns', *scores} <= summary['seconds'].keys()
     picture = tmp_path / 'runs/comparison.png'
     with Image.open(picture) as image:
         assert min(image.size) > 200
     report = tmp_path / 'runs/report.html'
     assert first.splitlines()[-1] == f'Report: {report}'
-    assert 'mIoU of stage 3' in report.read_text()
-    assert str(picture) in first and 'cag_stage3' in first
+    assert 'mIoU of last' in report.read_text()
+    assert str(picture) in first and 'anchor_teacher' in first
     # In the order in which it happened: each line was written at once.
     told = ('Draw the towns: 22 of 22', '== Train source_only', 'Iter(val)')
-    places = [first.index(text) for text in (*told, '== Train cag')]
+    places = [first.index(text) for text in (*told, '== Train anchor_t')]
     assert places == sorted(places)
 
-    weights = tmp_path / 'runs/cag/iter_6.pth'
+    weights = tmp_path / 'runs/anchor_teacher/iter_2.pth'
     written = weights.stat().st_mtime_ns
     second = run(tmp_path)
     assert second.count('reused') == 4

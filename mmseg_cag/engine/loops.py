@@ -253,6 +253,8 @@ class UDATrainLoop(BaseLoop):
         if self._kept is not None:
             self._kept.keep(self.model)
         optim = self._optim or runner.optim_wrapper
+        # With the gradients of the last batch the update before was complete.
+        self.model.update_begins = runner.optim_wrapper.should_update()
         outputs = runner.model.train_step(data_batch, optim_wrapper=optim)
         runner.call_hook(
             'after_train_iter',

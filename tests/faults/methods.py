@@ -11,6 +11,7 @@ from tests import tiny
 
 RUNTIME = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
 STAGE = 3
+OWN_HOOKS = ('anchors', 'norm_statistics')
 METHODS = {
     'CAG': lambda *where: tiny.run_config(*where, STAGE),
     'AdaptSegNet': lambda *where: tiny.adversarial_run(
@@ -18,8 +19,20 @@ METHODS = {
     ),
     'CLAN': lambda *where: tiny.adversarial_run(*where, tiny.clan()),
     'BDL': lambda *where: tiny.adversarial_run(*where, tiny.bdl()),
+    'anchor teacher': lambda *where: mean_teacher_run(*where),
     'translator': tiny.translator_run,
 }
+
+
+def mean_teacher_run(root: Path, work_dir: Path) -> Config:
+    """Six iterations of anchors in a mean teacher."""
+    cfg = tiny.adversarial_run(root, work_dir, tiny.anchor_teacher())
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
+    )
+    hook = dict(type='NormStatisticsHook', start=False)
+    cfg.default_hooks.norm_statistics = hook
+    return cfg
 
 
 def config_of(method: str, root: Path, work_dir: Path) -> Config:
@@ -32,7 +45,7 @@ def config_of(method: str, root: Path, work_dir: Path) -> Config:
     """
     cfg = METHODS[method](root, work_dir)
     runtime = Config.fromfile(RUNTIME)
-    own = {k: v for k, v in cfg.default_hooks.items() if k == 'anchors'}
+    own = {k: v for k, v in cfg.default_hooks.items() if k in OWN_HOOKS}
     cfg.default_hooks = {**runtime.default_hooks, **own}
     cfg.default_hooks.checkpoint.interval = 2
     cfg.default_hooks.logger.interval = 1

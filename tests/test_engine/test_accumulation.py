@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.runner import Runner
 from torch import nn
 
 from mmseg_cag.engine.optim.poly_restart import PolyRestartLR
@@ -63,6 +64,18 @@ def test_it_is_the_large_batch(name):
         )
         moved = (parameter - start[key]).abs().max() > 1e-6
         assert moved or not parameter.requires_grad, key
+
+
+def test_a_mean_teacher_follows_once_an_update(tmp_path):
+    tiny.write_towns(tmp_path)
+    cfg = tiny.adversarial_run(tmp_path, tmp_path / 'run', tiny.dacs())
+    sgd = dict(type='SGD', lr=1e-2)
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=sgd, accumulative_counts=COUNTS
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert int(runner.model.teacher.steps) == 6 / COUNTS
 
 
 def test_the_schedule_is_that_of_the_large_batch():

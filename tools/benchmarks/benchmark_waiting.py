@@ -5,7 +5,7 @@
 
 runs it anew for each number of neighbours and each policy, on towns that are
 drawn once, and prints a table. Options after ``--`` are the quickstart's,
-such as ``-- --supervised-iters 60 --stage-iters 15`` for a tenth of it.
+such as ``-- --supervised-iters 60 --adapt-iters 45`` for a tenth of it.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
     .. code:: text
 
+       move_teacher(teacher)        a mean teacher follows
        forward_student(images)      features and logits
        supervised_loss(output, labels, prefix, weight)
        observe(images=..., ...)     maps of the target, for the monitor
@@ -97,6 +98,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                     'num_classes=2 without out_channels'
                 )
         self.norm_eval = norm_eval
+        # Whether a batch is the first of an update; the loop tells.
+        self.update_begins = True
         self.observers: list[Callable[..., None]] = []
 
     def train(self, mode: bool = True) -> UDASegmentor:
@@ -142,6 +145,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             data_samples: N samples of each domain; those of labelled domains
                 have labels, those of others at most pseudo labels.
         """
+
+    def move_teacher(self, teacher: nn.Module) -> None:
+        """Let a mean teacher follow the student, once an update."""
+        if self.update_begins:
+            teacher.update_parameters(self)
 
     def forward_student(
         self, images: Tensor, auxiliary: bool = True

@@ -33,7 +33,7 @@ class DACSSegmentor(UDASegmentor):
 
     .. code:: text
 
-       teacher.update_parameters()  average of the students so far
+       move_teacher()               average of the students so far
        source_losses()              CE on the source
        label_target()               teacher -> labels, share of confident ones
        target_losses()              weighted CE on mixed images:
@@ -80,7 +80,7 @@ class DACSSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute the losses of a step, its table of contents."""
         generator = self.step_generator()
-        self.teacher.update_parameters(self)
+        self.move_teacher(self.teacher)
         given = data_samples['source']
         source = Labelled(inputs['source'], gt_labels(given), samples=given)
         losses = self.source_losses(source)

@@ -48,7 +48,7 @@ class ProDASegmentor(UDASegmentor):
 
     .. code:: text
 
-       momentum_teacher.update_parameters()
+       move_teacher()
        supervised_loss()     CE on the source
        label_target()        teacher, momentum_teacher, prototypes -> labels
        pseudo_label_losses() symmetric CE on the target, KLD
@@ -123,7 +123,7 @@ class ProDASegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute the losses of a step, then move the prototypes."""
         generator = self.step_generator()
-        self.momentum_teacher.update_parameters(self)
+        self.move_teacher(self.momentum_teacher)
         source = self.forward_student(inputs['source'])
         truth = gt_labels(data_samples['source'])
         losses = self.supervised_loss(source, truth, 'source')
