@@ -89,6 +89,7 @@ def test_what_does_not_end_is_killed_with_what_it_started(tmp_path, sent):
     wait_for(lambda: not is_alive(grandchild))
 
 
+@pytest.mark.long
 def test_drawing_ends_without_the_rest(tmp_path):
     parent = subprocess.Popen([sys.executable, '-c', DRAW, tmp_path / 'town'])
     wait_for(lambda: list(tmp_path.glob('town/gta/labels/*.png')))
