@@ -160,6 +160,7 @@ def test_an_error_is_told_in_a_line(error, told):
     assert '\n' not in explain(error)
 
 
+@pytest.mark.long
 def test_a_folder_without_results(tmp_path):
     done = subprocess.run(
         [sys.executable, TABLE, tmp_path],
