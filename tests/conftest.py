@@ -10,8 +10,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmseg.utils import register_all_modules
+from rows.work import plain_text
 
 import mmseg_cag  # noqa: F401
+
+FORMATTED = Config.pretty_text
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -29,6 +32,20 @@ def offline() -> None:
     for scheme in ('http', 'https', 'all'):
         os.environ[f'{scheme}_proxy'] = 'http://127.0.0.1:9'
     os.environ['no_proxy'] = 'localhost,127.0.0.1'
+
+
+@pytest.fixture(autouse=True, scope='session')
+def plain() -> Iterator[None]:
+    """Spare each runner the formatting of its config, most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(plain_text))
+        yield
+
+
+@pytest.fixture
+def formatted(plain: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write configs as mmengine does."""
+    monkeypatch.setattr(Config, 'pretty_text', FORMATTED)
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +79,3 @@ def settled() -> Iterator[None]:
     before = numerics()
     yield
     assert numerics() == before
-
-
-@pytest.fixture()
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the runner the formatting of its config, which takes seconds."""
-    monkeypatch.setattr(Config, 'pretty_text', property(repr))

@@ -63,6 +63,7 @@ def test_a_circle_is_found(tmp_path):
     assert circles(repo) == [[f'{PACKAGE}.models.{name}' for name in 'abc']]
 
 
+@pytest.mark.long
 def test_one_step_of_cag_is_read_in_so_many_files():
     step = one_step(ROOT)
     assert len(step['configs']) + len(step['package']) <= 25

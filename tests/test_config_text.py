@@ -17,7 +17,7 @@ VALUES = dict(
 )
 
 
-def test_what_mmengine_dumps_is_read_as_it_was():
+def test_what_mmengine_dumps_is_read_as_it_was(formatted):
     text = Config(VALUES).pretty_text
     cfg = parse_config(text, 'x.pth')
     assert cfg.to_dict() == Config(VALUES).to_dict()
@@ -25,7 +25,7 @@ def test_what_mmengine_dumps_is_read_as_it_was():
 
 
 @pytest.mark.parametrize('path', ['cag', 'oracle'])
-def test_a_config_of_the_project_is_read_as_it_was(path):
+def test_a_config_of_the_project_is_read_as_it_was(path, formatted):
     cfg = Config.fromfile(f'configs/minitown/{path}.py').to_dict()
     text = Config(cfg, format_python_code=False).pretty_text
     assert parse_config(text, 'x.pth').to_dict() == cfg

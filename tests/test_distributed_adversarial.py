@@ -11,6 +11,8 @@ import torch
 from tests import tiny
 from tests.test_distributed import train_two
 
+pytestmark = pytest.mark.long
+
 ITERS = 3
 MODELS = {
     'adaptsegnet': lambda: tiny.adversarial((0.1, 0.02)),

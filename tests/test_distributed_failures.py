@@ -23,6 +23,7 @@ class cuda:
 """
 
 
+@pytest.mark.long
 def test_a_rank_that_dies_takes_the_others_down(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = tiny.run_config(tmp_path, tmp_path / 'run')
@@ -35,6 +36,7 @@ def test_a_rank_that_dies_takes_the_others_down(tmp_path):
     assert not (tmp_path / 'run/iter_2.pth').exists()
 
 
+@pytest.mark.long
 def test_all_ranks_skip_and_stop_at_a_bad_loss_of_one(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = tiny.run_config(tmp_path, tmp_path / 'run')

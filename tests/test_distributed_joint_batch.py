@@ -17,6 +17,8 @@ from mmseg.registry import MODELS
 from tests import tiny
 from tests.test_distributed import free_port, launch, parts, state
 
+pytestmark = pytest.mark.long
+
 STAGE, ITERS = 5, 10
 SRUN = """#!/usr/bin/env bash
 # Runs what stands after the options once a node, as Slurm does.

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import ConfigDict
 
 from tests import tiny
 from tests.test_distributed import train_two
+
+pytestmark = pytest.mark.long
 
 ITERS = 10
 

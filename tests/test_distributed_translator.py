@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 from tests import tiny
 from tests.test_distributed import train_two
 
+pytestmark = pytest.mark.long
+
 ITERS = 4
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.child import Lost
 from tests.faults.kinds import KINDS
 from tests.faults.run import run_rounds
@@ -16,6 +18,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.long
 def test_a_round_of_some_kinds():
     said = []
     table = run_rounds(len(SHORT), 1, SHORT, said.append)

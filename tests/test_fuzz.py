@@ -19,6 +19,7 @@ from tests.fuzz.readers import Reader, all_readers
 INPUTS = 400
 
 
+@pytest.mark.long
 def test_damaged_and_hostile_files_are_read_or_refused(tmp_path):
     readers = all_readers(tmp_path)
     outcomes = list(campaign(readers, seed=1, numbers=range(INPUTS)))

@@ -64,7 +64,6 @@ def call(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         options += [f'start_options.{option}' for option in NO_WORKERS]
         line = [script, *map(str, arguments), *options]
         monkeypatch.setattr(sys, 'argv', line)
-        monkeypatch.setattr(Config, 'pretty_text', property(repr))
         runpy.run_path(script, run_name='__main__')
 
     monkeypatch.chdir(project)

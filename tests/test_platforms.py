@@ -34,6 +34,7 @@ open(sys.argv[1], 'w').write('stra\\xdfe')
 """
 
 
+@pytest.mark.long
 def test_windows_and_an_ascii_locale(tmp_path):
     file = tmp_path / 'text'
     found = subprocess.run(

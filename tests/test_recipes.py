@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmseg_cag.minitown.town import draw_minitown
 
@@ -57,7 +56,6 @@ def train(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         options = [*SMALL, *(f'start_options.{option}' for option in SMALL)]
         line = [tool, config, *arguments, '--cfg-options', *options]
         monkeypatch.setattr(sys, 'argv', [*line, *short('start_options.')])
-        monkeypatch.setattr(Config, 'pretty_text', property(repr))
         runpy.run_path(tool, run_name='__main__')
 
     monkeypatch.chdir(project)
@@ -94,6 +92,7 @@ def test_a_method_of_ones_own(project, train, capfd):
     assert any(key.startswith('decode_head') for key in last_of(folder))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('network', ['segformer', 'hrda'])
 def test_a_method_of_ones_own_with_a_teacher(project, train, capfd, network):
     path = project / 'configs/my_methods/masked_entropy.py'

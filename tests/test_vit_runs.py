@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +62,9 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-@contextmanager
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, which takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
-
-
 def train(cfg: Config) -> dict:
-    with unformatted():
-        runner = Runner.from_cfg(cfg)
-        runner.train()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
     return runner.model.state_dict()
 
 
@@ -98,8 +87,7 @@ def test_it_trains_in_bfloat16(root):
 
 def test_what_is_frozen_is_in_no_optimizer_and_does_not_move(root):
     cfg = run_config(root, 'frozen', frozen_stages=1)
-    with unformatted():
-        runner = Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
     runner.model.init_weights()
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -168,6 +156,7 @@ def test_images_that_the_patches_do_not_divide_stop_before_training(root):
     check_patches(network, None)
 
 
+@pytest.mark.long
 def test_two_processes_hold_the_same(root):
     cfg = run_config(
         root,

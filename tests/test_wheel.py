@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 PARTS = ('mmseg_cag', 'configs', 'tools', 'requirements')
 SCRIPT = """

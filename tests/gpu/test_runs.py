@@ -62,7 +62,7 @@ def run(root: Path, name: str, model: dict, **changes: object) -> dict:
     ids=lambda model: model['type'],
 )
 def test_a_resumed_run_is_the_one_never_stopped(
-    model, tmp_path, device, deterministic, unformatted
+    model, tmp_path, device, deterministic
 ):
     tiny.write_towns(tmp_path)
     whole = run(tmp_path, 'whole', copy.deepcopy(model))

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -44,11 +45,17 @@ def leaf_configs() -> list[str]:
 
 def resolve(path: str) -> dict[str, Any]:
     """Resolve a config to plain data, without what nothing reads."""
+    return json.loads(_resolved(path))
+
+
+@cache
+def _resolved(path: str) -> str:
+    """The same as JSON, so that each caller has data of its own."""
     clean = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     with patch.dict(os.environ, clean, clear=True):
         cfg = Config.fromfile(CONFIGS / path).to_dict()
     parts = {key: cfg[key] for key in (*KEYS, 'steps') if key in cfg}
-    return json.loads(json.dumps(_relative(parts)))
+    return json.dumps(_relative(parts))
 
 
 def _relative(node: Any) -> Any:
@@ -62,6 +69,7 @@ def _relative(node: Any) -> Any:
     return node
 
 
+@cache
 def read(path: Path) -> dict[str, dict]:
     """Read what the configs resolved to."""
     return json.loads(gzip.decompress(path.read_bytes()))

@@ -54,7 +54,7 @@ def test_source_labels_do(folder):
     assert changed == {'source_mIoU'}
 
 
-def test_the_command(folder, tmp_path, monkeypatch, capsys, unformatted):
+def test_the_command(folder, tmp_path, monkeypatch, capsys):
     plain = finished.make_plain(folder)
     (folder / 'validation.json').write_text('{"3": {"mIoU": 31.5}}')
     out = tmp_path / 'out' / 'scores.md'

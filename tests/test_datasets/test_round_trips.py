@@ -139,7 +139,10 @@ def test_the_checks_before_a_run_name_what_is_not_zipped(towns):
         check(cfg)
 
 
-@pytest.mark.parametrize(('start', 'workers'), [('fork', 2), ('spawn', 1)])
+@pytest.mark.parametrize(
+    ('start', 'workers'),
+    [('fork', 2), pytest.param('spawn', 1, marks=pytest.mark.long)],
+)
 def test_workers_read_zip_files(towns, start, workers):
     cfg = dict(
         type='UDADataset',

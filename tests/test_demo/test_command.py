@@ -83,6 +83,7 @@ def test_what_does_not_fit_together_is_refused(arguments, demo, capsys):
     assert caught.value.code == 2 and 'expected' in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_broken_video_is_one_line_on_the_terminal(checkpoint, tmp_path):
     (tmp_path / 'x.mp4').write_bytes(b'no video')
     done = subprocess.run(

@@ -49,7 +49,7 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.fixture
-def cfg(tmp_path, unformatted) -> Config:
+def cfg(tmp_path) -> Config:
     tiny.write_towns(tmp_path)
     cfg = tiny.adversarial_run(tmp_path, tmp_path / 'work', tiny.adversarial())
     cfg.default_hooks.checkpoint.update(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,14 +48,6 @@ CASES = [
     *((fault, gta_config) for fault in STOPS),
     *((fault, synthia_config) for fault in SYNTHIA_STOPS),
 ]
-
-
-@pytest.fixture(autouse=True, scope='module')
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -23,7 +23,8 @@ def weights(root: Path, name: str, *hooks: dict) -> dict:
     return runner.model.state_dict()
 
 
-def test_a_compiled_run_is_the_eager_one(tmp_path, unformatted):
+@pytest.mark.long
+def test_a_compiled_run_is_the_eager_one(tmp_path):
     tiny.write_towns(tmp_path)
     torch._dynamo.utils.counters.clear()
     eager = weights(tmp_path, 'eager')

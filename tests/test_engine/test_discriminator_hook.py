@@ -99,7 +99,7 @@ class Blunt(Hook):
         loss.forward = lambda judged, *_: judged.mean() * 0
 
 
-def test_in_a_run(tmp_path, unformatted):
+def test_in_a_run(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = tiny.adversarial_run(tmp_path, tmp_path / 'run', tiny.adversarial())
     cfg.custom_hooks.append(

@@ -30,7 +30,7 @@ def root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def plain(unformatted) -> None:
+def plain() -> None:
     """Spare the runners the formatting of their configs."""
 
 

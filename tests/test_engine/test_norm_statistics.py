@@ -180,6 +180,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path):
         assert torch.equal(weights[1][key], value), key
 
 
+@pytest.mark.long
 def test_two_processes_estimate_what_one_does(tmp_path):
     tiny.write_towns(tmp_path)
     torch.manual_seed(8)

@@ -88,7 +88,7 @@ def run(
     return runner, spoil
 
 
-def test_skip_goes_on_from_the_state_before(root, tmp_path, unformatted):
+def test_skip_goes_on_from_the_state_before(root, tmp_path):
     runner, spoil = run(root, tmp_path, 'skip', at=3)
     first, second, third, fourth = spoil.states
     assert same(third, second)
@@ -102,7 +102,7 @@ def test_skip_goes_on_from_the_state_before(root, tmp_path, unformatted):
     assert [math.isfinite(x) for x in scalars] == [True, True, False, True]
 
 
-def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
+def test_rollback_goes_on_with_the_data_after(root, tmp_path):
     runner, spoil = run(root, tmp_path, 'rollback', at=4)
     # Steps 1 to 4, the last in vain, then 3 and 4 with other images.
     assert len(spoil.files) == 6 and runner.iter == 4
@@ -118,7 +118,7 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path, unformatted):
 
 
 @pytest.mark.parametrize('on_nan', ['skip', 'rollback'])
-def test_a_teacher_is_as_it_was(root, tmp_path, unformatted, on_nan):
+def test_a_teacher_is_as_it_was(root, tmp_path, on_nan):
     runner, spoil = run(root, tmp_path, on_nan, at=4, model=tiny.daformer())
     before = 2 if on_nan == 'skip' else 1
     assert same(spoil.states[3], spoil.states[before])
@@ -126,7 +126,7 @@ def test_a_teacher_is_as_it_was(root, tmp_path, unformatted, on_nan):
     assert teacher.updates == teacher.steps == (3 if before == 2 else 4)
 
 
-def test_rollback_accumulates_anew(root, tmp_path, unformatted):
+def test_rollback_accumulates_anew(root, tmp_path):
     # The first of two batches is bad.
     runner, spoil = run(root, tmp_path, 'rollback', at=3, counts=2)
     assert len(spoil.files) == 5 and runner.iter == 4
@@ -197,7 +197,7 @@ def test_an_update_that_cannot_be_guarded_is_refused():
         GuardedOptim(OptimWrapperDict(one=wrapper))
 
 
-def test_there_is_a_limit(root, tmp_path, unformatted):
+def test_there_is_a_limit(root, tmp_path):
     hook = HOOKS.build(dict(type='NonFiniteHook', on_nan='skip', limit=0))
     cfg = tiny.adversarial_run(root, tmp_path, tiny.adversarial())
     runner = Runner.from_cfg(cfg)

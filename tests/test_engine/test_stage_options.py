@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_cag.engine.loops import total_iters
@@ -19,14 +17,6 @@ from tests import tiny
 STAGE = 2
 ANCHORS = 'default_hooks.anchors'
 DATASET = 'anchor_dataloader.dataset'
-
-
-@pytest.fixture(autouse=True, scope='module')
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
 
 
 def run(root: Path, work_dir: Path, **changes) -> list[dict]:

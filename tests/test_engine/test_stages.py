@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import builtins
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from PIL import Image
@@ -19,14 +17,6 @@ from PIL import Image
 from tests import tiny
 
 STAGE, ITERS = 3, 6
-
-
-@pytest.fixture(autouse=True, scope='module')
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -69,7 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     runpy.run_path(str(TOOL), run_name='__main__')
 
 
-def test_the_tool_tells_and_writes(run, unformatted, monkeypatch, capsys):
+def test_the_tool_tells_and_writes(run, monkeypatch, capsys):
     folder = ('--out', run / 'figures.json', '--work-dir', run / 'log')
     call(monkeypatch, run / 'config.json', run / 'net.pth', *folder)
     shown = capsys.readouterr().out
@@ -87,9 +87,7 @@ def test_the_tool_tells_and_writes(run, unformatted, monkeypatch, capsys):
         assert of_kind['sky']['pixels'] and not of_kind['train']['pixels']
 
 
-def test_a_method_without_pseudo_labels_is_refused(
-    run, unformatted, monkeypatch
-):
+def test_a_method_without_pseudo_labels_is_refused(run, monkeypatch):
     folder = ('--work-dir', run / 'log')
     with pytest.raises(SystemExit, match='error: .*expected CAGSegmentor'):
         call(monkeypatch, run / 'stock.json', run / 'net.pth', *folder)

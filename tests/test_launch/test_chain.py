@@ -24,7 +24,6 @@ WARM_UP, STAGE = 4, 2
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
     yield
 

@@ -76,7 +76,14 @@ def test_a_tool_that_fails_ends_the_step(tmp_path):
         run_tool('Tell', tool(tmp_path, 'raise SystemExit(3)'))
 
 
-@pytest.mark.parametrize('sent', ['SIGTERM', 'SIGINT', 'SIGHUP'])
+@pytest.mark.parametrize(
+    'sent',
+    [
+        'SIGTERM',
+        pytest.param('SIGINT', marks=pytest.mark.long),
+        pytest.param('SIGHUP', marks=pytest.mark.long),
+    ],
+)
 def test_what_does_not_end_is_killed_with_what_it_started(tmp_path, sent):
     note = tmp_path / 'pid'
     arguments = [tool(tmp_path, STUBBORN), note]
@@ -89,6 +96,7 @@ def test_what_does_not_end_is_killed_with_what_it_started(tmp_path, sent):
     wait_for(lambda: not is_alive(grandchild))
 
 
+@pytest.mark.long
 def test_drawing_ends_without_the_rest(tmp_path):
     parent = subprocess.Popen([sys.executable, '-c', DRAW, tmp_path / 'town'])
     wait_for(lambda: list(tmp_path.glob('town/gta/labels/*.png')))

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from mmengine.config import Config
 
 from mmseg_cag.minitown.loops import MinitownLoops
@@ -17,17 +16,6 @@ def make(root: Path, seed: int = 4, **budget: int) -> MinitownLoops:
     return MinitownLoops(root / 'data', root / 'runs', seed, small)
 
 
-@pytest.fixture
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write configs without formatting them, which takes seconds."""
-
-    def dump(cfg: Config, path: str | Path) -> None:
-        lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
-        Path(path).write_text('\n'.join(lines))
-
-    monkeypatch.setattr(Config, 'dump', dump)
-
-
 def networks(loops: MinitownLoops) -> dict[str, Config]:
     loop = Config.fromfile(loops._write_loop('bdl_loop'))
     loop.update(work_dir=str(loops.folder / 'bdl_loop'), launcher='none')
@@ -38,7 +26,7 @@ def networks(loops: MinitownLoops) -> dict[str, Config]:
     }
 
 
-def test_its_runs_are_of_this_seed_and_folder(tmp_path, unformatted):
+def test_its_runs_are_of_this_seed_and_folder(tmp_path):
     runs = networks(make(tmp_path))
     names = ['translator_1', 'plain_1', 'ssl_1']
     names += ['translator_2', 'plain_2', 'ssl_2']
@@ -57,7 +45,7 @@ def test_its_runs_are_of_this_seed_and_folder(tmp_path, unformatted):
     assert runs['ssl_2'].train_cfg.max_iters == 225
 
 
-def test_the_budget_is_that_of_every_network(tmp_path, unformatted):
+def test_the_budget_is_that_of_every_network(tmp_path):
     runs = networks(make(tmp_path, supervised_iters=4, stage_iters=2))
     for name, cfg in runs.items():
         iters = 4 if 'translator' in name else 2

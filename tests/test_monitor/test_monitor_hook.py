@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -33,14 +32,6 @@ class Keep(WatchHook):
 
     def look(self, runner: Runner, maps: dict, data_batch: dict) -> None:
         self.kept[runner.iter + 1] = dict(maps)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mmcv.transforms import BaseTransform
-from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import TRANSFORMS
 
@@ -26,14 +24,6 @@ class DropCar(BaseTransform):
         labels = results['gt_seg_map']
         labels[labels == tiny.CAR] = tiny.VOID
         return results
-
-
-@pytest.fixture(autouse=True, scope='module')
-def unformatted() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(repr))
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
@@ -32,19 +30,7 @@ class AlarmHook(Hook):
 
 
 @pytest.fixture(scope='session')
-def plain_text() -> Iterator[None]:
-    """Spare the runner the formatting of its config, most of its time."""
-
-    def text(cfg: Config) -> str:
-        return '\n'.join(f'{k} = {v!r}' for k, v in cfg.to_dict().items())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'pretty_text', property(text))
-        yield
-
-
-@pytest.fixture(scope='session')
-def root(plain_text, tmp_path_factory) -> Path:
+def root(tmp_path_factory) -> Path:
     """Towns and two runs, one of which the other was started from."""
     root = tmp_path_factory.mktemp('report')
     plain = finished.make_plain(finished.write_run(root, stages=1))

@@ -23,7 +23,6 @@ from rows.methods import (
     title_of,
 )
 from rows.schedule import Job, run_jobs
-from rows.work import plain_text
 
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -178,8 +177,8 @@ def changed_keys(runs: BenchmarkRuns) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(Config, 'pretty_text', property(plain_text))
     at = place(tmp_path)
     rows = [Row('minitown', n, 0) for n in ('source_only', 'source_only-bn')]
     jobs = command.list_jobs(at, rows, 'gpu')

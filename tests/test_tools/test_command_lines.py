@@ -70,6 +70,7 @@ def save(config: tuple[Config, Path]) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_training_resumes_and_is_tested(config, tmp_path):
     path, work_dir = save(config), tmp_path / 'work'
     call('tools/train.py', path, '--work-dir', work_dir)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,18 +57,21 @@ def images(*shape: int) -> torch.Tensor:
     return torch.randint(0, 256, shape).float()
 
 
+long = partial(pytest.param, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ('config', 'options', 'size'),
     [
         ('minitown/cag.py', ['--size', 32, 64], (32, 64)),
-        ('minitown/hrda.py', ['--size', 96, 128], (96, 128)),
-        (
+        long('minitown/hrda.py', ['--size', 96, 128], (96, 128)),
+        long(
             'cag/deeplabv2_r50_gta2cs.py',
             ['--size', 33, 65, '--any-size'],
             (41, 49),
         ),
-        ('cag/segformer_mit-b2_gta2cs.py', ['--size', 64, 64], (64, 64)),
-        ('cag/vfmuda_dinov2-b_gta2cs.py', ['--size', 64, 96], (64, 96)),
+        long('cag/segformer_mit-b2_gta2cs.py', ['--size', 64, 64], (64, 64)),
+        long('cag/vfmuda_dinov2-b_gta2cs.py', ['--size', 64, 96], (64, 96)),
     ],
 )
 def test_onnx_and_pytorch_agree(config, options, size, export):

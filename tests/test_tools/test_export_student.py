@@ -55,6 +55,7 @@ def picture(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures('formatted')
 def test_predictions_of_stock_mmseg_are_bit_equal(command, trained, tmp_path):
     image = picture(tmp_path)
     dst = command(*trained, tmp_path / 'student.pth')

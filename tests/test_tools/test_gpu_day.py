@@ -43,6 +43,7 @@ def day(tmp_path_factory) -> tuple[dict, Path]:
     return json.loads((folder / 'gpu_day.json').read_text()), folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('letter', PARTS)
 def test_each_part_is_rehearsed(letter, day):
     part = day[0]['parts'][letter]
@@ -50,11 +51,13 @@ def test_each_part_is_rehearsed(letter, day):
     assert part['results']
 
 
+@pytest.mark.long
 def test_what_comes_back_is_little(day):
     names = {path.name for path in day[1].iterdir()}
     assert names == {'gpu_day.json', 'gpu_day.log', 'gpu_day.md'}
 
 
+@pytest.mark.long
 def test_the_tables(day):
     found, folder = day
     titles = [title for title, _ in make_tables(found)]
@@ -110,6 +113,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(('letter', 'change'), BROKEN)
 def test_a_part_notices_that_its_work_is_broken(letter, change, day):
     module = import_module(f'gpu_day.{PARTS[letter].module}')
@@ -119,6 +123,7 @@ def test_a_part_notices_that_its_work_is_broken(letter, change, day):
     assert len(module.check(results, True)) == 1
 
 
+@pytest.mark.long
 def test_without_a_gpu_each_part_says_so_and_the_rest_goes_on(tmp_path):
     missing = tmp_path / 'wheels'
     done = run(
@@ -155,6 +160,7 @@ def test_an_error_is_told_in_a_line(error, told):
     assert '\n' not in explain(error)
 
 
+@pytest.mark.long
 def test_a_folder_without_results(tmp_path):
     done = subprocess.run(
         [sys.executable, TABLE, tmp_path],

@@ -65,6 +65,7 @@ def label_by_two(config: Path, out: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_two_processes_write_what_one_does(config, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
     text = label_by_two(config, two)

@@ -39,6 +39,7 @@ def test_what_is_wrong_in_one_line(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [config]
 
 
+@pytest.mark.long
 def test_two_processes_are_told_the_same(tmp_path):
     config = tmp_path / 'loop.py'
     config.write_text("steps = [dict(name='a', train='a.py')]")

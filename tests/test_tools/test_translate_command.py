@@ -34,6 +34,7 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / 'config.py'
 
 
+@pytest.mark.long
 def test_two_processes_write_what_one_does(config, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
     net = config.with_name('net.pth')

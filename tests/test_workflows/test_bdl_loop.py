@@ -47,7 +47,6 @@ STEPS = [
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Config, 'pretty_text', property(repr))
     tiny.write_towns(tmp_path)
     write_configs()
     # What the tests' process holds is gone through after each training.

@@ -31,7 +31,7 @@ def root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def cfg(root: Path, tmp_path: Path, unformatted) -> Config:
+def cfg(root: Path, tmp_path: Path) -> Config:
     return tiny.translator_run(root, tmp_path / 'work')
 
 

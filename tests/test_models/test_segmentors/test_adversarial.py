@@ -156,7 +156,7 @@ def test_weights_that_do_not_fit_the_levels(weights):
 @pytest.mark.parametrize(
     'model', [tiny.adversarial((0.1, 0.02)), tiny.clan()], ids=lambda m: m.type
 )
-def test_a_resumed_run_is_the_one_never_stopped(model, tmp_path, unformatted):
+def test_a_resumed_run_is_the_one_never_stopped(model, tmp_path):
     tiny.write_towns(tmp_path)
 
     def run(name: str, **changes) -> dict:

@@ -239,6 +239,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path, workers):
     assert weights[0]['running_margin.counts'].any()
 
 
+@pytest.mark.long
 def test_two_ranks_hold_the_same(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = config(tmp_path, 'two')

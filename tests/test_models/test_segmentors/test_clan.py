@@ -187,9 +187,7 @@ def test_it_starts_from_a_network_of_one_classifier():
     assert model.co_classifier.weight.std() < 0.02
 
 
-def test_a_run_from_that_network_counts_by_its_own_length(
-    tmp_path, unformatted
-):
+def test_a_run_from_that_network_counts_by_its_own_length(tmp_path):
     tiny.write_towns(tmp_path)
     stock = MODELS.build(tiny.segmentor())
     path = tmp_path / 'stock.pth'

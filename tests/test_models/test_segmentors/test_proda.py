@@ -171,6 +171,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path, iteration):
     assert weights[0]['stage'] == 2
 
 
+@pytest.mark.long
 def test_two_ranks_hold_the_same(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = config(tmp_path, 'two')
