@@ -29,11 +29,12 @@ from .records.atomic_checkpoint_hook import AtomicCheckpointHook
 from .records.result_summary_hook import NOTES
 from .resilience.guarded_optim import GuardedOptim, KeptBuffers
 from .resilience.signals import (
+    WORKER_FAULTS,
     Interrupted,
     StopSignals,
     guard_workers,
     kill_workers,
-    telling_worker_faults,
+    raise_worker_fault,
 )
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again
@@ -202,8 +203,9 @@ class UDATrainLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Train; returns the model."""
         try:
-            with telling_worker_faults():
-                self._train()
+            self._train()
+        except WORKER_FAULTS as error:
+            raise_worker_fault(error)
         finally:
             self._close()
         return self.runner.model

@@ -20,7 +20,10 @@ from mmseg_cag.engine.checks.require_weights import (
 )
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import provenance_of
-from mmseg_cag.engine.resilience.signals import telling_worker_faults
+from mmseg_cag.engine.resilience.signals import (
+    WORKER_FAULTS,
+    raise_worker_fault,
+)
 from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
@@ -101,8 +104,10 @@ def evaluate_run(cfg: Config) -> dict[str, float]:
     if is_first_rank(cfg.launcher):
         rehearse(cfg, ('test',))
     use_gloo_without_gpu(cfg)
-    with telling_worker_faults():
+    try:
         return Runner.from_cfg(cfg).test()
+    except WORKER_FAULTS as error:
+        raise_worker_fault(error)
 
 
 def load_chain(cfg: Config) -> list[Config]:

@@ -20,9 +20,10 @@ from mmseg_cag.engine.resilience import signals
 from mmseg_cag.engine.resilience.signals import (
     ECHO,
     SIGNALS,
+    WORKER_FAULTS,
     StopSignals,
     guard_workers,
-    telling_worker_faults,
+    raise_worker_fault,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import numbered
@@ -217,8 +218,10 @@ def test_a_worker_that_ends_while_a_batch_is_fetched_is_told_in_one_line():
     shared = resource_sharer.DupFd(1)
     resource_sharer.stop()
     with pytest.raises(UserError, match='ended as it handed a batch over'):
-        with telling_worker_faults():
+        try:
             shared.detach()
+        except WORKER_FAULTS as error:
+            raise_worker_fault(error)
 
 
 @pytest.mark.skipif(
@@ -235,22 +238,16 @@ def test_the_end_of_a_worker_may_be_noticed_while_its_fault_is_told():
 
     before = signal.signal(signal.SIGCHLD, as_torch)
     try:
-        with (
-            pytest.raises(UserError, match='closed its connection'),
-            telling_worker_faults(),
-        ):
-            raise Fault
+        with pytest.raises(UserError, match='closed its connection'):
+            raise_worker_fault(Fault())
     finally:
         signal.signal(signal.SIGCHLD, before)
 
 
 def test_other_errors_of_a_connection_stay_as_they_are():
     error = ConnectionResetError('of something else')
-    with (
-        pytest.raises(ConnectionResetError, match='something else'),
-        telling_worker_faults(),
-    ):
-        raise error
+    with pytest.raises(ConnectionResetError, match='something else'):
+        raise_worker_fault(error)
 
 
 def test_a_thread_that_is_not_the_main_one_trains(lab):

@@ -129,27 +129,18 @@ def guard_workers(loader: DataLoader) -> None:
     Finalize(None, kill_workers, exitpriority=0)
 
 
-@contextmanager
-def telling_worker_faults() -> Iterator[None]:
-    """Tell in one line where workers do not deliver the batches used within.
+def raise_worker_fault(error: Exception) -> None:
+    """Tell in one line that workers do not deliver; else raise it again.
+
+    Args:
+        error: What ended a loop over batches, of `WORKER_FAULTS`.
 
     Raises:
         UserError: They died, or a batch did not come in time.
     """
-    try:
-        try:
-            yield
-        except WORKER_FAULTS:
-            # A worker may close its connection first, then end: torch's error
-            # of its end would come in the middle of what follows.
-            _let_workers_end()
-            raise
-    except WORKER_FAULTS as error:
-        _let_workers_end()
-        _raise_worker_fault(error)
-
-
-def _raise_worker_fault(error: Exception) -> None:
+    # A worker may close its connection first, then end: torch's error of its
+    # end would come in the middle of what follows.
+    _let_workers_end()
     told = str(error).partition('\n')[0].rstrip('.')
     frames = traceback.extract_tb(error.__traceback__)
     if any(Path(f.filename).name == 'resource_sharer.py' for f in frames):
