@@ -93,6 +93,7 @@ RUN_BY = {
         'tools/model_converters/import_anchors.py',
         'tools/model_converters/import_checkpoint.py',
     ],
+    'test_tools/test_select_images.py': ['tools/select_images.py'],
     'test_tools/test_train_bdl.py': [
         'tools/dist_train_bdl.sh',
         'tools/train_bdl.py',

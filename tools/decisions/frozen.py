@@ -45,10 +45,17 @@ class Frozen(NamedTuple):
         return self.model(images, mode='tensor')[0].float().cpu()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, needs_checkpoint: bool = True
+) -> None:
     """Add what each of the commands takes."""
     parser.add_argument('config', help='config that the run was trained by')
-    parser.add_argument('checkpoint', type=Path, help='checkpoint of the run')
+    parser.add_argument(
+        'checkpoint',
+        type=Path,
+        nargs=None if needs_checkpoint else '?',
+        help='checkpoint of the run',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
