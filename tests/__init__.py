@@ -7,4 +7,4 @@ import sys
 from pathlib import Path
 
 TOOLS = Path(__file__).parents[1] / 'tools'
-sys.path += [str(folder) for folder in sorted(TOOLS.iterdir())]
+sys.path += [str(folder) for folder in (TOOLS, *sorted(TOOLS.iterdir()))]

@@ -62,6 +62,7 @@ RUN_BY = {
     'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/benchmarks/benchmark_speed.py'],
+    'test_tools/test_certify.py': ['tools/certify.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_command_lines.py': [
         'tools/dist_test.sh',
@@ -92,6 +93,7 @@ RUN_BY = {
         'tools/model_converters/import_anchors.py',
         'tools/model_converters/import_checkpoint.py',
     ],
+    'test_tools/test_select_images.py': ['tools/select_images.py'],
     'test_tools/test_train_bdl.py': [
         'tools/dist_train_bdl.sh',
         'tools/train_bdl.py',

@@ -1,0 +1,144 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""How sure a score is: intervals by resampling images, or groups of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+# legend: N units, F counts of a unit, S statistics, R resamples, K classes
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+CHUNK = 256  # resamples in memory at once
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Statistics with their intervals.
+
+    Attributes:
+        value: Of the whole set (S,).
+        low: Lower ends (S,), NaN where a value is.
+        high: Upper ends (S,).
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def bootstrap(
+    units: np.ndarray,
+    statistic: Statistic,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Intervals:
+    """Compute intervals of statistics that are functions of summed counts.
+
+    Units are drawn with replacement, as many as there are, and the ends are
+    percentiles of the statistic over these draws, taken a little further out
+    because draws from few units vary too little (Hesterberg, "What Teachers
+    Should Know About the Bootstrap", The American Statistician 2015,
+    Sec. 4.2: the expanded percentile interval).
+
+    Args:
+        units: Counts (N, F) of images, or of groups of images that belong
+            together. For a paired difference a unit has those of both.
+        statistic: Maps sums (R, F) to (R, S); NaN where there is none.
+        level: Share of such intervals that are to hold the true value.
+        resamples: How many times is drawn, R.
+        seed: Of the draws.
+    """
+    units = np.asarray(units, np.float64)
+    rng = np.random.default_rng(seed)
+    total = units.sum(0)
+    value = statistic(total[None])[0]
+    draws = np.concatenate(
+        [
+            statistic(
+                rng.multinomial(
+                    len(units), np.full(len(units), 1 / len(units)), size
+                )
+                @ units
+            )
+            for size in _chunks(resamples)
+        ]
+    )
+    shares = _shares(len(units), level)
+    with np.errstate(invalid='ignore'):
+        known = np.where(np.isfinite(value), draws, 0)
+        ends = np.nanquantile(known, shares, axis=0)
+    return Intervals(value, *np.where(np.isfinite(value), ends, np.nan))
+
+
+def _chunks(resamples: int) -> list[int]:
+    whole, rest = divmod(resamples, CHUNK)
+    return [CHUNK] * whole + [rest] * bool(rest)
+
+
+def _shares(units: int, level: float) -> list[float]:
+    """Find the shares of the draws that are to lie below the two ends."""
+    if units < 2:
+        return [0.0, 1.0]
+    tail = t.ppf((1 - level) / 2, units - 1)
+    low = float(norm.cdf(tail * np.sqrt(units / (units - 1))))
+    return [low, 1 - low]
+
+
+def group_sums(units: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
+    """Sum the counts (N, F) of units that belong together.
+
+    Args:
+        units: Counts of images.
+        groups: Of each image the name of its drive, tile or person.
+    """
+    _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((numbers.max() + 1, units.shape[1]))
+    np.add.at(sums, numbers, units)
+    return sums
+
+
+def class_counts(confusions: np.ndarray) -> np.ndarray:
+    """Reduce confusion matrices to what IoU and F1 are of.
+
+    Args:
+        confusions: Pixels (N, K, K), rows are the ground truth.
+
+    Returns:
+        (N, 3 K): by class those that are right, predicted and true.
+    """
+    parts = (
+        np.diagonal(confusions, axis1=1, axis2=2),
+        confusions.sum(1),
+        confusions.sum(2),
+    )
+    return np.concatenate(parts, 1).astype(np.float64)
+
+
+def iou_of(sums: np.ndarray) -> np.ndarray:
+    """Compute the IoU (R, K), 0 to 1, of sums (R, 3 K) of `class_counts`."""
+    right, predicted, true = np.split(sums, 3, 1)
+    return _divide(right, predicted + true - right)
+
+
+def f1_of(sums: np.ndarray) -> np.ndarray:
+    """Compute the F1 (R, K), 0 to 1, of sums (R, 3 K) of `class_counts`."""
+    right, predicted, true = np.split(sums, 3, 1)
+    return _divide(2 * right, predicted + true)
+
+
+def mean_of(scores: np.ndarray) -> np.ndarray:
+    """Compute the mean (R, 1) over the classes (R, K) that have a score."""
+    known = np.isfinite(scores)
+    total = np.where(known, scores, 0).sum(1, keepdims=True)
+    return _divide(total, known.sum(1, keepdims=True))
+
+
+def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(
+        part, whole, out=np.full(part.shape, np.nan), where=whole > 0
+    )

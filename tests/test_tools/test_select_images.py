@@ -1,0 +1,214 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""tools/select_images.py on a tiny town, in this process."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+from selection.forms import (
+    distinct,
+    read_labels,
+    write_coco,
+    write_cvat,
+    write_png,
+)
+from selection.look import Looks
+from selection.rank import anchor_scores, choose, k_centres
+
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.errors import UserError
+from tests import finished, tiny
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools/select_images.py'
+CLASSES = ('road', 'car', 'sky')
+PALETTE = ((128, 64, 128), (0, 0, 142), (0, 0, 142))
+
+
+@pytest.fixture
+def labels(seeded) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    drawn = rng.choice([0, 1, 2, 255], (2, 12, 20)).astype(np.uint8)
+    drawn[1] = 1  # a mask that begins with ones
+    return {'bern/a.png': drawn[0], 'bern/b.png': drawn[1]}
+
+
+def sizes_of(labels: dict) -> dict:
+    return {name: label.shape for name, label in labels.items()}
+
+
+@pytest.fixture(params=['png', 'cvat', 'coco'])
+def written(request, labels, tmp_path) -> Path:
+    """The label maps in one of the three forms."""
+    if request.param == 'png':
+        write_png(tmp_path / 'png', labels, CLASSES, PALETTE)
+        return tmp_path / 'png'
+    if request.param == 'cvat':
+        write_cvat(tmp_path / 'a.xml', labels, CLASSES, PALETTE)
+        return tmp_path / 'a.xml'
+    pytest.importorskip('pycocotools')
+    write_coco(tmp_path / 'a.json', labels, CLASSES)
+    return tmp_path / 'a.json'
+
+
+def test_labels_come_back_by_the_names_of_classes(written, labels):
+    order = ('sky', 'road', 'car', 'tree')  # another one, and one more
+    found = read_labels(written, order, sizes_of(labels))
+    ids = np.full(256, 255, np.uint8)
+    ids[:3] = [order.index(name) for name in CLASSES]
+    assert found.keys() == labels.keys()
+    for name, label in labels.items():
+        np.testing.assert_array_equal(found[name], ids[label])
+
+
+def test_labels_of_unknown_classes_images_and_sizes_are_refused(
+    written, labels
+):
+    with pytest.raises(UserError, match="labels of 'sky', expected one of"):
+        read_labels(written, ('road', 'car'), sizes_of(labels))
+    smaller = {name: (12, 19) for name in labels}
+    with pytest.raises(UserError, match='a label of 20x12 pixels of bern/'):
+        read_labels(written, CLASSES, smaller)
+    with pytest.raises(UserError, match='which is no image of the target'):
+        read_labels(written, CLASSES, {'bern/a.png': (12, 20)})
+
+
+def test_what_is_no_label_file_is_said_in_one_line(tmp_path):
+    for name, text, message in (
+        ('a.xml', '<annotations', "not of CVAT's form"),
+        ('b.xml', '<a><image name="x"/></a>', "not of CVAT's form"),
+        ('c.xml', '<a/>', 'has no labelled image'),
+        ('d.txt', '', 'expected a folder of PNGs'),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError, match=message) as caught:
+            read_labels(tmp_path / name, CLASSES, {'x': (1, 1)})
+        assert '\n' not in str(caught.value)
+    with pytest.raises(UserError, match='labelmap.txt: not found'):
+        read_labels(tmp_path, CLASSES, {})
+    with pytest.raises(UserError, match='expected corrected labels'):
+        read_labels(tmp_path / 'none.xml', CLASSES, {})
+
+
+def test_polygons_that_a_person_drew_are_read(tmp_path):
+    shape = '<polygon label="car" points="2.0,1.0;7.0,1.0;7.0,4.0;2.0,4.0"/>'
+    image = f'<image name="x.png" width="10" height="8">{shape}</image>'
+    path = tmp_path / 'a.xml'
+    path.write_text(f'<annotations>{image}</annotations>')
+    [label] = read_labels(path, CLASSES, {'x.png': (8, 10)}).values()
+    assert (label[1:5, 2:8] == 1).all() and (label == 1).sum() == 24
+
+
+def test_colours_are_told_apart():
+    first, second, third = distinct([(0, 0, 0), (9, 9, 9), (9, 9, 9)])
+    assert second == (9, 9, 9) and len({first, second, third, (0, 0, 0)}) == 4
+
+
+def looks(**changed: list) -> Looks:
+    shares = np.full((6, 3), [0.9, 0.09, 0.01])
+    unsure = np.zeros((6, 3))
+    entropy = np.zeros(6)
+    for name, values in changed.items():
+        {'shares': shares, 'unsure': unsure, 'entropy': entropy}[name][:] = (
+            values
+        )
+    return Looks(shares, unsure, entropy)
+
+
+def test_unclear_pixels_of_rare_classes_count_more():
+    seen = looks(unsure=np.eye(3)[[0, 1, 2, 0, 1, 2]] * 0.01)
+    common, rarer, rarest, *_ = anchor_scores(seen)
+    assert rarer / common == pytest.approx(10**0.5)
+    assert rarest / common == pytest.approx(90**0.5)
+
+
+def test_centres_are_spread():
+    points = np.array([[0.0], [0.1], [5.0], [5.1], [9.0]])
+    assert k_centres(points, 0, 3) == [0, 4, 2]
+    # As the slow, obvious version.
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(30, 2))
+    chosen = [3]
+    while len(chosen) < 8:
+        far = [
+            min(np.linalg.norm(p - points[c]) for c in chosen) for p in points
+        ]
+        chosen.append(int(np.argmax(far)))
+    assert k_centres(points, 3, 8) == chosen
+
+
+def test_near_duplicates_are_left_out_and_baselines_rank():
+    seen = looks(entropy=[1, 5, 4, 3, 2, 0])
+    thumbnails = np.eye(6)
+    assert choose(seen, thumbnails, 3, 'entropy') == [1, 2, 3]
+    thumbnails[2] = thumbnails[1]
+    assert choose(seen, thumbnails, 3, 'entropy') == [1, 3, 4]
+    first = choose(seen, np.eye(6), 6, 'random', seed=1)
+    assert sorted(first) == list(range(6))
+    assert first != choose(seen, np.eye(6), 6, 'random', seed=2)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the tool on a finished run of CAG."""
+    folder = finished.write_run(tmp_path, stages=1)
+
+    def tool(*arguments: object) -> Path:
+        out = tmp_path / 'out'
+        words = [TOOL, folder / 'config.py', *arguments]
+        if '--read' not in arguments:
+            words.insert(2, folder / 'iter_3.pth')
+        monkeypatch.setattr('sys.argv', [*map(str, words), '--out', str(out)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return out
+
+    return tool
+
+
+def test_images_are_chosen_prelabelled_and_read_back(run, tmp_path, capsys):
+    pytest.importorskip('pycocotools')
+    out = run('-n', '2')
+    names = (out / 'images.txt').read_text().split()
+    assert len({*names}) == 2
+    assert all(name in (out / 'index.html').read_text() for name in names)
+    images = tmp_path / 'cityscapes/leftImg8bit/train'
+    out.rename(tmp_path / 'chosen')
+    read = []
+    for form in ('png', 'coco.json', 'cvat.xml'):
+        labels = run('--read', tmp_path / 'chosen' / form)
+        read.append([np.array(Image.open(labels / name)) for name in names])
+        labels.rename(tmp_path / f'labels of {form}')
+    assert read[0][0].shape == tiny.SIZE and (images / names[0]).is_file()
+    for others in read[1:]:
+        np.testing.assert_array_equal(read[0], others)
+    assert '2 labels read' in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_said_and_nothing_is_overwritten(run, tmp_path):
+    pytest.importorskip('pycocotools')
+    with pytest.raises(SystemExit, match='-n 6: the target has 5 images'):
+        run('-n', '6')
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'train'))
+    classes = tuple(dataset.metainfo['classes'])
+    chosen = {'choose': labelled_images(dataset, [0, 1])}
+    write_roles(tmp_path / 'roles.json', Roles(classes, chosen))
+    with pytest.raises(SystemExit, match='3 images without a role'):
+        run('-n', '4', '--roles', tmp_path / 'roles.json')
+    assert not (tmp_path / 'out').exists()
+    (tmp_path / 'out').mkdir()
+    with pytest.raises(SystemExit, match='out: is there already'):
+        run('-n', '2')
+    assert not [*(tmp_path / 'out').iterdir()]
+
+
+def test_a_library_that_is_not_installed_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    with pytest.raises(SystemExit, match='pip install -e ..labels'):
+        run('-n', '2')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,308 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Measure a network on images that nothing was trained or chosen on.
+
+    python tools/certify.py CONFIG CHECKPOINT [--against CHECKPOINT]
+
+prints mIoU, the IoU of each class and F1 of the foreground, each with an
+interval, and what a second network differs by on the same images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from decisions.frozen import add_arguments, open_config, open_network
+from decisions.held_out import (
+    HeldOut,
+    held_out,
+    near_seen,
+    require_unseen,
+    roles_of,
+    seen_images,
+)
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_cag.analysis.runs.network import predict_map
+from mmseg_cag.analysis.runs.samples import read_samples
+from mmseg_cag.datasets.roles import file_sha256
+from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.bootstrap import (
+    Intervals,
+    bootstrap,
+    class_counts,
+    f1_of,
+    group_sums,
+    iou_of,
+    mean_of,
+)
+from mmseg_cag.evaluation.confusion import confusion_matrix
+from mmseg_cag.fileio.json_file import write_json
+from mmseg_cag.progress import track
+
+# legend: N images, R resamples, K classes, S statistics
+
+SHOWN = 5  # near-duplicates that are named
+
+
+class Sure(NamedTuple):
+    """A score in percent and the interval that holds the true one."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    parser.add_argument(
+        '--against', type=Path, help='another checkpoint of the same network'
+    )
+    parser.add_argument(
+        '--roles', help='file of roles (default: roles of the config)'
+    )
+    parser.add_argument(
+        '--group',
+        help='regular expression of what an image name says of its drive or '
+        'tile: what it matches is drawn together',
+    )
+    parser.add_argument(
+        '--foreground',
+        nargs='+',
+        help='classes whose F1 is told (default: the second of two classes)',
+    )
+    parser.add_argument(
+        '--level', type=float, default=0.95, help='of the intervals'
+    )
+    parser.add_argument(
+        '--resamples', type=int, default=2000, help='of the bootstrap'
+    )
+    parser.add_argument('--out', type=Path, help='JSON file, not there yet')
+    args = parser.parse_args()
+    if not 0 < args.level < 1:
+        parser.error(f'--level {args.level}: expected a share between 0 and 1')
+    if args.resamples < 100:
+        parser.error(f'--resamples {args.resamples}: expected 100 or more')
+    return args
+
+
+def certify(args: argparse.Namespace, cfg: Config) -> dict:
+    """Measure, and return all that is known of it.
+
+    Raises:
+        UserError: The set is empty, or the network has seen a part of it.
+    """
+    if args.out and args.out.exists():
+        raise UserError(f'{args.out}: is there already, expected a new file')
+    roles = roles_of(cfg, args.roles)
+    held = held_out(cfg, roles, args.group)
+    classes = list(held.dataset.metainfo['classes'])
+    foreground = foreground_of(args.foreground, classes)
+    checkpoints = [args.checkpoint, *([args.against] if args.against else [])]
+    seen = seen_images(cfg, checkpoints)
+    require_unseen(held, seen, roles)
+    warn_of_near(held, seen)
+    counts = [count(cfg, path, held, classes) for path in checkpoints]
+    found = {'images': len(held.indices), 'groups': len({*held.groups})}
+    found |= {'level': args.level, 'resamples': args.resamples}
+    found['networks'] = [
+        {
+            'checkpoint': str(path),
+            'sha256': file_sha256(str(path)),
+            **score(of_one, held.groups, classes, foreground, args),
+        }
+        for path, of_one in zip(checkpoints, counts, strict=True)
+    ]
+    if args.against:
+        both = np.concatenate(counts, 1)
+        found['difference'] = score(
+            both, held.groups, classes, foreground, args
+        )
+    found['absent'] = [
+        name
+        for name, pixels in zip(
+            classes, np.split(counts[0].sum(0), 3)[2], strict=True
+        )
+        if not pixels
+    ]
+    return found
+
+
+def foreground_of(names: list[str] | None, classes: list[str]) -> list[str]:
+    """Choose the classes whose F1 is told.
+
+    Raises:
+        UserError: One is no class.
+    """
+    if names is None:
+        return classes[1:] if len(classes) == 2 else []
+    for name in names:
+        if name not in classes:
+            raise UserError(
+                f'--foreground {name}: expected one of {", ".join(classes)}'
+            )
+    return names
+
+
+def count(
+    cfg: Config, checkpoint: Path, held: HeldOut, classes: list[str]
+) -> np.ndarray:
+    """Count the pixels (N, 3 K) that IoU and F1 are of, at the labels' size.
+
+    Raises:
+        UserError: The checkpoint or an image is damaged or of another kind.
+    """
+    network = open_network(cfg, checkpoint, classes)
+    samples = read_samples(held.dataset, held.indices)
+    confusions = []
+    for sample in track(samples, checkpoint.name, len(held.indices)):
+        predicted = torch.from_numpy(predict_map(network.model, sample))
+        if predicted.shape != sample.truth.shape:
+            raise UserError(
+                f'{sample.data.seg_map_path}: a label of '
+                f'{tuple(sample.truth.shape)} pixels, expected '
+                f'{tuple(predicted.shape)}, the size of its image'
+            )
+        confusions.append(
+            confusion_matrix(sample.truth, predicted, len(classes)).numpy()
+        )
+    return class_counts(np.stack(confusions))
+
+
+def score(
+    counts: np.ndarray,
+    groups: list[str],
+    classes: list[str],
+    foreground: list[str],
+    args: argparse.Namespace,
+) -> dict:
+    """Compute the scores of one network, or by how much a second is below.
+
+    Args:
+        counts: (N, 3 K) of `count`, or (N, 6 K) of two networks, side by
+            side: the first is then taken against the second.
+        groups: Of each image.
+        classes: Names of the classes.
+        foreground: Those whose F1 is told.
+        args: Level and number of resamples.
+    """
+    width = 3 * len(classes)
+
+    def scores(sums: np.ndarray) -> np.ndarray:
+        first = _scores(sums[:, :width], classes, foreground)
+        if sums.shape[1] == width:
+            return first
+        return first - _scores(sums[:, width:], classes, foreground)
+
+    found = bootstrap(
+        group_sums(counts, groups), scores, args.level, args.resamples
+    )
+    rows = iter(_rows(found))
+    result = {'mIoU': next(rows)}
+    result['IoU'] = {name: next(rows) for name in classes}
+    if foreground:
+        result['F1'] = {name: next(rows) for name in [*foreground, 'mean']}
+    return result
+
+
+def _scores(
+    sums: np.ndarray, classes: list[str], foreground: list[str]
+) -> np.ndarray:
+    """Compute mIoU, IoU and F1 (R, S) of summed counts, in percent."""
+    iou = iou_of(sums)
+    f1 = f1_of(sums)[:, [classes.index(name) for name in foreground]]
+    own = [f1, mean_of(f1)] if foreground else []
+    return 100 * np.concatenate([mean_of(iou), iou, *own], 1)
+
+
+def _rows(found: Intervals) -> Iterator[dict | None]:
+    """Write each statistic with its interval; None where there is none."""
+    for row in zip(found.value, found.low, found.high, strict=True):
+        known = np.isfinite(row).all()
+        yield (
+            Sure(*(round(float(x), 2) for x in row))._asdict()
+            if (known)
+            else None
+        )
+
+
+def warn_of_near(held: HeldOut, seen: dict[str, list]) -> None:
+    """Tell of images that are nearly ones that the network has seen."""
+    pairs = near_seen(held, seen)
+    for path, other in pairs[:SHOWN]:
+        print(f'warning: {path} shows nearly the same as {other}')
+    if more := len(pairs) - SHOWN:
+        if more > 0:
+            print(f'warning: so do {more} other pairs of images')
+
+
+def show(found: dict) -> None:
+    """Print the table."""
+    paths = [Path(network['checkpoint']) for network in found['networks']]
+    names = [path.name for path in paths]
+    if len({*names}) < len(names):
+        names = ['/'.join(path.parts[-2:]) for path in paths]
+    table = Table('', *names, *(['difference'] * ('difference' in found)))
+    columns = [
+        *found['networks'],
+        *([found[k] for k in ['difference'] if k in found]),
+    ]
+    table.add_row('mIoU', *(cell(c['mIoU']) for c in columns))
+    for title in ('IoU', 'F1'):
+        for name in columns[0].get(title, ()):
+            cells = [cell(c[title][name]) for c in columns]
+            table.add_row(f'{title} {name}', *cells)
+    share = f'{100 * found["level"]:g} %'
+    table.title = f'Percent, with {share} intervals'
+    table.caption = f'{found["images"]} images in {found["groups"]} groups'
+    Console().print(table)
+    if found['absent']:
+        print(f'In no label of the set: {", ".join(found["absent"])}')
+    if 'difference' in found:
+        print(verdict(found['difference']['mIoU'], names, share))
+
+
+def cell(row: dict | None) -> str:
+    """Write a score with its interval, a dash where there is none."""
+    return '-' if row is None else str(Sure(**row))
+
+
+def verdict(row: dict, names: list[str], share: str) -> str:
+    """Say which of two networks is better."""
+    first, second = names
+    if row['low'] > 0:
+        return f'{first} is better than {second}'
+    if row['high'] < 0:
+        return f'{first} is worse than {second}'
+    return (
+        f'Neither is better: the {share} interval of the difference has 0 '
+        'in it, more labelled images would narrow it'
+    )
+
+
+def main() -> None:
+    """Measure, show and write."""
+    args = parse_args()
+    cfg = open_config(args)
+    try:
+        found = certify(args, cfg)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    show(found)
+    if args.out:
+        write_json(args.out, found)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,100 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""A trained network as these commands open it: it is not trained further."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor, nn
+
+from mmseg_cag.analysis.runs.network import (
+    build_network,
+    build_preprocessor,
+    read_state,
+)
+from mmseg_cag.analysis.runs.samples import Sample, preprocess
+from mmseg_cag.errors import UserError
+from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
+
+# legend: K classes, h w score map
+
+
+class Frozen(NamedTuple):
+    """A network that predicts, with what normalises its images.
+
+    Attributes:
+        model: The network, in evaluation mode.
+        preprocessor: That of the target's images.
+        classes: Names of the classes.
+    """
+
+    model: EncoderDecoder
+    preprocessor: nn.Module
+    classes: list[str]
+
+    @torch.no_grad()
+    def logits(self, sample: Sample) -> Tensor:
+        """Compute the class scores (K, h, w) of an image."""
+        images = preprocess(self.preprocessor, sample)
+        return self.model(images, mode='tensor')[0].float().cpu()
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, needs_checkpoint: bool = True
+) -> None:
+    """Add what each of the commands takes."""
+    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument(
+        'checkpoint',
+        type=Path,
+        nargs=None if needs_checkpoint else '?',
+        help='checkpoint of the run',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings: key.of.config=value ...',
+    )
+
+
+def open_config(args: argparse.Namespace) -> Config:
+    """Read the config of a command and register what it imports."""
+    cfg = load_or_exit(args.config)
+    merge_or_exit(cfg, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    return cfg
+
+
+def open_network(
+    cfg: Config, checkpoint: Path, classes: list[str], domain: str = 'target'
+) -> Frozen:
+    """Build the network of a checkpoint.
+
+    Args:
+        cfg: The run's config.
+        checkpoint: Its weights.
+        classes: Names of the classes of the data.
+        domain: Whose images it is to see.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It is damaged or of another network, or the network has
+            another number of classes.
+    """
+    model = build_network(cfg, read_state(checkpoint), checkpoint)
+    # One sigmoid tells two classes apart.
+    number = max(model.num_classes, 2)
+    if number != len(classes):
+        raise UserError(
+            f'{checkpoint}: a network of {number} classes, expected '
+            f'{len(classes)}: {", ".join(classes)}'
+        )
+    return Frozen(model, build_preprocessor(cfg, domain), list(classes))

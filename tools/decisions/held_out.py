@@ -1,0 +1,216 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The images that a network is certified on, and whether it has seen them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmseg_cag.analysis.runs.samples import build_dataset
+from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.roles import (
+    Roles,
+    file_sha256,
+    image_name,
+    indices_of,
+    read_roles,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.launch.stages import walk
+
+from .near_duplicates import near_pairs, thumbnails
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled images that nothing was trained or chosen on.
+
+    Attributes:
+        dataset: What they are among.
+        indices: Their places in it.
+        groups: Of each what it was taken with, such as a drive or a tile;
+            its own name where nothing tells.
+    """
+
+    dataset: BaseSegDataset
+    indices: list[int]
+    groups: list[str]
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of the images."""
+        infos = map(self.dataset.get_data_info, self.indices)
+        return [info['img_path'] for info in infos]
+
+
+def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
+    """Find the images to certify on.
+
+    Args:
+        cfg: The run's config.
+        roles: The file of roles, whose ``certify`` it is; without one, all
+            images of ``test_dataloader``.
+        pattern: Regular expression of what an image's name says of its group.
+
+    Raises:
+        UserError: There is none, or a file is another than it was.
+    """
+    dataset = build_dataset(labelled_target(cfg), 'test_dataloader.dataset')
+    classes, key = dataset.metainfo['classes'], 'test_dataloader.dataset'
+    indices = list(range(len(dataset)))
+    known = [''] * len(indices)
+    if roles:
+        roles.require_classes(classes, key)
+        images = roles.require('certify')
+        indices = indices_of(dataset, images, key)
+        known = [image.group for image in images]
+    groups = []
+    for index, group in zip(indices, known, strict=True):
+        name = image_name(dataset, dataset.get_data_info(index)['img_path'])
+        groups.append(_group_of(name, group, pattern))
+    return HeldOut(dataset, indices, groups)
+
+
+def roles_of(cfg: Config, path: str | None) -> Roles | None:
+    """Read the file of roles that a command or its config names, if any."""
+    path = path or cfg.get('roles')
+    return read_roles(path) if path else None
+
+
+def labelled_target(cfg: Config) -> dict | None:
+    """Find the config of the labelled target, of which roles are parts."""
+    for node in walk(cfg.to_dict()):
+        if node.get('type') == 'RoleSubset' and node.get('role'):
+            return node['dataset']
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise UserError(
+            'test_dataloader: not set, expected labelled images of the target'
+        )
+    *_, (_, _, part) = leaves(dataset, 'test_dataloader.dataset')
+    return part
+
+
+def _group_of(name: str, group: str, pattern: str | None) -> str:
+    if pattern is None:
+        return group or name
+    found = re.search(pattern, name)
+    if found is None:
+        raise UserError(
+            f'{name}: --group {pattern} does not match it, expected an '
+            'expression that tells the group of every image'
+        )
+    return found[0]
+
+
+def seen_images(
+    cfg: Config, checkpoints: Sequence[Path]
+) -> dict[str, list[tuple[str, dict | None]]]:
+    """List the images that a run was trained or chosen on.
+
+    Args:
+        cfg: The run's config.
+        checkpoints: Those that are certified; one that is called best was
+            chosen by the validation.
+
+    Returns:
+        By what they were for, the files with the arguments of their backend.
+    """
+    found: dict[str, list[tuple[str, dict | None]]] = {}
+    uses = {
+        'train_dataloader': 'trained on',
+        'anchor_dataloader': 'trained on',
+    }
+    if any(path.name.startswith('best') for path in checkpoints):
+        uses['val_dataloader'] = 'chosen on'
+    for loader, use in uses.items():
+        dataset = (cfg.get(loader) or {}).get('dataset')
+        if dataset:
+            built = DATASETS.build(dataset)
+            found.setdefault(use, []).extend(_images(built))
+    return found
+
+
+def _images(dataset: object) -> Iterator[tuple[str, dict | None]]:
+    """List the images that a built data set, or a wrapper of some, reads."""
+    if hasattr(dataset, 'domains'):
+        for part in dataset.domains.values():
+            yield from _images(part)
+    elif hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from _images(part)
+    elif hasattr(dataset, 'get_data_info'):
+        backend = getattr(dataset, 'backend_args', None)
+        for index in range(len(dataset)):
+            yield dataset.get_data_info(index)['img_path'], backend
+    else:
+        yield from _images(dataset.dataset)
+
+
+def require_unseen(
+    held: HeldOut, seen: dict[str, list], roles: Roles | None
+) -> None:
+    """Refuse a set of which an image was trained or chosen on.
+
+    By the content of the files.
+
+    Raises:
+        UserError: One was.
+    """
+    backend = held.dataset.backend_args
+    own = {file_sha256(path, backend): path for path in held.paths}
+    for role in ('train', 'choose') if roles else ():
+        for image in roles.of(role):
+            if image.image_sha256 in own:
+                _refuse(own[image.image_sha256], image.image, f'for {role}')
+    sizes = {_size(path) for path in held.paths}
+    for use, files in seen.items():
+        for path, arguments in files:
+            # Where a length is known, only files of equal length are read.
+            if None not in sizes and _size(path) not in {*sizes, None}:
+                continue
+            found = own.get(file_sha256(path, arguments))
+            if found:
+                _refuse(found, path, use)
+
+
+def _refuse(path: str, other: str, use: str) -> None:
+    raise UserError(
+        f'{path}: the same image as {other}, which was {use}; expected images '
+        'that nothing was trained or chosen on'
+    )
+
+
+def _size(path: str) -> int | None:
+    """Length of a file; None where only its backend can tell."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None
+
+
+def near_seen(
+    held: HeldOut, seen: dict[str, list], at_most: int = 5000
+) -> list[tuple[str, str]]:
+    """List images that are nearly one that was trained or chosen on.
+
+    Args:
+        held: The images to certify on.
+        seen: Those of the run.
+        at_most: Of each use so many are looked at, evenly spread.
+    """
+    own = thumbnails(held.paths, held.dataset.backend_args)
+    pairs = []
+    for files in seen.values():
+        step = -(-len(files) // at_most) or 1
+        for path, arguments in files[::step]:
+            near = near_pairs(own, thumbnails([path], arguments))
+            pairs += [(held.paths[i], path) for i, _ in near]
+    return pairs

@@ -1,0 +1,279 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Choose the target images whose labels are worth most, and pre-label them.
+
+    python tools/select_images.py CONFIG CHECKPOINT -n 20
+
+writes a list, a page to look at, and pre-labels in three forms. What is
+corrected comes back by
+
+    python tools/select_images.py CONFIG --read FILE --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from decisions.frozen import add_arguments, open_config
+from decisions.held_out import roles_of
+from decisions.near_duplicates import thumbnails
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from PIL import Image
+from selection.forms import (
+    mask_codec,
+    read_labels,
+    write_coco,
+    write_cvat,
+    write_png,
+)
+from selection.look import VOID, look_at, prelabel
+from selection.rank import WAYS, anchor_scores, choose
+from selection.sheet import contact_sheet
+
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
+from mmseg_cag.analysis.runs.network import read_state
+from mmseg_cag.analysis.runs.samples import (
+    build_dataset,
+    read_samples,
+    spread,
+)
+from mmseg_cag.datasets.dataset_configs import class_info
+from mmseg_cag.datasets.roles import ROLES, image_name
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_image
+from mmseg_cag.fileio.json_file import write_json
+from mmseg_cag.workflows.output_folder import ensure_within
+from mmseg_cag.workflows.pseudo_labels.target_images import (
+    label_names,
+    target_images,
+)
+
+ANCHOR_IMAGES = 100  # source images that anchors are made of, if need be
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser, needs_checkpoint=False)
+    parser.add_argument(
+        '-n', '--number', type=int, default=20, help='images to choose'
+    )
+    parser.add_argument(
+        '--by', choices=WAYS, default='anchors', help='how they are chosen'
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=1000,
+        help='images that are looked at, evenly spread',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of --by random')
+    parser.add_argument(
+        '--roles', help='file of roles, whose images are left out'
+    )
+    parser.add_argument(
+        '--read', type=Path, help='corrected labels: a folder, *.json or *.xml'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/to_label'),
+        help='new folder of the results',
+    )
+    args = parser.parse_args()
+    for name in ('number', 'images'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name}: expected 1 or more')
+    if (args.checkpoint is None) == (args.read is None):
+        parser.error('expected either CHECKPOINT or --read FILE')
+    return args
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a draft that takes a folder's name when it is complete.
+
+    Raises:
+        UserError: The folder is there already.
+    """
+    if path.exists():
+        raise UserError(f'{path}: is there already, expected a new folder')
+    draft = path.with_name(f'{path.name}.part')
+    draft.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        os.replace(draft, path)
+    except BaseException:
+        shutil.rmtree(draft)
+        raise
+
+
+def unlabelled(
+    cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace
+) -> list[int]:
+    """Choose the images that are looked at: none that has a role.
+
+    Raises:
+        UserError: They are fewer than are asked for.
+    """
+    roles = roles_of(cfg, args.roles)
+    known = {
+        image.image
+        for role in ROLES
+        for image in (roles.of(role) if roles else ())
+    }
+    free = [
+        index
+        for index in range(len(dataset))
+        if image_name(dataset, dataset.get_data_info(index)['img_path'])
+        not in known
+    ]
+    if len(free) < args.number:
+        raise UserError(
+            f'-n {args.number}: the target has {len(free)} images without a '
+            'role, expected no more than that'
+        )
+    return [free[i] for i in spread(free, max(args.images, args.number))]
+
+
+def select(args: argparse.Namespace, cfg: Config) -> list[str]:
+    """Choose images and write all that is to be written of them.
+
+    Returns:
+        Their names, the first ones first.
+
+    Raises:
+        UserError: There are too few, or the network has no anchors.
+    """
+    mask_codec()  # before the work that needs it in the end
+    info = class_info(cfg)
+    dataset = build_dataset(target_images(cfg), 'the target')
+    indices = unlabelled(cfg, dataset, args)
+    paths = [dataset.get_data_info(i)['img_path'] for i in indices]
+    with new_folder(args.out) as folder:
+        network = build_labeling_network(
+            cfg, read_state(args.checkpoint), args.checkpoint, ANCHOR_IMAGES
+        )
+        looks = look_at(network, cfg, dataset, indices)
+        seen = thumbnails(paths, dataset.backend_args)
+        chosen = choose(looks, seen, args.number, args.by, args.seed)
+        if len(chosen) < args.number:
+            raise UserError(
+                f'-n {args.number}: {len(chosen)} of {len(indices)} images '
+                'are no near-duplicates of another, expected no more'
+            )
+        root = dataset.data_prefix['img_path'].rstrip('/') + '/'
+        names = [paths[i].removeprefix(root) for i in chosen]
+        samples = read_samples(dataset, [indices[i] for i in chosen])
+        labels = {
+            name: prelabel(network, cfg, sample)
+            for name, sample in zip(names, samples, strict=True)
+        }
+        scores = anchor_scores(looks)
+        notes = {name: note(labels[name], info['classes']) for name in names}
+        (folder / 'images.txt').write_text('\n'.join(names) + '\n')
+        write_json(
+            folder / 'selection.json',
+            {
+                'by': args.by,
+                'looked_at': len(indices),
+                'images': [
+                    {
+                        'image': name,
+                        'anchor_score': round(float(scores[i]), 4),
+                        'entropy': round(float(looks.entropy[i]), 4),
+                    }
+                    for name, i in zip(names, chosen, strict=True)
+                ],
+            },
+        )
+        write_forms(folder, labels, info)
+        pictures = {
+            name: (read_image(paths[i], dataset.backend_args), labels[name])
+            for name, i in zip(names, chosen, strict=True)
+        }
+        title = f'{len(names)} images to label, by {args.by}'
+        (folder / 'index.html').write_text(
+            contact_sheet(title, pictures, notes, **info), encoding='utf-8'
+        )
+    return names
+
+
+def note(label: np.ndarray, classes: list[str], shown: int = 4) -> str:
+    """Say what a pre-label (H, W) has: its unsure share and main classes."""
+    known, counts = np.unique(label[label != VOID], return_counts=True)
+    order = np.argsort(-counts)[:shown]
+    parts = [
+        f'{classes[known[i]]} {counts[i] / label.size:.0%}' for i in order
+    ]
+    return ', '.join([f'{(label == VOID).mean():.0%} unsure', *parts])
+
+
+def write_forms(folder: Path, labels: dict, info: dict) -> None:
+    """Write pre-labels as PNG, for COCO's tools and for CVAT."""
+    write_png(folder / 'png', labels, **info)
+    write_coco(folder / 'coco.json', labels, info['classes'])
+    write_cvat(folder / 'cvat.xml', labels, **info)
+
+
+def read_back(args: argparse.Namespace, cfg: Config) -> list[str]:
+    """Write corrected labels as PNGs of train ids, named as their images.
+
+    Raises:
+        UserError: They are of other classes, images or sizes.
+    """
+    dataset = build_dataset(target_images(cfg), 'the target')
+    root = dataset.data_prefix['img_path'].rstrip('/') + '/'
+    files = label_names(dataset)
+    paths = {path.removeprefix(root): path for path in files}
+    sizes = Sizes(paths, dataset.backend_args)
+    labels = read_labels(args.read, class_info(cfg)['classes'], sizes)
+    with new_folder(args.out) as folder:
+        for name, label in labels.items():
+            path = folder / files[paths[name]]
+            ensure_within(path, folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(label).save(path)
+    return list(labels)
+
+
+class Sizes(dict):
+    """Height and width of images by name, read as they are asked for.
+
+    Args:
+        paths: Their files by name.
+        backend_args: Arguments of mmengine's file backend.
+    """
+
+    def __init__(
+        self, paths: dict[str, str], backend_args: dict | None
+    ) -> None:
+        super().__init__(paths)
+        self.backend_args = backend_args
+
+    def __getitem__(self, name: str) -> tuple[int, int]:
+        """Read the size of an image."""
+        path = super().__getitem__(name)
+        return read_image(path, self.backend_args).shape[:2]
+
+
+def main() -> None:
+    """Choose, or read what was corrected."""
+    args = parse_args()
+    cfg = open_config(args)
+    try:
+        names = read_back(args, cfg) if args.read else select(args, cfg)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    done = 'labels read' if args.read else 'images chosen'
+    print(f'{args.out}: {len(names)} {done}')
+
+
+if __name__ == '__main__':
+    main()

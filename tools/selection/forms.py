@@ -1,0 +1,348 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Label maps in the forms that labelling programs read and write.
+
+A pixel that nobody labelled is in no mask of COCO and CVAT, and black in a
+PNG. Classes go by their names in all three forms: numbers and colours are
+those of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.json_file import read_json
+
+# legend: H W image
+
+VOID = 255
+BACKGROUND = 'background'  # what PNGs call pixels without a label
+COLOURS, MASKS = 'labelmap.txt', 'SegmentationClass'
+Labels = Mapping[str, np.ndarray]  # (H, W) uint8 by the image's name
+
+
+def mask_codec() -> object:
+    """Import what packs masks.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise UserError(
+            'the COCO form needs pycocotools: pip install -e .[labels]'
+        ) from error
+    return mask
+
+
+def write_png(
+    folder: Path, labels: Labels, classes: Sequence[str], palette: Sequence
+) -> None:
+    """Write a folder that CVAT imports as "Segmentation mask 1.1".
+
+    Args:
+        folder: It gets ``labelmap.txt`` and a PNG for each image.
+        labels: The label maps.
+        classes: Names of the classes.
+        palette: A colour for each, 0 to 255.
+    """
+    colours = distinct(palette)
+    lines = [f'{BACKGROUND}:0,0,0::']
+    for name, colour in zip(classes, colours, strict=True):
+        lines.append(f'{name}:{",".join(map(str, colour))}::')
+    folder.mkdir(parents=True)
+    (folder / COLOURS).write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colours)] = colours
+    for name, label in labels.items():
+        path = folder / MASKS / Path(name).with_suffix('.png')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(label)
+        image.putpalette(table.tobytes())
+        image.save(path)
+
+
+def distinct(palette: Sequence) -> list[tuple[int, int, int]]:
+    """Give classes of one colour, or a black one, others."""
+    free = np.random.default_rng(0)
+    found: list[tuple[int, int, int]] = []
+    for colour in palette:
+        own = tuple(map(int, colour))
+        while own in found or own == (0, 0, 0):
+            own = tuple(map(int, free.integers(1, 255, 3)))
+        found.append(own)
+    return found
+
+
+def write_coco(path: Path, labels: Labels, classes: Sequence[str]) -> None:
+    """Write a COCO file: one mask, run-length encoded, a class and image.
+
+    Raises:
+        UserError: pycocotools is not installed.
+    """
+    codec = mask_codec()
+    images, annotations = [], []
+    for number, (name, label) in enumerate(labels.items(), start=1):
+        height, width = label.shape
+        images.append(
+            dict(id=number, file_name=name, height=height, width=width)
+        )
+        for k, mask in _of_classes(label):
+            packed = codec.encode(np.asfortranarray(mask, np.uint8))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=number,
+                    category_id=k + 1,
+                    iscrowd=0,
+                    area=int(codec.area(packed)),
+                    bbox=codec.toBbox(packed).tolist(),
+                    segmentation={
+                        'size': [height, width],
+                        'counts': packed['counts'].decode('ascii'),
+                    },
+                )
+            )
+    categories = [
+        dict(id=k, name=name) for k, name in enumerate(classes, start=1)
+    ]
+    content = dict(
+        images=images, annotations=annotations, categories=categories
+    )
+    path.write_text(json.dumps(content), encoding='utf-8')
+
+
+def write_cvat(
+    path: Path, labels: Labels, classes: Sequence[str], palette: Sequence
+) -> None:
+    """Write a file of the form "CVAT for images 1.1", with masks."""
+    root = ElementTree.Element('annotations')
+    ElementTree.SubElement(root, 'version').text = '1.1'
+    task = ElementTree.SubElement(ElementTree.SubElement(root, 'meta'), 'task')
+    named = ElementTree.SubElement(task, 'labels')
+    for name, colour in zip(classes, distinct(palette), strict=True):
+        label = ElementTree.SubElement(named, 'label')
+        ElementTree.SubElement(label, 'name').text = name
+        tint = '#{:02x}{:02x}{:02x}'.format(*colour)
+        ElementTree.SubElement(label, 'color').text = tint
+    for number, (name, label) in enumerate(labels.items()):
+        height, width = label.shape
+        size = dict(width=str(width), height=str(height))
+        image = ElementTree.SubElement(
+            root, 'image', id=str(number), name=name, **size
+        )
+        for k, mask in _of_classes(label):
+            ElementTree.SubElement(
+                image,
+                'mask',
+                label=classes[k],
+                source='auto',
+                occluded='0',
+                z_order='0',
+                **_runs(mask),
+            )
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(
+        path, encoding='utf-8', xml_declaration=True
+    )
+
+
+def _of_classes(label: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for k in np.unique(label[label != VOID]):
+        yield int(k), label == k
+
+
+def _runs(mask: np.ndarray) -> dict[str, str]:
+    """Pack a mask as CVAT does: runs of its box, row by row, 0 first."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    flat = mask[top : top + height, left : left + width].ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *ends, flat.size]).tolist()
+    if flat[0]:
+        lengths.insert(0, 0)
+    box = dict(left=left, top=top, width=width, height=height)
+    return {
+        'rle': ', '.join(map(str, lengths)),
+        **{key: str(value) for key, value in box.items()},
+    }
+
+
+def read_labels(
+    path: Path, classes: Sequence[str], sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, np.ndarray]:
+    """Read label maps of any of the three forms, by the names of classes.
+
+    Args:
+        path: A folder with ``labelmap.txt``, a JSON file of COCO or an XML
+            file of CVAT.
+        classes: The classes that are trained.
+        sizes: Height and width of each image that may be in it, by name.
+
+    Returns:
+        Train ids (H, W) uint8 by the image's name, 255 where no label is.
+
+    Raises:
+        MissingFileError: It is not there.
+        UserError: It is of no such form, or has an unknown class, an unknown
+            image, or a label of another size than its image.
+    """
+    if path.is_dir():
+        found = _read_png(path, classes, sizes)
+    elif not path.is_file():
+        raise MissingFileError(f'{path}: not found, expected corrected labels')
+    elif path.suffix == '.json':
+        found = _read_coco(path, classes, sizes)
+    elif path.suffix == '.xml':
+        found = _read_cvat(path, classes, sizes)
+    else:
+        raise UserError(
+            f'{path}: expected a folder of PNGs, a *.json of COCO or an *.xml '
+            'of CVAT'
+        )
+    labels = dict(found)
+    if not labels:
+        raise UserError(f'{path}: has no labelled image')
+    return labels
+
+
+def _class_of(name: str, classes: Sequence[str], path: Path) -> int:
+    if name not in classes:
+        raise UserError(
+            f'{path}: labels of {name!r}, expected one of {", ".join(classes)}'
+        )
+    return list(classes).index(name)
+
+
+def _require_size(
+    name: str,
+    size: tuple[int, int],
+    sizes: Mapping[str, tuple[int, int]],
+    path: Path,
+) -> None:
+    if name not in sizes:
+        raise UserError(
+            f'{path}: labels {name}, which is no image of the target'
+        )
+    if size != sizes[name]:
+        (found, expected) = (
+            'x'.join(map(str, s[::-1])) for s in (size, sizes[name])
+        )
+        raise UserError(
+            f'{path}: a label of {found} pixels of {name}, expected '
+            f'{expected}, the size of its image'
+        )
+
+
+def _read_png(
+    folder: Path, classes: Sequence[str], sizes: Mapping
+) -> Iterator[tuple[str, np.ndarray]]:
+    table = folder / COLOURS
+    if not table.is_file():
+        raise MissingFileError(f'{table}: not found, expected name:r,g,b::')
+    ids = {(0, 0, 0): VOID}
+    for line in table.read_text(encoding='utf-8').splitlines():
+        name, _, rest = line.partition(':')
+        if not name or name.startswith('#') or name == BACKGROUND:
+            continue
+        try:
+            colour = tuple(map(int, rest.split(':')[0].split(',')))
+        except ValueError:
+            raise UserError(
+                f'{table}: found {line!r}, expected name:r,g,b::'
+            ) from None
+        ids[colour] = _class_of(name, classes, table)
+    by_stem = {str(Path(name).with_suffix('')): name for name in sizes}
+    for path in sorted((folder / MASKS).rglob('*.png')):
+        stem = str(path.relative_to(folder / MASKS).with_suffix(''))
+        colours = np.asarray(Image.open(path).convert('RGB'))
+        name = by_stem.get(stem, stem)
+        _require_size(name, colours.shape[:2], sizes, path)
+        flat, inverse = np.unique(
+            colours.reshape(-1, 3), axis=0, return_inverse=True
+        )
+        for colour in map(tuple, flat.tolist()):
+            if colour not in ids:
+                raise UserError(
+                    f'{path}: has the colour {colour}, expected those of '
+                    f'{table}'
+                )
+        train_ids = np.array([ids[tuple(c)] for c in flat.tolist()], np.uint8)
+        yield name, train_ids[inverse].reshape(colours.shape[:2])
+
+
+def _read_coco(
+    path: Path, classes: Sequence[str], sizes: Mapping
+) -> Iterator[tuple[str, np.ndarray]]:
+    codec = mask_codec()
+    content = read_json(path)
+    try:
+        names = {c['id']: c['name'] for c in content['categories']}
+        images = {image['id']: image for image in content['images']}
+        labels = {}
+        for image in images.values():
+            size = image['height'], image['width']
+            _require_size(image['file_name'], size, sizes, path)
+            labels[image['id']] = np.full(size, VOID, np.uint8)
+        for one in content['annotations']:
+            k = _class_of(names[one['category_id']], classes, path)
+            label = labels[one['image_id']]
+            packed = one['segmentation']
+            if isinstance(packed, list) or isinstance(packed['counts'], list):
+                packed = codec.frPyObjects(packed, *label.shape)
+            if isinstance(packed, list):
+                packed = codec.merge(packed)
+            label[codec.decode(packed).astype(bool)] = k
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path}: not of COCO's form ({error!r})") from error
+    for number, label in labels.items():
+        yield images[number]['file_name'], label
+
+
+def _read_cvat(
+    path: Path, classes: Sequence[str], sizes: Mapping
+) -> Iterator[tuple[str, np.ndarray]]:
+    try:
+        root = ElementTree.parse(path).getroot()  # noqa: S314
+        for image in root.iter('image'):
+            name = image.attrib['name']
+            size = int(image.attrib['height']), int(image.attrib['width'])
+            _require_size(name, size, sizes, path)
+            label = np.full(size, VOID, np.uint8)
+            shapes = [s for s in image if s.tag in ('mask', 'polygon')]
+            for shape in sorted(
+                shapes, key=lambda s: int(s.attrib.get('z_order', 0))
+            ):
+                k = _class_of(shape.attrib['label'], classes, path)
+                _paint(label, shape, k)
+            yield name, label
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: not of CVAT's form ({error!r})") from error
+
+
+def _paint(label: np.ndarray, shape: ElementTree.Element, k: int) -> None:
+    """Put a mask or a polygon of CVAT onto a label map."""
+    found = shape.attrib
+    if shape.tag == 'polygon':
+        points = [
+            [float(x) for x in point.split(',')]
+            for point in found['points'].split(';')
+        ]
+        cv2.fillPoly(label, [np.round(points).astype(np.int32)], k)
+        return
+    left, top, width, height = (
+        int(found[key]) for key in ('left', 'top', 'width', 'height')
+    )
+    lengths = [int(length) for length in found['rle'].split(',')]
+    bits = np.arange(len(lengths)) % 2 == 1
+    mask = np.repeat(bits, lengths).reshape(height, width)
+    label[top : top + height, left : left + width][mask] = k
