@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from rows.work import plain_text
+from selenium import webdriver
 
 import mmseg_cag  # noqa: F401
 
@@ -79,3 +81,24 @@ def settled() -> Iterator[None]:
     before = numerics()
     yield
     assert numerics() == before
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    """Chromium, whose window can be as narrow as a phone, without network."""
+    driver = shutil.which('chromedriver')
+    if not driver and os.environ.get('CI') != 'true':
+        pytest.skip('no chromedriver, expected the package chromium-driver')
+    options = webdriver.ChromeOptions()
+    for argument in (
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-dev-shm-usage',
+        '--proxy-server=localhost:1',
+    ):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+    session = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield session
+    session.quit()

@@ -39,6 +39,11 @@ NAMES = (
     'LLVM-exception MIT MIT-CMU MPL-2.0 PSF-2.0 Zlib'
 )
 KNOWN |= {name.lower(): name for name in NAMES.split()}
+# What is installed of these is under other licences than all that they have.
+PARTS = {
+    # Under the GPL is a mode for Emacs alone, which no wheel has.
+    'docutils': 'Public domain, BSD-2-Clause, BSD-3-Clause',
+}
 # How the text of a licence begins, where the package names none.
 TEXTS = {
     'Apache-2.0': re.compile(r'Apache License,?\s+Version 2\.0'),
@@ -76,6 +81,8 @@ def licence_of(name: str) -> str:
         package = distribution(name)
     except PackageNotFoundError:
         return '? not installed'
+    if name in PARTS:
+        return PARTS[name]
     stated = []
     for terms in _statements(package):
         parts = [part for part in JOINED.split(terms) if part.strip()]

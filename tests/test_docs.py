@@ -25,7 +25,11 @@ from mmengine.config import Config
 from mmseg_cag.launch.cfg_options import merge_options
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    *sorted((ROOT / 'docs').glob('*.md')),
+]
 FENCE = re.compile(r'^( *)```(\w*)\n(.*?)^ *```$', re.M | re.S)
 LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
 NAMED = re.compile(
@@ -254,7 +258,13 @@ def test_an_option_is_a_setting(path, keys):
 
 MODULES = [
     ('-m', name)
-    for name in ('pytest', 'tests.faults', 'tests.fuzz', 'tests.licences')
+    for name in (
+        'pytest',
+        'sphinx',
+        'tests.faults',
+        'tests.fuzz',
+        'tests.licences',
+    )
 ]
 OWN_DATA = ('cp', '-r')  # configs/custom, whose copies test_own_data trains
 
@@ -288,7 +298,7 @@ def test_a_command_says_by_its_config_which_data_it_needs():
     configs = {word for word in words if word.startswith('configs/')}
     for config in configs - {'configs/custom'}:
         assert RUNNABLE.match(config) or PUBLISHED.fullmatch(config), config
-    text = (ROOT / 'README.md').read_text()
+    text = (ROOT / 'docs/README.md').read_text()
     names = '`_gta2cs`, `_synthia2cs`, `_cs2dz` and `_cs2acdc`'
     assert f'{names} need the published data' in text.replace('\n', ' ')
 
@@ -322,10 +332,12 @@ def test_links_lead_somewhere(page):
         assert (ROOT / shipped).exists() or name in WRITTEN, name
 
 
-def test_the_readme_lists_every_page():
-    text = (ROOT / 'README.md').read_text()
-    for page in PAGES[1:]:
-        assert f'](docs/{page.name})' in text
+def test_the_first_page_lists_every_page():
+    first = ROOT / 'docs/README.md'
+    assert '](docs/README.md)' in (ROOT / 'README.md').read_text()
+    pages = {page.name for page in first.parent.glob('*.md')} - {first.name}
+    listed = re.findall(r'^- \[.+?\]\((\w+\.md)\)', first.read_text(), re.M)
+    assert sorted(listed) == sorted(pages)
 
 
 def messages(*folders: str) -> Iterator[str]:

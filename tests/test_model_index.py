@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from mmengine.config import Config
 from tables.published import GTA5, SOURCES
 
+import mmseg_cag
 from mmseg_cag.models.student import LABEL_LOADERS
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +22,8 @@ FILES = {
 }
 COLLECTIONS = [c for file in FILES.values() for c in file['Collections']]
 MODELS = [model for file in FILES.values() for model in file['Models']]
-# Rows of the table in docs/minitown.md: the last stage counts.
+# Rows of the tables in docs/minitown.md (of two CPU cores: the last stage
+# counts) and docs/real_streets.md.
 ROWS = {
     'minitown_source_only': 'source only',
     'minitown_self_training': 'self-training by probability > 0.95, stage 3',
@@ -29,13 +32,18 @@ ROWS = {
     'minitown_cag': 'CAG, stage 3',
     'minitown_cag_adversarial': 'CAG from AdaptSegNet, stage 3',
     'minitown_oracle': 'oracle (target labels)',
+    'real_streets_source_only': 'source only',
+    'real_streets_oracle': 'oracle (target labels)',
 }
+FOLDERS = {path.parent.name for path in ROOT.glob('configs/[!_]*/*.py')}
+FOLDERS -= {'vfm_uda'}  # it has none yet
 # Rows of `tables.published`.
 QUOTED = {
     'source_only_deeplabv2_gta2cs': 'Source only',
     'adaptsegnet_deeplabv2_single_gta2cs': 'AdaptSegNet',
     'adaptsegnet_deeplabv2_gta2cs': 'AdaptSegNet, multi level',
     'adaptsegnet_deeplabv2_ls_gta2cs': 'AdaptSegNet, least squares',
+    'bdl_deeplabv2_ssl_gta2cs': 'BDL',
     'clan_deeplabv2_gta2cs': 'CLAN',
     'cag_deeplabv2_gta2cs': 'CAG',
     'proda_deeplabv2_gta2cs': 'ProDA, stage 1',
@@ -43,6 +51,24 @@ QUOTED = {
     'hrda_mit-b5_gta2cs': 'HRDA',
     'mic_hrda_mit-b5_gta2cs': 'MIC on HRDA',
 }
+
+
+@pytest.mark.parametrize('folder', sorted(FOLDERS))
+def test_a_folder_of_configs_says_what_is_in_it(folder):
+    configs = ROOT / 'configs' / folder
+    text = (configs / 'README.md').read_text()
+    patterns = re.findall(r'`([\w*-]+\.py)`', text)
+    for path in configs.glob('*.py'):
+        assert any(fnmatch(path.name, pattern) for pattern in patterns), path
+    for link in re.findall(r'\]\((?!http)([^)#]+)', text):
+        assert (configs / link).exists(), link
+    # A user's own results are not the project's.
+    assert (configs / 'metafile.yaml').is_file() or folder == 'custom'
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmseg_cag.__version__
 
 
 def test_every_metafile_is_imported():
@@ -74,12 +100,14 @@ def test_a_model_is_complete(model):
 
 
 def test_what_was_measured_is_what_the_docs_say():
-    text = (ROOT / 'docs/minitown.md').read_text()
-    text = text[text.index('### Before, on two CPU cores') :]
+    towns = (ROOT / 'docs/minitown.md').read_text()
+    towns = towns[towns.index('### Before, on two CPU cores') :]
+    streets = (ROOT / 'docs/real_streets.md').read_text()
     measured = [m for m in MODELS if 'Measured' in m['Metadata']]
     assert {model['Name'] for model in measured} == ROWS.keys()
     for model in measured:
         row = re.escape(ROWS[model['Name']])
+        text = streets if model['Name'].startswith('real_') else towns
         mean, sd = re.search(rf'\| {row} \| (.+?) \| (.+?) \|', text).groups()
         metrics = model['Results'][0]['Metrics']
         assert metrics == {'mIoU': float(mean), 'mIoU sd': float(sd)}

@@ -42,7 +42,7 @@ if [ "$(cat "$venv/recipe" 2>/dev/null)" != "$recipe" ]; then
   # torch first and pinned: a later package must not choose another build.
   install torch setuptools wheel
   install "${provides[@]}"
-  install -e "$root[minitown,tests,onnx,figures,report,monitor,labels]"
+  install -e "$root[docs,minitown,tests,onnx,figures,report,monitor,labels]"
   echo "$recipe" > "$venv/recipe"
 fi
 export PATH="$venv/bin:$PATH"

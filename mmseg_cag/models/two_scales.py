@@ -132,7 +132,7 @@ def paste_windows(scores: Tensor, boxes: list[Box], size: Size) -> Tensor:
         size: Height and width of that map.
 
     Returns:
-        Scores (N, K, *size), 0 outside of all windows.
+        Scores (N, K, H, W) of that size, 0 outside of all windows.
     """
     if len(boxes) == 1:
         return _pad(scores, boxes[0], size)

@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmseg.registry import MODELS
 
 from tests import tiny
+from tests.conftest import FORMATTED
 
 # A network of mmseg's own classes: an embedded config may use no others but
 # those and the plugin's.
@@ -51,7 +52,7 @@ def make_checkpoint():
         history.update(0.5)
         content = dict(
             meta=dict(
-                cfg=cfg.pretty_text + change,
+                cfg=FORMATTED.fget(cfg) + change,  # as a run writes it
                 best_score=np.float32(0.5),
                 dataset_meta=dict(classes=CLASSES, palette=PALETTE),
             ),

@@ -30,6 +30,7 @@ print('pages', before, min(pages() for _ in range(8)))
 """
 
 
+@pytest.mark.long
 def test_memory_is_used_again():
     # The setting is the process's, and stays.
     done = subprocess.run(

@@ -4,36 +4,11 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
-from collections.abc import Iterator
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from mmseg_cag.analysis.report.write import SECTIONS, write_report
-
-
-@pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
-    """Chromium, whose window can be as narrow as a phone, without network."""
-    driver = shutil.which('chromedriver')
-    if not driver and os.environ.get('CI') != 'true':
-        pytest.skip('no chromedriver, expected the package chromium-driver')
-    options = webdriver.ChromeOptions()
-    for argument in (
-        '--headless=new',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-dev-shm-usage',
-        '--proxy-server=localhost:1',
-    ):
-        options.add_argument(argument)
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
-    session = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield session
-    session.quit()
 
 
 def test_the_page_works(browser, spiked):

@@ -96,7 +96,7 @@ def main() -> None:
     parts = []
     for config, title in NETWORKS.items():
         table = make_table(*measure(config, args), args.seeds)
-        parts.append(f'### {title}\n\n{table}')
+        parts.append(f'## {title}\n\n{table}')
     text = '\n\n'.join([*parts, describe_machine()])
     put_results(args.doc, text)
     print(text)
