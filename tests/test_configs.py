@@ -177,6 +177,10 @@ def shrink(cfg: Config, towns: Path) -> Config:
     for margin in ('untrusted_top', 'untrusted_bottom'):
         if margin in cfg.model:
             cfg.model[margin] //= 512 // SIZE[0]
+    for part in walk(cfg.model):
+        # A finished run that teaches: here the student's own start.
+        if part.get('checkpoint') and part.get('config'):
+            part.pop('config'), part.pop('checkpoint')
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2

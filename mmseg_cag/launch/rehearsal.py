@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from mmseg_cag.data_check.consistency import check_class_count
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
+    class_info,
     dataset_of,
     hooks_of,
     leaves,
@@ -40,6 +41,8 @@ from mmseg_cag.engine.checks.check_data_hook import (
 from mmseg_cag.engine.checks.require_weights import pretrained
 from mmseg_cag.engine.resilience.signals import SHARED, shared_memory
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_config import load_config
+from mmseg_cag.models.teacher import Teacher
 
 THREADS = 16  # that read headers
 FAULTS = (  # of a wrong setting, in whatever class meets it
@@ -104,6 +107,7 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
                 check_one_size(loader.dataset, size)
         _require_shared_memory(loaders, batches)
         if 'train' in roles:
+            _check_teachers(network, loaders)
             with told_by('optim_wrapper'):
                 Runner.build_optim_wrapper(_Holder(network), cfg.optim_wrapper)
             _require_fit(network, batches['train_dataloader'])
@@ -125,7 +129,8 @@ def warn_of_other_data(runs: Sequence[Config]) -> None:
             {part.get('data_root') for part in _sources(cfg)}
             for cfg in (earlier, later)
         ]
-        if roots[0].isdisjoint(roots[1]):
+        # One without a source has what the other was trained on.
+        if all(roots) and roots[0].isdisjoint(roots[1]):
             print_log(
                 f'start_from={later.start_from}: is trained on the source '
                 f'{_list(roots[0])}, this run on {_list(roots[1])}; where '
@@ -195,6 +200,27 @@ def _check_classes(cfg: Config, loaders: dict[str, DataLoader]) -> None:
             if classes:
                 how = finding.problem.replace('is ', '=', 1)
                 raise UserError(f'{finding.where}{how}')
+
+
+def _check_teachers(
+    network: nn.Module, loaders: dict[str, DataLoader]
+) -> None:
+    """Check that fixed teachers have the classes of the data, by name."""
+    dataset = loaders['train_dataloader'].dataset
+    wanted = (getattr(dataset, 'metainfo', None) or {}).get('classes', ())
+    for part in network.modules():
+        if not isinstance(part, Teacher) or not part.is_fixed:
+            continue
+        found = wanted
+        with suppress(UserError):  # of a network alone, which names none
+            found = class_info(load_config(part.config))['classes']
+        for own, other in zip_longest(found, wanted):
+            if own != other:
+                raise UserError(
+                    f'Teacher: config={part.config} has the class {own} where '
+                    f'the data have {other}, expected the same classes in the '
+                    'same order'
+                )
 
 
 def _first_batch(loader: DataLoader, key: str) -> Any:

@@ -10,10 +10,12 @@ from mmseg_cag.models import (
 )
 
 from .data_preprocessor import UDADataPreprocessor
+from .distillation import Distillation
 from .masking import Masking
 from .teacher import Teacher
 
 __all__ = [
+    'Distillation',
     'Masking',
     'Teacher',
     'UDADataPreprocessor',

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError, require_one_of
 
+from .renormalise import Renormalise
 from .segmentors.base import (
     SegOutput,
     UDASegmentor,
@@ -50,9 +51,12 @@ class Teacher(BaseAveragedModel):
             ``average`` like the parameters.
         ramp: Whether the weight begins at 1 and falls; else only the first
             update copies (ProDA's).
-        config: Config file of a fixed teacher of another architecture, in
-            the place of a copy.
+        config: Config file of a fixed teacher, the run of any method on any
+            network, in the place of a copy. It sees the student's images in
+            its own normalisation.
         checkpoint: Its checkpoint.
+        size: Height and width that a fixed teacher sees images in; None for
+            those that the student sees.
 
     Raises:
         UserError: A setting is none of these, or a fixed teacher lacks its
@@ -71,6 +75,7 @@ class Teacher(BaseAveragedModel):
         ramp: bool = True,
         config: str | None = None,
         checkpoint: str | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         require_one_of('Teacher: mode', mode, MODES)
         require_one_of('Teacher: buffers', buffers, BUFFERS)
@@ -85,7 +90,12 @@ class Teacher(BaseAveragedModel):
                 'student in an update, above 0 and at most 1'
             )
         self.mode = mode
-        self.is_fixed = config is not None
+        self.config, self.is_fixed = config, config is not None
+        if size is not None and not self.is_fixed:
+            raise UserError(
+                f'Teacher: size={size} of an average of the student, expected '
+                'it with config and checkpoint'
+            )
         if self.is_fixed:
             network = load_student(config, checkpoint)
             given = network.decode_head.num_classes
@@ -95,6 +105,11 @@ class Teacher(BaseAveragedModel):
                     f'{student.decode_head.num_classes}, those of the student'
                 )
             super().__init__(network)
+            self.renormalise = Renormalise(
+                student.data_preprocessor.of('target'),
+                network.data_preprocessor,
+                size,
+            )
         else:
             super().__init__(prediction_parts(student))
             share_frozen(student, self.module)
@@ -118,7 +133,7 @@ class Teacher(BaseAveragedModel):
         """Compute features and scores of images (N, 3, H, W)."""
         if isinstance(self.module, UDASegmentor):
             return self.module.forward_student(images, auxiliary=False)
-        return run_network(self.module, images)
+        return run_network(self.module, self.renormalise(images))
 
     def forward_aside(self, images: Tensor) -> SegOutput:
         """Compute as `forward` does, and leave all statistics as they are."""

@@ -7,6 +7,7 @@ from .cag import CAGSegmentor
 from .clan import CLANSegmentor
 from .dacs import DACSSegmentor
 from .daformer import DAFormerSegmentor
+from .distill import DistillSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
@@ -19,6 +20,7 @@ __all__ = [
     'CLANSegmentor',
     'DACSSegmentor',
     'DAFormerSegmentor',
+    'DistillSegmentor',
     'MICSegmentor',
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',

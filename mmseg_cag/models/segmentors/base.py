@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
@@ -71,6 +72,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             for all domains.
         norm_eval: Whether the student's batch norms keep their running
             statistics while training ("freeze BN"), in all domains alike.
+        distillation: Config of a `Distillation`, whose losses on the target's
+            images come beside the method's own; None for none.
         **kwargs: Those of `SingleResizeEncoderDecoder`.
     """
 
@@ -82,7 +85,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     own_state: tuple[str, ...] = ()
 
     def __init__(
-        self, data_preprocessor: dict, norm_eval: bool = False, **kwargs: Any
+        self,
+        data_preprocessor: dict,
+        norm_eval: bool = False,
+        distillation: dict | None = None,
+        **kwargs: Any,
     ) -> None:
         if data_preprocessor['type'] != 'UDADataPreprocessor':
             data_preprocessor = dict(
@@ -101,6 +108,10 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         # Whether a batch is the first of an update; the loop tells.
         self.update_begins = True
         self.observers: list[Callable[..., None]] = []
+        self.distillation = None
+        if distillation is not None:
+            settings = {'type': 'Distillation', **distillation}
+            self.distillation = MODELS.build({**settings, 'student': self})
 
     def train(self, mode: bool = True) -> UDASegmentor:
         """Set the student's mode, but for batch norms that are kept."""
@@ -130,7 +141,10 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 'train_dataloader.dataset to a UDADataset with the domains '
                 f'{", ".join(self.domains)}'
             )
-        return super().forward(inputs, data_samples, mode)
+        result = super().forward(inputs, data_samples, mode)
+        if mode == 'loss' and self.distillation is not None:
+            result |= self.distillation(self, inputs['target'])
+        return result
 
     @abstractmethod
     def loss(
@@ -240,7 +254,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         """Make the student the teacher where the checkpoint has none.
 
         So it is where a stock segmentor is started from; a fixed teacher
-        stays as it is, and so do parts of ``own_state`` that are not in it.
+        stays as it is, and so do parts of ``own_state``, and what distils,
+        that are not in it.
         Version 0.1 called the teacher ``labeler``.
         """
         if hasattr(self.decode_head, 'adopt'):
@@ -254,7 +269,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                     student = state_dict.get(f'{prefix}{name}', value)
                 old = state_dict.pop(f'{prefix}labeler.{name}', student)
                 state_dict[key] = old
-            if key.removeprefix(prefix).split('.')[0] in self.own_state:
+            own = (*self.own_state, 'distillation')
+            if key.removeprefix(prefix).split('.')[0] in own:
                 state_dict.setdefault(key, value)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -1,0 +1,156 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_cag.errors import UserError, require_one_of
+from mmseg_cag.models.losses.distillation_losses import (
+    confident_labels,
+    feature_direction,
+    soft_label_divergence,
+)
+from mmseg_cag.models.segmentors.base import SegOutput, UDASegmentor
+
+# legend: N images, K classes, C feature channels, H W image, h w feature map
+
+KINDS = ('hard', 'soft', 'features')
+
+
+@MODELS.register_module()
+class Distillation(nn.Module):
+    """What a student learns from a teacher on the target's images.
+
+    .. code:: text
+
+       teacher()         scores and features, without a gradient
+       hard_losses()     the heads' own losses on the teacher's labels
+       soft_losses()     divergence from the teacher's probabilities
+       feature_losses()  direction of projected features
+
+    Args:
+        student: The segmentor that learns.
+        teacher: Config of a `Teacher`, as a rule a fixed one.
+        weights: Weight of the losses of each kind, ``hard``, ``soft`` and
+            ``features``; a kind that is not named is not computed.
+        temperature: That both networks' scores are divided by (``soft``).
+        threshold: Probability from which a label counts, with that
+            probability as its weight (``hard``).
+
+    Raises:
+        UserError: A kind is unknown or there is none, a number is out of its
+            range, or a head has no classifier ``conv_seg`` (``features``).
+
+    Source: Hinton et al. 2015 (soft labels); FitNets, ICLR 2015 (a projection
+    of the student's features), with the direction in the place of the
+    distance, as networks' features differ in scale.
+    """
+
+    def __init__(
+        self,
+        student: UDASegmentor,
+        teacher: dict,
+        weights: dict[str, float],
+        temperature: float = 1.0,
+        threshold: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for kind in weights or ['none']:
+            require_one_of('model.distillation.weights', kind, KINDS)
+        if not temperature > 0 or not 0 <= threshold <= 1:
+            raise UserError(
+                f'model.distillation: temperature={temperature}, '
+                f'threshold={threshold}, expected one above 0 and one from 0 '
+                'to 1'
+            )
+        self.weights = dict(weights)
+        self.temperature, self.threshold = temperature, threshold
+        settings = {'type': 'Teacher', **teacher, 'student': student}
+        self.teacher = MODELS.build(settings)
+        if 'features' in weights:
+            networks = (student, self.teacher.module)
+            self.projection = nn.Conv2d(*map(feature_channels, networks), 1)
+
+    def forward(
+        self, student: UDASegmentor, images: Tensor
+    ) -> dict[str, Tensor]:
+        """Compute the losses of the student on images (N, 3, H, W)."""
+        target, output = self.teacher(images), student.forward_student(images)
+        losses = {}
+        if 'hard' in self.weights:
+            losses |= self.hard_losses(student, output, target, images)
+        if 'soft' in self.weights:
+            losses |= self.soft_losses(student, output, target)
+        if 'features' in self.weights:
+            losses |= self.feature_losses(output, target)
+        return losses
+
+    def hard_losses(
+        self,
+        student: UDASegmentor,
+        output: SegOutput,
+        target: SegOutput,
+        images: Tensor,
+    ) -> dict[str, Tensor]:
+        """Compute the heads' losses on the teacher's labels, weighted."""
+        logits = resize(
+            target.logits[0],
+            images.shape[-2:],
+            mode='bilinear',
+            align_corners=student.align_corners,
+        )
+        labels, weight = confident_labels(logits, self.threshold)
+        losses = student.supervised_loss(output, labels, 'distill', weight)
+        factor = self.weights['hard']
+        return {k: v * factor if 'loss' in k else v for k, v in losses.items()}
+
+    def soft_losses(
+        self, student: UDASegmentor, output: SegOutput, target: SegOutput
+    ) -> dict[str, Tensor]:
+        """Compute the divergence of each head from the teacher."""
+        own = [student.main_logits(output), *output.logits[1:]]
+        losses = {}
+        for prefix, logits in zip(student.heads(), own, strict=False):
+            other = resize(
+                target.logits[0],
+                logits.shape[-2:],
+                mode='bilinear',
+                align_corners=student.align_corners,
+            )
+            loss = soft_label_divergence(logits, other, self.temperature)
+            name = f'distill.{prefix}loss_soft'
+            losses[name] = self.weights['soft'] * loss
+        return losses
+
+    def feature_losses(
+        self, output: SegOutput, target: SegOutput
+    ) -> dict[str, Tensor]:
+        """Compare directions of features, at the size of the student's."""
+        for name, one in (('student', output), ('teacher', target)):
+            if one.feat is None:
+                raise UserError(
+                    f"model.distillation.weights.features: the {name}'s head "
+                    'uses conv_seg more than once, expected once'
+                )
+        other = F.adaptive_avg_pool2d(target.feat, output.feat.shape[-2:])
+        loss = feature_direction(self.projection(output.feat), other)
+        name = 'distill.loss_features'
+        return {name: self.weights['features'] * loss}
+
+
+def feature_channels(network: nn.Module) -> int:
+    """Count the channels that a network's classifier gets.
+
+    Raises:
+        UserError: Its head has none of the name ``conv_seg``.
+    """
+    head = network.decode_head
+    if not hasattr(head, 'conv_seg'):
+        raise UserError(
+            'model.distillation.weights.features: the decode_head '
+            f'{type(head).__name__} has no conv_seg, expected a head that '
+            'classifies by it'
+        )
+    return head.conv_seg.in_channels

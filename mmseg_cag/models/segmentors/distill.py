@@ -1,0 +1,50 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from .base import UDASegmentor, gt_labels
+
+# legend: N images, H W image
+
+
+@MODELS.register_module()
+class DistillSegmentor(UDASegmentor):
+    """A small network learns from a big one on the target's images.
+
+    The big network is a finished run, of any method and architecture. Where
+    the batch has a source, the student learns from its labels as well.
+
+    .. code:: text
+
+       source_losses()   CE on the source, if there is one
+       distillation()    the teacher's labels, probabilities or features
+
+    The second is the base's: ``distillation`` is a setting of any method.
+
+    Args:
+        distillation: Config of a `Distillation`.
+        **kwargs: Those of `UDASegmentor`.
+    """
+
+    domains = ('target',)
+
+    def __init__(self, distillation: dict, **kwargs: Any) -> None:
+        super().__init__(distillation=distillation, **kwargs)
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
+    ) -> dict[str, Tensor]:
+        """Compute CE on the source, if any; the base adds what distils."""
+        self.observe(images=inputs['target'])
+        if 'source' not in inputs:
+            return {}
+        output = self.forward_student(inputs['source'])
+        labels = gt_labels(data_samples['source'])
+        return self.supervised_loss(output, labels, 'source')
