@@ -2,28 +2,25 @@
 """Unsupervised domain adaptation for mmsegmentation by category anchors.
 
 Importing the package registers its classes in mmseg's registries; a config
-does so by ``custom_imports = dict(imports=['mmseg_cag'])``.
+does so by ``custom_imports = dict(imports=['mmseg_cag'])``. Where there is no
+torch nothing is registered: `mmseg_cag.watch` does without.
 """
 
-from mmseg_cag.stack import require_one_stack, write_utf8
+from mmseg_cag.stack import can_import, require_one_stack, write_utf8
+from mmseg_cag.version import __version__
 
-require_one_stack()
+__all__ = ['__version__']
+
 write_utf8()
+if can_import('torch'):
+    require_one_stack()
 
-from mmseg_cag import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    monitor,
-)
-from mmseg_cag.version import __version__  # noqa: E402
+    from mmseg_cag import (
+        datasets,
+        engine,
+        evaluation,
+        models,
+        monitor,
+    )
 
-__all__ = [
-    'datasets',
-    'engine',
-    'evaluation',
-    'models',
-    'monitor',
-    '__version__',
-]
+    __all__ += ['datasets', 'engine', 'evaluation', 'models', 'monitor']

@@ -69,6 +69,14 @@ def require_fitting_torchvision() -> None:
         return
 
 
+def can_import(name: str) -> bool:
+    """Tell whether a module is there, and nothing refuses to import it."""
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False
+
+
 def is_installed(package: str) -> bool:
     """Tell whether a package is installed."""
     try:

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     'version',
     'errors',
+    'watch',
     'progress',
     'stack',
     'visualization',

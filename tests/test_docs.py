@@ -113,6 +113,7 @@ RUN_BY_NONE = {
     'tools/run_tests.sh',
     'tools/benchmarks/benchmark_minitown.py',
     'tools/benchmarks/benchmark_real_streets.py',
+    'tools/benchmarks/benchmark_watch.py',
     'tools/benchmarks/gpu_trainings.sh',
     'tools/benchmarks/sweep_margin.py',
 }
@@ -202,7 +203,7 @@ def test_a_command_is_understood(page, line, parse):
         for extra in re.findall(r'\[(.*?)\]', line):
             for name in extra.split(','):
                 assert (ROOT / f'requirements/{name}.txt').is_file()
-    elif line.startswith('python -m tests.'):
+    elif line.startswith(('python -m tests.', 'python -m mmseg_cag.')):
         module, *arguments = arguments
         assert find_spec(module)
         if arguments:

@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,9 +11,12 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
+from mmseg_cag.models.heads.anchor_head import FAR
+from mmseg_cag.models.segmentors.base import run_network
 
-# legend: N images, K classes, H W image
+# legend: N images, K classes, C feature channels, H W image, h w feature map
 
 # Largest difference of logits, in shares of their range.
 TOLERANCE = 1e-4
@@ -26,6 +31,8 @@ class DeploymentModel(nn.Module):
     Args:
         model: A stock segmentor that predicts whole images.
     """
+
+    outputs: tuple[str, ...] = ('logits',)
 
     def __init__(self, model: EncoderDecoder) -> None:
         super().__init__()
@@ -43,17 +50,64 @@ class DeploymentModel(nn.Module):
         Returns:
             Logits (N, K, H, W).
         """
+        head = self.model.decode_head
+        scores = head(self.model.extract_feat(self.normalise(image)))
+        return self.at_images(scores, image)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Do what mmseg's preprocessor does to images (N, 3, H, W)."""
         preprocessor = self.model.data_preprocessor
         inputs = image.flip(1) if self.converts_bgr_to_rgb else image
         if preprocessor._enable_normalize:
             inputs = (inputs - preprocessor.mean) / preprocessor.std
-        head = self.model.decode_head
+        return inputs
+
+    def at_images(self, scores: Tensor, image: Tensor) -> Tensor:
+        """Bring class scores (N, K, h, w) to the size of the images."""
         return F.interpolate(
-            head(self.model.extract_feat(inputs)),
+            scores,
             image.shape[-2:],
             mode='bilinear',
-            align_corners=head.align_corners,
+            align_corners=self.model.decode_head.align_corners,
         )
+
+
+class WatchedModel(DeploymentModel):
+    """What `DeploymentModel` computes, and what a watch needs beside it.
+
+    Args:
+        model: A stock segmentor with a classifier ``conv_seg``.
+        bank: Anchors in the space of the classifier's input.
+    """
+
+    outputs = ('logits', 'distances', 'features')
+
+    def __init__(self, model: EncoderDecoder, bank: AnchorBank) -> None:
+        super().__init__(model)
+        self.register_buffer('anchors', bank.anchors)
+        norms = bank.anchors.square().sum(1)
+        # Finite, where a class has no anchor: it is never the nearest.
+        norms = norms.masked_fill(bank.counts == 0, FAR**2)
+        self.register_buffer('norms', norms)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute class scores, distances and features.
+
+        Args:
+            image: Images (N, 3, H, W) float32, as of `DeploymentModel`.
+
+        Returns:
+            Logits (N, K, H, W), distances to the anchors (N, K, h, w) and
+            the features' means over each image (N, C).
+        """
+        seen = run_network(self.model, self.normalise(image))
+        weight = -2 * self.anchors[:, :, None, None]
+        # |f|^2 - 2 f a + |a|^2, of the whole map: exporters follow it.
+        squares = F.conv2d(seen.feat, weight, self.norms)
+        squares = squares + seen.feat.square().sum(1, keepdim=True)
+        distances = squares.relu().sqrt()
+        logits = self.at_images(seen.logits[0], image)
+        return logits, distances, seen.feat.mean((2, 3))
 
 
 def export_onnx(
@@ -77,7 +131,7 @@ def export_onnx(
         (torch.zeros(2, 3, *size),),
         path,
         input_names=['image'],
-        output_names=['logits'],
+        output_names=list(model.outputs),
         dynamic_shapes={
             'image': dict.fromkeys(free, torch.export.Dim.DYNAMIC)
         },
@@ -85,6 +139,15 @@ def export_onnx(
         external_data=False,
         verbose=False,
     )
+
+
+def name_classes(path: Path, classes: Sequence[str]) -> None:
+    """Note the names of the classes in an ONNX file."""
+    import onnx
+
+    content = onnx.load(path)
+    content.metadata_props.add(key='classes', value=json.dumps([*classes]))
+    onnx.save(content, path)
 
 
 @torch.no_grad()
@@ -107,14 +170,23 @@ def compare_onnx(
     from onnxruntime import InferenceSession
 
     session = InferenceSession(path, providers=['CPUExecutionProvider'])
-    [actual] = session.run(['logits'], {'image': image.numpy()})
+    actual = session.run(list(model.outputs), {'image': image.numpy()})
     expected = model(image)
-    difference = (torch.from_numpy(actual) - expected).abs().max().item()
-    extent = (expected.max() - expected.min()).item()
-    # Not "greater": a NaN is no agreement.
-    if not difference <= TOLERANCE * extent:
-        raise UserError(
-            f'{path}: differs from PyTorch by {difference:.1e} in logits of '
-            f'range {extent:.1e}, expected at most {TOLERANCE:.0e} of it'
-        )
-    return difference, extent
+    if isinstance(expected, Tensor):
+        expected = [expected]
+    found = []
+    for name, own, other in zip(model.outputs, actual, expected, strict=True):
+        # Of a class without an anchor there is no distance to compare.
+        is_known = other < FAR
+        own, other = torch.from_numpy(own)[is_known], other[is_known]
+        difference = (own - other).abs().max().item()
+        extent = (other.max() - other.min()).item()
+        # Not "greater": a NaN is no agreement.
+        if not difference <= TOLERANCE * extent:
+            raise UserError(
+                f'{path}: differs from PyTorch by {difference:.1e} in '
+                f'{name} of range {extent:.1e}, expected at most '
+                f'{TOLERANCE:.0e} of it'
+            )
+        found.append((difference, extent))
+    return found[0]

@@ -5,6 +5,7 @@ import runpy
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,9 +14,12 @@ from mmengine.config import Config
 from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 
+from mmseg_cag.analysis.runs.labeling_network import load_labeling_network
+from mmseg_cag.analysis.runs.network import read_state, view
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_onnx import DeploymentModel, compare_onnx
+from mmseg_cag.watch import Card, Watch
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/export_onnx.py'
@@ -41,7 +45,11 @@ def export(monkeypatch, tmp_path):
             cfg['model']['backbone']['arch'] = arch
         Config(cfg, format_python_code=False).dump(path)
         network = MODELS.build(cfg['model'])
-        torch.save({'state_dict': network.state_dict()}, checkpoint)
+        state = network.state_dict()
+        if 'anchor_bank.counts' in state:
+            state['anchor_bank.counts'] += 1  # else they are made of data
+            torch.nn.init.normal_(state['anchor_bank.anchors'])
+        torch.save({'state_dict': state}, checkpoint)
         arguments = [TOOL, path, checkpoint, dst, *options]
         monkeypatch.setattr('sys.argv', list(map(str, arguments)))
         runpy.run_path(str(TOOL), run_name='__main__')
@@ -97,6 +105,36 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
         ) as caught:
             compare_onnx(DeploymentModel(model), dst, batch)
         assert '\n' not in str(caught.value)
+
+
+def test_a_card_comes_with_the_network(export, tmp_path):
+    frames = tmp_path / 'frames'
+    frames.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(50):
+        image = rng.integers(0, 256, (16, 32, 3), np.uint8)
+        cv2.imwrite(str(frames / f'{i}.png'), image)
+    options = ('--size', 32, 64, '--card', frames)
+    path, checkpoint, dst = export('minitown/cag.py', *options)
+    card = Card.read(tmp_path / 'student.card.json')
+    assert card.frames == 50 and card.classes[0] == 'road'
+    watch = Watch(dst, card)
+    image = rng.integers(0, 256, (32, 64, 3), np.uint8)
+    frame = watch.network.look(image)
+    # By the plugin's own anchors, not by what was exported.
+    cfg, state = Config.fromfile(path), read_state(checkpoint)
+    labeler = load_labeling_network(cfg, state, checkpoint)
+    inputs = dict(inputs=[torch.from_numpy(image).permute(2, 0, 1)])
+    model = labeler.model
+    seen = view(model, model.data_preprocessor(inputs)['inputs'])
+    label, gap = labeler.bank.nearest(seen.feat)
+    assert (frame.nearest == label.flatten().numpy()).mean() > 0.99
+    limit = 1e-4 * frame.distance.max()
+    np.testing.assert_allclose(
+        frame.gap, gap.flatten().numpy(), rtol=0, atol=limit
+    )
+    means = seen.feat.mean((0, 2, 3)).numpy()
+    np.testing.assert_allclose(frame.features, means, rtol=0, atol=1e-4)
 
 
 def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):

@@ -4,7 +4,8 @@
 python tools/model_converters/export_onnx.py CONFIG CHECKPOINT student.onnx
 
 The normalisation of images is inside: image (N, 3, H, W) float32, 0 to 255,
-BGR, to logits (N, K, H, W).
+BGR, to logits (N, K, H, W). With ``--card FRAMES`` what `mmseg_cag.watch`
+needs is there, too, and the domain card beside the file.
 """
 
 from __future__ import annotations
@@ -15,14 +16,25 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
+from mmseg_cag.analysis.runs.network import read_state
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_onnx import (
     DeploymentModel,
+    WatchedModel,
     compare_onnx,
     export_onnx,
+    name_classes,
 )
+from mmseg_cag.models.anchors import AnchorBank
+from mmseg_cag.watch.card import make_card
+from mmseg_cag.watch.files import read_frames
+from mmseg_cag.watch.network import WatchedNetwork
+
+IMAGES = 200  # of the source, for anchors where the checkpoint has none
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +58,13 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='for images of other sizes too; takes minutes for some networks',
     )
+    parser.add_argument(
+        '--card',
+        type=Path,
+        metavar='FRAMES',
+        help='a folder or video of the target, of which the domain card is '
+        'made (docs/watch.md)',
+    )
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
         parser.error(f'{args.dst}: expected the name of a file *.onnx')
@@ -63,11 +82,36 @@ def main() -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write the file; it appears once it agrees with PyTorch."""
-    model = DeploymentModel(load_network(args.checkpoint, args.config).cpu())
+    network = load_network(args.checkpoint, args.config).cpu()
+    model = DeploymentModel(network)
+    if args.card:
+        model = WatchedModel(network, anchors_of(args))
     with atomic_path(args.dst, '.onnx') as draft:
         export_onnx(model, draft, args.size, args.any_size)
+        name_classes(draft, network.dataset_meta['classes'])
         check(model, draft, args)
     print_log(f'{args.dst} written', 'current')
+    if args.card:
+        write_card(args)
+
+
+def anchors_of(args: argparse.Namespace) -> AnchorBank:
+    """Read the anchors of the checkpoint, or make some of the source."""
+    cfg = load_config(args.config)
+    state = read_state(args.checkpoint)
+    labeler = build_labeling_network(cfg, state, args.checkpoint, IMAGES)
+    return labeler.bank.cpu()
+
+
+def write_card(args: argparse.Namespace) -> None:
+    """Write the domain card beside the network."""
+    network = WatchedNetwork(args.dst)
+    frames = read_frames(args.card, network.size)
+    seen = (network.look(frame) for frame in frames)
+    card = make_card(seen, network.fingerprint, network.classes, None, True)
+    path = args.dst.with_suffix('.card.json')
+    card.write(path)
+    print_log(f'{path} written, of {card.frames} frames', 'current')
 
 
 def check(

@@ -1,0 +1,110 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .card import Card
+from .detector import Detector
+from .frame import Frame
+from .network import WatchedNetwork
+
+# Frames between two false alarms, at least and on average.
+FRAMES_PER_FALSE_ALARM = 100_000
+
+# legend: P pixels, H W image
+
+
+class Look(NamedTuple):
+    """What the watch says of a frame.
+
+    Attributes:
+        scores: How far it is from normal, by name.
+        alarms: Names of the scores whose alarm begins with this frame.
+        worth: How much a label of it would tell: the surprise of its rarest
+            score, in nats.
+        classes: Predicted classes (P,) int64 of the pixels looked at.
+    """
+
+    scores: dict[str, float]
+    alarms: list[str]
+    worth: float
+    classes: np.ndarray
+
+
+class Watch:
+    """Compare a stream of frames with a domain card.
+
+    Args:
+        network: The network, or its ONNX file.
+        card: The card, or its file.
+        frames_per_false_alarm: Frames of an unchanged stream that have one
+            false alarm at most, on average, over all scores.
+
+    Raises:
+        MissingFileError: A file is not there.
+        UserError: The card is of another network.
+    """
+
+    def __init__(
+        self,
+        network: WatchedNetwork | Path,
+        card: Card | Path,
+        frames_per_false_alarm: float = FRAMES_PER_FALSE_ALARM,
+    ) -> None:
+        if not isinstance(network, WatchedNetwork):
+            network = WatchedNetwork(network)
+        origin = 'card'
+        if not isinstance(card, Card):
+            card, origin = Card.read(card), card
+        card.require_network(network.path, origin)
+        self.network = network
+        self.judge = Judge(card, frames_per_false_alarm)
+
+    def look(self, image: np.ndarray) -> Look:
+        """Look at the next frame.
+
+        Args:
+            image: (H, W, 3) uint8, BGR.
+
+        Raises:
+            UserError: It is of another size.
+        """
+        return self.judge.look(self.network.look(image))
+
+
+class Judge:
+    """Judge frames by a card, whatever network has seen them.
+
+    Args:
+        card: The card.
+        frames_per_false_alarm: See `Watch`.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        frames_per_false_alarm: float = FRAMES_PER_FALSE_ALARM,
+    ) -> None:
+        self.card = card
+        limit = len(card.tails) * frames_per_false_alarm
+        self.detectors = {
+            name: Detector(card.correlation, limit) for name in card.tails
+        }
+        self.before: Frame | None = None
+
+    def look(self, frame: Frame) -> Look:
+        """Judge the next frame."""
+        scores = self.card.scores(frame, self.before)
+        self.before = frame
+        rarity = {
+            name: tail.rarity(scores[name])
+            for name, tail in self.card.tails.items()
+            if name in scores
+        }
+        alarms = [n for n, p in rarity.items() if self.detectors[n].add(p)]
+        worth = -math.log(min(rarity.values()))
+        return Look(scores, alarms, worth, frame.classes)
