@@ -29,6 +29,7 @@ KNOWN = {
     'licenseref-apache-2.0': 'Apache-2.0',
     'bsd': 'BSD',
     'bsd license': 'BSD',
+    'freebsd': 'BSD-2-Clause',
     '3-clause bsd license': 'BSD-3-Clause',
     'mit license': 'MIT',
     'mozilla public license 2.0 (mpl 2.0)': 'MPL-2.0',

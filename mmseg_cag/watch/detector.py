@@ -7,11 +7,11 @@ POWER = 0.3  # of the bet; small ones win more by rarer scores
 
 
 class Detector:
-    r"""A sequential test of one score, for streams whose frames are alike.
+    """A sequential test of one score, for streams whose frames are alike.
 
-    Each frame's p-value p bets :math:`e = \kappa p^{\kappa - 1}`, whose mean
+    Each frame's p-value p bets e = POWER p^(POWER - 1), whose mean
     is at most 1 while nothing has changed (the power martingale). The test
-    is the CUSUM of :math:`e^{1/m}`, m frames being what it takes for a frame
+    is the CUSUM of e^(1/m), m frames being what it takes for a frame
     to be independent. It is the geometric mean of m CUSUMs, each of every
     m-th frame, so it is large only where one of those is; a CUSUM is below
     its Shiryaev-Roberts sum, whose mean after n bets is at most n. So the

@@ -85,7 +85,7 @@ def test_it_tells_scores_with_intervals_and_a_difference(towns, run, capsys):
     assert '95 % intervals' in capsys.readouterr().out
 
 
-def test_the_score_is_that_of_the_evaluation(towns, run, unformatted):
+def test_the_score_is_that_of_the_evaluation(towns, run):
     root, cfg = towns
     expected = evaluate(cfg, root / 'iter_1.pth', root / 'log')
     assert run('--resamples', '100')['networks'][0]['mIoU'][
