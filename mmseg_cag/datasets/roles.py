@@ -1,0 +1,271 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Labelled target images in three roles, which one file keeps apart.
+
+.. code:: text
+
+   {"format": "mmseg_cag roles 1",
+    "classes": ["road", "building"],
+    "train":   [{"image": "images/a.png", "image_sha256": "...",
+                 "label_sha256": "...", "group": "drive 1"}],
+    "choose":  [...],
+    "certify": [...]}
+
+An image is named below its data set's ``data_root``, so that the file serves
+on any machine, and known by its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePath
+
+from mmengine import fileio
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.fileio.json_file import read_json, write_json
+
+FORMAT = 'mmseg_cag roles 1'
+# Trained on; decides on checkpoints, margins and thresholds; measures once.
+ROLES = ('train', 'choose', 'certify')
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A target image that has a label.
+
+    Attributes:
+        image: Its path below ``data_root``, with ``/`` between the parts.
+        image_sha256: Hash of the image's file.
+        label_sha256: Hash of the label's file.
+        group: What it was taken with, such as a drive; empty if not told.
+    """
+
+    image: str
+    image_sha256: str
+    label_sha256: str
+    group: str = ''
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which labelled images are for what.
+
+    Attributes:
+        classes: Names of the classes, in the order of the network's outputs.
+        images: The images of each role.
+        path: The file that says so, for messages.
+
+    Raises:
+        UserError: An image has two roles, or is twice in one.
+    """
+
+    classes: tuple[str, ...]
+    images: Mapping[str, Sequence[LabelledImage]]
+    path: str = 'roles'
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for role in ROLES:
+            for one in self.of(role):
+                if one.image_sha256 in seen:
+                    raise UserError(
+                        f'{self.path}: {one.image} of {role} is '
+                        f'{seen[one.image_sha256]}, expected each image once, '
+                        'in one role'
+                    )
+                seen[one.image_sha256] = f'{one.image} of {role}'
+
+    def of(self, role: str) -> Sequence[LabelledImage]:
+        """List the images of a role, which may be none."""
+        return self.images.get(role, ())
+
+    def require(self, role: str) -> Sequence[LabelledImage]:
+        """List the images of a role, which must be some.
+
+        Raises:
+            UserError: There is none.
+        """
+        if not self.of(role):
+            raise UserError(
+                f'{self.path}: no image has the role {role}, expected some'
+            )
+        return self.of(role)
+
+    def require_classes(self, classes: Iterable[str], key: str) -> None:
+        """Check that labels are of the classes that a network has.
+
+        Args:
+            classes: Those of the network.
+            key: Where they are from, for the error.
+
+        Raises:
+            UserError: They differ, or their order does.
+        """
+        if (found := list(classes)) != list(self.classes):
+            raise UserError(
+                f'{self.path}: labels of the classes {list(self.classes)}, '
+                f'expected {found}, those of {key}'
+            )
+
+    def role_of(self, sha256: str) -> str | None:
+        """Tell the role of an image by the hash of its file."""
+        for role in ROLES:
+            if any(one.image_sha256 == sha256 for one in self.of(role)):
+                return role
+        return None
+
+
+def read_roles(path: str | Path) -> Roles:
+    """Read a file of roles.
+
+    Raises:
+        UserError: It is none, or its roles overlap.
+        MissingFileError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path}: not found, expected a file of roles')
+    content = read_json(Path(path))
+    if content.pop('format', None) != FORMAT:
+        raise UserError(f'{path}: expected "format": "{FORMAT}"')
+    classes = content.pop('classes', None)
+    if not _are_texts(classes):
+        raise UserError(f'{path}: expected classes, a list of their names')
+    if unknown := [*content.keys() - {*ROLES}]:
+        raise UserError(
+            f'{path}: has the role {unknown[0]}, expected {", ".join(ROLES)}'
+        )
+    for role, entries in content.items():
+        if not isinstance(entries, list):
+            raise UserError(f'{path}: {role}: expected a list of images')
+    images = {
+        role: [_read_image(one, f'{path}: {role}') for one in entries]
+        for role, entries in content.items()
+    }
+    return Roles(tuple(classes), images, str(path))
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, str) for value in values
+    )
+
+
+def _read_image(entry: object, place: str) -> LabelledImage:
+    names = [field.name for field in fields(LabelledImage)]
+    try:
+        if not _are_texts([*entry.values()]):
+            raise TypeError
+        return LabelledImage(**entry)
+    except (TypeError, AttributeError):
+        raise UserError(
+            f'{place}: holds {str(entry)[:80]}, expected texts by the names '
+            f'{", ".join(names)}'
+        ) from None
+
+
+def write_roles(path: str | Path, roles: Roles) -> None:
+    """Write a file of roles, in full or not at all.
+
+    Raises:
+        UserError: The file is there already.
+    """
+    if Path(path).exists():
+        raise UserError(f'{path}: is there already, expected a new file')
+    lists = {role: [asdict(one) for one in roles.of(role)] for role in ROLES}
+    classes = list(roles.classes)
+    write_json(Path(path), {'format': FORMAT, 'classes': classes, **lists})
+
+
+def file_sha256(path: str, backend_args: dict | None = None) -> str:
+    """Hash the content of a file, which may be inside a zip file."""
+    content = fileio.get(path, backend_args=backend_args)
+    return hashlib.sha256(content).hexdigest()
+
+
+def image_name(dataset: BaseSegDataset, path: str) -> str:
+    """Name an image of a data set as files of roles do."""
+    return PurePath(os.path.relpath(path, dataset.data_root or '')).as_posix()
+
+
+def labelled_images(
+    dataset: BaseSegDataset,
+    indices: Iterable[int],
+    group: Callable[[str], str] = lambda name: '',
+) -> list[LabelledImage]:
+    """Describe samples of a data set for a file of roles.
+
+    Args:
+        dataset: One with labels.
+        indices: Its samples.
+        group: What an image was taken with, by its name.
+
+    Raises:
+        MissingFileError: A sample has no label.
+    """
+    images = []
+    for index in indices:
+        info = dataset.get_data_info(index)
+        name = image_name(dataset, info['img_path'])
+        hashes = [
+            _hash_of(dataset, info.get(key) or f'label of {name}')
+            for key in ('img_path', 'seg_map_path')
+        ]
+        images.append(LabelledImage(name, *hashes, group(name)))
+    return images
+
+
+def _hash_of(dataset: BaseSegDataset, path: str) -> str:
+    try:
+        return file_sha256(path, dataset.backend_args)
+    except OSError as error:
+        raise MissingFileError(f'{path}: not found') from error
+
+
+def indices_of(
+    dataset: BaseSegDataset,
+    images: Sequence[LabelledImage],
+    key: str,
+    labelled: bool = True,
+) -> list[int]:
+    """Find images of a role in a data set.
+
+    Args:
+        dataset: The target's images.
+        images: Those to find.
+        key: The data set's place in the config, for errors.
+        labelled: Whether the labels are compared, too.
+
+    Raises:
+        UserError: One is not there, or is no longer the same file.
+    """
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    index_by_name = {
+        image_name(dataset, info['img_path']): index
+        for index, info in enumerate(infos)
+    }
+    found = []
+    for one in images:
+        if one.image not in index_by_name:
+            raise UserError(
+                f'{one.image}: has a role and is not among the images of '
+                f'{key}, expected a name below {dataset.data_root or "."}'
+            )
+        index = index_by_name[one.image]
+        _require_same(dataset, infos[index]['img_path'], one.image_sha256)
+        if labelled:
+            path = infos[index].get('seg_map_path') or f'label of {one.image}'
+            _require_same(dataset, path, one.label_sha256)
+        found.append(index)
+    return found
+
+
+def _require_same(dataset: BaseSegDataset, path: str, sha256: str) -> None:
+    if _hash_of(dataset, path) != sha256:
+        raise UserError(
+            f'{path}: has changed since it got its role, expected the file '
+            f'with the hash {sha256[:12]}'
+        )
