@@ -73,6 +73,10 @@ def leaves(
             )
         for domain, part in domains.items():
             yield from leaves(part, f'{key}.domains.{domain}', domain)
+    elif isinstance(cfg.get('members'), dict):
+        for name, part in cfg['members'].items():
+            if part:  # else it is left out
+                yield from leaves(part, f'{key}.members.{name}', role)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role)
     elif isinstance(cfg.get('datasets'), list | tuple):
