@@ -66,6 +66,7 @@ class DomainPool(ConcatDataset):
             ]
         )
         self.names = list(present)
+        self.left_out = [name for name in members if name not in present]
         self.shares = rescaled(shares, self.names) if shares else None
         self._require_equal_classes()
         self._absent = self._find_absent(absent or {})
@@ -233,7 +234,7 @@ class PoolOrder:
         orders: dict[str, dict] | None = None,
     ) -> None:
         orders = orders or {}
-        known = dataset.names if dataset.shares else []
+        known = dataset.names + dataset.left_out if dataset.shares else []
         for name in orders:
             if name not in known:
                 raise UserError(

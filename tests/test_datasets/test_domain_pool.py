@@ -182,6 +182,11 @@ def test_a_domain_that_is_left_out(towns):
     dataset = DATASETS.build(cfg)
     assert dataset.names == ['synthia', 'few']
     assert [*dataset.shares.values()] == [Fraction(1, 2)] * 2
+    rare = dict(gta=dict(type='RareClassOrder'))
+    order = DATA_SAMPLERS.build(
+        dict(type='PoolOrder', dataset=dataset, seed=0, orders=rare)
+    )
+    assert {order[position] for position in range(20)} == {*range(5)}
 
 
 def test_a_bad_file_is_replaced_from_its_domain(towns):

@@ -10,6 +10,7 @@ from .daformer import DAFormerSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
+from .supervised import SupervisedSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -22,5 +23,6 @@ __all__ = [
     'MICSegmentor',
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',
+    'SupervisedSegmentor',
     'UDASegmentor',
 ]
