@@ -17,6 +17,7 @@ from mmseg.models.backbones import ResNet
 from PIL import Image
 
 from mmseg_cag.datasets import rare_classes
+from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
@@ -238,11 +239,14 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
 def test_no_adaptation_opens_a_target_label(path: str) -> None:
     dataset = Config.fromfile(ROOT / path).train_dataloader.dataset
     if dataset.type == 'UDADataset':
-        steps = {step.type for step in dataset.domains.target.pipeline}
-        # These read what a network has labelled, and nothing else.
-        made = {'LoadPseudoLabels'} & steps
-        assert not any('Label' in s or 'Annot' in s for s in steps - made)
-        assert made or 'seg_map_path' not in dataset.domains.target.data_prefix
+        for _, _, target in leaves(dataset.domains.get('target'), ''):
+            steps = {step.type for step in (target or {}).get('pipeline', ())}
+            # These read what a network has labelled, and nothing else.
+            made = {'LoadPseudoLabels'} & steps
+            assert not any('Label' in s or 'Annot' in s for s in steps - made)
+            assert (
+                made or not target or 'seg_map_path' not in target.data_prefix
+            )
 
 
 @pytest.mark.parametrize('path', LOOPS)

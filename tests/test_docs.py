@@ -87,6 +87,7 @@ RUN_BY = {
     'test_tools/test_export_student.py': [
         'tools/model_converters/export_student.py'
     ],
+    'test_tools/test_leave_one_out.py': ['tools/leave_one_out.py'],
     'test_tools/test_estimate.py': ['tools/analysis/estimate.py'],
     'test_tools/test_fit_anchors.py': ['tools/fit_anchors.py'],
     'test_tools/test_make_pseudo_labels.py': [
@@ -288,9 +289,12 @@ def test_every_program_is_run_by_a_test():
 
 
 # Configs that run on what is drawn or written, and on published data alone.
-RUNNABLE = re.compile(r'configs/(minitown|mine|my_methods)(/|$)')
+RUNNABLE = re.compile(
+    r'configs/(minitown|mine|my_methods|many_worlds/\w+_minitown)(/|\.|$)'
+)
 PUBLISHED = re.compile(
-    r'configs/\w+/\w[\w-]*_((gta|synthia)2cs(_16)?|cs2(dz|acdc))\.py'
+    r'configs/\w+/\w[\w-]*_((gta|synthia|gta-synthia)2cs(_16)?|'
+    r'cs2(dz|acdc)|all2cs-acdc)\.py'
 )
 
 

@@ -2,6 +2,7 @@
 from mmseg_cag.fileio.images import VisibleFilesBackend
 from mmseg_cag.fileio.zip_backend import ZipBackend
 
+from .domain_pool import DomainPool, PoolOrder
 from .published import ACDCDataset, GTADataset, SYNTHIADataset
 from .rare_classes import RareClassOrder
 from .skip_bad_files import SkipBadFiles
@@ -23,6 +24,7 @@ from .uda import ShuffledOrder, UDADataset, UDASampler
 
 __all__ = [
     'ACDCDataset',
+    'DomainPool',
     'FindThings',
     'GTADataset',
     'LoadImageOnDemand',
@@ -33,6 +35,7 @@ __all__ = [
     'MarkUntrusted',
     'PackMarkedSegInputs',
     'PackPseudoSegInputs',
+    'PoolOrder',
     'RandomResizeCrop',
     'RareClassOrder',
     'RedrawCrop',

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from mmengine import fileio
@@ -73,6 +73,10 @@ def leaves(
             )
         for domain, part in domains.items():
             yield from leaves(part, f'{key}.domains.{domain}', domain)
+    elif isinstance(cfg.get('members'), dict):
+        for name, part in cfg['members'].items():
+            if part:  # else it is left out
+                yield from leaves(part, f'{key}.members.{name}', role)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role)
     elif isinstance(cfg.get('datasets'), list | tuple):
@@ -80,6 +84,24 @@ def leaves(
             yield from leaves(part, f'{key}.datasets.{index}', role)
     else:
         yield key, role, cfg or None
+
+
+def changed_leaves(cfg: dict, change: Callable[[dict], dict]) -> dict:
+    """Change the config of each data set within wrappers.
+
+    Args:
+        cfg: Config of a data set or of a wrapper, which stays as it is.
+        change: From the config of a data set to another.
+    """
+    if isinstance(cfg.get('members'), dict):
+        members = {
+            name: part and changed_leaves(part, change)
+            for name, part in cfg['members'].items()
+        }
+        return {**cfg, 'members': members}
+    if 'dataset' in cfg:
+        return {**cfg, 'dataset': changed_leaves(cfg['dataset'], change)}
+    return change(cfg)
 
 
 def target_config(cfg: dict) -> dict | None:

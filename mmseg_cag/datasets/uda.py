@@ -113,8 +113,16 @@ class UDADataset(Dataset):
         }
 
 
-def build_domain(name: str, cfg: dict, skip_bad_files: bool) -> Dataset:
+def build_domain(
+    name: str, cfg: dict, skip_bad_files: bool, owner: str = 'UDADataset'
+) -> Dataset:
     """Build the data set of a domain.
+
+    Args:
+        name: Of the domain.
+        cfg: The data set's config.
+        skip_bad_files: Whether bad files are skipped.
+        owner: What has the domain, for errors.
 
     Raises:
         UserError: It is missing or empty.
@@ -123,9 +131,13 @@ def build_domain(name: str, cfg: dict, skip_bad_files: bool) -> Dataset:
         dataset = DATASETS.build(cfg)
     except Exception:
         # mmengine names neither folder nor key.
-        require_images(cfg, f'UDADataset: {name}')
+        require_images(cfg, f'{owner}: {name}')
         raise
-    return SkipBadFiles(dataset) if skip_bad_files else dataset
+    if not skip_bad_files:
+        return dataset
+    if hasattr(dataset, 'skipping_bad_files'):
+        return dataset.skipping_bad_files()
+    return SkipBadFiles(dataset)
 
 
 def load_entry(
@@ -142,14 +154,14 @@ def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
     """Load a sample; a bad file is named in one line unless it is skipped.
 
     Args:
-        dataset: The data set, which skips bad files if it is `SkipBadFiles`.
+        dataset: The data set; one with ``load`` may skip bad files.
         index: The sample that is wanted.
         key: Non-negative integers that draw a stand-in.
 
     Raises:
         UserError: A file is bad.
     """
-    if isinstance(dataset, SkipBadFiles):
+    if hasattr(dataset, 'load'):
         return dataset.load(index, key)
     try:
         return dataset[index]
@@ -190,8 +202,9 @@ class UDASampler(Sampler):
     Args:
         dataset: The domains.
         orders: Config of the order of some domains; `ShuffledOrder` is that
-            of the others. One is built with ``dataset``, that of the domain,
-            and ``seed``, and maps a position to an index, or to `Wanted`.
+            of the others, `PoolOrder` of a `DomainPool`. One is built
+            with ``dataset``, that of the domain, and ``seed``, and maps a
+            position to an index, or to `Wanted`.
         seed: Seed of the orders; None shares a random one over ranks.
 
     Raises:
@@ -223,7 +236,8 @@ class UDASampler(Sampler):
         self.orders = {
             name: DATA_SAMPLERS.build(
                 {
-                    **orders.get(name, dict(type='ShuffledOrder')),
+                    'type': getattr(domain, 'order', 'ShuffledOrder'),
+                    **orders.get(name, {}),
                     'dataset': domain,
                     'seed': self.seed + number,
                 }

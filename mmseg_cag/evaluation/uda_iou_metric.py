@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmseg_cag.errors import UserError
 
-from .confusion import confusion_matrix
+from .confusion import class_iou, confusion_matrix
 
 # In the message hub, where no log prints it: the last evaluation's counts.
 CONFUSION = 'confusion_matrix'
@@ -31,8 +31,9 @@ class UDAIoUMetric(IoUMetric):
     them, and what it says of the others still counts as an error. A class in
     neither the labels nor the predictions has no IoU and is left out of each
     mean; one that is predicted but in no label has 0. The confusion matrix
-    goes to the message hub. Predictions that ``output_dir`` asks for keep the
-    folders of their images.
+    goes to the message hub. Of a `DomainPool` each domain has its own mIoU
+    besides, as ``mIoU.<domain>``. Predictions that ``output_dir`` asks for
+    keep the folders of their images.
 
     Args:
         class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
@@ -95,6 +96,8 @@ class UDAIoUMetric(IoUMetric):
                 self.output_dir = os.path.join(written, below)
                 os.makedirs(self.output_dir, exist_ok=True)
             super().process(data_batch, [sample])
+            if 'domain' in sample and not self.format_only:
+                self.results[-1] = (self.results[-1], sample['domain'])
         self.output_dir = written
         self._sizes |= {
             tuple(sample['pred_sem_seg']['data'].shape[-2:])
@@ -124,7 +127,8 @@ class UDAIoUMetric(IoUMetric):
         """Compute the metrics, in percent.
 
         Args:
-            results: The confusion matrix (K, K) of each image.
+            results: The confusion matrix (K, K) of each image, of a pool with
+                the name of its domain.
 
         Returns:
             Those of mmseg, the mean over each class set and, as
@@ -132,7 +136,8 @@ class UDAIoUMetric(IoUMetric):
         """
         if self.format_only:
             return super().compute_metrics(results)
-        confusion = sum(results)
+        pairs = [r if isinstance(r, tuple) else (r, None) for r in results]
+        confusion = sum(counts for counts, _ in pairs)
         hits, predicted, labels = (
             confusion.diagonal(),
             confusion.sum(0),
@@ -149,6 +154,9 @@ class UDAIoUMetric(IoUMetric):
         for name, chosen in self.class_sets.items():
             rows = [classes.index(wanted) for wanted in chosen]
             metrics[name] = np.nanmean(iou[rows])
+        for domain in sorted({name for _, name in pairs if name}):
+            own = sum(counts for counts, name in pairs if name == domain)
+            metrics[f'mIoU.{domain}'] = 100 * class_iou(own).nanmean()
         self._state(classes, iou)
         of_classes = zip(classes, iou, strict=True)
         metrics.update(

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
@@ -22,11 +23,13 @@ class UDADataPreprocessor(BaseDataPreprocessor):
     Pseudo labels of a sample, ``pseudo_sem_seg``, are padded as its image is.
 
     Args:
-        domains: Config of the preprocessor of each domain.
+        domains: Config of the preprocessor of each domain, or of members of a
+            `DomainPool`, by name.
         default: Config of the one for all other domains.
 
     Raises:
-        UserError: There is neither, or an image is of another domain.
+        UserError: There is neither, an image is of another domain, or images
+            of members with different preprocessors differ in size.
     """
 
     def __init__(
@@ -65,20 +68,44 @@ class UDADataPreprocessor(BaseDataPreprocessor):
                 training.
         """
         if not isinstance(data['inputs'], dict):
-            return self.of('target')(data, training)
-        domains = {}
-        for domain, images in data['inputs'].items():
-            preprocessor = self.of(domain)
-            batch = dict(
-                inputs=images, data_samples=data['data_samples'][domain]
+            return self._of_one('target', data, training)
+        domains = {
+            domain: self._of_one(
+                domain,
+                dict(inputs=images, data_samples=data['data_samples'][domain]),
+                training,
             )
-            domains[domain] = preprocess(preprocessor, batch, training)
-            value = preprocessor.seg_pad_val
-            pad_pseudo_labels(**domains[domain], value=value)
+            for domain, images in data['inputs'].items()
+        }
         return {
             key: {domain: batch[key] for domain, batch in domains.items()}
             for key in ('inputs', 'data_samples')
         }
+
+    def _of_one(self, domain: str, batch: dict, training: bool) -> dict:
+        """Preprocess a batch of one domain, by member where it is a pool."""
+        samples = batch.get('data_samples') or ()
+        members = [sample.get('domain') for sample in samples]
+        names = [m if m in self.domains else domain for m in members]
+        used = list(dict.fromkeys(names))
+        if len(used) < 2:
+            preprocessor = self.of(used[0] if used else domain)
+            return preprocess(preprocessor, batch, training)
+        rows: dict[int, tuple] = {}
+        for name in used:
+            own = [i for i, other in enumerate(names) if other == name]
+            part = {key: [batch[key][i] for i in own] for key in batch}
+            part = preprocess(self.of(name), part, training)
+            found = zip(part['inputs'], part['data_samples'], strict=True)
+            rows |= zip(own, found, strict=True)
+        images, samples = zip(*(rows[i] for i in sorted(rows)), strict=True)
+        if len({image.shape for image in images}) > 1:
+            raise UserError(
+                f'model.data_preprocessor.domains: {", ".join(used)} have '
+                'images of different sizes in a batch, expected one size, or '
+                'one preprocessor for all'
+            )
+        return dict(inputs=torch.stack(images), data_samples=[*samples])
 
 
 def pad_pseudo_labels(
@@ -116,7 +143,7 @@ def preprocess(
     """
     preprocessor._non_blocking = True
     if not converts_bgr_to_rgb(preprocessor):
-        return preprocessor(batch, training)
+        return _padded(preprocessor(batch, training), preprocessor)
     batch = preprocessor.cast_data(batch)
     batch['inputs'] = [
         image.flip(0) if image.size(0) == 3 else image
@@ -125,6 +152,12 @@ def preprocess(
     [name] = (name for name in CONVERSIONS if hasattr(preprocessor, name))
     setattr(preprocessor, name, False)
     try:
-        return preprocessor(batch, training)
+        return _padded(preprocessor(batch, training), preprocessor)
     finally:
         setattr(preprocessor, name, True)
+
+
+def _padded(batch: dict, preprocessor: SegDataPreProcessor) -> dict:
+    if batch.get('data_samples') is not None:
+        pad_pseudo_labels(**batch, value=preprocessor.seg_pad_val)
+    return batch

@@ -92,10 +92,14 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
         else part.weight
         for part in (source, target)
     ]
+    absent = source.absent
+    if absent is not None:
+        absent = halves(absent, torch.zeros_like(absent))
     return Labelled(
         halves(source.images, target.images),
         halves(source.labels, target.labels),
         halves(*weights),
+        absent=absent,
     )
 
 

@@ -28,12 +28,15 @@ class Labelled(NamedTuple):
         labels: (N, H, W) int64.
         weight: (N, H, W) float32, or None: 1 everywhere.
         samples: What else the loader knows of each image.
+        absent: Classes that no label of a pixel can be, bool (N, K, H, W);
+            None for none.
     """
 
     images: Tensor
     labels: Tensor
     weight: Tensor | None = None
     samples: Sequence[SegDataSample] = ()
+    absent: Tensor | None = None
 
 
 def draw_classes(count: int, generator: Generator) -> Tensor:
@@ -77,4 +80,7 @@ def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:
         torch.where(mask[:, None], source.images, target.images),
         torch.where(mask, source.labels, target.labels),
         target.weight.masked_fill(mask, 1),
+        absent=None
+        if source.absent is None
+        else source.absent & mask[:, None],
     )

@@ -156,3 +156,22 @@ def test_an_unknown_class_is_named_before_anything_is_evaluated():
 def test_a_metric_without_iou_is_refused():
     with pytest.raises(ValueError, match='expected mIoU'):
         build(iou_metrics=['mDice'])
+
+
+def test_each_domain_of_a_pool_has_its_own_mean():
+    drawn = [*pairs(sizes=((4, 6), (5, 3), (3, 7)))]
+    domains = ['city', 'fog', 'city']
+    metric = build()
+    plain = run(build(), drawn)
+    for domain, (prediction, label) in zip(domains, drawn, strict=True):
+        sample = {
+            'pred_sem_seg': {'data': torch.tensor(prediction)[None]},
+            'gt_sem_seg': {'data': torch.tensor(label)[None]},
+            'domain': domain,
+        }
+        metric.process({}, [sample])
+    found = metric.evaluate(3)
+    for domain, own in (('city', drawn[::2]), ('fog', drawn[1:2])):
+        expected = np.nanmean(slow_iou(own))
+        assert found.pop(f'mIoU.{domain}') == round(expected, 2)
+    assert found == plain

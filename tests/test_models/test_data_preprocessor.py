@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_cag.errors import UserError
 from tests import tiny
 
 SETTINGS = {
@@ -81,3 +82,30 @@ def test_a_plain_batch_is_the_targets(preprocessor):
     batch = preprocessor(dict(inputs=[raw], data_samples=[sample()]))
     normalised = expected(raw, 'target')[:, :20, :30]
     torch.testing.assert_close(batch['inputs'][0, :, :20, :30], normalised)
+
+
+def test_each_member_of_a_pool_by_its_own_settings(preprocessor):
+    """Those of its name where there are any, else those of the pool."""
+    raw = [image() for _ in range(3)]
+    samples = [sample() for _ in raw]
+    for one, name in zip(samples, ('target', 'other', 'target'), strict=True):
+        one.set_metainfo(dict(domain=name))
+    batch = dict(inputs=dict(source=raw), data_samples=dict(source=samples))
+    found = preprocessor(batch, True)
+    for row, name in enumerate(('target', 'source', 'target')):
+        torch.testing.assert_close(
+            found['inputs']['source'][row], expected(raw[row], name)
+        )
+    names = [one.domain for one in found['data_samples']['source']]
+    assert names == ['target', 'other', 'target']
+
+
+def test_members_of_different_sizes(preprocessor):
+    for part in preprocessor.domains.values():
+        part.size, part.size_divisor = None, 1
+    raw = [image(), image()[:, :8]]
+    samples = [sample(False), sample(False)]
+    samples[0].set_metainfo(dict(domain='target'))
+    batch = dict(inputs=dict(source=raw), data_samples=dict(source=samples))
+    with pytest.raises(UserError, match='have images of different sizes'):
+        preprocessor(batch, True)

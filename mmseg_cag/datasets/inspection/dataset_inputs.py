@@ -108,11 +108,14 @@ def dataset_inputs(
             )
         ]
     if hasattr(dataset, 'datasets'):
+        places = [f'datasets.{i}' for i in range(len(dataset.datasets))]
+        if hasattr(dataset, 'names'):  # of a pool of domains
+            places = [f'members.{name}' for name in dataset.names]
         return [
             reading
-            for i, part in enumerate(dataset.datasets)
+            for place, part in zip(places, dataset.datasets, strict=True)
             for reading in dataset_inputs(
-                part, f'{key}.datasets.{i}', role, labelled
+                part, f'{key}.{place}', role, labelled
             )
         ]
     if hasattr(dataset, 'dataset'):

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
+from mmseg_cag.datasets.dataset_configs import changed_leaves
 from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -241,10 +242,14 @@ def target_loader(cfg: Config) -> dict:
             'train_dataloader.dataset.domains.target is missing, expected '
             'the images that statistics of batch norms are estimated on'
         )
-    images = {**target, 'pipeline': student_pipeline(cfg)}
-    prefix = dict(target.get('data_prefix', {}))
-    prefix.pop('seg_map_path', None)
-    images['data_prefix'] = prefix
+    steps = student_pipeline(cfg)
+
+    def unlabelled(part: dict) -> dict:
+        prefix = dict(part.get('data_prefix', {}))
+        prefix.pop('seg_map_path', None)
+        return {**part, 'pipeline': steps, 'data_prefix': prefix}
+
+    images = changed_leaves(target, unlabelled)
     if skips:
         images = dict(type='SkipBadFiles', dataset=images)
     known = ('batch_size', 'num_workers', 'pin_memory')

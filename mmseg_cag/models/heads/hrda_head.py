@@ -120,7 +120,11 @@ class HRDAHead(BaseModule):
         return fused[..., :rows, :columns]
 
     def pixel_losses(
-        self, scores: FusedScores, labels: Tensor, weight: Tensor | None = None
+        self,
+        scores: FusedScores,
+        labels: Tensor,
+        weight: Tensor | None = None,
+        absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the losses of all scales.
 
@@ -128,24 +132,21 @@ class HRDAHead(BaseModule):
             scores: Of `forward`.
             labels: Labels (N, H, W) int64.
             weight: Weights of the pixels (N, H, W).
+            absent: Classes that are left out, bool (N, K, H, W).
         """
         box, rest = scores.box, 1 - self.detail_weight - self.context_weight
-        detail = box.cut(labels), None if weight is None else box.cut(weight)
+        whole = labels, weight, absent
+        detail = [None if maps is None else box.cut(maps) for maps in whole]
         terms = (
-            ('', scores.fused, (labels, weight), rest),
-            (
-                'context.',
-                scores.context,
-                (labels, weight),
-                self.context_weight,
-            ),
+            ('', scores.fused, whole, rest),
+            ('context.', scores.context, whole, self.context_weight),
             ('detail.', scores.detail, detail, self.detail_weight),
         )
         losses = {}
-        for name, own, (truth, pixels), share in terms:
+        for name, own, truth, share in terms:
             if share == 0:
                 continue
-            for key, value in head_loss(self.head, own, truth, pixels).items():
+            for key, value in head_loss(self.head, own, *truth).items():
                 scaled = value * share if 'loss' in key else value
                 losses[name + key] = scaled
         return losses

@@ -14,12 +14,16 @@ from mmseg_cag.errors import UserError
 
 # legend: N images, K classes, H W image, h w feature map
 
+# Score of a class that is left out: its probability is 0 in any precision.
+NEVER = -1e4
+
 
 def head_loss(
     head: BaseDecodeHead,
     scores: Tensor,
     labels: Tensor,
     weight: Tensor | None = None,
+    absent: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Compute a head's own losses and its accuracy in percent.
 
@@ -33,17 +37,21 @@ def head_loss(
         labels: Labels (N, H, W) int64.
         weight: Weights of the pixels (N, H, W); those of the head's own
             sampler are multiplied by them.
+        absent: Classes that the labels of a pixel cannot have, bool
+            (N, K, H, W): they are left out of the softmax.
 
     Raises:
-        UserError: There are weights, and the head has a loss of its own.
+        UserError: There are weights or such classes, and the head has a loss
+            of its own.
     """
     if hasattr(head, 'pixel_losses'):
-        return head.pixel_losses(scores, labels, weight)
+        return head.pixel_losses(scores, labels, weight, absent)
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
-        if weight is not None:
+        if weight is not None or absent is not None:
             raise UserError(
                 f'{type(head).__name__} has its own loss_by_feat, which takes '
-                'no weights of pixels; expected a head with that of mmseg'
+                'no weights of pixels and no absent classes; expected a head '
+                'with that of mmseg'
             )
         return head.loss_by_feat(scores, _as_samples(labels))
     scores = resize(
@@ -53,6 +61,8 @@ def head_loss(
         align_corners=head.align_corners,
         warning=False,
     )
+    if absent is not None:
+        scores = scores.masked_fill(absent, NEVER)
     if head.sampler is not None:
         sampled = head.sampler.sample(scores, labels.unsqueeze(1))
         weight = sampled if weight is None else sampled * weight

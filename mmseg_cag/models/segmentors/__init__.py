@@ -11,6 +11,7 @@ from .distill import DistillSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
+from .supervised import SupervisedSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -24,5 +25,6 @@ __all__ = [
     'MICSegmentor',
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',
+    'SupervisedSegmentor',
     'UDASegmentor',
 ]

@@ -89,7 +89,8 @@ class AdversarialSegmentor(UDASegmentor):
         """Compute the losses of the student and of the discriminators."""
         labels = gt_labels(data_samples['source'])
         source = self.forward_student(inputs['source'])
-        losses = self.supervised_loss(source, labels, 'source')
+        absent = self.absent_classes(data_samples['source'], labels)
+        losses = self.supervised_loss(source, labels, 'source', absent=absent)
         images = inputs['target']
         target = self.forward_student(images)
         self.observe(images=images, student=self.main_logits(target).detach())

@@ -135,9 +135,12 @@ class AnchorTeacherSegmentor(MICSegmentor):
         labels: Tensor,
         prefix: str,
         weight: Tensor | None = None,
+        absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the heads' losses, and the distance to the anchors."""
-        losses = super().supervised_loss(output, labels, prefix, weight)
+        losses = super().supervised_loss(
+            output, labels, prefix, weight, absent
+        )
         if self.anchor_loss is None:
             return losses
         if weight is not None:

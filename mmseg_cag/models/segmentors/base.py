@@ -57,7 +57,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
        move_teacher(teacher)        a mean teacher follows
        forward_student(images)      features and logits
-       supervised_loss(output, labels, prefix, weight)
+       supervised_loss(output, labels, prefix, weight, absent)
+       absent_classes(samples)      what a domain does not label
        observe(images=..., ...)     maps of the target, for the monitor
        step_generator()             where a step's random draws come from
 
@@ -201,6 +202,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         labels: Tensor,
         prefix: str,
         weight: Tensor | None = None,
+        absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the heads' own losses on labels, true or pseudo.
 
@@ -209,6 +211,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             labels: Labels (N, H, W) int64.
             prefix: What the names of the losses begin with.
             weight: Weights of the pixels (N, H, W) float32.
+            absent: Classes that no label of a pixel can be, of
+                `absent_classes`.
         """
         losses = {}
         scores = [
@@ -218,9 +222,33 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         for (name, head), own in zip(
             self.heads().items(), scores, strict=False
         ):
-            own = head_loss(head, own, labels, weight)
+            own = head_loss(head, own, labels, weight, absent)
             losses.update(add_prefix(own, f'{prefix}.{name}'.rstrip('.')))
         return losses
+
+    def absent_classes(
+        self, data_samples: list[SegDataSample], labels: Tensor
+    ) -> Tensor | None:
+        """Tell which classes the domain of each image does not label.
+
+        Args:
+            data_samples: N samples, of which a `DomainPool` tells it.
+            labels: Their labels (N, H, W).
+
+        Returns:
+            (N, K, H, W) bool, the same for all pixels of an image; None where
+            there is no such class.
+        """
+        names = [sample.get('absent', ()) for sample in data_samples]
+        if not any(names):
+            return None
+        absent = torch.zeros(
+            len(names), self.decode_head.out_channels, dtype=torch.bool
+        )
+        for row, classes in zip(absent, names, strict=True):
+            row[list(classes)] = True
+        absent = absent.to(labels.device, non_blocking=True)
+        return absent[:, :, None, None].expand(-1, -1, *labels.shape[-2:])
 
     def observe(self, **maps: Tensor) -> None:
         """Hand maps of this step to the observers.

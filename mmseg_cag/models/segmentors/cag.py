@@ -81,7 +81,8 @@ class CAGSegmentor(UDASegmentor):
         """Compute CE on both domains and the distances to the anchors."""
         labels = gt_labels(data_samples['source'])
         source = self.forward_student(inputs['source'])
-        losses = self.supervised_loss(source, labels, 'source')
+        absent = self.absent_classes(data_samples['source'], labels)
+        losses = self.supervised_loss(source, labels, 'source', absent=absent)
         images = inputs['target']
         target = self.forward_student(images, auxiliary=False)
         self.observe(images=images, student=self.main_logits(target).detach())

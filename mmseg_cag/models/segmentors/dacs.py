@@ -82,7 +82,9 @@ class DACSSegmentor(UDASegmentor):
         generator = self.step_generator()
         self.move_teacher(self.teacher)
         given = data_samples['source']
-        source = Labelled(inputs['source'], gt_labels(given), samples=given)
+        labels = gt_labels(given)
+        absent = self.absent_classes(given, labels)
+        source = Labelled(inputs['source'], labels, None, given, absent)
         losses = self.source_losses(source)
         target = self.label_target(inputs['target'], data_samples['target'])
         losses |= self.target_losses(source, target, generator)
@@ -91,7 +93,9 @@ class DACSSegmentor(UDASegmentor):
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE on the source."""
         output = self.forward_student(source.images)
-        return self.supervised_loss(output, source.labels, 'source')
+        return self.supervised_loss(
+            output, source.labels, 'source', absent=source.absent
+        )
 
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]
@@ -122,7 +126,7 @@ class DACSSegmentor(UDASegmentor):
         mixed = self.mix(source, target, generator)
         output = self.forward_student(mixed.images)
         losses = self.supervised_loss(
-            output, mixed.labels, 'mix', mixed.weight
+            output, mixed.labels, 'mix', mixed.weight, mixed.absent
         )
         losses['mix.confident'] = target.weight.max()
         return losses

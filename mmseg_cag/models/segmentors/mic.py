@@ -74,6 +74,6 @@ class MICSegmentor(DAFormerSegmentor):
         ):
             output = self.forward_student(masked.images)
         losses = self.supervised_loss(
-            output, masked.labels, 'masked', masked.weight
+            output, masked.labels, 'masked', masked.weight, masked.absent
         )
         return self.masking.weigh(losses, 'masked')

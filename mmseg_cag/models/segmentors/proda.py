@@ -126,7 +126,8 @@ class ProDASegmentor(UDASegmentor):
         self.move_teacher(self.momentum_teacher)
         source = self.forward_student(inputs['source'])
         truth = gt_labels(data_samples['source'])
-        losses = self.supervised_loss(source, truth, 'source')
+        absent = self.absent_classes(data_samples['source'], truth)
+        losses = self.supervised_loss(source, truth, 'source', absent=absent)
         images = inputs['target']
         output = self.forward_student(images, auxiliary=False)
         weak = self.at_labels(output, images)

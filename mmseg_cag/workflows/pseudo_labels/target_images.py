@@ -23,10 +23,10 @@ def target_images(cfg: Config) -> dict:
         UserError: The config trains on no target, or on a combined one.
     """
     dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    target, key = None, 'train_dataloader.dataset.domains.target'
     if dataset.get('type') == 'UDADataset':
         target = dataset.domains.get('target')
-        key = 'train_dataloader.dataset.domains.target'
-    else:
+    if target is None:
         target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     if 'data_prefix' not in target:

@@ -1,0 +1,12 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+# DAFormer on GTA5 and SYNTHIA -> Cityscapes.
+_base_ = [
+    '../_base_/models/daformer_mit-b5.py',
+    '../_base_/datasets/uda_gta-synthia2cs_512x512.py',
+    '../_base_/methods/daformer.py',
+]
+model = dict(
+    _base_.daformer,
+    **_base_.bonnet,
+    feature_distance=dict(type='FeatureDistance', things=_base_.things),
+)

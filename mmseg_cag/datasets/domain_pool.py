@@ -1,0 +1,276 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Several domains where a run has one: sources, or targets."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+from math import lcm
+
+from mmengine.dist import get_dist_info
+from mmseg.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import ConcatDataset
+
+from mmseg_cag.errors import UserError
+
+from .inspection.dataset_inputs import dataset_inputs
+from .rare_classes import class_of_id
+from .skip_bad_files import SkipBadFiles
+from .uda import build_domain, load_or_stop
+from .wanted import Wanted
+
+
+@DATASETS.register_module()
+class DomainPool(ConcatDataset):
+    """Data sets of several domains, one after another.
+
+    Each has its own pipeline, and so its own map from ids to classes. A
+    sample's metainfo tells its ``domain`` and, in ``absent``, the classes
+    that its domain does not label and another of the pool does: losses leave
+    them out, so that they are not taught to be absent.
+
+    Args:
+        members: Config of the data set of each domain, by name; None leaves
+            one out.
+        shares: Share of each in the samples of training, of sum 1; without
+            them each image counts the same. A domain that is left out leaves
+            its share to the others.
+        absent: Names of the classes that a member's labels never have, by
+            member, beside those that its pipeline has no id for.
+
+    Raises:
+        UserError: There is no member, one is empty, classes differ, shares
+            are not of the members or not of sum 1, or a class is unknown.
+    """
+
+    order = 'PoolOrder'
+
+    def __init__(
+        self,
+        members: dict[str, dict | None],
+        shares: dict[str, float] | None = None,
+        absent: dict[str, Sequence[str]] | None = None,
+    ) -> None:
+        if shares is not None:
+            require_shares(members, shares)
+        present = {name: cfg for name, cfg in members.items() if cfg}
+        if not present:
+            raise UserError(
+                'DomainPool: members is empty, expected data sets by name'
+            )
+        super().__init__(
+            [
+                build_domain(name, cfg, False, 'DomainPool')
+                for name, cfg in present.items()
+            ]
+        )
+        self.names = list(present)
+        self.left_out = [name for name in members if name not in present]
+        self.shares = rescaled(shares, self.names) if shares else None
+        self._require_equal_classes()
+        self._absent = self._find_absent(absent or {})
+
+    def _require_equal_classes(self) -> None:
+        first, *others = (list(d.metainfo['classes']) for d in self.datasets)
+        for name, classes in zip(self.names[1:], others, strict=True):
+            if classes != first:
+                raise UserError(
+                    f'DomainPool: {self.names[0]} and {name} must have the '
+                    f'same classes, got {first} and {classes}'
+                )
+
+    def _find_absent(
+        self, stated: dict[str, Sequence[str]]
+    ) -> list[tuple[int, ...]]:
+        """List for each member the classes that only others label."""
+        index = {name: i for i, name in enumerate(self.metainfo['classes'])}
+        for member, names in stated.items():
+            for name in names:
+                if name not in index:
+                    raise UserError(
+                        f'DomainPool: absent.{member} names {name!r}, '
+                        f'expected some of {", ".join(index)}'
+                    )
+        labelled = [
+            {
+                category
+                for part in dataset_inputs(dataset, '', 'source')
+                if part.labels
+                for category in class_of_id(part).values()
+            }
+            - {index[name] for name in stated.get(member, ())}
+            for member, dataset in zip(self.names, self.datasets, strict=True)
+        ]
+        known = set().union(*labelled)
+        return [tuple(sorted(known - own if own else ())) for own in labelled]
+
+    def skipping_bad_files(self) -> DomainPool:
+        """Let another image of the same domain stand in for a bad one."""
+        self.datasets = [SkipBadFiles(dataset) for dataset in self.datasets]
+        return self
+
+    @property
+    def metainfo(self) -> dict:
+        """Classes and palette, which the members share."""
+        return self.datasets[0].metainfo
+
+    @property
+    def starts(self) -> list[int]:
+        """Index of the first image of each member."""
+        return [0, *self.cumulative_sizes[:-1]]
+
+    def _place(self, index: int) -> tuple[int, int]:
+        member = bisect_right(self.cumulative_sizes, index)
+        return member, index - self.starts[member]
+
+    def get_data_info(self, index: int) -> dict:
+        """The sample's paths and its domain, without loading it."""
+        member, own = self._place(index)
+        info = self.datasets[member].get_data_info(own)
+        return {**info, 'domain': self.names[member]}
+
+    def __getitem__(self, index: int) -> dict:
+        """Load a sample."""
+        return self.load(index, ())
+
+    def load(self, index: int, key: Sequence[int]) -> dict:
+        """Load a sample, or one of its domain that is drawn by the key."""
+        member, own = self._place(index)
+        sample = load_or_stop(self.datasets[member], own, key)
+        found = {'domain': self.names[member]}
+        if self._absent[member]:
+            found['absent'] = self._absent[member]
+        sample['data_samples'].set_metainfo(found)
+        return sample
+
+
+def require_shares(names: Sequence[str], shares: dict[str, float]) -> None:
+    """Check that there is a share of each domain, of sum 1.
+
+    Raises:
+        UserError: It is not so.
+    """
+    if {*shares} != {*names}:
+        raise UserError(
+            f'DomainPool: shares of {", ".join(shares)}, expected one of each '
+            f'of {", ".join(names)}'
+        )
+    for name, share in shares.items():
+        if not 0 < share <= 1:
+            raise UserError(
+                f'DomainPool: shares.{name}={share}, expected a number above '
+                '0, up to 1'
+            )
+    if abs((total := sum(shares.values())) - 1) > 1e-6:
+        raise UserError(
+            f'DomainPool: shares sum to {total:g}, expected a sum of 1'
+        )
+
+
+def rescaled(
+    shares: dict[str, float], names: Sequence[str]
+) -> dict[str, Fraction]:
+    """Take the shares of some domains, of sum 1 again.
+
+    Raises:
+        UserError: They are no fractions of small numbers.
+    """
+    exact = {n: Fraction(s).limit_denominator(1000) for n, s in shares.items()}
+    if sum(exact.values()) != 1:
+        raise UserError(
+            f'DomainPool: shares={shares}, expected numbers of at most three '
+            'digits, such as 0.25, or fractions, such as 1 / 3'
+        )
+    total = sum(exact[name] for name in names)
+    return {name: exact[name] / total for name in names}
+
+
+def share_pattern(shares: Sequence[Fraction]) -> list[int]:
+    """Spread members over the shortest pattern with their exact shares.
+
+    The next is the one that is farthest behind its share; so any few
+    neighbours have about the shares, too.
+
+    Args:
+        shares: Of sum 1.
+
+    Returns:
+        The member of each place; its length is the least common denominator.
+    """
+    counts = [0] * len(shares)
+    pattern = []
+    for place in range(1, lcm(*(s.denominator for s in shares)) + 1):
+        behind = [s * place - n for s, n in zip(shares, counts, strict=True)]
+        member = behind.index(max(behind))
+        counts[member] += 1
+        pattern.append(member)
+    return pattern
+
+
+@DATA_SAMPLERS.register_module()
+class PoolOrder:
+    """Draws from a `DomainPool` by its shares, on each rank alike.
+
+    A rank's k-th draw is from the member that `share_pattern` says: a batch
+    has the exact shares where its size makes them whole numbers. Members have
+    orders of their own, whose positions the ranks share. All is a function of
+    the seed, the number of ranks and the position.
+
+    Args:
+        dataset: The pool.
+        seed: Seed of the orders.
+        orders: Config of the order of some members; `ShuffledOrder` is that
+            of the others.
+
+    Raises:
+        UserError: An order is of no member, or there are no shares for it.
+    """
+
+    def __init__(
+        self,
+        dataset: DomainPool,
+        seed: int,
+        orders: dict[str, dict] | None = None,
+    ) -> None:
+        orders = orders or {}
+        known = dataset.names + dataset.left_out if dataset.shares else []
+        for name in orders:
+            if name not in known:
+                raise UserError(
+                    f'PoolOrder: orders names {name}, expected one of the '
+                    f'members with a share, {", ".join(known) or "none"}'
+                )
+        _, self.world_size = get_dist_info()
+        self.starts, parts, shares = [0], [dataset], [Fraction(1)]
+        if dataset.shares:
+            self.starts, parts = dataset.starts, dataset.datasets
+            shares = [*dataset.shares.values()]
+        plain = dict(type='ShuffledOrder')
+        self.orders = [
+            DATA_SAMPLERS.build(
+                {
+                    **orders.get(name, plain),
+                    'dataset': part,
+                    # Far from the seeds of other domains and runs.
+                    'seed': seed + 101 * number,
+                }
+            )
+            for number, (name, part) in enumerate(
+                zip(dataset.names, parts, strict=False)
+            )
+        ]
+        self.pattern = share_pattern(shares)
+
+    def __getitem__(self, position: int) -> int | Wanted:
+        """Get the index at a position of the stream of all ranks, from 0."""
+        step, rank = divmod(position, self.world_size)
+        round_, place = divmod(step, len(self.pattern))
+        member = self.pattern[place]
+        earlier = round_ * self.pattern.count(member)
+        earlier += self.pattern[:place].count(member)
+        own = self.orders[member][earlier * self.world_size + rank]
+        start = self.starts[member]
+        if isinstance(own, Wanted):
+            return own._replace(index=start + own.index)
+        return start + own

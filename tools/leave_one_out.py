@@ -1,0 +1,156 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train by a config of several sources with all, and without each of them.
+
+python tools/leave_one_out.py CONFIG
+
+trains, with what a run starts from, into a folder of its own each time, and
+goes on where it was interrupted. It prints what each source is worth to the
+target, and how the network does on the source that it has never seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+ALL = 'none'  # is left out
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config whose source is a DomainPool')
+    parser.add_argument('--work-dir', help='where the folders of the runs go')
+    parser.add_argument(
+        '--leave-out',
+        nargs='+',
+        metavar='SOURCE',
+        help=f'these alone; {ALL} trains with all',
+    )
+    parser.add_argument(
+        '--unseen-images',
+        type=int,
+        default=100,
+        metavar='N',
+        help='images of the source left out to measure on; 0 for none',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings: key.of.config=value ...',
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return args
+
+
+def members_of(cfg: Config) -> dict[str, dict]:
+    """Find the sources of a config by name.
+
+    Raises:
+        UserError: They are no pool of two or more.
+    """
+    from mmseg_cag.errors import UserError
+
+    dataset = cfg.train_dataloader.dataset
+    source = (dataset.get('domains') or {}).get('source') or {}
+    found = {n: m for n, m in (source.get('members') or {}).items() if m}
+    if len(found) < 2:
+        raise UserError(
+            'train_dataloader.dataset.domains.source: expected a DomainPool '
+            'of two members or more, to leave one out'
+        )
+    return found
+
+
+def without(cfg: Config, name: str, folder: Path) -> Config:
+    """Leave a source out of a run, and of what it starts from."""
+    cfg = copy.deepcopy(cfg)
+    options = dict(work_dir=str(folder))
+    if name != ALL:
+        left_out = {name: None}
+        dataset = {'domains.source.members': left_out}
+        options['train_dataloader'] = dict(dataset=nested(dataset))
+        if 'members' in (cfg.get('anchor_dataloader') or {}).get(
+            'dataset', {}
+        ):
+            anchors = dict(dataset=dict(members=left_out))
+            options['anchor_dataloader'] = anchors
+    if cfg.get('start_from'):
+        start = {**options, 'work_dir': f'{folder}_start'}
+        options['start_options'] = start
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def nested(paths: dict[str, Any]) -> dict[str, Any]:
+    """Write ``a.b`` as a dict in a dict."""
+    [(path, value)] = paths.items()
+    for part in reversed(path.split('.')):
+        value = {part: value}
+    return value
+
+
+def measure(cfg: Config, unseen: dict | None, images: int) -> dict:
+    """Evaluate the last checkpoint of a run, also on a source left out."""
+    from mmseg_cag.analysis.evaluate import build_runner
+    from mmseg_cag.launch.chain import last_checkpoint
+
+    checkpoint, folder = last_checkpoint(cfg), Path(cfg.work_dir)
+    found = build_runner(cfg, checkpoint, folder / 'test').test()
+    found = {k: v for k, v in found.items() if k.startswith('mIoU')}
+    if unseen and images:
+        other = copy.deepcopy(cfg)
+        dataset = dict(unseen, test_mode=True, indices=images)
+        other.test_dataloader.batch_size = 1
+        other.test_dataloader.dataset = ConfigDict(dataset)
+        runner = build_runner(other, checkpoint, folder / 'unseen')
+        found['unseen'] = runner.test()['mIoU']
+    return found
+
+
+def main() -> None:
+    """Train and measure one run after another."""
+    args = parse_args()
+    # After the command line: these imports take seconds.
+    from mmseg_cag.errors import UserError, require_one_of
+    from mmseg_cag.fileio.json_file import write_json
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
+    from mmseg_cag.launch.chain import default_work_dir, train_chain
+
+    cfg = load_or_exit(args.config)
+    cfg.launcher = 'none'
+    merge_or_exit(cfg, args.cfg_options)
+    top = Path(args.work_dir or f'{default_work_dir(args.config)}_without')
+    results: dict[str, dict] = {}
+    try:
+        sources = members_of(cfg)
+        plain = (cfg.get('anchor_dataloader') or {}).get('dataset') or {}
+        plain = plain.get('members') or {}
+        for name in args.leave_out or (ALL, *sources):
+            require_one_of('--leave-out', name, (ALL, *sources))
+            run = without(cfg, name, top / name)
+            train_chain(run, resume=True)
+            unseen = plain.get(name)
+            results[name] = measure(run, unseen, args.unseen_images)
+            write_json(top / 'leave_one_out.json', results)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    columns = list(
+        dict.fromkeys(key for own in results.values() for key in own)
+    )
+    print(' | '.join(('left out', *columns)))
+    for name, own in results.items():
+        cells = (f'{own[key]:.1f}' if key in own else '' for key in columns)
+        print(' | '.join((name, *cells)))
+
+
+if __name__ == '__main__':
+    main()
