@@ -129,22 +129,16 @@ class AnchorTeacherSegmentor(MICSegmentor):
         share = self.weights == 'active_share'
         return weight.mean().expand_as(weight) if share else weight
 
-    def supervised_loss(
-        self,
-        output: SegOutput,
-        labels: Tensor,
-        prefix: str,
-        weight: Tensor | None = None,
-        absent: Tensor | None = None,
+    def labelled_loss(
+        self, output: SegOutput, batch: Labelled, prefix: str
     ) -> dict[str, Tensor]:
         """Compute the heads' losses, and the distance to the anchors."""
-        losses = super().supervised_loss(
-            output, labels, prefix, weight, absent
-        )
+        losses = super().labelled_loss(output, batch, prefix)
         if self.anchor_loss is None:
             return losses
-        if weight is not None:
-            labels = labels.where(weight > 0, -1)
+        labels = batch.labels
+        if batch.weight is not None:
+            labels = labels.where(batch.weight > 0, -1)
         labels = resize_labels(labels, output.feat)
         name = f'{prefix}.{self.anchor_loss.loss_name}'
         losses[name] = self.anchor_loss(

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.head_loss import head_loss
+from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.two_scales import FusedScores
 
 from .encoder_decoder import SingleResizeEncoderDecoder
@@ -58,7 +59,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
        move_teacher(teacher)        a mean teacher follows
        forward_student(images)      features and logits
        supervised_loss(output, labels, prefix, weight, absent)
-       absent_classes(samples)      what a domain does not label
+       labelled(images, samples)    images with their true labels
+       labelled_loss(output, batch, prefix)      supervised_loss on these
        observe(images=..., ...)     maps of the target, for the monitor
        step_generator()             where a step's random draws come from
 
@@ -225,6 +227,22 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             own = head_loss(head, own, labels, weight, absent)
             losses.update(add_prefix(own, f'{prefix}.{name}'.rstrip('.')))
         return losses
+
+    def labelled_loss(
+        self, output: SegOutput, batch: Labelled, prefix: str
+    ) -> dict[str, Tensor]:
+        """Compute `supervised_loss` on the labels of a batch."""
+        return self.supervised_loss(
+            output, batch.labels, prefix, batch.weight, batch.absent
+        )
+
+    def labelled(
+        self, images: Tensor, data_samples: list[SegDataSample]
+    ) -> Labelled:
+        """Take images (N, 3, H, W) with the true labels of their samples."""
+        labels = gt_labels(data_samples)
+        absent = self.absent_classes(data_samples, labels)
+        return Labelled(images, labels, None, data_samples, absent)
 
     def absent_classes(
         self, data_samples: list[SegDataSample], labels: Tensor

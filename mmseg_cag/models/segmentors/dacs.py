@@ -17,7 +17,7 @@ from mmseg_cag.models.strong_augmentation import (
     strong_transform,
 )
 
-from .base import UDASegmentor, gt_labels
+from .base import UDASegmentor
 
 # legend: N images, H W image
 
@@ -81,10 +81,7 @@ class DACSSegmentor(UDASegmentor):
         """Compute the losses of a step, its table of contents."""
         generator = self.step_generator()
         self.move_teacher(self.teacher)
-        given = data_samples['source']
-        labels = gt_labels(given)
-        absent = self.absent_classes(given, labels)
-        source = Labelled(inputs['source'], labels, None, given, absent)
+        source = self.labelled(inputs['source'], data_samples['source'])
         losses = self.source_losses(source)
         target = self.label_target(inputs['target'], data_samples['target'])
         losses |= self.target_losses(source, target, generator)
@@ -93,9 +90,7 @@ class DACSSegmentor(UDASegmentor):
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE on the source."""
         output = self.forward_student(source.images)
-        return self.supervised_loss(
-            output, source.labels, 'source', absent=source.absent
-        )
+        return self.labelled_loss(output, source, 'source')
 
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]
@@ -125,9 +120,7 @@ class DACSSegmentor(UDASegmentor):
         """Compute weighted CE on mixed images."""
         mixed = self.mix(source, target, generator)
         output = self.forward_student(mixed.images)
-        losses = self.supervised_loss(
-            output, mixed.labels, 'mix', mixed.weight, mixed.absent
-        )
+        losses = self.labelled_loss(output, mixed, 'mix')
         losses['mix.confident'] = target.weight.max()
         return losses
 

@@ -60,9 +60,7 @@ class DAFormerSegmentor(DACSSegmentor):
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE and the feature distance on the source."""
         output = self.forward_student(source.images)
-        losses = self.supervised_loss(
-            output, source.labels, 'source', absent=source.absent
-        )
+        losses = self.labelled_loss(output, source, 'source')
         if self.feature_distance is not None:
             others = None
             if any(s.get('has_things', True) for s in source.samples):

@@ -73,7 +73,5 @@ class MICSegmentor(DAFormerSegmentor):
             nullcontext() if self.masked_statistics else kept_statistics(self)
         ):
             output = self.forward_student(masked.images)
-        losses = self.supervised_loss(
-            output, masked.labels, 'masked', masked.weight, masked.absent
-        )
+        losses = self.labelled_loss(output, masked, 'masked')
         return self.masking.weigh(losses, 'masked')

@@ -5,7 +5,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from .base import UDASegmentor, gt_labels
+from .base import UDASegmentor
 
 
 @MODELS.register_module()
@@ -27,8 +27,6 @@ class SupervisedSegmentor(UDASegmentor):
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
         """Compute CE on what is labelled."""
-        samples = data_samples['source']
-        labels = gt_labels(samples)
-        absent = self.absent_classes(samples, labels)
-        output = self.forward_student(inputs['source'])
-        return self.supervised_loss(output, labels, 'source', absent=absent)
+        source = self.labelled(inputs['source'], data_samples['source'])
+        output = self.forward_student(source.images)
+        return self.labelled_loss(output, source, 'source')

@@ -186,7 +186,7 @@ def test_the_distance_draws_to_the_anchors_where_labels_count():
     source = source_of(model)
     output = model.forward_student(source.images)
     nothing = torch.zeros_like(source.labels, dtype=torch.float32)
-    none = model.supervised_loss(output, source.labels, 'mix', nothing)
+    none = model.labelled_loss(output, source._replace(weight=nothing), 'mix')
     assert none['mix.loss_anchor'] == 0
 
 
@@ -283,9 +283,7 @@ def test_no_shape_depends_on_data():
         losses: dict[str, Tensor] = model.source_losses(fake)
         target = model.label_target(images, [])
         output = model.forward_student(target.images)
-        losses |= model.supervised_loss(
-            output, target.labels, 'mix', target.weight
-        )
+        losses |= model.labelled_loss(output, target, 'mix')
         sum(v for k, v in losses.items() if 'loss' in k).backward()
 
 
