@@ -25,6 +25,9 @@ class Limits:
             the network before and the one now.
         active: Share of the target's pixels that must have a pseudo label.
         looks: Of the monitor, over which that is averaged.
+        sure: Mean probability that the network before must give its own
+            predictions on the source: one that has not learnt it is no
+            network to go back to.
     """
 
     odds: float = 6.0
@@ -34,6 +37,7 @@ class Limits:
     kept: float = 0.5
     active: float = 0.01
     looks: int = 5
+    sure: float = 0.6
 
 
 @dataclass(frozen=True)

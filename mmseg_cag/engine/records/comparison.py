@@ -42,6 +42,9 @@ class Verdict(NamedTuple):
 class Comparison(Protocol):
     """Compares a network with what was noted of the one before."""
 
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Tell why the network before cannot be compared with; else None."""
+
     def note(self, model: UDASegmentor) -> Before:
         """Note what is needed of the network before."""
 
@@ -98,6 +101,10 @@ class ByLabels:
         )
         return Verdict(high < 0, reason, float(score))
 
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Labels tell of any network."""
+        return None
+
     def score_before(self, before: Before) -> float:
         """The mIoU in percent of the network before."""
         return float(100 * mean_iou(before['confusion'].sum(0)))
@@ -129,6 +136,16 @@ class BySigns:
         before = self._predict(model)
         again = self.target.reestimated(model)
         return before if again is None else {**before, 'reestimated': again}
+
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Tell why a network cannot be what others are compared with."""
+        sure = self.source.confidence(model)
+        if sure >= self.limits.sure:
+            return None
+        return (
+            f'the network before is not sure of its own source (probability '
+            f'{sure:.2f} on average)'
+        )
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:
         """Look for signs of harm."""

@@ -84,20 +84,25 @@ class DoNoHarmHook(Hook):
         self.comparison: ByLabels | BySigns | None = None
         self._looks: list[dict] = []
         self._error: str | None = None
+        self._is_stopped = False
 
     def before_train(self, runner: Runner) -> None:
         """Note what the network does that adaptation begins from."""
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / LOOKS)
-        self._error = None
+        self._error, self._is_stopped = None, False
         self.comparison = None
         if not _adapts(runner):
             return
         if runner.iter == 0:
             if not runner.cfg.get('load_from'):
                 return
-            self.comparison = self._compare_by(runner)
-            self.before = self.comparison.note(bare_model(runner))
+            comparison, model = self._compare_by(runner), bare_model(runner)
+            if why := comparison.is_blind(model):
+                runner.logger.info(f'Do no harm: nothing is compared, {why}')
+                return
+            self.comparison = comparison
+            self.before = comparison.note(model)
         elif (folder / BEFORE).is_file():
             self.comparison = self._compare_by(runner)
             self.before = _read_arrays(folder / BEFORE)
@@ -154,12 +159,12 @@ class DoNoHarmHook(Hook):
         """Let the last line of a run that lost say so.
 
         Raises:
-            UserError: It lost, and ``on_harm`` is stop.
+            UserError: It was stopped for that.
         """
         comparison, self.comparison = self.comparison, None
         if comparison is None or self._error is None:
             return
-        if self.on_harm == 'stop':
+        if self._is_stopped:
             raise UserError(self._error)
         runner.logger.warning(self._error)
 
@@ -180,8 +185,8 @@ class DoNoHarmHook(Hook):
         broadcast_object_list(verdict)
         self._add(runner, iteration, verdict[0])
         lost = [look['lost'] for look in self._looks[-self.patience :]]
-        if self.on_harm == 'stop' and all(lost) and len(lost) == self.patience:
-            runner.train_loop.stop_training = True
+        if self.on_harm == 'stop' and lost == [True] * self.patience:
+            runner.train_loop.stop_training = self._is_stopped = True
 
     def _add(self, runner: Runner, iteration: int, verdict: Verdict) -> None:
         look = {'iter': iteration, **verdict._asdict()}

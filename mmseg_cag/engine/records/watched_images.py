@@ -58,6 +58,14 @@ class WatchedImages:
         found = self._each(model, lambda sample: thin(_prediction(sample)))
         return np.concatenate(found).astype(np.int16)
 
+    def confidence(self, model: UDASegmentor) -> float:
+        """Compute the mean probability of the class that is predicted."""
+        found = self._each(
+            model,
+            lambda sample: _probabilities(sample).amax(0).mean().cpu().numpy(),
+        )
+        return float(np.mean(found))
+
     def count(self, model: UDASegmentor, num_classes: int) -> np.ndarray:
         """Count the pixels (N, K, K) of each image, which has labels.
 
@@ -175,3 +183,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def _prediction(sample: SegDataSample) -> torch.Tensor:
     return sample.pred_sem_seg.data.squeeze(0)
+
+
+def _probabilities(sample: SegDataSample) -> torch.Tensor:
+    """Get the probabilities (K, H, W), which some segmentors predict by."""
+    scores = sample.seg_logits.data.float()
+    sums = scores.sum(0)
+    is_done = scores.min() >= 0 and torch.allclose(sums, sums.new_ones(1))
+    return scores if is_done else scores.softmax(0)
