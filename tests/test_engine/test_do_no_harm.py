@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import TRANSFORMS
 
+from mmseg_cag.engine.records.comparison import compare_mean_iou
 from mmseg_cag.engine.records.do_no_harm_hook import BEFORE, KEPT, LOOKS
 from mmseg_cag.errors import UserError
 from tests import tiny
@@ -258,3 +260,23 @@ def test_a_network_that_has_learnt_nothing_is_not_gone_back_to(root, tmp_path):
     assert 'nothing is compared, the network before is not sure' in (
         log.read_text()
     )
+
+
+def confusions(right: float, seed: int) -> np.ndarray:
+    """Confusion matrices of 12 images of two classes, right so often."""
+    rng = np.random.default_rng(seed)
+    hits = rng.binomial(1000, np.clip(rng.normal(right, 0.1, 12), 0, 1))
+    rows = np.stack([hits, 1000 - hits], 1)
+    return np.stack([rows, rows[:, ::-1]], 1)
+
+
+def test_networks_are_compared_image_by_image():
+    one, better = confusions(0.6, 0), confusions(0.8, 1)
+    assert compare_mean_iou(one, one) == (0, 0, 0)
+    gain, low, high = compare_mean_iou(one, better)
+    assert 0 < low < gain < high
+    back = compare_mean_iou(better, one)
+    assert back == pytest.approx((-gain, -high, -low), abs=1)
+    twice = [np.repeat(c, 2, 0) for c in (one, better)]
+    names = np.repeat(np.arange(12), 2)
+    assert compare_mean_iou(*twice, names) == pytest.approx((gain, low, high))
