@@ -27,6 +27,8 @@ default_hooks = dict(
     monitor=dict(type='MonitorHook', interval=100),
     panels=dict(type='PanelHook', interval=5000),
     anchor_record=dict(type='AnchorRecordHook'),
+    # Against the network that it began from: docs/do_no_harm.md.
+    do_no_harm=dict(type='DoNoHarmHook'),
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),
     rank_data=dict(type='CheckRankDataHook'),

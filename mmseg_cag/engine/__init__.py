@@ -16,6 +16,7 @@ from .optim.layer_decay import EncoderOptimWrapperConstructor
 from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
+from .records.do_no_harm_hook import DoNoHarmHook
 from .records.loss_log_hook import LossLogHook
 from .records.provenance_hook import ProvenanceHook
 from .records.result_summary_hook import ResultSummaryHook
@@ -40,6 +41,7 @@ __all__ = [
     'CheckDataHook',
     'CompileHook',
     'DataFingerprintHook',
+    'DoNoHarmHook',
     'EffectiveBatchHook',
     'EncoderOptimWrapperConstructor',
     'JointOptimWrapper',

@@ -19,7 +19,7 @@ from .atomic import draft_of
 
 LAST_CHECKPOINT = 'last_checkpoint'
 NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
-BEST = 'best_*.pth'
+BEST = 'best*.pth'
 
 
 def numbered(folder: str | Path) -> list[Path]:

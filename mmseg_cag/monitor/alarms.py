@@ -232,6 +232,65 @@ class Disagreement:
         return [Alarm('disagreement', None, message)]
 
 
+class ExplodedClass:
+    """A class that the student predicts far more often than anything explains.
+
+    What explains a share is how often the source's labels have it and how
+    often the student predicted it as the run began. Odds p / (1 - p) are
+    compared: a class of 40 % cannot become six times as frequent, but its
+    odds can.
+
+    Args:
+        window: Records that are averaged.
+        floor: Share of the pixels from which a class is watched.
+        odds: Factor by which its odds must be above those that are explained.
+    """
+
+    def __init__(
+        self, window: int = 5, floor: float = 0.05, odds: float = 6.0
+    ) -> None:
+        self.floor = floor
+        self.odds = odds
+        self._recent: deque[dict] = deque(maxlen=window)
+        self._start: dict[str, float] = {}
+        self._source: dict[str, float] = {}
+        self._looks = 0
+
+    def look(self, record: dict) -> list[Alarm]:
+        """List the classes that have exploded as of this record."""
+        if 'source' not in record:
+            return []
+        self._start = self._start or record['predicted']
+        self._looks += 1
+        for name, share in record['source'].items():
+            mean_so_far = self._source.get(name, 0.0)
+            step = (share - mean_so_far) / self._looks
+            self._source[name] = mean_so_far + step
+        self._recent.append(record['predicted'])
+        if len(self._recent) < self._recent.maxlen:
+            return []
+        return [a for name in self._start for a in self._look_at(name)]
+
+    def _look_at(self, name: str) -> list[Alarm]:
+        share = mean(predicted[name] for predicted in self._recent)
+        explained = max(self._start[name], self._source[name])
+        # Nothing of a class in some crops is not nothing at all.
+        limit = self.odds * _odds(max(explained, 1e-3))
+        if share < self.floor or _odds(share) <= limit:
+            return []
+        message = (
+            f'the student predicts it on {share:.2%} of the target pixels, '
+            f'the source has it on {self._source[name]:.2%} and the run '
+            f"began with {self._start[name]:.2%}; lower the optimizer's lr, "
+            "or estimate the batch norms' statistics on the target first"
+        )
+        return [Alarm('exploded_class', name, message)]
+
+
+def _odds(share: float) -> float:
+    return share / max(1 - share, 1e-6)
+
+
 @dataclass
 class ClassHistory:
     """How often the student has predicted a class.

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
@@ -18,6 +19,7 @@ from .alarms import (
     AlarmRules,
     CoverageCollapse,
     Disagreement,
+    ExplodedClass,
     VanishedClass,
     write_alarm,
 )
@@ -25,10 +27,12 @@ from .observer_hook import WatchHook
 from .record_file import RecordFile
 from .target_record import (
     anchor_distances,
+    count_labels,
     count_target,
     gap_edges,
     gap_record,
     margin_record,
+    shares_of,
     sum_over_ranks,
     target_record,
 )
@@ -51,6 +55,7 @@ class MonitorHook(WatchHook):
         vanished_class: Settings of `VanishedClass`.
         coverage: Settings of `CoverageCollapse`.
         disagreement: Settings of `Disagreement`.
+        exploded_class: Settings of `ExplodedClass`.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class MonitorHook(WatchHook):
         vanished_class: dict | None = None,
         coverage: dict | None = None,
         disagreement: dict | None = None,
+        exploded_class: dict | None = None,
     ) -> None:
         super().__init__(interval)
         self.bins = bins
@@ -67,6 +73,7 @@ class MonitorHook(WatchHook):
             partial(VanishedClass, **(vanished_class or {})),
             partial(CoverageCollapse, **(coverage or {})),
             partial(Disagreement, **(disagreement or {})),
+            partial(ExplodedClass, **(exploded_class or {})),
         )
         self.alarms = self._new_watch()
 
@@ -102,10 +109,12 @@ class MonitorHook(WatchHook):
         self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
     ) -> None:
         """Count, add up over ranks, and record."""
-        record = self.make_record(runner, maps)
+        record = self.make_record(runner, maps, data_batch)
         self.write(runner, record)
 
-    def make_record(self, runner: Runner, maps: dict[str, Tensor]) -> dict:
+    def make_record(
+        self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
+    ) -> dict:
         """Make the record of a step; every rank takes part."""
         model = bare_model(runner)
         classes = runner.train_dataloader.dataset.metainfo['classes']
@@ -115,11 +124,16 @@ class MonitorHook(WatchHook):
             between = anchor_distances(bank.anchors, bank.counts)
             edges = gap_edges(between, self.bins)
         counts = count_target(maps, len(classes), edges)
+        counts['source'] = count_labels(
+            _labelled_samples(runner, data_batch), counts['predicted']
+        )
         counts = sum_over_ranks(counts)
         record = {'iter': runner.iter + 1}
         if (stage := current_stage(runner)) is not None:
             record['stage'] = stage
         record |= target_record(counts, classes)
+        if source := shares_of(counts['source'], classes):
+            record['source'] = source
         if 'distances' in maps:
             margin = model.pseudo_label_head.margin
             record['margin'] = margin_record(margin, classes)
@@ -141,6 +155,13 @@ class MonitorHook(WatchHook):
                 runner.message_hub.update_scalar(key, record[name])
         for alarm in self.alarms.look(record):
             write_alarm(runner, alarm)
+
+
+def _labelled_samples(runner: Runner, data_batch: dict) -> list[SegDataSample]:
+    """List the samples of a batch whose labels are the method's to read."""
+    samples = data_batch['data_samples']
+    names = getattr(runner.train_dataloader.dataset, 'labelled', ())
+    return [sample for name in names for sample in samples[name]]
 
 
 def _scalars(record: dict) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
@@ -115,6 +116,20 @@ def count_target(
     return counts
 
 
+def count_labels(samples: Sequence[SegDataSample], like: Tensor) -> Tensor:
+    """Count the labelled pixels of samples by class.
+
+    Args:
+        samples: Samples with labels.
+        like: Other counts (K,), whose device and classes these get.
+    """
+    total = torch.zeros_like(like)
+    for sample in samples:
+        labels = sample.gt_sem_seg.data.to(like.device)
+        total += _by_class(labels, len(like))
+    return total
+
+
 def sum_over_ranks(counts: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add the counts of all ranks in one exchange; all get the sums."""
     flat = torch.cat([count.flatten() for count in counts.values()])
@@ -152,7 +167,7 @@ def target_record(
         get it which do. A share of no pixels is left out.
     """
     pixels = counts['predicted'].sum()
-    record = {'predicted': _shares(counts['predicted'], pixels, classes)}
+    record = {'predicted': shares_of(counts['predicted'], classes)}
     if 'active' not in counts:
         return record
     active = counts['active'].sum()
@@ -169,7 +184,7 @@ def target_record(
         )
         if candidates
     }
-    record['pseudo'] = _shares(counts['active'], active, classes)
+    record['pseudo'] = shares_of(counts['active'], classes)
     return record
 
 
@@ -226,9 +241,9 @@ def _share(part: Tensor, whole: Tensor) -> float:
     return round(part.item() / whole.item(), DIGITS)
 
 
-def _shares(
-    parts: Tensor, whole: Tensor, classes: Sequence[str]
-) -> dict[str, float]:
+def shares_of(parts: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Turn counts (K,) into shares of their sum, by class; none of 0."""
+    whole = parts.sum()
     if not whole:
         return {}
     return {

@@ -255,7 +255,7 @@ def test_of_an_adversarial_run_it_knows_what_is_predicted(
     train(cfg, keep)
     records = read(tmp_path, 'monitor.jsonl')
     assert [r['iter'] for r in records] == [1, 2, 4, 6]
-    assert all(r.keys() == {'iter', 'predicted'} for r in records)
+    assert all(r.keys() == {'iter', 'predicted', 'source'} for r in records)
     shares = records[-1]['predicted']
     student = keep.kept[6]['student'].argmax(1)
     road = (student == tiny.ROAD).float().mean().item()

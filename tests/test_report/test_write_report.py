@@ -199,3 +199,14 @@ def test_a_broken_work_dir_says_what_is_missing(
     page = write(recorded)
     for said in CASES[harm]:
         assert said in page
+
+
+def test_harm_is_said_first(recorded):
+    told = 'car is predicted on 31.0% of the target'
+    look = {'iter': 6, 'lost': True, 'reason': told, 'score': None}
+    path = recorded / 'do_no_harm.jsonl'
+    path.write_text(f'{json.dumps(look)}\n')
+    page = write(recorded)
+    assert page.index(told) < page.index('mIoU, %')
+    path.write_text(f'{json.dumps({**look, "lost": False})}\n')
+    assert told not in write(recorded)

@@ -17,6 +17,7 @@ from mmseg_cag.analysis.runs.run import (
     dumped_configs,
     read_dumped_config,
 )
+from mmseg_cag.engine.records.do_no_harm_hook import LOOKS
 from mmseg_cag.engine.records.result_summary_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
@@ -44,6 +45,8 @@ class RecordedRun(Run):
         monitor: Lines of `monitor.jsonl`.
         anchors: Lines of `anchors.jsonl`.
         alarms: Lines of `alarms.jsonl`; None where nobody watched.
+        harm: Why adaptation lost to the network before it; None where it did
+            not, or nobody compared.
         environment: Versions and devices.
         seconds: Time it took; None if no log tells.
         problems: A line for each file that is damaged.
@@ -56,6 +59,7 @@ class RecordedRun(Run):
     monitor: list[dict]
     anchors: list[dict]
     alarms: list[dict] | None
+    harm: str | None
     environment: dict[str, str]
     seconds: float | None
     problems: list[str]
@@ -131,6 +135,7 @@ def read_run(folder: Path, name: str | None = None) -> RecordedRun:
         monitor=read_lines(folder / 'monitor.jsonl', problems, ('iter',)),
         anchors=read_lines(folder / 'anchors.jsonl', problems, ('iter',)),
         alarms=read_alarms(folder, problems),
+        harm=read_harm(folder, problems),
         environment=read_environment(logs[-1]) if logs else {},
         seconds=measure_seconds(logs),
         problems=problems,
@@ -197,6 +202,14 @@ def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
     if path.is_file() or (folder / 'monitor.jsonl').is_file():
         return read_lines(path, problems, ('iter',))
     return None
+
+
+def read_harm(folder: Path, problems: list[str]) -> str | None:
+    """Read why adaptation lost, if it did as of the last look."""
+    looks = read_lines(folder / LOOKS, problems, ('iter',))
+    if not looks or not looks[-1].get('lost'):
+        return None
+    return str(looks[-1].get('reason'))
 
 
 def read_environment(log: Path) -> dict[str, str]:

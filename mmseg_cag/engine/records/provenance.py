@@ -53,6 +53,7 @@ OBSERVER_HOOKS = (
     'DataFingerprintHook',
     'DiscriminatorHook',
     'DistSamplerSeedHook',
+    'DoNoHarmHook',
     'EffectiveBatchHook',
     'IterTimerHook',
     'MallocHook',

@@ -123,7 +123,13 @@ def make_config(name: str, setup: Setup, weights: Path | None) -> Config:
     cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
     cfg.default_hooks.checkpoint.save_best = None
-    for hook in ('monitor', 'panels', 'results', 'visualization'):
+    for hook in (
+        'do_no_harm',
+        'monitor',
+        'panels',
+        'results',
+        'visualization',
+    ):
         cfg.default_hooks.pop(hook, None)
     cfg.vis_backends = cfg.visualizer.vis_backends = []
     cfg.work_dir = str(setup.folder / 'runs' / name)

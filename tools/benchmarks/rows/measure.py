@@ -237,7 +237,7 @@ class BenchmarkRuns(MinitownLoops):
 def spare(cfg: Config, workers: int | None = None) -> None:
     """Leave out what takes time and leaves the weights as they are."""
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    for name in ('panels', 'visualization', 'results'):
+    for name in ('panels', 'visualization', 'results', 'do_no_harm'):
         cfg.default_hooks.pop(name, None)
     cfg.default_hooks.checkpoint.save_best = None
     if stage_length(cfg):

@@ -1,0 +1,207 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Whether an adapted network is worse than the one that it began as."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.confusion import class_iou
+from mmseg_cag.models.segmentors.base import UDASegmentor
+from mmseg_cag.monitor.harm import Limits, Seen, lacks_labels, signs_of_harm
+from mmseg_cag.monitor.monitor_hook import RECORDS
+from mmseg_cag.monitor.record_file import RecordFile
+
+from .watched_images import WatchedImages, domain_datasets
+
+# legend: N images, K classes, P pixels
+
+Before = dict[str, np.ndarray]
+
+
+class Verdict(NamedTuple):
+    """How the adapted network compares.
+
+    Attributes:
+        lost: Whether it is worse.
+        reason: A phrase that says by what.
+        score: mIoU in percent of the adapted network; None without labels.
+    """
+
+    lost: bool
+    reason: str
+    score: float | None = None
+
+
+class Comparison(Protocol):
+    """Compares a network with what was noted of the one before."""
+
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Tell why the network before cannot be compared with; else None."""
+
+    def note(self, model: UDASegmentor) -> Before:
+        """Note what is needed of the network before."""
+
+    def judge(self, before: Before, model: UDASegmentor) -> Verdict:
+        """Compare the network as it is now."""
+
+
+class ByLabels:
+    """Compare by mIoU on labelled images of the target.
+
+    The adapted network has lost where the 95 % interval of the difference, by
+    a paired bootstrap over images, is below 0.
+
+    Args:
+        dataset: Config of a data set with labels, as it is evaluated.
+        classes: The classes that the network has.
+
+    Raises:
+        UserError: Its classes differ, or it has less than two images.
+    """
+
+    def __init__(self, dataset: dict, classes: Sequence[str]) -> None:
+        built = DATASETS.build(dataset)
+        key = 'default_hooks.do_no_harm.labelled'
+        if list(built.metainfo['classes']) != list(classes):
+            raise UserError(
+                f'{key}: its classes are {list(built.metainfo["classes"])}, '
+                f'expected those of training, {list(classes)}'
+            )
+        if len(built) < 2:
+            raise UserError(
+                f'{key}: {len(built)} image, expected at least 2, which a '
+                'bootstrap draws from'
+            )
+        self.images = WatchedImages([built], 'target')
+        self.groups = getattr(built, 'groups', None)
+        self.number = len(classes)
+
+    def note(self, model: UDASegmentor) -> Before:
+        """Count the pixels of each image."""
+        return {'confusion': self.images.count(model, self.number)}
+
+    def judge(self, before: Before, model: UDASegmentor) -> Verdict:
+        """Compare the mIoU."""
+        now = self.images.count(model, self.number)
+        old = before['confusion']
+        gain, low, high = compare_mean_iou(old, now, self.groups)
+        score, start = mean_iou(now), mean_iou(old)
+        reason = (
+            f'mIoU {score:.1f} against {start:.1f} before on {len(now)} '
+            f'labelled images, {gain:+.1f} ({low:+.1f} to {high:+.1f})'
+        )
+        return Verdict(high < 0, reason, score)
+
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Labels tell of any network."""
+        return None
+
+    def score_before(self, before: Before) -> float:
+        """The mIoU in percent of the network before."""
+        return mean_iou(before['confusion'])
+
+
+class BySigns:
+    """Compare by what is known to precede harm, where there are no labels.
+
+    Args:
+        cfg: The run's config.
+        classes: The classes that the network has.
+        images: Images of the target, and of the source, that are looked at.
+        limits: From where on a change is harm.
+    """
+
+    def __init__(
+        self, cfg: Config, classes: Sequence[str], images: int, limits: Limits
+    ) -> None:
+        self.target, self.source = (
+            WatchedImages(domain_datasets(cfg, labelled), domain, images)
+            for labelled, domain in ((False, 'target'), (True, 'source'))
+        )
+        self.records = RecordFile(Path(cfg.work_dir, RECORDS))
+        self.classes = list(classes)
+        self.limits = limits
+
+    def note(self, model: UDASegmentor) -> Before:
+        """Predict, on the target also with norms that are estimated on it."""
+        before = self._predict(model)
+        again = self.target.reestimated(model)
+        return before if again is None else {**before, 'reestimated': again}
+
+    def is_blind(self, model: UDASegmentor) -> str | None:
+        """Tell why a network cannot be what others are compared with."""
+        sure = self.source.confidence(model)
+        if sure >= self.limits.sure:
+            return None
+        return (
+            f'the network before is not sure of its own source (probability '
+            f'{sure:.2f} on average)'
+        )
+
+    def judge(self, before: Before, model: UDASegmentor) -> Verdict:
+        """Look for signs of harm."""
+        now = Seen(**self._predict(model))
+        remedies = [before[key] for key in ('reestimated',) if key in before]
+        signs = signs_of_harm(
+            Seen(before['target'], before['source']),
+            now,
+            remedies,
+            self.classes,
+            self.limits,
+        )
+        if few := lacks_labels(self.records.read(), self.limits):
+            signs.append(few)
+        return Verdict(bool(signs), '; '.join(signs) or 'no sign of harm')
+
+    def _predict(self, model: UDASegmentor) -> Before:
+        return {
+            'target': self.target.predict(model),
+            'source': self.source.predict(model),
+        }
+
+
+def mean_iou(confusions: np.ndarray) -> float:
+    """Compute the mIoU in percent of all images together (N, K, K)."""
+    iou = class_iou(torch.as_tensor(confusions.sum(0)))
+    return 100 * iou.nanmean().item()
+
+
+def compare_mean_iou(
+    before: np.ndarray,
+    now: np.ndarray,
+    groups: Sequence[Hashable] | None = None,
+) -> tuple[float, float, float]:
+    """Compute by how much the mIoU is higher, with its 95 % interval.
+
+    Images are drawn together for both networks: what makes one hard for both
+    does not widen the interval.
+
+    Args:
+        before: Pixels (N, K, K) of each image, by the one network.
+        now: Likewise by the other, of the same images.
+        groups: Of each image the name of what is drawn as a whole.
+
+    Returns:
+        The difference in percent, and both ends of the interval.
+    """
+    # Imports scipy's distributions, which no other run needs.
+    from mmseg_cag.evaluation import bootstrap as b
+
+    units = np.concatenate([b.class_counts(c) for c in (before, now)], 1)
+    if groups is not None:
+        units = b.group_sums(units, groups)
+
+    def gain(sums: np.ndarray) -> np.ndarray:
+        old, new = (b.mean_of(b.iou_of(s)) for s in np.split(sums, 2, 1))
+        return 100 * (new - old)
+
+    found = b.bootstrap(units, gain)
+    return found.value.item(), found.low.item(), found.high.item()

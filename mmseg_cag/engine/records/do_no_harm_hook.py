@@ -1,0 +1,283 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
+from mmseg_cag.monitor.harm import Limits
+from mmseg_cag.monitor.record_file import RecordFile
+
+from .comparison import ByLabels, BySigns, Verdict
+
+LOOKS = 'do_no_harm.jsonl'
+BEFORE = 'before_adaptation.npz'
+KEPT = 'best.pth'
+KEY = 'do_no_harm'  # in a checkpoint's meta: why it is the one that is kept
+
+
+@HOOKS.register_module()
+class DoNoHarmHook(Hook):
+    """Compare adaptation with the network that it began from; keep the better.
+
+    At each validation and at the end, by labelled images of the target where
+    there are some, else by what is known to precede harm; see
+    docs/do_no_harm.md. ``best.pth`` of the work dir is the better network,
+    ``do_no_harm.jsonl`` has a line a look. A run that starts from no
+    checkpoint, or has no target, has nothing to compare.
+
+    Args:
+        labelled: Config of a labelled data set of the target, as it is
+            evaluated; it must have no part in training or in what is
+            reported.
+        images: Images of the target, and of the source, that are looked at
+            where there are no labels.
+        interval: Iterations from one look to the next, besides those at
+            validations; 0 for none.
+        on_harm: 'stop' ends a run that has lost, with an error; 'report'
+            trains on and says it.
+        patience: Looks in a row that must find harm before a run is stopped.
+        limits: Settings of `Limits`, for looks without labels.
+
+    Raises:
+        UserError: One of these is none of what is possible.
+    """
+
+    # Before statistics are estimated anew as a run begins, and before the
+    # other hooks' last words.
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(
+        self,
+        labelled: dict | None = None,
+        images: int = 32,
+        interval: int = 0,
+        on_harm: str = 'stop',
+        patience: int = 2,
+        limits: dict | None = None,
+    ) -> None:
+        if on_harm not in ('stop', 'report'):
+            raise UserError(
+                f'DoNoHarmHook: on_harm={on_harm!r}, expected stop or report'
+            )
+        for name, value in (('images', images), ('patience', patience)):
+            if value < 1:
+                raise UserError(
+                    f'DoNoHarmHook: {name}={value}, expected a number from 1'
+                )
+        self.labelled = labelled
+        self.images = images
+        self.interval = interval
+        self.on_harm = on_harm
+        self.patience = patience
+        self.limits = Limits(**(limits or {}))
+        self.comparison: ByLabels | BySigns | None = None
+        self._looks: list[dict] = []
+        self._error: str | None = None
+        self._is_stopped = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Note what the network does that adaptation begins from."""
+        folder = Path(runner.work_dir)
+        self.file = RecordFile(folder / LOOKS)
+        self._error, self._is_stopped = None, False
+        self.comparison = None
+        if not _adapts(runner):
+            return
+        if runner.iter == 0:
+            if not runner.cfg.get('load_from'):
+                return
+            comparison, model = self._compare_by(runner), bare_model(runner)
+            if why := comparison.is_blind(model):
+                runner.logger.info(f'Do no harm: nothing is compared, {why}')
+                return
+            self.comparison = comparison
+            self.before = comparison.note(model)
+        elif (folder / BEFORE).is_file():
+            self.comparison = self._compare_by(runner)
+            self.before = _read_arrays(folder / BEFORE)
+        self.rewind(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Keep that network, when an earlier run's files are put aside."""
+        if self.comparison is None or runner.iter or not is_main_process():
+            return
+        _write(runner, Path(runner.work_dir, BEFORE), _as_bytes(self.before))
+        checkpoint = read_checkpoint(runner.cfg.load_from)
+        _keep_source(runner, checkpoint, 'adaptation has not ended')
+
+    def rewind(self, runner: Runner) -> None:
+        """Drop what is of later iterations than the run goes on from."""
+        looks = [None]
+        if is_main_process():
+            looks = [self.file.keep(lambda r: r['iter'] <= runner.iter)]
+        broadcast_object_list(looks)
+        self._looks = looks[0]
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, **kwargs: object
+    ) -> None:
+        """Look if it is time."""
+        if self.interval and (batch_idx + 1) % self.interval == 0:
+            self._look(runner, batch_idx + 1)
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Look beside each validation of training."""
+        self._look(runner, runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        """Say first who won, and keep that network."""
+        self._look(runner, runner.iter)
+        if self.comparison is None:
+            return
+        last = self._looks[-1]
+        if last['score'] is None and not last['lost']:
+            _keep_adapted(runner, last)
+        if not last['lost']:
+            runner.logger.info(f'Do no harm: {last["reason"]}')
+            return
+        self._error = (
+            f'{runner.work_dir}: adaptation lost to the network that it began '
+            f'from: {last["reason"]}; {KEPT} is the better one'
+        )
+        runner.logger.warning(self._error)
+        self._note_reason(runner, last)
+
+    def after_run(self, runner: Runner) -> None:
+        """Let the last line of a run that lost say so.
+
+        Raises:
+            UserError: It was stopped for that.
+        """
+        comparison, self.comparison = self.comparison, None
+        if comparison is None or self._error is None:
+            return
+        if self._is_stopped:
+            raise UserError(self._error)
+        runner.logger.warning(self._error)
+
+    def _compare_by(self, runner: Runner) -> ByLabels | BySigns:
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        if self.labelled:
+            return ByLabels(self.labelled, classes)
+        return BySigns(runner.cfg, classes, self.images, self.limits)
+
+    def _look(self, runner: Runner, iteration: int) -> None:
+        if self.comparison is None or (
+            self._looks and self._looks[-1]['iter'] == iteration
+        ):
+            return
+        model = bare_model(runner)
+        verdict = [self.comparison.judge(self.before, model)]
+        # Only the first rank reads what the monitor has recorded.
+        broadcast_object_list(verdict)
+        self._add(runner, iteration, verdict[0])
+        lost = [look['lost'] for look in self._looks[-self.patience :]]
+        if self.on_harm == 'stop' and lost == [True] * self.patience:
+            runner.train_loop.stop_training = self._is_stopped = True
+
+    def _add(self, runner: Runner, iteration: int, verdict: Verdict) -> None:
+        look = {'iter': iteration, **verdict._asdict()}
+        if verdict.lost:
+            runner.logger.warning(
+                f'Adaptation does harm, iteration {iteration}: '
+                f'{verdict.reason}'
+            )
+        if verdict.score is not None and verdict.score > self._best():
+            _keep_adapted(runner, look)
+        self._looks.append(look)
+        if is_main_process():
+            self.file.append(look)
+
+    def _best(self) -> float:
+        """The best mIoU so far, that of the network before included."""
+        start = self.comparison.score_before(self.before)
+        return max([start, *(look['score'] for look in self._looks)])
+
+    @master_only
+    def _note_reason(self, runner: Runner, last: dict) -> None:
+        """Note in what is kept why it is not the adapted network."""
+        checkpoint = read_checkpoint(Path(runner.work_dir, KEPT))
+        if not checkpoint['meta'][KEY]['adapted']:
+            _keep_source(runner, checkpoint, last['reason'])
+
+
+def _adapts(runner: Runner) -> bool:
+    """Tell whether a run learns from a source and a target that it tests."""
+    cfg = runner.cfg
+    domains = {*cfg.train_dataloader.dataset.get('domains', {})}
+    labelled = {*cfg.train_dataloader.dataset.get('labelled', ['source'])}
+    tests = cfg.get('test_dataloader') or cfg.get('test_pipeline')
+    is_both = domains - labelled and domains & labelled
+    return isinstance(bare_model(runner), UDASegmentor) and bool(
+        is_both and tests
+    )
+
+
+def _keep_adapted(runner: Runner, look: dict) -> None:
+    """Keep the network as it is now."""
+    why = {'adapted': True, 'reason': look['reason']}
+    try:
+        runner.save_checkpoint(
+            runner.work_dir,
+            KEPT,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=look['iter'], **{KEY: why}),
+            by_epoch=False,
+            backend_args={'backend': 'atomic'},
+        )
+    except OSError as error:
+        _tell_failure(runner, KEPT, error)
+
+
+def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
+    """Keep the network that adaptation began from."""
+    meta = checkpoint.get('meta') or {}
+    why = {'adapted': False, 'reason': reason}
+    content = io.BytesIO()
+    kept = {'meta': {**meta, KEY: why}, 'state_dict': checkpoint['state_dict']}
+    torch.save(kept, content)
+    _write(runner, Path(runner.work_dir, KEPT), content.getvalue())
+
+
+def _write(runner: Runner, path: Path, content: bytes) -> None:
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        _tell_failure(runner, path.name, error)
+
+
+def _tell_failure(runner: Runner, name: str, error: OSError) -> None:
+    runner.logger.error(
+        f'{name}: could not be written ({error.strerror}); training goes on'
+    )
+
+
+def _as_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise UserError(
+            f'{path}: cannot be read ({error}), expected what this run noted '
+            'as it began; default_hooks.do_no_harm=None goes on without it'
+        ) from error

@@ -1,0 +1,193 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Images on which a network is compared with the one it began as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
+from torch import nn
+from torch.utils.data import Dataset
+
+from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.engine.runtime.norm_statistics import (
+    estimate_statistics,
+    norms_of,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.confusion import confusion_matrix
+from mmseg_cag.models.segmentors.base import UDASegmentor
+from mmseg_cag.models.student import student_pipeline
+
+# legend: N images, K classes, H W image, P pixels
+
+PIXELS = 2**14  # of a prediction that are kept: it is looked at as a whole
+
+
+class WatchedImages:
+    """Images of a domain, which the ranks share, predicted one by one.
+
+    Args:
+        datasets: What they are of.
+        domain: By whose settings they are normalised.
+        count: How many at most, evenly spread; None for all.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        domain: str,
+        count: int | None = None,
+    ) -> None:
+        self.domain = domain
+        each = None if count is None else -(-count // len(datasets))
+        self.items = [
+            (dataset, index)
+            for dataset in datasets
+            for index in spread(len(dataset), each)
+        ]
+
+    def predict(self, model: UDASegmentor) -> np.ndarray:
+        """Predict the classes of evenly spread pixels (P,) of all images."""
+        found = self._each(model, lambda sample: thin(_prediction(sample)))
+        return np.concatenate(found).astype(np.int16)
+
+    def confidence(self, model: UDASegmentor) -> float:
+        """Compute the mean probability of the class that is predicted."""
+        found = self._each(
+            model,
+            lambda sample: _probabilities(sample).amax(0).mean().cpu().numpy(),
+        )
+        return float(np.mean(found))
+
+    def count(self, model: UDASegmentor, num_classes: int) -> np.ndarray:
+        """Count the pixels (N, K, K) of each image, which has labels.
+
+        Raises:
+            UserError: The data set reads no labels.
+        """
+
+        def confusion(sample: SegDataSample) -> np.ndarray:
+            if 'gt_sem_seg' not in sample:
+                raise UserError(
+                    'default_hooks.do_no_harm.labelled: its pipeline reads '
+                    'no labels, expected a step that does'
+                )
+            truth = sample.gt_sem_seg.data.squeeze(0)
+            return confusion_matrix(
+                truth, _prediction(sample).to(truth.device), num_classes
+            ).numpy()
+
+        return np.stack(self._each(model, confusion))
+
+    def reestimated(self, model: UDASegmentor) -> np.ndarray | None:
+        """Predict with norms that are estimated on these images.
+
+        The statistics are put back after it.
+
+        Returns:
+            Pixels (P,); None where there is no norm that it could be.
+        """
+        norms = norms_of(model).values()
+        waits = any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+        if waits or not norms:
+            return None
+        kept = [
+            {k: v.clone() for k, v in norm.state_dict().items()}
+            for norm in norms
+        ]
+        try:
+            estimate_statistics(model, self._batches(model))
+            return self.predict(model)
+        except UserError:  # a norm that sees one value of an image
+            return None
+        finally:
+            for norm, state in zip(norms, kept, strict=True):
+                norm.load_state_dict(state)
+
+    @torch.no_grad()
+    def _each(
+        self,
+        model: UDASegmentor,
+        reduce: Callable[[SegDataSample], np.ndarray],
+    ) -> list[np.ndarray]:
+        with evaluating(model):
+            own = [
+                reduce(*model.predict(**batch))
+                for batch in self._batches(model)
+            ]
+        shared = all_gather_object(own)
+        number = len(shared)
+        return [shared[i % number][i // number] for i in self._positions()]
+
+    def _positions(self) -> range:
+        return range(len(self.items))
+
+    def _batches(self, model: UDASegmentor) -> Iterator[dict]:
+        """Preprocess the images of this rank."""
+        preprocessor = model.data_preprocessor.of(self.domain)
+        for dataset, index in self.items[get_rank() :: get_world_size()]:
+            sample = dataset[index]
+            batch = {key: [value] for key, value in sample.items()}
+            yield preprocessor(batch, False)
+
+
+def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:
+    """Build the data sets of a run's source or target, as it is evaluated.
+
+    No label is opened.
+
+    Args:
+        cfg: The run's config.
+        labelled: Whether the domains that have labels are meant.
+    """
+    dataset = cfg.train_dataloader.dataset
+    names = dataset.get('labelled', ['source'])
+    pipeline = student_pipeline(cfg)
+    return [
+        DATASETS.build({**part, 'pipeline': pipeline})
+        for _, name, part in leaves(dataset, 'train_dataloader.dataset')
+        if part and (name in names) == labelled
+    ]
+
+
+def spread(number: int, count: int | None) -> list[int]:
+    """Choose at most so many of the first numbers, evenly spread."""
+    count = number if count is None else min(count, number)
+    return np.linspace(0, number - 1, count, dtype=int).tolist()
+
+
+def thin(prediction: torch.Tensor) -> np.ndarray:
+    """Take evenly spread pixels (P,) of a prediction (H, W)."""
+    step = max(1, round((prediction.numel() / PIXELS) ** 0.5))
+    return prediction[::step, ::step].flatten().cpu().numpy()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Set all modes to evaluation inside, and put them back after it."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _prediction(sample: SegDataSample) -> torch.Tensor:
+    return sample.pred_sem_seg.data.squeeze(0)
+
+
+def _probabilities(sample: SegDataSample) -> torch.Tensor:
+    """Get the probabilities (K, H, W), which some segmentors predict by."""
+    scores = sample.seg_logits.data.float()
+    sums = scores.sum(0)
+    is_done = scores.min() >= 0 and torch.allclose(sums, sums.new_ones(1))
+    return scores if is_done else scores.softmax(0)

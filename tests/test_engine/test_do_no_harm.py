@@ -1,0 +1,282 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Planted harm is found, and the network before it is what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
+
+from mmseg_cag.engine.records.comparison import compare_mean_iou
+from mmseg_cag.engine.records.do_no_harm_hook import BEFORE, KEPT, LOOKS
+from mmseg_cag.errors import UserError
+from tests import tiny
+
+ITERS = 12
+HOOK = 'default_hooks.do_no_harm'
+
+
+@TRANSFORMS.register_module()
+class SwapClasses(BaseTransform):
+    """Give the source's labels a wrong map of classes."""
+
+    def transform(self, results: dict) -> dict:
+        labels = results['gt_seg_map']
+        swapped = labels.copy()
+        for one, other in ((tiny.ROAD, tiny.BUILDING), (tiny.SKY, tiny.CAR)):
+            swapped[labels == one] = other
+            swapped[labels == other] = one
+        results['gt_seg_map'] = swapped
+        return results
+
+
+@pytest.fixture(autouse=True, scope='module')
+def unformatted() -> Iterator[None]:
+    """Spare the runner the formatting of its config, most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(repr))
+        yield
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    """The data and a network that has learnt the source."""
+    root = tmp_path_factory.mktemp('harm')
+    tiny.write_towns(root)
+    cfg = tiny.run_config(root, root / 'warm')
+    cfg.model = tiny.segmentor(dropout=0)
+    tiny.one_stage(cfg, 60)
+    tiny.drop_hooks(cfg, 'channels_last', 'check_data', 'step_seed')
+    cfg.train_dataloader.dataset = tiny.gta(root)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.optim_wrapper.optimizer.lr = 3e-2
+    cfg.param_scheduler = []
+    cfg.train_cfg.val_begin = 100
+    cfg.default_hooks.checkpoint.interval = 60
+    Runner.from_cfg(cfg).train()
+    return root
+
+
+def config(root: Path, work_dir: Path, **changes) -> Config:
+    """CAG from that network, looked at every third of a stage."""
+    cfg = tiny.run_config(root, work_dir, ITERS)
+    cfg.load_from = str(root / 'warm/iter_60.pth')
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator, cfg.test_cfg = cfg.val_evaluator, dict(type='TestLoop')
+    cfg.default_hooks.checkpoint = dict(
+        type='AtomicCheckpointHook', by_epoch=False, interval=4
+    )
+    cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
+    cfg.default_hooks.do_no_harm = dict(
+        type='DoNoHarmHook', images=4, interval=4
+    )
+    cfg.model.norm_eval = True
+    cfg.model.pseudo_label_head.update(margin='auto', precision=0.8)
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.train_cfg.update(stages=1, val_begin=100)
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def labels(root: Path) -> dict:
+    """Labelled target images, as a setting of the hook."""
+    return {f'{HOOK}.labelled': dict(tiny.cityscapes(root, 'val'))}
+
+
+def run(cfg: Config) -> list[dict]:
+    """Train; returns the looks."""
+    Runner.from_cfg(cfg).train()
+    return looks(cfg.work_dir)
+
+
+def looks(work_dir: str) -> list[dict]:
+    lines = Path(work_dir, LOOKS).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def kept(work_dir: str | Path) -> dict:
+    return torch.load(Path(work_dir, KEPT), weights_only=False)
+
+
+def is_source(root: Path, work_dir: Path) -> bool:
+    """Whether what is kept is the network that adaptation began from."""
+    checkpoint = kept(work_dir)
+    start = torch.load(root / 'warm/iter_60.pth', weights_only=False)
+    same = all(
+        torch.equal(start['state_dict'][key], value)
+        for key, value in checkpoint['state_dict'].items()
+        if key in start['state_dict']
+    )
+    assert same is not checkpoint['meta']['do_no_harm']['adapted']
+    return same
+
+
+HARM = {
+    'rate': {'optim_wrapper.optimizer.lr': 0.3},
+    'map': {'optim_wrapper.optimizer.lr': 3e-2},
+    'margin': {'model.pseudo_label_head.margin': 1e6},
+}
+
+
+def plant(cfg: Config, kind: str) -> None:
+    """Spoil a run in one of the ways of `HARM`."""
+    cfg.merge_from_dict(HARM[kind])
+    if kind == 'map':
+        datasets = (
+            cfg.train_dataloader.dataset.domains.source,
+            cfg.anchor_dataloader.dataset,
+        )
+        for dataset in datasets:
+            dataset.pipeline.insert(2, dict(type='SwapClasses'))
+
+
+@pytest.mark.parametrize('kind', HARM)
+def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
+    cfg = config(root, tmp_path)
+    plant(cfg, kind)
+    with pytest.raises(UserError, match='adaptation lost .* best.pth'):
+        run(cfg)
+    assert looks(cfg.work_dir)[-1]['lost']
+    assert is_source(root, tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['rate', 'map'])
+def test_labels_find_it_too(root, tmp_path, kind):
+    cfg = config(root, tmp_path, **labels(root))
+    plant(cfg, kind)
+    with pytest.raises(UserError, match='labelled images'):
+        run(cfg)
+    assert is_source(root, tmp_path)
+
+
+def test_labels_choose_the_best_look(root, tmp_path):
+    cfg = config(root, tmp_path / 'blank')
+    cfg.model, cfg.load_from = tiny.segmentor(), None
+    blank = Runner.from_cfg(cfg).model.state_dict()
+    torch.save({'meta': {}, 'state_dict': blank}, tmp_path / 'blank.pth')
+    cfg = config(root, tmp_path, **labels(root))
+    cfg.load_from = str(tmp_path / 'blank.pth')
+    cfg.optim_wrapper.optimizer.lr = 3e-2
+    cfg.default_hooks.do_no_harm.patience = 9
+    best = max(run(cfg), key=lambda look: look['score'])
+    assert kept(tmp_path)['meta']['iter'] == best['iter']
+    assert kept(tmp_path)['meta']['do_no_harm'] == {
+        'adapted': True,
+        'reason': best['reason'],
+    }
+
+
+def test_a_good_run_keeps_the_adapted_network(root, tmp_path):
+    cfg = config(root, tmp_path)
+    found = run(cfg)
+    assert [look['iter'] for look in found] == [4, 8, 12]
+    assert not any(look['lost'] for look in found)
+    assert not is_source(root, tmp_path)
+    assert kept(tmp_path)['meta']['iter'] == ITERS
+
+
+def test_harm_ends_the_run_early_or_is_reported_alone(root, tmp_path):
+    cfg = config(root, tmp_path / 'stop')
+    plant(cfg, 'rate')
+    with pytest.raises(UserError):
+        run(cfg)
+    assert looks(cfg.work_dir)[-1]['iter'] == 8  # the second look
+    cfg = config(root, tmp_path / 'on', **{f'{HOOK}.on_harm': 'report'})
+    plant(cfg, 'rate')
+    assert run(cfg)[-1]['iter'] == ITERS
+    [log] = (tmp_path / 'on').glob('*/*.log')
+    *_, last = log.read_text().splitlines()
+    assert 'adaptation lost' in last
+
+
+def test_weights_are_the_same_with_and_without(root, tmp_path):
+    run(config(root, tmp_path / 'with'))
+    cfg = config(root, tmp_path / 'without')
+    tiny.drop_hooks(cfg, 'do_no_harm')
+    Runner.from_cfg(cfg).train()
+    one, other = (
+        torch.load(tmp_path / name / 'iter_12.pth', weights_only=False)
+        for name in ('with', 'without')
+    )
+    for key, value in other['state_dict'].items():
+        assert torch.equal(one['state_dict'][key], value), key
+
+
+def test_a_resumed_run_goes_on_with_its_looks(root, tmp_path):
+    settings = {**labels(root), f'{HOOK}.on_harm': 'report'}
+    cfg = config(root, tmp_path, **settings)
+    whole = run(cfg)
+    cfg = config(root, tmp_path, **settings)
+    cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_8.pth')
+    assert run(cfg) == whole
+    (tmp_path / BEFORE).write_bytes(b'no arrays')
+    with pytest.raises(UserError, match='cannot be read'):
+        run(cfg)
+
+
+def test_without_a_start_there_is_nothing_to_compare(root, tmp_path):
+    Runner.from_cfg(config(root, tmp_path, load_from=None)).train()
+    assert not (tmp_path / KEPT).exists()
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'told'),
+    [
+        ('on_harm', 'panic', 'expected stop or report'),
+        ('images', 0, 'images=0'),
+        ('patience', 0, 'patience=0'),
+    ],
+)
+def test_wrong_settings(root, tmp_path, key, value, told):
+    with pytest.raises(UserError, match=told):
+        Runner.from_cfg(config(root, tmp_path, **{f'{HOOK}.{key}': value}))
+
+
+def test_labels_of_other_classes_or_of_one_image(root, tmp_path):
+    cfg = config(root, tmp_path, **labels(root))
+    cfg.default_hooks.do_no_harm.labelled.indices = 1
+    with pytest.raises(UserError, match='1 image, expected at least 2'):
+        run(cfg)
+    cfg = config(root, tmp_path, **labels(root))
+    cfg.default_hooks.do_no_harm.labelled.metainfo = dict(classes=['road'])
+    with pytest.raises(UserError, match="its classes are .'road'"):
+        run(cfg)
+
+
+def test_a_network_that_has_learnt_nothing_is_not_gone_back_to(root, tmp_path):
+    cfg = config(root, tmp_path)
+    cfg.default_hooks.do_no_harm.limits = dict(sure=0.999)
+    Runner.from_cfg(cfg).train()
+    assert not (tmp_path / KEPT).exists()
+    [log] = tmp_path.glob('*/*.log')
+    assert 'nothing is compared, the network before is not sure' in (
+        log.read_text()
+    )
+
+
+def confusions(right: float, seed: int) -> np.ndarray:
+    """Confusion matrices of 12 images of two classes, right so often."""
+    rng = np.random.default_rng(seed)
+    hits = rng.binomial(1000, np.clip(rng.normal(right, 0.1, 12), 0, 1))
+    rows = np.stack([hits, 1000 - hits], 1)
+    return np.stack([rows, rows[:, ::-1]], 1)
+
+
+def test_networks_are_compared_image_by_image():
+    one, better = confusions(0.6, 0), confusions(0.8, 1)
+    assert compare_mean_iou(one, one) == (0, 0, 0)
+    gain, low, high = compare_mean_iou(one, better)
+    assert 0 < low < gain < high
+    back = compare_mean_iou(better, one)
+    assert back == pytest.approx((-gain, -high, -low), abs=1)
+    twice = [np.repeat(c, 2, 0) for c in (one, better)]
+    names = np.repeat(np.arange(12), 2)
+    assert compare_mean_iou(*twice, names) == pytest.approx((gain, low, high))

@@ -1,0 +1,92 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmseg_cag.monitor.harm import (
+    Limits,
+    Seen,
+    kappa,
+    lacks_labels,
+    signs_of_harm,
+)
+
+CLASSES = ['road', 'building', 'car', 'person']
+
+
+def pixels(*shares: int) -> np.ndarray:
+    """A prediction of 100 pixels with so many of each class."""
+    return np.repeat(range(len(shares)), shares)
+
+
+BEFORE = Seen(pixels(50, 40, 10, 0), pixels(45, 44, 10, 1))
+
+
+def signs(target: np.ndarray, source: np.ndarray | None = None, *remedies):
+    now = Seen(target, BEFORE.source if source is None else source)
+    return signs_of_harm(BEFORE, now, remedies, CLASSES, Limits())
+
+
+def test_nothing_is_wrong_where_predictions_change_a_little():
+    assert signs(BEFORE.target) == []
+    assert signs(pixels(40, 40, 15, 5)) == []
+
+
+def test_a_rare_class_explodes():
+    [sign] = signs(pixels(40, 25, 10, 25))
+    assert sign == (
+        'person is predicted on 25.0% of the target, 1.0% at most are '
+        'explained'
+    )
+
+
+def test_a_large_class_explodes_by_its_odds():
+    found = signs(pixels(94, 3, 3, 0))
+    assert found[0].startswith('road is predicted on 94.0%')
+    assert signs(pixels(80, 15, 5, 0)) == []
+
+
+def test_what_a_remedy_predicts_explains_it():
+    assert signs(pixels(40, 25, 10, 25), None, pixels(60, 20, 10, 10)) == []
+
+
+def test_classes_vanish():
+    found = signs(pixels(80, 0, 20, 0))
+    assert found == ['building vanished, 40.0% of the target']
+    # Less than a sixth of the odds of 10 % is left, but of 4 % too little.
+    assert signs(pixels(56, 43, 1, 0))
+    before = Seen(pixels(54, 42, 4, 0), pixels(50, 45, 4, 1))
+    now = Seen(pixels(58, 42, 0, 0), before.source)
+    assert signs_of_harm(before, now, [], CLASSES, Limits()) == []
+
+
+def test_the_source_is_forgotten():
+    swapped = 1 - BEFORE.source.clip(0, 1)
+    [sign] = signs(BEFORE.target, swapped)
+    assert sign.startswith('on the source it agrees')
+
+
+def test_kappa_is_one_of_the_same_and_none_by_chance():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 4, (2, 40_000))
+    assert kappa(one, one, 4) == 1
+    assert kappa(one, other, 4) == pytest.approx(0, abs=0.02)
+    assert kappa(one * 0, one * 0, 4) == 1
+
+
+def look(active: float, stage: int | None = 1) -> dict:
+    record = {'iter': 1, 'active': active}
+    return record if stage is None else {**record, 'stage': stage}
+
+
+def test_a_stage_without_pseudo_labels():
+    few = [look(0.004)] * 5
+    assert lacks_labels(few, Limits()) == (
+        '0.40% of the target have a pseudo label'
+    )
+    assert lacks_labels(few[1:], Limits()) is None
+    assert lacks_labels([look(0.0)] * 5 + [look(0.4, 2)] * 5, Limits()) is None
+    assert lacks_labels([*few, look(0.4)], Limits()) is None
+    assert lacks_labels([look(0.0, None)] * 5, Limits()) is None
+    assert lacks_labels([], Limits()) is None
