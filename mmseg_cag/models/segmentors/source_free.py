@@ -16,8 +16,6 @@ from .cag import CAGSegmentor, feature_sizes
 
 # legend: N images, K classes, C feature channels, h w feature map
 
-TOOL = 'tools/export_source_free.py'
-
 
 @MODELS.register_module()
 class SourceFreeCAGSegmentor(CAGSegmentor):
@@ -120,4 +118,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
                 problem = f'{key} is 0 for every class'
             else:
                 continue
-            raise UserError(f'{path}: {problem}, expected a file of {TOOL}')
+            raise UserError(
+                f'{path}: {problem}, expected a file of '
+                'tools/export_source_free.py'
+            )
