@@ -6,6 +6,8 @@ _base_ = [
     '../_base_/methods/source_free_minitown.py',
 ]
 load_from = 'work_dirs/minitown/source_free.pth'
+# The run that the benchmark exports.
+source_from = '{{ fileDirname }}/cag.py'
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
