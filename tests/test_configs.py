@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
+from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_cag.datasets import rare_classes
@@ -37,7 +39,10 @@ LOOPS = [path for path in ALL if 'loop' in Path(path).stem]
 TRANSLATORS = [path for path in ALL if 'translator' in Path(path).stem]
 # Nothing of these is trained: test_fit_anchors.
 FITTED = [path for path in ALL if 'nearest_anchor' in Path(path).stem]
-CONFIGS = [path for path in ALL if path not in LOOPS + TRANSLATORS + FITTED]
+# These begin from a file about the source: test_export_source_free.
+SOURCE_FREE = [path for path in ALL if 'source_free' in path]
+OTHERS = LOOPS + TRANSLATORS + FITTED + SOURCE_FREE
+CONFIGS = [path for path in ALL if path not in OTHERS]
 # One of each folder is stepped in every run of the tests.
 FIRST = {Path(path).parent: path for path in reversed(CONFIGS)}.values()
 STEPPED = [
@@ -213,6 +218,26 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     assert 0 <= runner.val_loop.run()['mIoU'] <= 100
 
 
+@pytest.mark.parametrize('path', SOURCE_FREE)
+def test_a_step_without_the_source(path: str, towns: Path, tmp_path) -> None:
+    cfg = Config.fromfile(ROOT / path)
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    shrink(cfg, towns)
+    assert list(cfg.train_dataloader.dataset.domains) == ['target']
+    state = MODELS.build(cfg.model).state_dict()
+    for key in ('anchor_bank.anchors', 'anchor_bank.counts'):
+        state[key] = torch.rand_like(state[key])
+    state['source_pixels.prior'] = torch.full((19,), 1 / 19)
+    torch.save(dict(state_dict=state), tmp_path / 'source.pth')
+    cfg.update(work_dir=str(tmp_path), experiment_name=path)
+    cfg.load_from = str(tmp_path / 'source.pth')
+    keep_no_checkpoint(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.model.stage == 2
+    assert 0 <= runner.val_loop.run()['mIoU'] <= 100
+
+
 @pytest.mark.parametrize('path', TRANSLATORS)
 def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
     cfg = Config.fromfile(ROOT / path)
@@ -235,7 +260,7 @@ def test_a_translator_takes_a_step(path: str, towns: Path, tmp_path) -> None:
         assert not any('Label' in step.type for step in part.pipeline)
 
 
-@pytest.mark.parametrize('path', CONFIGS)
+@pytest.mark.parametrize('path', CONFIGS + SOURCE_FREE)
 def test_no_adaptation_opens_a_target_label(path: str) -> None:
     dataset = Config.fromfile(ROOT / path).train_dataloader.dataset
     if dataset.type == 'UDADataset':

@@ -88,6 +88,8 @@ RUN_BY = {
         'tools/model_converters/export_student.py'
     ],
     'test_tools/test_leave_one_out.py': ['tools/leave_one_out.py'],
+    'test_tools/test_distill.py': ['tools/distill.py'],
+    'test_tools/test_export_source_free.py': ['tools/export_source_free.py'],
     'test_tools/test_estimate.py': ['tools/analysis/estimate.py'],
     'test_tools/test_fit_anchors.py': ['tools/fit_anchors.py'],
     'test_tools/test_make_pseudo_labels.py': [

@@ -177,7 +177,8 @@ class AnchorHook(Hook):
 
     Args:
         recompute: Whether each stage computes them anew; else those that are
-            there, computed once or loaded, are kept with their margin.
+            there, computed once or loaded, are kept with their margin, and a
+            source is not needed.
         init_from: File of anchors that the run begins with in the place of
             computed ones: the release's or one of ``import_anchors.py``.
         margin_pixels: Source pixels that an automatic margin is chosen on.
@@ -196,10 +197,10 @@ class AnchorHook(Hook):
         self.margin_pixels = margin_pixels
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loop and the file of anchors.
+        """Check the loop, and where the anchors are from.
 
         Raises:
-            UserError: The run has no stages, the config has no
+            UserError: The run has no stages, neither anchors nor an
                 ``anchor_dataloader``, or the file is of another network.
         """
         loop = type(runner.train_loop)
@@ -208,9 +209,20 @@ class AnchorHook(Hook):
                 f'AnchorHook: train_cfg.type is {loop.__name__}, expected '
                 'StageTrainLoop, by whose stages anchors are computed'
             )
-        anchor_loader(runner.cfg)
+        model = runner.train_loop.model
         if self.init_from:
-            self._read_anchors(runner.train_loop.model)
+            self._read_anchors(model)
+        if self.recompute:
+            anchor_loader(runner.cfg)
+        elif not (
+            model.anchor_bank.counts.any()
+            or runner.cfg.get('anchor_dataloader')
+        ):
+            raise UserError(
+                f'load_from={runner.cfg.get("load_from")}: has no anchors, '
+                'and there is no anchor_dataloader; expected a file of '
+                'tools/export_source_free.py'
+            )
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:

@@ -134,6 +134,9 @@ class MinitownRuns:
             iters = self.budget.supervised_iters
         if iters:
             set_iters(cfg, iters)
+        if teacher := self.teacher_of(name):
+            end = str(self.checkpoints(teacher)[-1])
+            cfg.model.distillation.teacher.checkpoint = end
         return cfg
 
     def checkpoints(self, name: str) -> list[Path]:
@@ -143,6 +146,13 @@ class MinitownRuns:
         length = stage_length(cfg) or total
         ends = range(length, total + 1, length)
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
+
+    def teacher_of(self, name: str) -> str | None:
+        """Name the run that teaches the network of a run, if one does."""
+        like, _ = self.variants.get(name, (name, {}))
+        model = self._load(like).get('model') or {}
+        teacher = model.get('distillation', {}).get('teacher', {})
+        return Path(teacher.config).stem if teacher else None
 
     def _load(self, like: str) -> Config:
         return Config.fromfile(self.pair.configs / f'{like}.py')
@@ -161,5 +171,7 @@ class MinitownRuns:
         }
         if start := self._start(name):
             recipe['after'] = self._training(start).fingerprint
+        if teacher := self.teacher_of(name):
+            recipe['taught by'] = self._training(teacher).fingerprint
         title = f'Train {name}, seed {self.seed}'
         return Step(title, self.folder / name, recipe)

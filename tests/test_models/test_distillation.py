@@ -19,6 +19,7 @@ from mmseg_cag.models.losses.distillation_losses import (
     soft_label_divergence,
 )
 from mmseg_cag.models.renormalise import Renormalise
+from mmseg_cag.models.segmentors.base import gt_labels
 from tests import tiny
 from tests.test_distributed import train_two
 
@@ -173,6 +174,20 @@ def test_beside_a_method_its_own_losses_stay(tmp_path):
     assert losses.keys() - expected.keys() == {'distill.loss_soft'}
     for key, value in expected.items():
         assert torch.equal(losses[key], value), key
+
+
+def test_labels_of_a_source_come_beside(tmp_path):
+    model = build(student(finished(tmp_path), weights=dict(soft=1.0)))
+    model.domains = ('source', 'target')
+    batch = batch_of(model)
+    torch.manual_seed(2)
+    losses = model(**batch, mode='loss')
+    torch.manual_seed(2)
+    output = model.forward_student(batch['inputs']['source'])
+    labels = gt_labels(batch['data_samples']['source'])
+    expected = model.supervised_loss(output, labels, 'source')
+    assert torch.equal(losses['source.loss_ce'], expected['source.loss_ce'])
+    assert 'distill.loss_soft' in losses
 
 
 def run(root: Path, work_dir: Path, iters: int = 2) -> Config:

@@ -163,6 +163,42 @@ def test_what_a_row_depends_on(tmp_path, monkeypatch):
     assert place(tmp_path).runs('real_streets', 0).identity('oracle') == real
 
 
+def test_a_student_waits_for_its_start_and_its_teacher(tmp_path):
+    at = place(tmp_path, read_variants(command.VARIANTS))
+    row = Row('minitown', 'distill', 0)
+    jobs = {job.key.name: job for job in command.list_jobs(at, [row], 'gpu')}
+    assert list(jobs) == [
+        'source_only',
+        'source_only_lite2',
+        'cag_lite2',
+        'distill',
+    ]
+    after = [job.name for job in jobs['distill'].after]
+    assert after == ['source_only', 'cag_lite2']
+    runs = at.runs('minitown', 0)
+    teacher = runs.config('distill').model.distillation.teacher
+    assert teacher.checkpoint == str(runs.checkpoints('cag_lite2')[-1])
+    one = runs.identity('distill')
+    elsewhere = place(tmp_path / 'b', at.variants).runs('minitown', 0)
+    assert elsewhere.identity('distill') == one
+    others = dict(at.variants)
+    others['distill'] = Variant('distill', {'model.norm_eval': True})
+    others['cag_lite2'] = Variant('cag_lite2', {'model.norm_eval': False})
+    for name in ('distill', 'cag_lite2'):
+        other = place(tmp_path, {name: others[name]}).runs('minitown', 0)
+        assert other.identity('distill') != one, name
+
+
+def test_a_row_without_the_source_begins_from_a_file_about_it(tmp_path):
+    at = place(tmp_path, read_variants(command.VARIANTS))
+    row = Row('minitown', 'source_free', 0)
+    jobs = command.list_jobs(at, [row], 'gpu')
+    assert [j.key.name for j in jobs] == ['source_only', 'cag', 'source_free']
+    runs = at.runs('minitown', 0)
+    assert runs.config('source_free').load_from.endswith('source_free.pth')
+    assert runs.source_of('cag') is runs.source_of('source_free-bn') is None
+
+
 def changed_keys(runs: BenchmarkRuns) -> set[str]:
     """What re-estimation has changed in a network."""
     before, after = (
@@ -183,7 +219,7 @@ def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
     rows = [Row('minitown', n, 0) for n in ('source_only', 'source_only-bn')]
     jobs = command.list_jobs(at, rows, 'gpu')
     assert [job.key for job in jobs] == rows
-    assert jobs[1].after == rows[0]
+    assert jobs[1].after == [rows[0]]
     at.runs('minitown', 0).draw()
     for row in rows:
         found = measure(at, row)
@@ -310,7 +346,7 @@ def test_shipped_rows_are_rows():
 
 
 def test_jobs_wait_for_the_one_that_they_start_from():
-    jobs = [Job('b', 'b', 2, after='a'), Job('a', 'a', 1), Job('c', 'c', 3)]
+    jobs = [Job('b', 'b', 2, after=['a']), Job('a', 'a', 1), Job('c', 'c', 3)]
     told = []
     outcome = run_jobs(
         jobs, double, 1, tell=lambda job, *rest: told.append((job.key, *rest))
@@ -325,7 +361,7 @@ def test_jobs_wait_for_the_one_that_they_start_from():
 
 def test_a_failure_stops_what_starts_from_it_alone():
     jobs = [
-        Job(n, str(n), n, after=n - 1 if n in (3, 4) else None)
+        Job(n, str(n), n, after=[n - 1] if n in (3, 4) else [])
         for n in range(1, 6)
     ]
     outcome = run_jobs(jobs, fail_at_two, 1)

@@ -19,7 +19,8 @@ class CheckCheckpointHook(Hook):
 
     mmengine loads whatever fits and warns of the rest, so that a network of
     random weights can be trained on or evaluated unawares. A head that can
-    begin as another one does so (`HRDAHead.adopt`).
+    begin as another one does so (`HRDAHead.adopt`). A model that needs more
+    than a network checks it itself, by ``require_state(state, path)``.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -32,6 +33,8 @@ class CheckCheckpointHook(Hook):
         model = bare_model(runner)
         if hasattr(getattr(model, 'decode_head', None), 'adopt'):
             model.decode_head.adopt(found, 'decode_head.')
+        if hasattr(model, 'require_state'):
+            model.require_state(found, runner._load_from)
         for key, value in model.state_dict().items():
             if not key.startswith((*PREDICTING, *HELPING)):
                 continue

@@ -11,6 +11,7 @@ from .distill import DistillSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
+from .source_free import SourceFreeCAGSegmentor
 from .supervised import SupervisedSegmentor
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',
     'SupervisedSegmentor',
+    'SourceFreeCAGSegmentor',
     'UDASegmentor',
 ]

@@ -45,6 +45,8 @@ class DistillSegmentor(UDASegmentor):
         self.observe(images=inputs['target'])
         if 'source' not in inputs:
             return {}
+        samples = data_samples['source']
+        labels = gt_labels(samples)
+        absent = self.absent_classes(samples, labels)
         output = self.forward_student(inputs['source'])
-        labels = gt_labels(data_samples['source'])
-        return self.supervised_loss(output, labels, 'source')
+        return self.supervised_loss(output, labels, 'source', absent=absent)

@@ -213,11 +213,11 @@ def list_jobs(place: Place, rows: Sequence[Row], machine: str) -> list[Job]:
     # Of any seed: neither settings nor starts differ.
     runs = {pair: place.runs(pair, 0) for pair in {row.pair for row in rows}}
 
-    def add(row: Row) -> Row | None:
+    def add(row: Row) -> Row:
         if row in jobs:
             return row
-        start = runs[row.pair].start_of(row.name)
-        after = add(Row(row.pair, start, row.seed)) if start else None
+        needed = runs[row.pair].needs(row.name)
+        after = [add(Row(row.pair, name, row.seed)) for name in needed]
         jobs[row] = Job(row, str(row), (place, row), after)
         return row
 

@@ -26,9 +26,10 @@ from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import read_lines, read_object, write_json
 from mmseg_cag.launch.chain import train_chain
 from mmseg_cag.launch.stages import stage_length, walk
+from mmseg_cag.minitown.child import run_tool
 from mmseg_cag.minitown.loops import MinitownLoops
 from mmseg_cag.minitown.manifest import FOLDERS, VERSION
-from mmseg_cag.minitown.pairs import PAIRS, Budget
+from mmseg_cag.minitown.pairs import PAIRS, ROOT, Budget
 from mmseg_cag.minitown.step import Step
 from mmseg_cag.monitor.alarms import ALARMS
 
@@ -36,6 +37,8 @@ from .machine import describe
 from .methods import REESTIMATED, Row, Variant
 
 TIMES, SCORES = 'times.json', 'scores.json'
+# What a row without the source knows of it.
+SOURCE = 'source_free.pth'
 # Medians of a row -> what mmengine's timer records of each iteration.
 STEP = {
     'seconds_per_step': 'train/time',
@@ -97,6 +100,8 @@ class BenchmarkRuns(MinitownLoops):
         """Load a run's config, without what only watches it."""
         cfg = super().config(name.removesuffix(REESTIMATED))
         spare(cfg, self.workers)
+        if self.source_of(name):
+            cfg.load_from = str(self.folder / name / SOURCE)
         return cfg
 
     def train(self, name: str) -> float:
@@ -121,10 +126,20 @@ class BenchmarkRuns(MinitownLoops):
                 with atomic_path(self.checkpoints(name)[-1]) as draft:
                     torch.save(reestimated_checkpoint(cfg, start), draft)
             else:
+                if source := self.source_of(name):
+                    self._export(source, Path(cfg.load_from))
                 train_chain(cfg, resume=True)
                 note_times(step.folder)
 
         return step.run(work)
+
+    def _export(self, source: str, path: Path) -> None:
+        """Write a file about the source, at the end of a run's stage 1."""
+        cfg = path.with_suffix('.py')
+        self.config(source).dump(cfg)
+        tool = ROOT / 'tools' / 'export_source_free.py'
+        first, *_ = self.checkpoints(source)
+        run_tool(f'Export of {source}', tool, cfg, first, path)
 
     def score(self, name: str) -> dict[str, dict[str, float]]:
         """Compute the metrics of a run's checkpoints, in percent."""
@@ -179,16 +194,15 @@ class BenchmarkRuns(MinitownLoops):
         towns = {k: v for k, v in self.budget.towns.items() if k != 'seed'}
         if self.budget.seed:
             towns['seed'] = self.budget.seed
-        text = json.dumps(
-            {
-                'recipe': self._recipe(name),
-                'towns': {**towns, 'version': VERSION},
-                'from': self.identity(start) if start else None,
-                'reestimated': name.endswith(REESTIMATED),
-            },
-            sort_keys=True,
-            default=str,
-        )
+        content = {
+            'recipe': self._recipe(name),
+            'towns': {**towns, 'version': VERSION},
+            'from': self.identity(start) if start else None,
+            'reestimated': name.endswith(REESTIMATED),
+        }
+        if teacher := self.teacher_of(name):
+            content['taught by'] = self.identity(teacher)
+        text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _recipe(self, name: str) -> object:
@@ -203,6 +217,8 @@ class BenchmarkRuns(MinitownLoops):
             if 'data_root' in part:
                 root = Path(part['data_root']).name
                 part['data_root'] = root if root in FOLDERS else 'given'
+        if self.teacher_of(name):
+            cfg.model.distillation.teacher.update(config=None, checkpoint=None)
         recipe = provenance_of(cfg)
         recipe.get('randomness', {}).pop('seed', None)
         loader = cfg.get('test_dataloader') or {}  # a translator has none
@@ -214,11 +230,30 @@ class BenchmarkRuns(MinitownLoops):
             return 'source_only'
         return self._start(name)
 
+    def needs(self, name: str) -> list[str]:
+        """Name the rows whose networks a row starts from or is taught by."""
+        return [n for n in (self.start_of(name), self.teacher_of(name)) if n]
+
+    def teacher_of(self, name: str) -> str | None:
+        """Name the row that teaches the network of a row, if one does."""
+        if name.endswith('_loop'):
+            return None
+        return super().teacher_of(name.removesuffix(REESTIMATED))
+
+    def source_of(self, name: str) -> str | None:
+        """Name the row that a row without the source knows it by, if any."""
+        if name.endswith(REESTIMATED):
+            return None
+        like, _ = self.variants.get(name, (name, {}))
+        path = self._load(like).get('source_from')
+        return Path(path).stem if path else None
+
     def _start(self, name: str) -> str | None:
         base = name.removesuffix(REESTIMATED)
         if base != name:
             return base
-        return self.starts.get(name) or super()._start(name)
+        given = self.starts.get(name) or self.source_of(name)
+        return given or super()._start(name)
 
     def _load(self, like: str) -> Config:
         if like not in self._read:
@@ -281,6 +316,8 @@ def measure(place: Place, row: Row) -> dict:
     alarms = read_lines(runs.folder / row.name / ALARMS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
+    # A file about the source is of the end of stage 1.
+    begun = [*begun.values()][: 1 if runs.source_of(row.name) else None]
     write_json(runs.folder / row.name / SCORES, scores)
     return {
         'pair': row.pair,
@@ -292,7 +329,7 @@ def measure(place: Place, row: Row) -> dict:
         'stages': runs.has_stages(row.name),
         'start': start,
         # Of the very network that it started from: a GPU trains no two alike.
-        'start_mIoU': [*begun.values()][-1]['mIoU'] if begun else None,
+        'start_mIoU': begun[-1]['mIoU'] if begun else None,
         'steps': runs.steps(row.name),
         'seconds': seconds,
         **read_object(runs.folder / row.name / TIMES, []),

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -28,13 +28,13 @@ class Job:
         key: What tells it from others.
         title: What a reader calls it.
         argument: What the work is called with; it is sent to the process.
-        after: The key of what is to be done before it, if that is a job.
+        after: Keys of what is to be done before it, as far as they are jobs.
     """
 
     key: Hashable
     title: str
     argument: Any
-    after: Hashable = None
+    after: Sequence[Hashable] = ()
 
 
 @dataclass
@@ -176,14 +176,16 @@ def _ready(
     """List the jobs that wait for no other."""
     undone = {job.key for job in waiting}
     undone |= {worker.job.key for worker in workers if worker.job}
-    return [job for job in waiting if job.after not in undone]
+    return [job for job in waiting if undone.isdisjoint(job.after)]
 
 
 def _drop_lost(waiting: list[Job], outcome: Outcome, tell: Callable) -> None:
     """Fail the jobs whose start has failed."""
-    while job := next((j for j in waiting if j.after in outcome.failed), None):
+    lost = outcome.failed
+    while job := next((j for j in waiting if {*j.after} & lost.keys()), None):
         waiting.remove(job)
-        outcome.failed[job.key] = error = f'{job.after} has failed'
+        [first, *_] = (key for key in job.after if key in lost)
+        lost[job.key] = error = f'{first} has failed'
         tell(job, False, error, 0.0)
 
 

@@ -1,0 +1,124 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Generator, Tensor
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.source_pixels import SourcePixels
+
+from .base import SegOutput
+from .cag import CAGSegmentor, feature_sizes
+
+# legend: N images, K classes, C feature channels, h w feature map
+
+
+@MODELS.register_module()
+class SourceFreeCAGSegmentor(CAGSegmentor):
+    """CAG without the source: a file of its anchors and moments is enough.
+
+    .. code:: text
+
+       label_target()        teacher -> AnchorBank -> PseudoLabelHead
+       source_losses()       CE on pixels drawn about the anchors
+       pseudo_label_losses() CE on the pseudo labels
+       target_anchor_loss()  distance to the anchors, target
+
+    The drawn pixels hold the classifier where the source's features were; the
+    anchors, the margin and the moments stay those of the file, which
+    ``tools/export_source_free.py`` writes and ``load_from`` names. A drawn
+    pixel passes no backbone: the source's own distance to the anchors would
+    teach nothing. Auxiliary heads, which only the source trains, are frozen.
+
+    Args:
+        source_pixels: Pixels of each class that a step draws.
+        **kwargs: Those of `CAGSegmentor`.
+    """
+
+    domains = ('target',)
+
+    def __init__(self, source_pixels: int = 256, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pixels_drawn = source_pixels
+        self.source_pixels = SourcePixels(**feature_sizes(self))
+        if self.with_auxiliary_head:
+            self.auxiliary_head.requires_grad_(False)
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
+    ) -> dict[str, Tensor]:
+        """Compute CE on drawn and on target pixels, and the distances."""
+        generator = self.step_generator()
+        images = inputs['target']
+        target = self.forward_student(images, auxiliary=False)
+        self.observe(images=images, student=self.main_logits(target).detach())
+        pseudo_labels = self.label_target(images)
+        losses = self.source_losses(generator)
+        losses |= self.pseudo_label_losses(target, pseudo_labels)
+        losses |= self.target_anchor_loss(target, pseudo_labels)
+        return losses
+
+    def source_losses(self, generator: Generator) -> dict[str, Tensor]:
+        """Compute the head's losses on pixels of the anchors' Gaussians."""
+        feat, labels, weight = self.source_pixels.draw(
+            self.anchor_bank.anchors, self.pixels_drawn, generator
+        )
+        output = SegOutput([self.decode_head.cls_seg(feat)], feat, [])
+        return self.supervised_loss(output, labels, 'source', weight)
+
+    def target_anchor_loss(
+        self, target: SegOutput, pseudo_labels: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Compute the target's distance to the anchors of its labels."""
+        if self.anchor_loss is None:
+            return {}
+        loss = self.anchor_loss(
+            self.anchor_bank,
+            target.feat,
+            self.main_logits(target),
+            pseudo_labels['anchor'],
+        )
+        return {f'target.{self.anchor_loss.loss_name}': loss}
+
+    def require_state(
+        self, state: dict[str, Tensor], path: str | Path
+    ) -> None:
+        """Check what a checkpoint knows of the source, before it is loaded.
+
+        Args:
+            state: Its weights.
+            path: The checkpoint.
+
+        Raises:
+            UserError: Anchors or moments are missing, of another network, or
+                no numbers.
+        """
+        parts = ('anchor_bank.', 'pseudo_label_head.', 'source_pixels.')
+        for key, value in self.state_dict().items():
+            if not key.startswith(parts):
+                continue
+            if key not in state:
+                problem = f'has no {key}'
+            elif state[key].shape != value.shape:
+                sizes = [tuple(v.shape) for v in (state[key], value)]
+                problem = (
+                    f'{key} has shape {sizes[0]}, {sizes[1]} of this network'
+                )
+            elif (
+                not key.endswith('margin') and not state[key].isfinite().all()
+            ):
+                problem = f'{key} holds values that are not finite'
+            elif not state[key].any() and key.endswith(('counts', 'prior')):
+                problem = f'{key} is 0 for every class'
+            else:
+                continue
+            raise UserError(
+                f'{path}: {problem}, expected a file of '
+                'tools/export_source_free.py'
+            )

@@ -1,0 +1,213 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Write what adaptation without the source needs to know of it, in one file.
+
+    python tools/export_source_free.py CONFIG CHECKPOINT source_free.pth
+
+CONFIG is one of CAG with the source, CHECKPOINT the network that a stage is to
+begin from: of a source-only run, or the end of a stage. One pass over the
+source gives anchors, counts, the margin, the class prior and the moments of
+the features. The file has tensors and plain data only, no image and no label;
+tools/train.py begins from it by `load_from` (docs/source_free.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.engine.stages import anchor_loader
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.inference.export_student import (
+    student_checkpoint,
+    student_config,
+)
+from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.segmentors.base import gt_labels, resize_labels
+from mmseg_cag.models.segmentors.cag import CAGSegmentor
+from mmseg_cag.models.student import PARTS
+from mmseg_cag.progress import track
+
+# legend: K classes, C feature channels, P pixels, h w feature map
+
+FEW = 1000  # pixels, below which a class is named
+
+
+class ClassMoments:
+    """Number, mean and covariance of the pixels of each class, in float64.
+
+    Args:
+        like: Tensor (K, C) whose shape and device are taken.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        classes, channels = like.shape
+        new = like.double().new_zeros
+        self.counts = new(classes)
+        self.sums = new(classes, channels)
+        self.products = new(classes, channels, channels)
+
+    def add(self, feat: Tensor, labels: Tensor) -> None:
+        """Add features (N, C, h, w) by labels (N, h, w); others are none."""
+        pixels = feat.movedim(1, -1).flatten(0, 2).double()
+        labels = labels.flatten()
+        for k in range(len(self.counts)):
+            own = pixels[labels == k]
+            self.counts[k] += len(own)
+            self.sums[k] += own.sum(0)
+            self.products[k] += own.T @ own
+
+    def prior(self) -> Tensor:
+        """Shares of the classes (K,) float32."""
+        return (self.counts / self.counts.sum().clamp(min=1)).float()
+
+    def spread(self) -> Tensor:
+        """Symmetric roots of the covariances (K, C, C) float32."""
+        counts = self.counts.clamp(min=1)[:, None]
+        means = self.sums / counts
+        outer = means[:, :, None] * means[:, None, :]
+        covariance = self.products / counts[:, :, None] - outer
+        values, vectors = torch.linalg.eigh(covariance)
+        roots = values.clamp(min=0).sqrt()[:, None, :]
+        return ((vectors * roots) @ vectors.mT).float()
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config of CAG, with the source')
+    parser.add_argument('checkpoint', help='network that a stage begins from')
+    parser.add_argument('dst', type=Path, help='the file to write, *.pth')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings: key.of.config=value ...',
+    )
+    args = parser.parse_args()
+    register_all_modules()
+    cfg = load_or_exit(args.config)
+    merge_or_exit(cfg, args.cfg_options)
+    try:
+        if args.dst.suffix != '.pth':
+            raise UserError(f'{args.dst}: expected the name of a file *.pth')
+        content = export(cfg, args.checkpoint)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    written = io.BytesIO()
+    torch.save(content, written)
+    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(args.dst, written.getvalue())
+    show(content['state_dict'])
+    size = args.dst.stat().st_size
+    print_log(f'{args.dst} written, {size / 1e6:.2f} MB', 'current')
+
+
+def export(cfg: Config, checkpoint: str) -> dict:
+    """Compute what the file holds.
+
+    Args:
+        cfg: Of CAG, with an ``anchor_dataloader``.
+        checkpoint: Of the network.
+
+    Returns:
+        A checkpoint of the student with the state of the source; its config
+        is in ``meta``.
+
+    Raises:
+        UserError: The config is of another method or has no source, or the
+            checkpoint is of another network.
+    """
+    if cfg.model.type != 'CAGSegmentor':
+        raise UserError(
+            f'model.type={cfg.model.type}, expected a config of CAGSegmentor'
+        )
+    require_images(anchor_loader(cfg)['dataset'], 'anchor_dataloader.dataset')
+    content = student_checkpoint(cfg, checkpoint)
+    content['meta']['cfg'] = student_config(cfg).pretty_text
+    state = read_checkpoint(checkpoint)['state_dict']
+    model = MODELS.build(cfg.model)
+    model.load_state_dict(state, strict=False)
+    model.teacher.update_parameters(model)
+    model.to(get_device()).eval()
+    moments = pass_over_source(model, anchor_loader(cfg))
+    found = {
+        'stage': model.stage,
+        'anchor_bank.anchors': model.anchor_bank.anchors,
+        'anchor_bank.counts': model.anchor_bank.counts,
+        'pseudo_label_head.margin': model.pseudo_label_head.margin,
+        'source_pixels.prior': moments.prior(),
+        'source_pixels.spread': moments.spread(),
+    }
+    content['state_dict'] |= {key: v.cpu() for key, v in found.items()}
+    classes = content['meta']['dataset_meta']['classes']
+    counts = zip(classes, moments.counts.tolist(), strict=True)
+    if few := [name for name, n in counts if 0 < n < FEW]:
+        print_log(
+            f'{", ".join(few)}: moments of fewer than {FEW} pixels, which say '
+            'much of each',
+            'current',
+        )
+    return content
+
+
+@torch.no_grad()
+def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
+    """Give a model its anchors and margin, as a stage begins; find moments.
+
+    Args:
+        model: Its teacher is the network.
+        loader: Config of the source's dataloader.
+    """
+    loader = Runner.build_dataloader(loader, seed=0)
+    bank = model.anchor_bank
+    centroids, moments = bank.new_centroids(), ClassMoments(bank.anchors)
+    sample = None
+    if model.pseudo_label_head.is_auto:
+        sample = PixelSampler(100_000, len(loader.dataset), bank.anchors)
+    preprocessor = model.data_preprocessor.of('source')
+    for batch in track(loader, 'Source'):
+        batch = preprocessor(batch, False)
+        images, samples = batch['inputs'], batch['data_samples']
+        model.collect_centroids(centroids, sample, images, samples)
+        feat = model.teacher(images).feat
+        moments.add(feat, resize_labels(gt_labels(samples), feat))
+    model.store_anchors(centroids, sample)
+    return moments
+
+
+def show(state: dict[str, Tensor]) -> None:
+    """Print what is in the file, and how large each part is."""
+    table = Table('part', 'shape', 'MB', title='One file about the source')
+    network = [v for k, v in state.items() if k.split('.')[0] in PARTS]
+    table.add_row('network', f'{len(network)} tensors', megabytes(*network))
+    for key, value in state.items():
+        if key.split('.')[0] not in PARTS:
+            shape = ' x '.join(map(str, value.shape)) or '1'
+            table.add_row(key, shape, megabytes(value))
+    Console().print(table)
+
+
+def megabytes(*values: Tensor) -> str:
+    """Write the size of tensors."""
+    return f'{sum(v.nbytes for v in values) / 1e6:.3f}'
+
+
+if __name__ == '__main__':
+    main()
