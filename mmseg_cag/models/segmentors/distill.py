@@ -47,4 +47,5 @@ class DistillSegmentor(UDASegmentor):
             return {}
         output = self.forward_student(inputs['source'])
         labels = gt_labels(data_samples['source'])
-        return self.supervised_loss(output, labels, 'source')
+        absent = self.absent_classes(data_samples['source'], labels)
+        return self.supervised_loss(output, labels, 'source', absent=absent)
