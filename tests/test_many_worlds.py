@@ -71,7 +71,7 @@ def config(root: Path, work_dir: Path, workers: int = 0) -> Config:
 
 
 @pytest.fixture
-def trained(root, tmp_path, unformatted) -> Path:
+def trained(root, tmp_path) -> Path:
     Runner.from_cfg(config(root, tmp_path / 'whole')).train()
     return tmp_path / 'whole'
 
@@ -121,7 +121,7 @@ def test_two_processes_hold_the_same(root, tmp_path):
     assert first['losses'] != second['losses']
 
 
-def test_a_pool_of_one_is_that_one(root, tmp_path, unformatted):
+def test_a_pool_of_one_is_that_one(root, tmp_path):
     """Also the order of its images: nothing but the name is new."""
     for name in ('plain', 'pool'):
         cfg = config(root, tmp_path / name)
