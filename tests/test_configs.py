@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.datasets import CityscapesDataset
 from mmseg.models.backbones import ResNet
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mmseg_cag.datasets import rare_classes
 from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
@@ -75,12 +76,24 @@ def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope='module')
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('minitown')
-    draw_minitown(root, size=SIZE, source=2, target=2, val=2, synthia=2)
+    draw_minitown(root, size=SIZE, source=2, target=4, val=2, synthia=2)
+    write_some_roles(root)
     write_own(root, root)
     write_made(root)
     write_more_targets(root)
     write_camvid(root)
     return root
+
+
+def write_some_roles(root: Path) -> None:
+    """Give two images of the target a role, and leave two without."""
+    dataset = DATASETS.build(tiny.cityscapes(root, 'train'))
+    images = {
+        role: labelled_images(dataset, [index])
+        for index, role in enumerate(('train', 'choose'))
+    }
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(root / 'roles.json', Roles(classes, images))
 
 
 def write_made(root: Path) -> None:
@@ -142,6 +155,8 @@ def put_in(cfg: Config, towns: Path) -> None:
         if 'data_root' in part:
             folder = Path(part['data_root']).name
             part['data_root'] = str(towns / folder)
+        if 'roles' in part:
+            part['roles'] = str(towns / 'roles.json')
         if part.get('type') in RESIZES:
             part['scale'] = (SIZE[1], SIZE[1])
         if part.get('type') == 'Resize':

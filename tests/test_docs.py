@@ -87,6 +87,7 @@ RUN_BY = {
     'test_tools/test_export_student.py': [
         'tools/model_converters/export_student.py'
     ],
+    'test_datasets/test_role_subset.py': ['tools/assign_roles.py'],
     'test_tools/test_leave_one_out.py': ['tools/leave_one_out.py'],
     'test_tools/test_distill.py': ['tools/distill.py'],
     'test_tools/test_export_source_free.py': ['tools/export_source_free.py'],
@@ -292,7 +293,7 @@ def test_every_program_is_run_by_a_test():
 
 # Configs that run on what is drawn or written, and on published data alone.
 RUNNABLE = re.compile(
-    r'configs/(minitown|mine|my_methods|many_worlds/\w+_minitown)(/|\.|$)'
+    r'configs/(minitown|mine|my_methods|(many_worlds|few_labels)/\w+_minitown)(/|\.|$)'
 )
 PUBLISHED = re.compile(
     r'configs/\w+/\w[\w-]*_((gta|synthia|gta-synthia)2cs(_16)?|'

@@ -48,7 +48,9 @@ def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
 def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
     for loader in loaders_of(cfg):
         dataset = dataset_of(cfg, loader)
-        yield from leaves(dataset, f'{loader}.dataset', LOADERS[loader])
+        key, role = f'{loader}.dataset', LOADERS[loader]
+        # Which images have a role is told by the subset, not by its data set.
+        yield from leaves(dataset, key, role, whole=('RoleSubset',))
 
 
 def _build(key: str, role: str, cfg: dict | None) -> DatasetInput | Finding:

@@ -5,6 +5,7 @@ from mmseg_cag.fileio.zip_backend import ZipBackend
 from .domain_pool import DomainPool, PoolOrder
 from .published import ACDCDataset, GTADataset, SYNTHIADataset
 from .rare_classes import RareClassOrder
+from .role_subset import role_subset
 from .skip_bad_files import SkipBadFiles
 from .transforms import (
     FindThings,
@@ -47,4 +48,5 @@ __all__ = [
     'UDASampler',
     'VisibleFilesBackend',
     'ZipBackend',
+    'role_subset',
 ]

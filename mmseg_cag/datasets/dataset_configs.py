@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from mmengine import fileio
@@ -49,7 +49,10 @@ def dataset_of(cfg: dict, loader: str) -> dict | None:
 
 
 def leaves(
-    cfg: dict | None, key: str, role: str = ''
+    cfg: dict | None,
+    key: str,
+    role: str = '',
+    whole: Collection[str] = (),
 ) -> Iterator[tuple[str, str, dict | None]]:
     """Key, role and config of each data set within wrappers.
 
@@ -57,6 +60,7 @@ def leaves(
         cfg: Config of a data set, of a wrapper or of `UDADataset`.
         key: Its place in the whole config.
         role: Its role in the run; the domains of `UDADataset` have theirs.
+        whole: Types of wrappers that are taken as they are.
 
     Raises:
         UserError: A part is no config.
@@ -64,7 +68,9 @@ def leaves(
     cfg = cfg or {}
     if not isinstance(cfg, dict):
         raise UserError(f'{key}: expected the config of a data set')
-    if cfg.get('type') == 'UDADataset':
+    if cfg.get('type') in whole:
+        yield key, role, cfg
+    elif cfg.get('type') == 'UDADataset':
         domains = cfg.get('domains')
         if not isinstance(domains, dict) or not domains:
             raise UserError(
@@ -72,16 +78,16 @@ def leaves(
                 'such as domains=dict(source=..., target=...)'
             )
         for domain, part in domains.items():
-            yield from leaves(part, f'{key}.domains.{domain}', domain)
+            yield from leaves(part, f'{key}.domains.{domain}', domain, whole)
     elif isinstance(cfg.get('members'), dict):
         for name, part in cfg['members'].items():
             if part:  # else it is left out
-                yield from leaves(part, f'{key}.members.{name}', role)
+                yield from leaves(part, f'{key}.members.{name}', role, whole)
     elif 'dataset' in cfg:
-        yield from leaves(cfg['dataset'], f'{key}.dataset', role)
+        yield from leaves(cfg['dataset'], f'{key}.dataset', role, whole)
     elif isinstance(cfg.get('datasets'), list | tuple):
         for index, part in enumerate(cfg['datasets']):
-            yield from leaves(part, f'{key}.datasets.{index}', role)
+            yield from leaves(part, f'{key}.datasets.{index}', role, whole)
     else:
         yield key, role, cfg or None
 

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from .base import UDASegmentor, gt_labels
+from .base import UDASegmentor
 
 # legend: N images, H W image
 
@@ -45,8 +45,6 @@ class DistillSegmentor(UDASegmentor):
         self.observe(images=inputs['target'])
         if 'source' not in inputs:
             return {}
-        samples = data_samples['source']
-        labels = gt_labels(samples)
-        absent = self.absent_classes(samples, labels)
-        output = self.forward_student(inputs['source'])
-        return self.supervised_loss(output, labels, 'source', absent=absent)
+        source = self.labelled(inputs['source'], data_samples['source'])
+        output = self.forward_student(source.images)
+        return self.labelled_loss(output, source, 'source')

@@ -8,7 +8,11 @@ from pathlib import PurePosixPath
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.datasets.dataset_configs import (
+    changed_leaves,
+    leaves,
+    require_images,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.student import student_pipeline
 
@@ -29,17 +33,22 @@ def target_images(cfg: Config) -> dict:
     if target is None:
         target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
-    if 'data_prefix' not in target:
+    parts = [part for _, _, part in leaves(target, key)]
+    if len(parts) > 1 or 'data_prefix' not in parts[0]:
         raise UserError(
             f'{key}: {target.type} combines data sets, expected a single one '
             'with data_prefix.img_path'
         )
-    return dict(
+    steps = student_pipeline(cfg)
+    return changed_leaves(
         target,
-        # Nor the pseudo labels that it may have been trained on.
-        data_prefix=dict(img_path=target.data_prefix.img_path),
-        pipeline=student_pipeline(cfg),
-        test_mode=True,
+        lambda part: dict(
+            part,
+            # Nor the pseudo labels that it may have been trained on.
+            data_prefix=dict(img_path=part['data_prefix']['img_path']),
+            pipeline=steps,
+            test_mode=True,
+        ),
     )
 
 

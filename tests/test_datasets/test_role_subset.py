@@ -1,0 +1,205 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from mmengine.config import ConfigDict
+from mmseg.registry import DATASETS
+
+from mmseg_cag.data_check.collect import collect
+from mmseg_cag.data_check.consistency import check_overlap
+from mmseg_cag.datasets.roles import (
+    Roles,
+    labelled_images,
+    read_roles,
+    write_roles,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.workflows.pseudo_labels.target_images import target_images
+from tests import tiny
+
+TOOL = Path(__file__).parents[2] / 'tools/assign_roles.py'
+ORDER = dict(train=[3, 0], choose=[4], certify=[1])
+
+
+@pytest.fixture(scope='module')
+def towns(tmp_path_factory):
+    root = tmp_path_factory.mktemp('towns')
+    tiny.write_towns(root)
+    dataset = DATASETS.build(tiny.cityscapes(root, 'train'))
+    images = {
+        role: labelled_images(dataset, own) for role, own in ORDER.items()
+    }
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(root / 'roles.json', Roles(classes, images))
+    return root
+
+
+def subset(towns, labelled=True, **settings) -> dict:
+    return dict(
+        type='RoleSubset',
+        roles=str(towns / 'roles.json'),
+        dataset=tiny.cityscapes(towns, 'train', labelled),
+        **settings,
+    )
+
+
+def numbers(dataset) -> list[int]:
+    """The numbers of the images in a data set."""
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    return [int(Path(path).name.split('_')[1]) for path in paths]
+
+
+def test_a_role_has_its_images_in_the_order_of_the_file(towns):
+    for role, own in ORDER.items():
+        dataset = DATASETS.build(subset(towns, role=role))
+        assert numbers(dataset) == own
+        assert 'gt_sem_seg' in dataset[0]['data_samples']
+    one = DATASETS.build(subset(towns, role='train', first=1))
+    assert numbers(one) == [3]
+
+
+def test_the_unlabelled_target_has_none_of_them(towns):
+    assert numbers(DATASETS.build(subset(towns, labelled=False))) == [2]
+    most = subset(towns, labelled=False, without=['certify', 'choose'])
+    assert numbers(DATASETS.build(most)) == [0, 2, 3]
+    # Images of other folders are none of these.
+    other = subset(towns)
+    other['dataset'] = tiny.cityscapes(towns, 'val')
+    assert numbers(DATASETS.build(other)) == [0, 1]
+
+
+def test_the_doctor_sees_that_the_roles_are_apart(towns):
+    source = dict(
+        type='DomainPool',
+        members=dict(gta=tiny.gta(towns), few=subset(towns, role='train')),
+    )
+    domains = dict(source=source, target=subset(towns, labelled=False))
+    choose = dict(dataset=subset(towns, role='choose'))
+    cfg = ConfigDict(
+        train_dataloader=dict(
+            dataset=dict(type='UDADataset', domains=domains)
+        ),
+        val_dataloader=choose,
+    )
+    readings, findings = collect(cfg)
+    assert not findings
+    assert [len(r.samples) for r in readings] == [7, 2, 1, 1]
+    assert not [*check_overlap(readings)]
+    cfg.train_dataloader.dataset.domains.target.without = ['certify']
+    names = [finding.name for finding in check_overlap(collect(cfg)[0])]
+    assert names == ['same images', 'training images evaluated']
+
+
+def test_pseudo_labels_are_made_of_the_others(towns):
+    cfg = ConfigDict(
+        train_dataloader=dict(
+            dataset=dict(
+                type='UDADataset',
+                domains=dict(target=subset(towns, labelled=False)),
+            )
+        ),
+        test_pipeline=tiny.pipeline(None),
+    )
+    assert numbers(DATASETS.build(target_images(cfg))) == [2]
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(role='test'), "role='test', expected one of"),
+        (dict(without=['test']), "role='test', expected one of"),
+        (dict(role='train', first=3), 'train has 2 images, expected first=3'),
+    ],
+)
+def test_settings_that_cannot_be(towns, settings, message):
+    with pytest.raises(UserError, match=message):
+        DATASETS.build(subset(towns, **settings))
+
+
+def test_roles_that_do_not_fit_the_data(towns, tmp_path):
+    roles = read_roles(towns / 'roles.json')
+
+    def refused(message: str, changed: dict, role: str) -> None:
+        path = tmp_path / f'{len(list(tmp_path.iterdir()))}.json'
+        content = json.loads((towns / 'roles.json').read_text())
+        path.write_text(json.dumps({**content, **changed}))
+        cfg = {**subset(towns, role=role), 'roles': str(path)}
+        with pytest.raises(UserError, match=message) as caught:
+            DATASETS.build(cfg)
+        assert '\n' not in str(caught.value)
+
+    refused('labels of the classes .*, expected', dict(classes=['a']), 'train')
+    refused('no image has the role certify', dict(certify=[]), 'certify')
+    stranger = dict(image='a.png', image_sha256='1', label_sha256='2')
+    refused('a.png: has a role and is not', dict(choose=[stranger]), 'choose')
+    taken = vars(roles.of('train')[0])
+    refused('expected each image once', dict(certify=[taken]), 'certify')
+
+
+def test_no_image_without_a_role(towns, tmp_path):
+    dataset = DATASETS.build(tiny.cityscapes(towns, 'train'))
+    images = dict(train=labelled_images(dataset, range(5)))
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(tmp_path / 'all.json', Roles(classes, images))
+    cfg = {**subset(towns), 'roles': str(tmp_path / 'all.json')}
+    with pytest.raises(UserError, match='all 5 images of the target have a'):
+        DATASETS.build(cfg)
+
+
+@pytest.fixture
+def assign(towns, tmp_path, monkeypatch):
+    """Run the tool; returns the roles that it writes."""
+    config = tmp_path / 'config.py'
+    target = tiny.cityscapes(towns, 'train')
+    config.write_text(f'custom_imports = None\ntarget_labelled = {target!r}\n')
+
+    def tool(*words: object, out: str = 'roles.json') -> Roles:
+        arguments = [TOOL, config, tmp_path / out, *words]
+        monkeypatch.setattr('sys.argv', list(map(str, arguments)))
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return read_roles(tmp_path / out)
+
+    return tool
+
+
+def names(roles: Roles, role: str) -> list[str]:
+    return [Path(image.image).name for image in roles.of(role)]
+
+
+def test_roles_are_drawn(assign):
+    few = assign('--train', 2, '--certify', 1, '--group', r'_\d{6}_')
+    assert [len(few.of(role)) for role in few.images] == [2, 0, 1]
+    assert few.of('train')[0].group.startswith('_00000')
+    again = assign('--train', 1, '--certify', 1, out='other.json')
+    assert names(again, 'train') == names(few, 'train')[:1]
+    other = assign('--train', 5, '--seed', 1, out='seed.json')
+    assert names(other, 'train')[:2] != names(few, 'train')
+    with pytest.raises(SystemExit, match='is there already'):
+        assign('--train', 1)
+
+
+def test_roles_of_a_list(assign, tmp_path):
+    wanted = [f'bern/bern_00000{i}_000019_leftImg8bit.png' for i in (4, 2)]
+    (tmp_path / 'images.txt').write_text('\n'.join(wanted) + '\n')
+    given = ('--images', tmp_path / 'images.txt')
+    found = assign(*given, '--choose', 3)
+    assert names(found, 'train') == [Path(name).name for name in wanted]
+    with pytest.raises(SystemExit, match='--choose 4: 3 images of groups'):
+        assign(*given, '--choose', 4, out='other.json')
+    (tmp_path / 'images.txt').write_text('none.png\n')
+    with pytest.raises(SystemExit, match='none.png is the name of 0 images'):
+        assign(*given, out='other.json')
+
+
+def test_a_group_has_one_role(assign):
+    with pytest.raises(SystemExit, match='--choose 1: 0 images of groups'):
+        assign('--train', 1, '--choose', 1, '--group', 'bern')
+
+
+def test_a_config_without_labels_of_the_target(assign):
+    with pytest.raises(SystemExit, match='labelled: not in the config'):
+        assign('--train', 1, '--dataset', 'labelled')

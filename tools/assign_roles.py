@@ -1,0 +1,172 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Give labelled target images the roles train, choose and certify.
+
+python tools/assign_roles.py CONFIG OUT --train 10 --choose 20 --certify 40
+
+draws them and writes the file OUT; the first N of a role are those that a
+smaller draw by the same seed would have. With --images the images to train on
+are those of a list, the first ones first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config that has the labelled target')
+    parser.add_argument('out', type=Path, help='file to write')
+    for role in ('train', 'choose', 'certify'):
+        parser.add_argument(f'--{role}', type=int, default=0, metavar='N')
+    parser.add_argument(
+        '--images', type=Path, help='list of the images to train on'
+    )
+    parser.add_argument(
+        '--dataset',
+        default='target_labelled',
+        metavar='KEY',
+        help='where the config has the data set (default: target_labelled)',
+    )
+    parser.add_argument(
+        '--group',
+        help="expression that finds an image's group, such as its drive, in "
+        'its name; a group has one role',
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def build(cfg: Config, key: str) -> BaseSegDataset:
+    """Build the labelled target.
+
+    Raises:
+        UserError: The config has none.
+    """
+    from mmengine.registry import init_default_scope
+
+    from mmseg_cag.analysis.runs.samples import build_dataset
+    from mmseg_cag.errors import UserError
+
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    part = cfg
+    for name in key.split('.'):
+        part = part.get(name) if isinstance(part, dict | Config) else None
+    if not part:
+        raise UserError(
+            f'{key}: not in the config, expected the labelled images of the '
+            'target; --dataset names another place'
+        )
+    return build_dataset(part, key)
+
+
+def listed(path: Path, names: Sequence[str]) -> list[int]:
+    """Find the images of a list, by the ends of their names.
+
+    Raises:
+        UserError: One is not among the target's, or is several.
+    """
+    from mmseg_cag.errors import UserError
+
+    found = []
+    for line in filter(None, path.read_text().splitlines()):
+        same = [
+            i
+            for i, name in enumerate(names)
+            if f'/{name}'.endswith(f'/{line}')
+        ]
+        if len(same) != 1:
+            raise UserError(
+                f'{path}: {line} is the name of {len(same)} images of the '
+                'target, expected one'
+            )
+        found += same
+    return found
+
+
+def draw(
+    groups: Sequence[str], counts: dict[str, int], first: list[int], seed: int
+) -> dict[str, list[int]]:
+    """Draw the images of each role, no group for two of them.
+
+    Args:
+        groups: The group of each image; its own name where it has none.
+        counts: Wanted images of each role.
+        first: Images of the first role, in the place of drawn ones.
+        seed: Of the draw.
+
+    Raises:
+        UserError: There are too few images.
+    """
+    from mmseg_cag.errors import UserError
+
+    order = np.random.default_rng(seed).permutation(len(groups)).tolist()
+    drawn: dict[str, list[int]] = {}
+    taken: set[str] = set()
+    for role, count in counts.items():
+        pool = first if role == 'train' and first else order
+        own = [i for i in pool if groups[i] not in taken]
+        if len(own) < count:
+            raise UserError(
+                f'--{role} {count}: {len(own)} images of groups without '
+                'another role are left, expected no more than that'
+            )
+        drawn[role] = own[:count]
+        taken |= {groups[i] for i in drawn[role]}
+    return drawn
+
+
+def main() -> None:
+    """Draw and write."""
+    args = parse_args()
+    # After the command line: these imports take seconds.
+    from mmseg_cag.datasets.roles import (
+        ROLES,
+        Roles,
+        image_name,
+        labelled_images,
+        write_roles,
+    )
+    from mmseg_cag.errors import UserError
+    from mmseg_cag.launch.cfg_options import load_or_exit
+
+    cfg = load_or_exit(args.config)
+    try:
+        dataset = build(cfg, args.dataset)
+        names = [
+            image_name(dataset, dataset.get_data_info(i)['img_path'])
+            for i in range(len(dataset))
+        ]
+
+        def group_of(name: str) -> str:
+            found = re.search(args.group, name) if args.group else None
+            return found[0] if found else ''
+
+        first = listed(args.images, names) if args.images else []
+        counts = {role: getattr(args, role) for role in ROLES}
+        if first and not args.train:
+            counts['train'] = len(first)
+        groups = [group_of(name) or name for name in names]
+        drawn = draw(groups, counts, first, args.seed)
+        images = {
+            role: labelled_images(dataset, own, group_of)
+            for role, own in drawn.items()
+        }
+        classes = tuple(dataset.metainfo['classes'])
+        write_roles(args.out, Roles(classes, images, str(args.out)))
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    told = ', '.join(f'{len(own)} to {role}' for role, own in drawn.items())
+    print(f'{args.out}: {told}; {len(names)} images in all')
+
+
+if __name__ == '__main__':
+    main()
