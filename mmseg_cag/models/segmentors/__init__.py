@@ -11,6 +11,8 @@ from .distill import DistillSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
+from .vfm_uda import VFMUDASegmentor
+from .vfm_uda_plus import VFMUDAPlusSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -25,4 +27,6 @@ __all__ = [
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',
     'UDASegmentor',
+    'VFMUDAPlusSegmentor',
+    'VFMUDASegmentor',
 ]
