@@ -162,6 +162,8 @@ def put_in(cfg: Config, towns: Path) -> None:
         if part.get('type') == 'Resize':
             # What was predicted at this size was: the images' own.
             part['scale'] = SIZE[::-1]
+        if part.get('type') == 'PadMarked':
+            part['size'] = SIZE[::-1]
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
             part['crop_size'] = SIZE
             part.pop('frame_size', None)
@@ -180,7 +182,10 @@ def put_in(cfg: Config, towns: Path) -> None:
 def shrink(cfg: Config, towns: Path) -> Config:
     """Put in tiny images and one iteration a stage, and no downloads."""
     put_in(cfg, towns)
-    for backbone in walk(cfg.model.backbone):
+    encoder = cfg.model.get('encoder', {})  # VFM-UDA++'s frozen one
+    if encoder:
+        encoder.resize = (70, 70)
+    for backbone in walk([cfg.model.backbone, encoder]):
         backbone.pop('init_cfg', None)
         backbone.pop('pretrained', None)
         # Fewer blocks of the same kinds and widths: only the depth shrinks.

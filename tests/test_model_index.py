@@ -50,6 +50,9 @@ QUOTED = {
     'daformer_mit-b5_gta2cs': 'DAFormer',
     'hrda_mit-b5_gta2cs': 'HRDA',
     'mic_hrda_mit-b5_gta2cs': 'MIC on HRDA',
+    'vfm_uda_vfmuda_dinov2-b_gta2cs': 'VFM-UDA on DINOv2-B',
+    'vfm_uda_vfmuda_dinov2-l_gta2cs': 'VFM-UDA on DINOv2-L',
+    'vfm_uda_vfmudaplus_dinov2-l_gta2cs': 'VFM-UDA++ on DINOv2-L',
 }
 
 

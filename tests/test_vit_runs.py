@@ -24,11 +24,19 @@ from tests.test_distributed import state, train_two
 ROOT = Path(__file__).parents[1]
 ARCH = dict(dim=48, depth=2, heads=3)
 ENCODER = dict(type='DINOv2', arch=ARCH, pretrain_size=56, resize=1.1)
+ADAPTER = dict(
+    ENCODER,
+    type='ViTAdapter',
+    arch=dict(ARCH, depth=4),
+    prior_channels=4,
+    resize=(224, 224),
+)
 
 
 def model(kind: str = 'CAGSegmentor', **backbone) -> dict:
     """Any method's tiny model on a vision transformer."""
     base = tiny.cag() if kind == 'CAGSegmentor' else tiny.dacs()
+    base['type'] = kind
     loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
     return {
         **base,
@@ -55,6 +63,30 @@ def run_config(root: Path, name: str, **backbone) -> Config:
     return cfg
 
 
+def vfm_config(root: Path, name: str, plus: bool = False) -> Config:
+    """A run of VFM-UDA, or of VFM-UDA++ in few channels."""
+    cfg = run_config(root, name)
+    tiny.one_stage(cfg, 2)
+    cfg.model = model('VFMUDASegmentor', masked=True)
+    cfg.model.teacher = dict(type='Teacher', momentum=0.001, mirror=True)
+    if plus:
+        cfg.model.type = 'VFMUDAPlusSegmentor'
+        cfg.model.backbone = dict(ADAPTER, norm_cfg=dict(type='BN'))
+        cfg.model.decode_head.type = 'VFMUDAPlusHead'
+        cfg.model.encoder = dict(ENCODER, registers=4, resize=(42, 42))
+        cfg.model.teacher.update(mode='batch_norm', buffers='keep')
+    target = cfg.train_dataloader.dataset.domains.target
+    target.pipeline = [
+        target.pipeline[0],
+        dict(type='MarkUntrusted', top=1, bottom=4),
+        *target.pipeline[1:-1],
+        dict(type='PadMarked', size=tiny.SIZE[::-1]),
+        dict(type='PackMarkedSegInputs'),
+    ]
+    cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
+    return cfg
+
+
 @pytest.fixture(scope='module')
 def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('vit')
@@ -73,6 +105,20 @@ def test_a_run_that_went_on_ends_with_the_same_bits(root):
     torch.manual_seed(99)
     again = run_config(root, 'again')
     again.load_from = str(root / 'whole/iter_1.pth')
+    again.resume = True
+    for name, value in train(again).items():
+        assert torch.equal(value, whole[name]), name
+
+
+@pytest.mark.parametrize('plus', [False, True])
+def test_a_run_of_vfm_uda_goes_on_with_the_same_bits(root, plus):
+    whole = train(vfm_config(root, f'vfm{plus}', plus))
+    frozen = [key for key in whole if key.startswith('frozen')]
+    assert bool(frozen) == plus
+    assert not any('frozen' in key for key in whole if 'teacher' in key)
+    torch.manual_seed(99)
+    again = vfm_config(root, f'again_vfm{plus}', plus)
+    again.load_from = str(root / f'vfm{plus}/iter_1.pth')
     again.resume = True
     for name, value in train(again).items():
         assert torch.equal(value, whole[name]), name

@@ -1,7 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Masked images of MIC, for any method that has labels of the target."""
+"""Masked images, for any method that has labels of the target."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -211,3 +214,58 @@ class Masking:
             else loss
             for name, loss in losses.items()
         }
+
+
+def draw_hidden(
+    encoder: nn.Module, images: Tensor, generator: Generator
+) -> Tensor:
+    """Draw a number in 0..1 for each patch that an encoder can hide.
+
+    Args:
+        encoder: One with a ``mask_shape``.
+        images: (N, 3, H, W).
+        generator: On the CPU.
+
+    Returns:
+        (N, ...) float32, on the device of the images.
+    """
+    shape = encoder.mask_shape(images.shape[-2:])
+    drawn = torch.rand(len(images), *shape, generator=generator)
+    return drawn.to(images.device, non_blocking=True)
+
+
+@contextmanager
+def masked(backbone: nn.Module, mask: Tensor) -> Iterator[None]:
+    """Let a backbone hide patches (N, ...) bool of what it gets."""
+    handle = backbone.register_forward_pre_hook(
+        lambda _, inputs: (*inputs, mask)
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def require_mask(backbone: nn.Module, ratio: float) -> None:
+    """Check that a backbone can hide a share of its patches.
+
+    Raises:
+        UserError: It cannot, has a mask token that is not trained, or the
+            share is none.
+    """
+    kind = type(backbone).__name__
+    if not 0 < ratio < 1:
+        raise UserError(
+            f'model.mask_ratio={ratio}, expected a share above 0 and below 1'
+        )
+    if not hasattr(backbone, 'mask_shape'):
+        raise UserError(
+            f'model.mask_ratio={ratio}: {kind} cannot hide patches, expected '
+            'DINOv2, DINOv3 or ViTAdapter'
+        )
+    token = getattr(backbone, 'mask_token', None)
+    if token is not None and not token.requires_grad:
+        raise UserError(
+            f'model.mask_ratio={ratio}: the mask token of {kind} is not '
+            'trained, expected model.backbone.masked=True'
+        )

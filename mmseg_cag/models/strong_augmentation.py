@@ -16,8 +16,10 @@ from torch import Generator, Tensor
 
 # legend: N images, H W image
 
-# Taps of the blur further out weigh less than 1e-10, as its sigma is small.
+# Taps of the blur further out weigh less than 1e-10: pixels for a small
+# sigma, sigmas for a large one.
 BLUR_RADIUS = 8
+BLUR_SIGMAS = 6.8
 CIRCLE = 2 * math.pi
 
 
@@ -162,7 +164,8 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def _blur_axis(images: Tensor, sigma: float, axis: int) -> Tensor:
-    radius = min(kernel_side(images.shape[axis]) // 2, BLUR_RADIUS)
+    reach = max(BLUR_RADIUS, math.ceil(BLUR_SIGMAS * sigma))
+    radius = min(kernel_side(images.shape[axis]) // 2, reach)
     distance = torch.arange(-radius, radius + 1, device=images.device)
     taps = torch.exp(-(distance.float() ** 2) / (2 * sigma**2))
     taps = (taps / taps.sum()).to(images.dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseAveragedModel
+from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -51,6 +52,9 @@ class Teacher(BaseAveragedModel):
             ``average`` like the parameters.
         ramp: Whether the weight begins at 1 and falls; else only the first
             update copies (ProDA's).
+        mirror: Whether its scores are of an image and of its mirror, too:
+            the logarithm of the mean of both probabilities, at the size of
+            the image (VFM-UDA's).
         config: Config file of a fixed teacher, the run of any method on any
             network, in the place of a copy. It sees the student's images in
             its own normalisation.
@@ -73,6 +77,7 @@ class Teacher(BaseAveragedModel):
         mode: str = 'eval',
         buffers: str = 'copy',
         ramp: bool = True,
+        mirror: bool = False,
         config: str | None = None,
         checkpoint: str | None = None,
         size: tuple[int, int] | None = None,
@@ -114,7 +119,7 @@ class Teacher(BaseAveragedModel):
             super().__init__(prediction_parts(student))
             share_frozen(student, self.module)
             self.avg_parameters = dict(self.module.named_parameters())
-        self.momentum, self.ramp = momentum, ramp
+        self.momentum, self.ramp, self.mirror = momentum, ramp, mirror
         # The buffer ``steps``, where nothing needs to wait for it.
         self.updates = 0
         self.buffers_mode = buffers
@@ -131,9 +136,32 @@ class Teacher(BaseAveragedModel):
     @torch.no_grad()
     def forward(self, images: Tensor) -> SegOutput:
         """Compute features and scores of images (N, 3, H, W)."""
+        output = self._run(images)
+        if not self.mirror:
+            return output
+        mirrored = self._run(images.flip(3))
+        probability, other = (
+            self._at_images(own.logits[0], images).softmax(1)
+            for own in (output, mirrored)
+        )
+        # At least float32's least number: no class is beyond all others.
+        mean = (probability + other.flip(3)) / 2
+        log = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+        return output._replace(logits=[log])
+
+    def _run(self, images: Tensor) -> SegOutput:
         if isinstance(self.module, UDASegmentor):
             return self.module.forward_student(images, auxiliary=False)
         return run_network(self.module, self.renormalise(images))
+
+    def _at_images(self, logits: Tensor, images: Tensor) -> Tensor:
+        corners = self.module.decode_head.align_corners
+        return resize(
+            logits.float(),
+            images.shape[-2:],
+            mode='bilinear',
+            align_corners=corners,
+        )
 
     def forward_aside(self, images: Tensor) -> SegOutput:
         """Compute as `forward` does, and leave all statistics as they are."""

@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.models.anchors.pseudo_label_head import nearest_anchor
+from mmseg_cag.models.segmentors.base import resize_labels
 
 # legend: K classes, C feature channels, P pixels, B bins, N images,
 # h w feature map
@@ -97,10 +98,12 @@ def count_target(
         edges ``gaps`` (K, B).
     """
     student = maps['student'].argmax(1)
-    counts = {'predicted': _by_class(student, num_classes)}
     if 'teacher' not in maps:
-        return counts
+        return {'predicted': _by_class(student, num_classes)}
     candidates = maps['teacher'].argmax(1)
+    # A teacher of two views labels at the size of the images.
+    student = resize_labels(student, candidates)
+    counts = {'predicted': _by_class(student, num_classes)}
     counts['teacher'] = _by_class(candidates, num_classes)
     counts['agree'] = (student == candidates).sum()
     if 'distances' in maps:

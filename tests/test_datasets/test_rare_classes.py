@@ -21,6 +21,7 @@ from mmseg_cag.datasets.rare_classes import (
 from mmseg_cag.datasets.wanted import wanted_class, wanting
 from mmseg_cag.errors import UserError
 from tests import release, tiny
+from tests.golden import golden_file
 
 CLASSES = {'road': 0, 'building': 2, 'sky': 10, 'car': 13}
 
@@ -81,6 +82,30 @@ def test_crops_that_are_kept_are_those_of_the_release():
         assert (kept['number'], len(made)) == (used, loads)
         made.clear()
         assert step({})['number'] == 0 and len(made) == 1
+
+
+def test_probabilities_are_those_of_vfm_uda():
+    golden = np.load(golden_file('foundation/vfmuda_small.npz'))
+    counts = golden['rcs/pixels_of_class']
+    found = class_probability(counts, float(golden['rcs/temperature']))
+    expected = golden['rcs/probability']
+    np.testing.assert_allclose(
+        found[golden['rcs/classes']], expected, rtol=1e-4
+    )
+
+
+def test_a_crop_of_one_class_is_drawn_again_where_that_is_asked_for():
+    maps = [np.full((4, 4), 7), np.full((4, 4), 7), np.full((4, 4), 7)]
+    maps[1][0, :3] = 2  # 13 of 16 are of the wanted class
+    maps[2][:2] = 2
+    for most, expected in ((1.0, 0), (0.9, 1), (0.75, 2)):
+        made = iter(maps)
+        step = TRANSFORMS.build(
+            dict(type='RedrawCrop', transforms=[], cat_max_ratio=most)
+        )
+        step.transforms = lambda _, made=made: dict(gt_seg_map=next(made))
+        with wanting(7):
+            assert step({})['gt_seg_map'] is maps[expected]
 
 
 def test_the_index_counts_what_the_labels_hold(source, capsys):

@@ -3,7 +3,12 @@ from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels, PackPseudoSegInputs
 from .load_translated_image import LoadTranslatedImage
 from .loading import LoadImageOnDemand, LoadLabelIds
-from .mark_pixels import FindThings, MarkUntrusted, PackMarkedSegInputs
+from .mark_pixels import (
+    FindThings,
+    MarkUntrusted,
+    PackMarkedSegInputs,
+    PadMarked,
+)
 from .random_resize_crop import RandomResizeCrop, ResizeLabel
 from .redraw_crop import RedrawCrop
 
@@ -17,6 +22,7 @@ __all__ = [
     'MarkUntrusted',
     'PackMarkedSegInputs',
     'PackPseudoSegInputs',
+    'PadMarked',
     'RandomResizeCrop',
     'RedrawCrop',
     'ResizeLabel',

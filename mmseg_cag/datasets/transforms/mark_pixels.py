@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
+from mmcv.image import impad
+from mmcv.transforms import BaseTransform, Pad
 from mmengine.structures import PixelData
 from mmseg.datasets import PackSegInputs
 from mmseg.registry import TRANSFORMS
@@ -62,6 +63,27 @@ class MarkUntrusted(BaseTransform):
         trusted[top : height - bottom, left : width - right] = 1
         results['trusted_map'] = trusted
         results.setdefault('seg_fields', []).append('trusted_map')
+        return results
+
+
+@TRANSFORMS.register_module()
+class PadMarked(Pad):
+    """Pad an image with its marks: what is added is not trusted.
+
+    mmcv's own leaves the marks as they are.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pad the sample.
+
+        Args:
+            results: The sample, with ``img``.
+        """
+        results = super().transform(results)
+        if 'trusted_map' in results:
+            size = results['img'].shape[:2]
+            marks = results['trusted_map']
+            results['trusted_map'] = impad(marks, shape=size, pad_val=0)
         return results
 
 

@@ -248,9 +248,8 @@ class RandomResizeCrop(BaseTransform):
         window = self._draw_spans(size, resized)
         if self.cat_max_ratio < 1 and 'gt_seg_map' in results:
             for _ in range(ATTEMPTS):
-                if self._is_varied(
-                    nearest_window(results['gt_seg_map'], *window)
-                ):
+                labels = nearest_window(results['gt_seg_map'], *window)
+                if is_varied(labels, self.cat_max_ratio, self.ignore_index):
                     break
                 window = self._draw_spans(size, resized)
         return scale, *window
@@ -274,14 +273,14 @@ class RandomResizeCrop(BaseTransform):
             spans.append(Span(old, new, start, min(start + crop, new)))
         return spans
 
-    def _is_varied(self, labels: np.ndarray) -> bool:
-        """Whether no class takes too large a share."""
-        classes, counts = np.unique(labels, return_counts=True)
-        counts = counts[classes != self.ignore_index]
-        return (
-            len(counts) > 1
-            and counts.max() / counts.sum() < self.cat_max_ratio
-        )
+
+def is_varied(
+    labels: np.ndarray, most: float, ignore_index: int = 255
+) -> bool:
+    """Whether no class takes a share of the labelled pixels, or more."""
+    classes, counts = np.unique(labels, return_counts=True)
+    counts = counts[classes != ignore_index]
+    return len(counts) > 1 and counts.max() / counts.sum() < most
 
 
 @TRANSFORMS.register_module()

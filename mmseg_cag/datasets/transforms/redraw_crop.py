@@ -13,6 +13,8 @@ from mmseg.registry import TRANSFORMS
 from mmseg_cag.datasets.wanted import exceeds, wanted_class
 from mmseg_cag.errors import UserError
 
+from .random_resize_crop import is_varied
+
 
 @TRANSFORMS.register_module()
 class RedrawCrop(BaseTransform):
@@ -26,11 +28,13 @@ class RedrawCrop(BaseTransform):
         min_share: Share of the crop that the class must exceed.
         attempts: Crops that are looked at; the one after them is taken as it
             is.
+        cat_max_ratio: Share of the labelled pixels that no class of a crop
+            may take, either; 1 for no such limit (VFM-UDA).
 
     Raises:
         UserError: The share is not between 0 and 1.
 
-    Source: DAFormer as released (``rare_class_sampling``).
+    Source: DAFormer and VFM-UDA as released (``rare_class_sampling``).
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class RedrawCrop(BaseTransform):
         transforms: Sequence[dict],
         min_share: float = 1500 / 512**2,
         attempts: int = 10,
+        cat_max_ratio: float = 1.0,
     ) -> None:
         if not 0 <= min_share < 1:
             raise UserError(
@@ -47,6 +52,7 @@ class RedrawCrop(BaseTransform):
         self.transforms = Compose(transforms)
         self.min_share = min_share
         self.attempts = attempts
+        self.cat_max_ratio = cat_max_ratio
 
     def transform(self, results: dict) -> dict:
         """Crop the sample.
@@ -62,7 +68,10 @@ class RedrawCrop(BaseTransform):
             crop = self.transforms({k: _own(v) for k, v in results.items()})
             labels = crop['gt_seg_map']
             count = np.count_nonzero(labels == wanted)
-            if exceeds(count, self.min_share, labels.size):
+            if not exceeds(count, self.min_share, labels.size):
+                continue
+            most = self.cat_max_ratio
+            if most >= 1 or is_varied(labels, most):
                 break
         return crop
 

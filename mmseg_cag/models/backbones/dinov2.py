@@ -407,6 +407,15 @@ class DINOEncoder(BaseModule):
         name = type(self).__name__
         return fit_images(images, self.multiple, self.resize, name)
 
+    def mask_shape(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Shape of the mask of one image (h w,), by the image's size."""
+        h, w = self._fitted(size)
+        return (h // self.patch * (w // self.patch),)
+
+    def _fitted(self, size: Sequence[int]) -> tuple[int, int]:
+        name = type(self).__name__
+        return fitted_size(tuple(size), self.multiple, self.resize, name)
+
     def as_map(self, x: Tensor, grid: Sequence[int]) -> Any:
         """Turn tokens (N, T, D) into a map (N, D, h, w)."""
         if self.final_norm:
@@ -444,20 +453,31 @@ def fit_images(
         UserError: Nothing is to be resized, and the sides do not fit.
     """
     size = tuple(images.shape[-2:])
+    fitted = fitted_size(size, multiple, resize, name)
+    if fitted == size:
+        return images
+    return F.interpolate(images, fitted, mode='bilinear')
+
+
+def fitted_size(
+    size: tuple[int, int],
+    multiple: int,
+    resize: float | Sequence[int] | None,
+    name: str,
+) -> tuple[int, int]:
+    """Height and width that `fit_images` gives images of a size."""
     if resize is None:
         if any(side % multiple for side in size):
             raise UserError(
                 f'{name}: images of {size[0]}x{size[1]} pixels, expected '
                 f'sides that {multiple} divides, or model.backbone.resize=1.0'
             )
-        return images
+        return size
     if isinstance(resize, int | float):
         resize = [
             max(int(resize * side / multiple), 1) * multiple for side in size
         ]
-    if tuple(resize) == size:
-        return images
-    return F.interpolate(images, tuple(resize), mode='bilinear')
+    return tuple(resize)
 
 
 @MODELS.register_module()

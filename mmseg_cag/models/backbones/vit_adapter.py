@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.masking import BLOCK, mask_cells
 
 from .dinov2 import DINOv2
 
@@ -339,6 +340,10 @@ class ViTAdapter(DINOv2):
     def multiple(self) -> int:
         """What the sides of the images are multiples of, pixels."""
         return math.lcm(self.patch, 32)
+
+    def mask_shape(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Shape of the mask of one image (g, g): blocks of 64 pixels."""
+        return mask_cells(self._fitted(size), BLOCK)
 
     def init_weights(self) -> None:
         """Load or draw the ViT's weights, and draw the adapter's."""

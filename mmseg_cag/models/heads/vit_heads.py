@@ -11,15 +11,9 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.models.channel_norm import ChannelNorm
+
 # legend: N images, K classes, D channels of the encoder, h w feature size
-
-
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each pixel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute (N, C, h, w) of (N, C, h, w)."""
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class NoBiasHead(BaseDecodeHead):

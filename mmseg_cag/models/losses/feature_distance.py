@@ -26,8 +26,11 @@ class FeatureDistance(nn.Module):
         share: Share of a cell's pixels from which a class has it.
         loss_weight: Of the distance.
         ignore_index: Label that does not count.
+        cell: Pixels of a cell's side, to which labels are brought first, by
+            the nearest; None leaves their size.
 
-    Source: DAFormer Eqs. 7 to 10, as released.
+    Source: DAFormer Eqs. 7 to 10, as released; VFM-UDA as released (cells
+        of 14 pixels).
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class FeatureDistance(nn.Module):
         share: float = 0.75,
         loss_weight: float = 0.005,
         ignore_index: int = 255,
+        cell: int | None = None,
     ) -> None:
         super().__init__()
+        self.cell = cell
         self.num_classes = num_classes
         self.share = share
         self.loss_weight = loss_weight
@@ -50,6 +55,9 @@ class FeatureDistance(nn.Module):
 
     def mask(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Find the cells (N, h, w) of things by labels (N, H, W)."""
+        if self.cell is not None:
+            sides = [self.cell * side for side in size]
+            labels = F.interpolate(labels[:, None].float(), sides)[:, 0].long()
         small = majority_labels(
             labels, size, self.num_classes, self.share, self.ignore_index
         )

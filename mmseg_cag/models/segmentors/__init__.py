@@ -13,6 +13,8 @@ from .mic import MICSegmentor
 from .proda import ProDASegmentor
 from .source_free import SourceFreeCAGSegmentor
 from .supervised import SupervisedSegmentor
+from .vfm_uda import VFMUDASegmentor
+from .vfm_uda_plus import VFMUDAPlusSegmentor
 
 __all__ = [
     'AdversarialSegmentor',
@@ -29,4 +31,6 @@ __all__ = [
     'SupervisedSegmentor',
     'SourceFreeCAGSegmentor',
     'UDASegmentor',
+    'VFMUDAPlusSegmentor',
+    'VFMUDASegmentor',
 ]

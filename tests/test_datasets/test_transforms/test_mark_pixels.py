@@ -9,6 +9,7 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_cag.datasets.uda import seeded_transforms
 from mmseg_cag.errors import UserError
+from tests.golden import golden_file
 
 MARGINS = dict(top=2, bottom=5, left=1, right=3)
 GEOMETRY = [
@@ -71,3 +72,55 @@ def test_whether_a_crop_has_things(present):
     )
     sample = pipeline(dict(image(), gt_seg_map=labels))['data_samples']
     assert sample.get('has_things') is present
+
+
+def test_what_is_padded_is_not_trusted():
+    steps = Compose(
+        [
+            dict(type='MarkUntrusted', top=1),
+            dict(type='PadMarked', size=(6, 5), pad_val=dict(img=0, seg=255)),
+        ]
+    )
+    labels = np.zeros((3, 4), np.uint8)
+    results = steps(
+        dict(
+            img=np.ones((3, 4, 3), np.uint8),
+            gt_seg_map=labels,
+            seg_fields=['gt_seg_map'],
+        )
+    )
+    assert results['img'].shape == (5, 6, 3)
+    assert (results['gt_seg_map'][3:] == 255).all()
+    trusted = np.zeros((5, 6), np.uint8)
+    trusted[1:3, :4] = 1
+    assert (results['trusted_map'] == trusted).all()
+
+
+def test_margins_and_sizes_are_those_of_vfm_uda():
+    golden = np.load(golden_file('foundation/vfmuda_small.npz'))
+    given = golden['margin/image']
+    height, width = given.shape[:2]
+    side = int(0.03 * width)
+    steps = Compose(
+        [
+            dict(
+                type='MarkUntrusted',
+                top=int(0.03 * height),
+                bottom=int(0.25 * height),
+                left=side,
+                right=side,
+            ),
+            dict(
+                type='RandomResize',
+                scale=(10000, 64),
+                ratio_range=(1.0, 1.0),
+                keep_ratio=True,
+                backend='pillow',
+            ),
+        ]
+    )
+    results = steps(dict(img=given))
+    image = golden['margin/resized_image'].transpose(1, 2, 0)
+    assert (results['img'] == image).all()
+    ignored = golden['margin/resized_ignore_mask'] == 255
+    assert ((results['trusted_map'] == 0) == ignored).all()

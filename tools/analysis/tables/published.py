@@ -19,6 +19,8 @@ SOURCES = {
     'DAFormer': "README of DAFormer's release",
     'HRDA': "README of HRDA's release",
     'MIC': "README of MIC's release",
+    'VFM-UDA': "README of VFM-UDA's release",
+    'VFM-UDA++': "README of VFM-UDA++'s release",
 }
 
 
@@ -78,6 +80,9 @@ GTA5 = (
     Published('DAFormer', 'DAFormer', {'mIoU': 68.3}, note='on MiT-B5'),
     Published('HRDA', 'HRDA', {'mIoU': 73.8}, note='on MiT-B5'),
     Published('MIC on HRDA', 'MIC', {'mIoU': 75.9}, note='on MiT-B5'),
+    Published('VFM-UDA on DINOv2-B', 'VFM-UDA', {'mIoU': 77.1}),
+    Published('VFM-UDA on DINOv2-L', 'VFM-UDA', {'mIoU': 78.4}),
+    Published('VFM-UDA++ on DINOv2-L', 'VFM-UDA++', {'mIoU': 79.8}),
 )
 # fmt: on
 SYNTHIA = (

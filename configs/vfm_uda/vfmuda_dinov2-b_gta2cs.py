@@ -1,0 +1,7 @@
+# VFM-UDA on DINOv2-B, GTA5 -> Cityscapes.
+_base_ = [
+    '../_base_/models/vfmuda_dinov2-b.py',
+    '../_base_/datasets/uda_gta2cs_vfmuda.py',
+    '../_base_/methods/vfm_uda.py',
+]
+model = _base_.vfm_uda

@@ -1,0 +1,8 @@
+# VFM-UDA++ on DINOv2-L, GTA5 -> Cityscapes: a fifth of the others' rate.
+_base_ = [
+    '../_base_/models/vfmudaplus_dinov2-l.py',
+    '../_base_/datasets/uda_gta2cs_vfmuda.py',
+    '../_base_/methods/vfm_uda.py',
+]
+model = _base_.vfm_uda_plus
+optim_wrapper = dict(optimizer=dict(lr=1e-5 * 8**0.5), **_base_.slower_blocks)

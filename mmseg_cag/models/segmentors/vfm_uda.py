@@ -1,0 +1,118 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from typing import Any
+
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Generator, Tensor
+
+from mmseg_cag.errors import require_one_of
+from mmseg_cag.models.colour_views import VIEWS, view_images
+from mmseg_cag.models.masking import draw_hidden, masked, require_mask
+from mmseg_cag.models.mixing import Labelled, class_mask, draw_classes, paste
+
+from .base import gt_labels
+from .daformer import DAFormerSegmentor
+
+# legend: N images, H W image
+
+
+@MODELS.register_module()
+class VFMUDASegmentor(DAFormerSegmentor):
+    """VFM-UDA (CVPRW 2024): a foundation encoder in a mean teacher.
+
+    The student learns from the source, from mixed images, and from target
+    images of which the encoder does not get most patches.
+
+    .. code:: text
+
+       teacher.update_parameters()  average of the students so far
+       source_losses()              CE on a view of the source
+       label_target()               teacher -> labels, share of confident ones
+       target_losses()
+         mixed_losses()             weighted CE on a view of mixed images
+         masked_losses()            weighted CE where patches are hidden
+
+    Args:
+        source_view: View of the source's own loss, one of `VIEWS`.
+        mask_ratio: Share of patches to expect hidden.
+        **kwargs: Those of `DAFormerSegmentor`, whose ``feature_distance`` is
+            an ablation of VFM-UDA.
+
+    Source: VFM-UDA, Englert et al., CVPRW 2024, as released.
+    """
+
+    def __init__(
+        self,
+        source_view: str = 'weak',
+        mask_ratio: float = 0.7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        require_one_of('model.source_view', source_view, tuple(VIEWS))
+        require_mask(self.backbone, mask_ratio)
+        self.source_view, self.mask_ratio = source_view, mask_ratio
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: dict[str, list[SegDataSample]],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a step, its table of contents."""
+        generator = self.step_generator()
+        self.teacher.update_parameters(self)
+        given = data_samples['source']
+        source = Labelled(inputs['source'], gt_labels(given), samples=given)
+        losses = self.source_losses(
+            self.view(source, self.source_view, generator)
+        )
+        target = self.label_target(inputs['target'], data_samples['target'])
+        return losses | self.target_losses(source, target, generator)
+
+    def target_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE on mixed and on masked images."""
+        weak = self.view(target, 'weak', generator)
+        losses = self.mixed_losses(source, weak, generator)
+        return losses | self.masked_losses(target, generator)
+
+    def view(
+        self, labelled: Labelled, kind: str, generator: Generator
+    ) -> Labelled:
+        """Change the colours of images, each by draws of its own."""
+        normaliser = self.data_preprocessor.of('target')
+        images = view_images(labelled.images, kind, generator, normaliser)
+        return labelled._replace(images=images)
+
+    def mixed_losses(
+        self, source: Labelled, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE on images with half of the source's classes."""
+        preference = draw_classes(len(source.labels), generator)
+        mask = class_mask(source.labels, preference)
+        mixed = paste(source, target, mask)
+        seen = self.all_pixels(self.view(mixed, 'mixed', generator))
+        output = self.forward_student(seen.images)
+        losses = self.supervised_loss(output, seen.labels, 'mix', seen.weight)
+        losses['mix.confident'] = target.weight.max()
+        return losses
+
+    def masked_losses(
+        self, target: Labelled, generator: Generator
+    ) -> dict[str, Tensor]:
+        """Compute weighted CE where the encoder does not get most patches."""
+        seen = self.all_pixels(self.view(target, 'mixed', generator))
+        drawn = draw_hidden(self.backbone, seen.images, generator)
+        with masked(self.backbone, drawn < self.mask_ratio):
+            output = self.forward_student(seen.images)
+        return self.supervised_loss(output, seen.labels, 'masked', seen.weight)
+
+    def all_pixels(self, labelled: Labelled) -> Labelled:
+        """Let void pixels count, with no weight, in the mean over pixels."""
+        void = labelled.labels == self.decode_head.ignore_index
+        return labelled._replace(
+            labels=labelled.labels.masked_fill(void, 0),
+            weight=labelled.weight.masked_fill(void, 0),
+        )
