@@ -12,7 +12,6 @@ from mmseg_cag.models.colour_views import VIEWS, view_images
 from mmseg_cag.models.masking import draw_hidden, masked, require_mask
 from mmseg_cag.models.mixing import Labelled, class_mask, draw_classes, paste
 
-from .base import gt_labels
 from .daformer import DAFormerSegmentor
 
 # legend: N images, H W image
@@ -27,7 +26,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
 
     .. code:: text
 
-       teacher.update_parameters()  average of the students so far
+       move_teacher()               average of the students so far
        source_losses()              CE on a view of the source
        label_target()               teacher -> labels, share of confident ones
        target_losses()
@@ -61,9 +60,8 @@ class VFMUDASegmentor(DAFormerSegmentor):
     ) -> dict[str, Tensor]:
         """Compute the losses of a step, its table of contents."""
         generator = self.step_generator()
-        self.teacher.update_parameters(self)
-        given = data_samples['source']
-        source = Labelled(inputs['source'], gt_labels(given), samples=given)
+        self.move_teacher(self.teacher)
+        source = self.labelled(inputs['source'], data_samples['source'])
         losses = self.source_losses(
             self.view(source, self.source_view, generator)
         )
@@ -95,7 +93,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
         mixed = paste(source, target, mask)
         seen = self.all_pixels(self.view(mixed, 'mixed', generator))
         output = self.forward_student(seen.images)
-        losses = self.supervised_loss(output, seen.labels, 'mix', seen.weight)
+        losses = self.labelled_loss(output, seen, 'mix')
         losses['mix.confident'] = target.weight.max()
         return losses
 
@@ -107,7 +105,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
         drawn = draw_hidden(self.backbone, seen.images, generator)
         with masked(self.backbone, drawn < self.mask_ratio):
             output = self.forward_student(seen.images)
-        return self.supervised_loss(output, seen.labels, 'masked', seen.weight)
+        return self.labelled_loss(output, seen, 'masked')
 
     def all_pixels(self, labelled: Labelled) -> Labelled:
         """Let void pixels count, with no weight, in the mean over pixels."""
