@@ -86,6 +86,7 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     # New, of no meaning to what 0.1 did.
     for key in ('target_dataset', 'log_level'):
         cfg.pop(key, None)
+    hooks.pop('do_no_harm', None)  # weights are the same with it
     return cfg
 
 

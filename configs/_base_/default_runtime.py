@@ -27,8 +27,6 @@ default_hooks = dict(
     monitor=dict(type='MonitorHook', interval=100),
     panels=dict(type='PanelHook', interval=5000),
     anchor_record=dict(type='AnchorRecordHook'),
-    # Against the network that it began from: docs/do_no_harm.md.
-    do_no_harm=dict(type='DoNoHarmHook'),
     # How a run is spread over processes: docs/distributed.md.
     effective_batch=dict(type='EffectiveBatchHook'),
     rank_data=dict(type='CheckRankDataHook'),
@@ -45,6 +43,8 @@ default_hooks = dict(
     skipped_files=dict(type='SkippedFilesHook'),
     step_seed=dict(type='StepSeedHook'),
     stop=dict(type='StopHook'),
+    # Against the network that it began from: docs/do_no_harm.md.
+    do_no_harm=dict(type='DoNoHarmHook'),
 )
 vis_backends = [
     dict(type='BestEffortVisBackend'),
