@@ -230,6 +230,7 @@ OF_PAGE = {
     'anchor_teacher': 'configs/minitown/anchor_teacher.py',
     'norm_statistics': 'configs/minitown/anchor_teacher.py',
     'proda': 'configs/minitown/proda.py',
+    'source_free': 'configs/source_free/segformer_effnet-lite0_gta2cs.py',
 }
 # A setting that a text names, with a value.
 NAMED_OPTION = re.compile(

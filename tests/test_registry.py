@@ -31,5 +31,6 @@ def test_all_kinds_are_there():
 
 @pytest.mark.parametrize('name', sorted(CLASSES))
 def test_a_class_has_its_own_name_and_a_docstring(name):
-    assert CLASSES[name].__name__ == name
+    # A function's own is in other letters.
+    assert CLASSES[name].__name__.replace('_', '').lower() == name.lower()
     assert CLASSES[name].__doc__
