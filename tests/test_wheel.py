@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.test_quickstart import command
 
 pytestmark = pytest.mark.long
 
@@ -87,6 +90,21 @@ def test_the_wheel_has_the_configs_and_the_index(installed):
         }
         assert actual == expected and actual
     assert (mim / 'model-index.yml').is_file()
+
+
+def test_the_quickstart_runs_from_it(installed, tmp_path):
+    tool, *options = command(tmp_path)[1:]
+    done = subprocess.run(
+        [sys.executable, installed / 'mmseg_cag/.mim' / tool, *options],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(installed)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    scores = json.loads((tmp_path / 'runs/summary.json').read_text())
+    assert 0 <= scores['anchor_teacher'] <= 100
 
 
 def test_mmsegs_apis_run_a_cag_checkpoint_of_it(installed, tmp_path):

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from mmseg_cag.errors import MissingFileError
 
+# Of the configs and tools: the checkout, or the wheel's own folder.
 ROOT = Path(__file__).parents[2]
+if not (ROOT / 'model-index.yml').is_file():
+    ROOT = Path(__file__).parents[1] / '.mim'
 
 
 @dataclass(frozen=True)
