@@ -222,7 +222,7 @@ def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
             'head that classifies by it'
         )
     return dict(
-        num_classes=classifier.out_channels, channels=classifier.in_channels
+        num_classes=segmentor.num_classes, channels=classifier.in_channels
     )
 
 
