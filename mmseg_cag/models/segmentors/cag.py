@@ -191,7 +191,8 @@ class CAGSegmentor(UDASegmentor):
         output = self.teacher(images)
         feat, logits = output.feat, self.main_logits(output)
         labels = resize_labels(gt_labels(data_samples), feat)
-        self.anchor_bank.accumulate(centroids, feat, logits, labels)
+        domains = [sample.get('domain') for sample in data_samples]
+        self.anchor_bank.accumulate(centroids, feat, logits, labels, domains)
         if sample is not None:
             sample.add(feat, labels)
 
