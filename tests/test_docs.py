@@ -88,6 +88,7 @@ RUN_BY = {
         'tools/model_converters/export_student.py'
     ],
     'test_datasets/test_role_subset.py': ['tools/assign_roles.py'],
+    'test_tools/test_freeze_threshold.py': ['tools/freeze_threshold.py'],
     'test_tools/test_leave_one_out.py': ['tools/leave_one_out.py'],
     'test_tools/test_distill.py': ['tools/distill.py'],
     'test_tools/test_export_source_free.py': ['tools/export_source_free.py'],

@@ -241,6 +241,11 @@ class AnchorHook(Hook):
         report_anchors(runner, model, origin)
 
     def _read_anchors(self, model: CAGSegmentor) -> tuple[Tensor, Tensor]:
+        if hasattr(model.anchor_bank, 'domains'):
+            raise UserError(
+                f'AnchorHook: init_from={self.init_from} holds one set of '
+                "anchors, expected model.anchor_bank.type='AnchorBank'"
+            )
         if model.pseudo_label_head.is_auto:
             raise UserError(
                 f"AnchorHook: init_from={self.init_from} and margin='auto', "

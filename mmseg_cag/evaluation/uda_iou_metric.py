@@ -132,7 +132,8 @@ class UDAIoUMetric(IoUMetric):
 
         Returns:
             Those of mmseg, the mean over each class set and, as
-            ``IoU.<class>``, the IoU of each class that has one.
+            ``IoU.<class>``, the IoU of each class that has one; with mFscore
+            among ``iou_metrics`` also ``F1.<class>``.
         """
         if self.format_only:
             return super().compute_metrics(results)
@@ -157,6 +158,13 @@ class UDAIoUMetric(IoUMetric):
         for domain in sorted({name for _, name in pairs if name}):
             own = sum(counts for counts, name in pairs if name == domain)
             metrics[f'mIoU.{domain}'] = 100 * class_iou(own).nanmean()
+        if 'mFscore' in self.metrics:
+            f1 = 200 * hits / (predicted + labels)
+            metrics |= {
+                f'F1.{name}': value
+                for name, value in zip(classes, f1.tolist(), strict=True)
+                if not np.isnan(value)
+            }
         self._state(classes, iou)
         of_classes = zip(classes, iou, strict=True)
         metrics.update(

@@ -18,6 +18,7 @@ from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
 from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.segmentors.base import UDASegmentor
 
 from .cfg_options import (
     FREE,
@@ -374,7 +375,8 @@ def _check_network(model: dict) -> None:
     classes = (last or {}).get('num_classes')
     for path, node in _dicts(model, ('model',)):
         key, own = '.'.join(path), node.get('num_classes', classes)
-        if own == 1 and 'num_classes' in node:
+        binary = path[-1] in HEADS and _compares_two(model)
+        if own == 1 and 'num_classes' in node and not binary:
             raise UserError(
                 f'{key}.num_classes=1, expected 2 or more; a binary network '
                 'has the class and its background, 2 classes (with '
@@ -400,6 +402,14 @@ def _check_network(model: dict) -> None:
                 f'{key}.class_weight={list(weights)}, expected a number for '
                 f'each of the {own} classes'
             )
+
+
+def _compares_two(model: dict) -> bool:
+    """Tell whether a model takes one sigmoid for two classes."""
+    return any(
+        inspect.isclass(one) and issubclass(one, UDASegmentor)
+        for one in classes_of(model.get('type'))
+    )
 
 
 def _check_evaluator(cfg: Config, part: str) -> None:

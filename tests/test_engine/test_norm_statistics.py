@@ -18,6 +18,7 @@ from mmseg_cag.engine.runtime.norm_statistics import (
     build_target_loader,
     estimate_statistics,
     norms_of,
+    reestimated_checkpoint,
     target_loader,
 )
 from mmseg_cag.errors import UserError
@@ -247,3 +248,29 @@ def test_a_config_without_a_target(tmp_path):
     cfg.train_dataloader.dataset = tiny.gta(tmp_path)
     with pytest.raises(UserError, match='domains.target is missing'):
         target_loader(cfg)
+
+
+def test_several_targets_or_one_of_them(tmp_path):
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'run')
+    domains = cfg.train_dataloader.dataset.domains
+    night = {**tiny.cityscapes(tmp_path, 'val'), 'test_mode': False}
+    members = dict(day=domains.target, night=night)
+    domains.target = dict(type='DomainPool', members=members)
+    cfg.model = tiny.segmentor()
+    sizes = [
+        len(build_target_loader(cfg, network(), domain=domain).dataset)
+        for domain in (None, 'day', 'night')
+    ]
+    assert sizes == [7, 5, 2]
+    images = target_loader(cfg, 'night')['dataset']
+    assert set(images['data_prefix']) == {'img_path'}
+    with pytest.raises(UserError, match='has no domain fog, expected one of'):
+        target_loader(cfg, 'fog')
+    # As that domain alone would have it.
+    path = tmp_path / 'src.pth'
+    torch.save({'state_dict': network().state_dict()}, path)
+    found = reestimated_checkpoint(cfg, path, 'night')['state_dict']
+    domains.target = members['night']
+    expected = reestimated_checkpoint(cfg, path)['state_dict']
+    assert all(torch.equal(found[key], expected[key]) for key in found)

@@ -15,7 +15,6 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch import chain, rehearsal
-from mmseg_cag.models.segmentors.adversarial import AdversarialSegmentor
 from tests import tiny
 
 ROLES = chain.TRAINING
@@ -109,14 +108,6 @@ def test_what_a_class_says_of_its_settings_is_one_line(cfg, path, value):
         cfg.model.data_preprocessor = tiny.preprocessor()
     cfg.merge_from_dict({path: value})
     assert ': ' in refused(cfg)
-
-
-def test_one_sigmoid_is_no_set_of_classes(cfg):
-    model = tiny.adversarial((0.1,))
-    model.decode_head.update(num_classes=2, out_channels=1)
-    model.pop('type')
-    with pytest.raises(UserError, match='out_channels=1, one sigmoid'):
-        AdversarialSegmentor(**model)
 
 
 def test_batches_must_fit_into_shared_memory(cfg, monkeypatch):

@@ -210,3 +210,14 @@ def test_harm_is_said_first(recorded):
     assert page.index(told) < page.index('mIoU, %')
     path.write_text(f'{json.dumps({**look, "lost": False})}\n')
     assert told not in write(recorded)
+
+
+def test_each_domain_of_a_pool_has_a_column(recorded):
+    path = recorded / 'validation.json'
+    notes = json.loads(path.read_text())
+    notes['3'] |= {'mIoU.day': 41.5, 'mIoU.<night>': 12.3}
+    path.write_text(json.dumps(notes))
+    page = write(recorded)
+    assert 'mIoU of each domain of' in page
+    assert all(text in page for text in ('41.5', '12.3', '&lt;night&gt;'))
+    assert '<night>' not in page

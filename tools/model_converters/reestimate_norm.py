@@ -28,6 +28,10 @@ def main() -> None:
     parser.add_argument('config', help='config that the run was trained by')
     parser.add_argument('checkpoint', help='checkpoint of the run')
     parser.add_argument('dst', help='the checkpoint to write, *.pth')
+    parser.add_argument(
+        '--domain',
+        help='the one of several targets that it is for (default: all)',
+    )
     args = parser.parse_args()
     dst = Path(args.dst)
     if dst.suffix != '.pth':
@@ -35,7 +39,7 @@ def main() -> None:
     register_all_modules()
     cfg = load_or_exit(args.config)
     try:
-        checkpoint = reestimated_checkpoint(cfg, args.checkpoint)
+        checkpoint = reestimated_checkpoint(cfg, args.checkpoint, args.domain)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     with atomic_path(dst) as draft:

@@ -94,6 +94,20 @@ class RecordedRun(Run):
             if 'mIoU' in numbers(values)
         }
 
+    @property
+    def domain_iou(self) -> dict[int, dict[str, float]]:
+        """Validated mIoU in percent of each domain of a pool, by iteration."""
+        mark = 'mIoU.'
+        found = {
+            iteration: {
+                key.removeprefix(mark): value
+                for key, value in numbers(values).items()
+                if key.startswith(mark)
+            }
+            for iteration, values in self.validations.items()
+        }
+        return {iteration: own for iteration, own in found.items() if own}
+
     @cached_property
     def looks_by_stage(self) -> dict[str, list[dict]]:
         """The monitor's looks at pseudo labels, by the title of the stage."""

@@ -115,7 +115,7 @@ def load_labeling_network(
     settings = cfg.model.get('pseudo_label_head') or dict(
         type='PseudoLabelHead', margin='auto'
     )
-    classes = classifier.out_channels
+    classes = max(classifier.out_channels, 2)  # one sigmoid tells two apart
     bank = AnchorBank(classes, classifier.in_channels)
     head = MODELS.build({**settings, 'num_classes': classes})
     if 'anchor_bank.counts' in state:

@@ -222,7 +222,7 @@ def _merge_ranks(norm: _BatchNorm) -> None:
     norm.num_batches_tracked.copy_(total)
 
 
-def target_loader(cfg: Config) -> dict:
+def target_loader(cfg: Config, domain: str | None = None) -> dict:
     """Make the config of a loader of all target images, as evaluated.
 
     Args:
@@ -230,8 +230,11 @@ def target_loader(cfg: Config) -> dict:
             domain or, where it has none, of its ``target_dataset``; steps,
             batch and workers are those of evaluation. No label is opened.
 
+        domain: The member of a `DomainPool` whose images they are; None for
+            those of all targets.
+
     Raises:
-        UserError: It has neither.
+        UserError: It has neither, or no such member.
     """
     dataset = cfg['train_dataloader']['dataset']
     skips = dataset.get('skip_bad_files')
@@ -242,6 +245,14 @@ def target_loader(cfg: Config) -> dict:
             'train_dataloader.dataset.domains.target is missing, expected '
             'the images that statistics of batch norms are estimated on'
         )
+    if domain is not None:
+        members = target.get('members') or {}
+        if not members.get(domain):
+            raise UserError(
+                f'train_dataloader.dataset.domains.target: has no domain '
+                f'{domain}, expected one of {", ".join(members) or "none"}'
+            )
+        target = members[domain]
     steps = student_pipeline(cfg)
 
     def unlabelled(part: dict) -> dict:
@@ -262,10 +273,13 @@ def target_loader(cfg: Config) -> dict:
 
 
 def build_target_loader(
-    cfg: Config, network: nn.Module, seed: int | None = None
+    cfg: Config,
+    network: nn.Module,
+    seed: int | None = None,
+    domain: str | None = None,
 ) -> DataLoader:
     """Build the loader of `target_loader`, for the norms of a network."""
-    settings = target_loader(cfg)
+    settings = target_loader(cfg, domain)
     # Norms that wait for each other need as many batches on each rank.
     waiting = (nn.SyncBatchNorm,)
     if any(isinstance(module, waiting) for module in network.modules()):
@@ -275,13 +289,16 @@ def build_target_loader(
     return loader
 
 
-def reestimated_checkpoint(cfg: Config, path: str | Path) -> dict:
+def reestimated_checkpoint(
+    cfg: Config, path: str | Path, domain: str | None = None
+) -> dict:
     """Read a checkpoint and estimate the statistics of its student anew.
 
     Args:
         cfg: The config that it was trained by, or that of a run that starts
             from it.
         path: The checkpoint.
+        domain: As of `target_loader`.
 
     Returns:
         The checkpoint; in its ``state_dict`` the student's statistics are
@@ -300,9 +317,11 @@ def reestimated_checkpoint(cfg: Config, path: str | Path) -> dict:
             f'{path}: its network has no batch norms, expected one whose '
             'statistics can be estimated'
         )
-    settings = preprocessor_of(cfg.model.data_preprocessor, 'target')
+    normalised = cfg.model.data_preprocessor
+    own = domain in (normalised.get('domains') or {})
+    settings = preprocessor_of(normalised, domain if own else 'target')
     preprocessor = MODELS.build(settings).to(get_device())
-    loader = build_target_loader(cfg, network)
+    loader = build_target_loader(cfg, network, domain=domain)
     title = 'Statistics of batch norms'
     estimate_on_target(network, preprocessor, loader, title)
     for name, norm in norms_of(network).items():

@@ -2,6 +2,7 @@
 """Category anchors and what is computed with them."""
 
 from .anchor_bank import AnchorBank
+from .domain_anchor_bank import DomainAnchorBank
 from .pseudo_label_head import PseudoLabelHead
 
-__all__ = ['AnchorBank', 'PseudoLabelHead']
+__all__ = ['AnchorBank', 'DomainAnchorBank', 'PseudoLabelHead']

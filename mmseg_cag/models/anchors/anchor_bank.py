@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,15 @@ class AnchorBank(nn.Module):
     def new_centroids(self) -> RunningClassMeans:
         """Start empty running means with this bank's shape and settings."""
         cap = self.cap if self.level == 'image' else None
-        return RunningClassMeans(self.anchors, cap)
+        return RunningClassMeans(self.kept()[0], cap)
+
+    def kept(self) -> tuple[Tensor, Tensor]:
+        """The anchors that distances are to, and what they are means of."""
+        return self.anchors, self.counts
+
+    def rows_of(self, labels: Tensor, domains: Sequence[str | None]) -> Tensor:
+        """Find the row of `kept` for each label (N, h, w): its class."""
+        return labels
 
     @torch.no_grad()
     def accumulate(
@@ -72,6 +80,7 @@ class AnchorBank(nn.Module):
         feat: Tensor,
         logits: Tensor,
         labels: Tensor,
+        domains: Sequence[str | None] = (),
     ) -> None:
         """Add a batch of source features to the running means.
 
@@ -81,11 +90,18 @@ class AnchorBank(nn.Module):
             logits: Class scores (N, K, h, w).
             labels: Source labels (N, h, w) int64; values outside 0..K-1 count
                 for no class.
+            domains: The domain of each image.
         """
-        centroids.add(*self._class_sums(feat, logits, labels))
+        centroids.add(*self._class_sums(feat, logits, labels, domains))
 
     @torch.no_grad()
-    def follow(self, feat: Tensor, logits: Tensor, labels: Tensor) -> None:
+    def follow(
+        self,
+        feat: Tensor,
+        logits: Tensor,
+        labels: Tensor,
+        domains: Sequence[str | None] = (),
+    ) -> None:
         """Move the anchors towards the class means of a batch of all ranks.
 
         The past weighs as much as what it is a mean of, at most ``cap``; so
@@ -95,16 +111,18 @@ class AnchorBank(nn.Module):
             feat: Features (N, C, h, w).
             logits: Class scores (N, K, h, w).
             labels: Source labels (N, h, w) int64, as of `accumulate`.
+            domains: The domain of each image.
         """
-        sums, pixels, weights = self._class_sums(feat, logits, labels)
+        anchors, counts = self.kept()
+        sums, pixels, weights = self._class_sums(feat, logits, labels, domains)
         share = weights / pixels.clamp(min=1)
         batch = torch.cat(
             [(sums * share.unsqueeze(2)).sum(0), weights.sum(0)[:, None]], 1
         )
         all_reduce(batch)
-        means = RunningClassMeans(self.anchors, self.cap)
-        means.means.copy_(self.anchors)
-        means.weights.copy_(self.counts)
+        means = RunningClassMeans(anchors, self.cap)
+        means.means.copy_(anchors)
+        means.weights.copy_(counts)
         weights = batch[None, :, -1]
         means.add(batch[None, :, :-1], weights, weights)
         self.store(means)
@@ -134,12 +152,17 @@ class AnchorBank(nn.Module):
             self.counts += used
 
     def _class_sums(
-        self, feat: Tensor, logits: Tensor, labels: Tensor
+        self,
+        feat: Tensor,
+        logits: Tensor,
+        labels: Tensor,
+        domains: Sequence[str | None],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Sums (N, K, C), pixels and weights (N, K) of the class means."""
         if self.level == 'image':
             labels = labels.where(is_correct(labels, logits), -1)
-        sums, counts = class_feature_sums(feat, labels, len(self.anchors))
+        rows = self.rows_of(labels, domains)
+        sums, counts = class_feature_sums(feat, rows, len(self.kept()[0]))
         if self.level == 'pixel':
             return sums, counts, counts
         return sums, counts, (counts >= self.min_pixels).to(counts.dtype)
@@ -186,9 +209,10 @@ class AnchorBank(nn.Module):
 
     def _squares(self, feat: Tensor) -> Iterator[Tensor]:
         """Compute squared distances, bands of (N, K, h, w)."""
-        norms = self.anchors.square().sum(1)
-        norms = norms.masked_fill(self.counts == 0, float('inf'))
-        weight = -2 * self.anchors[:, :, None, None]
+        anchors, counts = self.kept()
+        norms = anchors.square().sum(1)
+        norms = norms.masked_fill(counts == 0, float('inf'))
+        weight = -2 * anchors[:, :, None, None]
         for (band,) in split_bands(feat):
             band = band.to(weight.dtype)
             with full_float32(feat.device.type):

@@ -71,7 +71,7 @@ class AdversarialSegmentor(UDASegmentor):
                 f'adversarial_weights, expected 1 to {levels}: one for the '
                 'decode head and for each auxiliary head'
             )
-        classes = self.decode_head.out_channels
+        classes = self.num_classes
         self.discriminators = nn.ModuleList(
             MODELS.build({**discriminator, 'in_channels': classes})
             for _ in adversarial_weights

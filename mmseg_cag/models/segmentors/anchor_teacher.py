@@ -96,7 +96,8 @@ class AnchorTeacherSegmentor(MICSegmentor):
             found = best_two(self.scores(feat, logits, self.margin_of))
             running.add(*found, labels)
             head.margin.copy_(running.margin(head.precision, head.per_class))
-        self.anchor_bank.follow(feat, logits, labels)
+        domains = [sample.get('domain') for sample in source.samples]
+        self.anchor_bank.follow(feat, logits, labels, domains)
 
     @torch.no_grad()
     def label_target(

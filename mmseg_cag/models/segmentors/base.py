@@ -17,7 +17,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.models.binary import count_two_classes, two_class_scores
 from mmseg_cag.models.losses.head_loss import head_loss
 from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.two_scales import FusedScores
@@ -101,12 +101,9 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         super().__init__(data_preprocessor=data_preprocessor, **kwargs)
         for prefix, head in self.heads().items():
             if getattr(head, 'out_channels', None) == 1:
-                raise UserError(
-                    f'{type(self).__name__}: the {prefix or "decode "}head '
-                    'has out_channels=1, one sigmoid, whose softmax is 1 '
-                    'everywhere; expected an output for each class, '
-                    'num_classes=2 without out_channels'
-                )
+                name = f'{type(self).__name__}: {prefix or "decode "}head'
+                count_two_classes(head, name)
+        self.num_classes = self.decode_head.num_classes
         self.norm_eval = norm_eval
         # Whether a batch is the first of an update; the loop tells.
         self.update_begins = True
@@ -180,7 +177,9 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         output = run_network(self, images)
         if auxiliary:
             heads = list(self.heads().values())[1:]
-            output.logits.extend(head(output.pyramid) for head in heads)
+            output.logits.extend(
+                two_class_scores(head(output.pyramid)) for head in heads
+            )
         return output
 
     def main_logits(self, output: SegOutput) -> Tensor:
@@ -260,9 +259,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         names = [sample.get('absent', ()) for sample in data_samples]
         if not any(names):
             return None
-        absent = torch.zeros(
-            len(names), self.decode_head.out_channels, dtype=torch.bool
-        )
+        absent = torch.zeros(len(names), self.num_classes, dtype=torch.bool)
         for row, classes in zip(absent, names, strict=True):
             row[list(classes)] = True
         absent = absent.to(labels.device, non_blocking=True)
@@ -352,7 +349,7 @@ def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
     finally:
         handle.remove()
     feat = caught[0] if len(caught) == 1 else None
-    return SegOutput([logits], feat, pyramid)
+    return SegOutput([two_class_scores(logits)], feat, pyramid)
 
 
 def freeze_batch_norm(module: nn.Module) -> None:

@@ -191,7 +191,8 @@ class CAGSegmentor(UDASegmentor):
         output = self.teacher(images)
         feat, logits = output.feat, self.main_logits(output)
         labels = resize_labels(gt_labels(data_samples), feat)
-        self.anchor_bank.accumulate(centroids, feat, logits, labels)
+        domains = [sample.get('domain') for sample in data_samples]
+        self.anchor_bank.accumulate(centroids, feat, logits, labels, domains)
         if sample is not None:
             sample.add(feat, labels)
 
@@ -222,7 +223,7 @@ def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
             'head that classifies by it'
         )
     return dict(
-        num_classes=classifier.out_channels, channels=classifier.in_channels
+        num_classes=segmentor.num_classes, channels=classifier.in_channels
     )
 
 

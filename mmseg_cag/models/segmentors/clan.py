@@ -12,6 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.binary import two_class_scores
 from mmseg_cag.models.heads.co_training_head import CoTrainingHead
 from mmseg_cag.models.losses.adversarial_loss import (
     SOURCE,
@@ -88,7 +89,8 @@ class CLANSegmentor(AdversarialSegmentor):
         """Compute the scores (N, K, h, w) of both classifiers."""
         if self.co_classifier is not None:
             output = run_network(self, images)
-            output.logits.append(self.co_classifier(output.feat))
+            second = two_class_scores(self.co_classifier(output.feat))
+            output.logits.append(second)
             return output
         pyramid = self.extract_feat(images)
         return SegOutput(self.decode_head.forward_each(pyramid), None, pyramid)

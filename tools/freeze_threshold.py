@@ -1,0 +1,183 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Choose the threshold of a binary network on a named split, and freeze it.
+
+python tools/freeze_threshold.py CONFIG CHECKPOINT OUT --role choose
+
+finds the probability of the foreground from which the F1 of the split is
+highest, and writes a checkpoint whose classifier's bias is moved by it: any
+program that loads it predicts by this threshold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from decisions.frozen import (
+    Frozen,
+    add_arguments,
+    open_config,
+    open_network,
+)
+from decisions.held_out import labelled_target, roles_of
+from mmseg.models.utils import resize
+
+from mmseg_cag.analysis.runs.samples import (
+    Sample,
+    build_dataset,
+    read_samples,
+)
+from mmseg_cag.datasets.roles import file_sha256, indices_of
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.progress import track
+
+# Log-odds of the foreground, from about 1e-5 to 1 - 1e-5, that are told apart.
+EDGES = np.linspace(-12, 12, 2401)
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    parser.add_argument('out', type=Path, help='checkpoint to write')
+    parser.add_argument(
+        '--role',
+        default='choose',
+        choices=('choose', 'train'),
+        help='the split; certify is for measuring alone',
+    )
+    parser.add_argument(
+        '--roles', help='file of roles (default: roles of the config)'
+    )
+    return parser.parse_args()
+
+
+def count_odds(network: Frozen, samples: Iterable[Sample]) -> np.ndarray:
+    """Count pixels (2, bins) of background and foreground by log-odds.
+
+    Args:
+        network: Of two classes.
+        samples: Labelled images.
+    """
+    counts = np.zeros((2, len(EDGES) - 1), np.int64)
+    for sample in samples:
+        truth = sample.truth
+        scores = resize(
+            network.logits(sample)[None],
+            truth.shape,
+            mode='bilinear',
+            align_corners=network.model.align_corners,
+        )[0]
+        odds = scores[-1] - (scores[0] if len(scores) > 1 else 0)
+        odds = odds.clamp(EDGES[0], EDGES[-1] - 1e-6).numpy()
+        for category in (0, 1):
+            chosen = odds[(truth == category).numpy()]
+            counts[category] += np.histogram(chosen, EDGES)[0]
+    return counts
+
+
+def f1_by_threshold(counts: np.ndarray) -> np.ndarray:
+    """Compute F1 in percent of each lower edge as the threshold (bins,).
+
+    Args:
+        counts: Pixels (2, bins) of background and foreground.
+    """
+    false, hits = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    total = hits + false + counts[1].sum()
+    return 200 * hits / np.maximum(total, 1)
+
+
+def best_odds(counts: np.ndarray) -> float:
+    """Find the log-odds of the highest F1, the nearest to 0 of equals."""
+    scores = f1_by_threshold(counts)
+    best = np.flatnonzero(scores == scores.max())
+    return float(EDGES[best[np.abs(EDGES[best]).argmin()]])
+
+
+def moved(checkpoint: dict, by: float, path: Path) -> dict:
+    """Move the bias of the foreground in a checkpoint.
+
+    Raises:
+        UserError: The classifier has no bias.
+    """
+    bias = checkpoint['state_dict'].get('decode_head.conv_seg.bias')
+    if bias is None:
+        raise UserError(
+            f'{path}: its classifier has no bias, expected one that a '
+            'threshold can move'
+        )
+    state = dict(checkpoint['state_dict'])
+    bias = bias.clone()
+    bias[-1] += by
+    state['decode_head.conv_seg.bias'] = bias
+    return {**checkpoint, 'state_dict': state}
+
+
+def main() -> None:
+    """Choose, write, and say what it changes."""
+    args = parse_args()
+    cfg = open_config(args)
+    try:
+        if args.out.exists():
+            raise UserError(
+                f'{args.out}: is there already, expected a new file'
+            )
+        dataset = build_dataset(
+            labelled_target(cfg), 'test_dataloader.dataset'
+        )
+        classes = dataset.metainfo['classes']
+        if len(classes) != 2:
+            raise UserError(
+                f'{len(classes)} classes: {", ".join(classes)}; expected two, '
+                'the background and the foreground'
+            )
+        roles = roles_of(cfg, args.roles)
+        if roles is None:
+            raise UserError('roles: not set, expected --roles FILE')
+        roles.require_classes(classes, 'the data set')
+        images = roles.require(args.role)
+        indices = indices_of(dataset, images, 'the data set')
+        network = open_network(cfg, args.checkpoint, classes)
+        samples = track(
+            read_samples(dataset, indices), 'Threshold', total=len(indices)
+        )
+        counts = count_odds(network, samples)
+        if not counts[1].any():
+            raise UserError(
+                f'{roles.path}: {args.role} has no pixel of {classes[1]}, '
+                'expected some to choose a threshold on'
+            )
+        head = network.model.decode_head
+        one = head.out_channels == 1
+        before = math.log(head.threshold / (1 - head.threshold)) if one else 0
+        odds = best_odds(counts)
+        checkpoint = read_checkpoint(args.checkpoint)
+        written = moved(checkpoint, before - odds, args.checkpoint)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    threshold = 1 / (1 + math.exp(-odds))
+    written['threshold'] = dict(
+        probability=threshold,
+        role=args.role,
+        images=len(images),
+        roles_sha256=file_sha256(roles.path),
+    )
+    with atomic_path(args.out) as draft:
+        torch.save(written, draft)
+    scores = f1_by_threshold(counts)
+    now = scores[np.searchsorted(EDGES, before, 'right') - 1]
+    print(
+        f'{args.out}: {classes[1]} from a probability of {threshold:.3f} on, '
+        f'chosen on {args.role} ({len(images)} images): '
+        f'F1 {scores.max():.1f}, before {now:.1f}'
+    )
+
+
+if __name__ == '__main__':
+    main()
