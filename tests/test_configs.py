@@ -185,7 +185,8 @@ def shrink(cfg: Config, towns: Path) -> Config:
     encoder = cfg.model.get('encoder', {})  # VFM-UDA++'s frozen one
     if encoder:
         encoder.resize = (70, 70)
-    for backbone in walk([cfg.model.backbone, encoder]):
+    others = encoder, cfg.model.get('foreign', {})
+    for backbone in walk([cfg.model.backbone, *others]):
         backbone.pop('init_cfg', None)
         backbone.pop('pretrained', None)
         # Fewer blocks of the same kinds and widths: only the depth shrinks.
