@@ -35,7 +35,7 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
     .. code:: text
 
        label_target()       the host's labels, and those by foreign anchors
-       supervised_loss()    the host's, and projected features -> anchors
+       labelled_loss()      the host's, and projected features -> anchors
 
     Args:
         foreign: Config of a segmentor whose head is an `AnchorHead`.
@@ -127,19 +127,16 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
         labels = found.where(sure, target.labels)
         return target._replace(labels=labels, weight=weight)
 
-    def supervised_loss(
-        self,
-        output: SegOutput,
-        labels: Tensor,
-        prefix: str,
-        weight: Tensor | None = None,
+    def labelled_loss(
+        self, output: SegOutput, batch: Labelled, prefix: str
     ) -> dict[str, Tensor]:
         """Compute the host's losses, and the way to the foreign anchors."""
-        losses = super().supervised_loss(output, labels, prefix, weight)
+        losses = super().labelled_loss(output, batch, prefix)
         if self.alignment is None:
             return losses
-        if weight is not None:
-            labels = labels.where(weight > 0, -1)
+        labels = batch.labels
+        if batch.weight is not None:
+            labels = labels.where(batch.weight > 0, -1)
         head = self.foreign_head
         losses[f'{prefix}.loss_alignment'] = self.alignment(
             head.anchor_bank,
