@@ -162,6 +162,7 @@ def put_in(cfg: Config, towns: Path) -> None:
         if part.get('type') == 'Resize':
             # What was predicted at this size was: the images' own.
             part['scale'] = SIZE[::-1]
+        part.pop('indices', None)
         if part.get('type') == 'PadMarked':
             part['size'] = SIZE[::-1]
         if part.get('type') in ('RandomCrop', 'RandomResizeCrop'):
@@ -185,9 +186,12 @@ def shrink(cfg: Config, towns: Path) -> Config:
     encoder = cfg.model.get('encoder', {})  # VFM-UDA++'s frozen one
     if encoder:
         encoder.resize = (70, 70)
-    for backbone in walk([cfg.model.backbone, encoder]):
+    others = encoder, cfg.model.get('foreign', {})
+    for backbone in walk([cfg.model.backbone, *others]):
         backbone.pop('init_cfg', None)
         backbone.pop('pretrained', None)
+        if 'folder' in backbone:  # of maps that are kept
+            backbone.folder = None
         # Fewer blocks of the same kinds and widths: only the depth shrinks.
         if 'depth' in backbone and 'heads' not in backbone:
             backbone.depth = 50

@@ -224,6 +224,7 @@ ADVERSARIAL = 'configs/adaptsegnet/deeplabv2_gta2cs.py'
 OF_PAGE = {
     'dacs': 'configs/dacs/segformer_mit-b2_gta2cs.py',
     'encoders': 'configs/vfm_uda/source_only_dinov2-b_gta2cs.py',
+    'foreign_anchors': 'configs/minitown/foreign_anchors.py',
     'vfm_uda': 'configs/vfm_uda/vfmudaplus_dinov2-l_gta2cs.py',
     'weights': 'configs/minitown/source_only_mobilenet-v2.py',
     'daformer': 'configs/daformer/mit-b5_gta2cs.py',

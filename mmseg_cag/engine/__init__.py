@@ -8,6 +8,7 @@ from .checks.check_rank_data_hook import CheckRankDataHook
 from .checks.data_fingerprint_hook import DataFingerprintHook
 from .checks.effective_batch_hook import EffectiveBatchHook
 from .checks.log_label_map_hook import LogLabelMapHook
+from .foreign_anchors import ForeignAnchorHook
 from .loops import UDATrainLoop
 from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
@@ -43,6 +44,7 @@ __all__ = [
     'DataFingerprintHook',
     'DoNoHarmHook',
     'EffectiveBatchHook',
+    'ForeignAnchorHook',
     'EncoderOptimWrapperConstructor',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',

@@ -19,7 +19,7 @@ from mmseg_cag.engine.runtime.norm_statistics import (
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
-from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 from mmseg_cag.models.segmentors.cag import CAGSegmentor
 from mmseg_cag.monitor.alarms import Alarm, write_alarm
 from mmseg_cag.progress import track
@@ -278,7 +278,7 @@ class AnchorHook(Hook):
         for batch in batches:
             if isinstance(loader.dataset, SkipBadFiles):
                 count_skipped(runner, batch['data_samples'])
-            images, samples = _preprocess_source(model, batch)
+            images, samples = preprocess_source(model, batch)
             # In the precision of the training step, as labels will be made.
             with runner.optim_wrapper.optim_context(runner.model):
                 model.collect_centroids(centroids, sample, images, samples)
@@ -387,7 +387,8 @@ def report_anchors(runner: Runner, model: CAGSegmentor, origin: str) -> None:
         write_alarm(runner, Alarm('no_anchor', None, message))
 
 
-def _preprocess_source(model: CAGSegmentor, batch: dict) -> tuple:
+def preprocess_source(model: UDASegmentor, batch: dict) -> tuple:
+    """Normalise a batch of the source; its images and samples."""
     batch = {key: {'source': value} for key, value in batch.items()}
     batch = model.data_preprocessor(batch)
     return batch['inputs']['source'], batch['data_samples']['source']

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .cached_encoder import CachedEncoder
 from .ceil_resnet import CeilResNet
 from .dinov2 import DINOv2, DINOv3
 from .efficientnet_lite import EfficientNetLite
@@ -9,6 +10,7 @@ from .timm_encoder import TIMMEncoder
 from .vit_adapter import ViTAdapter
 
 __all__ = [
+    'CachedEncoder',
     'CeilResNet',
     'DINOv2',
     'DINOv3',

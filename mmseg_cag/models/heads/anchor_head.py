@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
@@ -197,3 +197,22 @@ def labels_at(labels: Tensor, feat: Tensor) -> Tensor:
     """Take the labels (N, H, W) at the size of a map (N, C, h, w)."""
     labels = F.interpolate(labels[:, None].float(), feat.shape[-2:])
     return labels[:, 0].long()
+
+
+def require_anchors(network: nn.Module, num_classes: int) -> None:
+    """Check that a network labels by anchors of the classes.
+
+    Raises:
+        UserError: It does not.
+    """
+    head = network.decode_head
+    if not isinstance(head, AnchorHead):
+        raise UserError(
+            f'model.foreign.decode_head.type={type(head).__name__}, expected '
+            'AnchorHead'
+        )
+    if head.num_classes != num_classes:
+        raise UserError(
+            f'model.foreign.decode_head.num_classes={head.num_classes}, '
+            f"expected {num_classes}, the student's"
+        )

@@ -9,6 +9,7 @@ from .dacs import DACSSegmentor
 from .daformer import DAFormerSegmentor
 from .distill import DistillSegmentor
 from .encoder_decoder import SingleResizeEncoderDecoder
+from .foreign_anchors import ForeignAnchorSegmentor
 from .mic import MICSegmentor
 from .proda import ProDASegmentor
 from .source_free import SourceFreeCAGSegmentor
@@ -25,6 +26,7 @@ __all__ = [
     'DACSSegmentor',
     'DAFormerSegmentor',
     'DistillSegmentor',
+    'ForeignAnchorSegmentor',
     'MICSegmentor',
     'ProDASegmentor',
     'SingleResizeEncoderDecoder',

@@ -1,0 +1,62 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from mmseg_cag.errors import UserError
+from mmseg_cag.models.segmentors.base import bare_model, gt_labels
+from mmseg_cag.models.segmentors.foreign_anchors import ForeignAnchorSegmentor
+from mmseg_cag.progress import track
+
+from .stages import anchor_loader, build_loader, preprocess_source
+
+
+@HOOKS.register_module()
+class ForeignAnchorHook(Hook):
+    """Make the anchors of a foreign encoder before the first step.
+
+    Two passes over the ``anchor_dataloader`` of the config: one for k-means,
+    the spread and the margin, one for the exact means over all ranks. A run
+    that goes on has them in its checkpoint.
+    """
+
+    priority = 'BELOW_NORMAL'
+
+    def before_train(self, runner: Runner) -> None:
+        """Make the anchors, unless there are some.
+
+        Raises:
+            UserError: The method has no foreign encoder, or the config no
+                ``anchor_dataloader``.
+        """
+        model = bare_model(runner)
+        if not isinstance(model, ForeignAnchorSegmentor):
+            raise UserError(
+                f'ForeignAnchorHook: model.type={type(model).__name__}, '
+                'expected ForeignAnchorSegmentor'
+            )
+        anchor_loader(runner.cfg)
+        head = model.foreign_head
+        if not head.anchor_bank.counts.any():
+            loader = build_loader(runner)
+            titles = iter(('Foreign pixels', 'Foreign anchors'))
+
+            def batches() -> Iterator[tuple[Tensor, Tensor]]:
+                title = next(titles)
+                quiet = not is_main_process()
+                for batch in track(loader, title, disable=quiet):
+                    images, samples = preprocess_source(model, batch)
+                    yield images, gt_labels(samples)
+
+            model.fit_foreign(batches, len(loader.dataset))
+        margin = head.pseudo_label_head.margin.max().item()
+        runner.logger.info(
+            f'{int((head.anchor_bank.counts > 0).sum())} foreign anchors, '
+            f'margin {margin:.3g}'
+        )
