@@ -39,7 +39,7 @@ from mmseg_cag.inference.export_student import (
 from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.segmentors.base import gt_labels, resize_labels
-from mmseg_cag.models.segmentors.cag import CAGSegmentor
+from mmseg_cag.models.segmentors.cag import CAGSegmentor, require_features
 from mmseg_cag.models.student import PARTS
 from mmseg_cag.progress import track
 
@@ -184,10 +184,14 @@ def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
     preprocessor = model.data_preprocessor.of('source')
     for batch in track(loader, 'Source'):
         batch = preprocessor(batch, False)
-        images, samples = batch['inputs'], batch['data_samples']
-        model.collect_centroids(centroids, sample, images, samples)
-        feat = model.teacher(images).feat
-        moments.add(feat, resize_labels(gt_labels(samples), feat))
+        output = model.teacher(batch['inputs'])
+        require_features(model, output)
+        feat, logits = output.feat, model.main_logits(output)
+        labels = resize_labels(gt_labels(batch['data_samples']), feat)
+        bank.accumulate(centroids, feat, logits, labels)
+        moments.add(feat, labels)
+        if sample is not None:
+            sample.add(feat, labels)
     model.store_anchors(centroids, sample)
     return moments
 

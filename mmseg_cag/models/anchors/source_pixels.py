@@ -44,8 +44,9 @@ class SourcePixels(nn.Module):
         """
         classes, channels = anchors.shape
         noise = torch.randn(classes, count, channels, generator=generator)
+        noise = noise.to(anchors, non_blocking=True)
         with full_float32(anchors.device.type):
-            feat = anchors[:, None] + noise.to(anchors) @ self.spread
+            feat = anchors[:, None] + noise @ self.spread
         labels = torch.arange(classes, device=anchors.device)
         weights = self.prior * classes
         return (

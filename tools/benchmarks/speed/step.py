@@ -142,7 +142,7 @@ def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
     """
     if hasattr(model, 'start_stage'):
         model.start_stage()
-    if not hasattr(model, 'collect_centroids'):
+    if not hasattr(model, 'collect_centroids') or 'source' not in inputs:
         return
     centroids = model.anchor_bank.new_centroids()
     images, own = inputs['source'], samples['source']
@@ -169,7 +169,8 @@ def load_batch(cfg: Config) -> dict:
 
 def crop_size(cfg: Config) -> tuple[int, int]:
     """Find height and width of what a config's network is trained on."""
-    pipeline = cfg.train_dataloader.dataset.domains.source.pipeline
+    domain, *_ = cfg.train_dataloader.dataset.domains.values()
+    pipeline = domain.pipeline
     size, *_ = (
         step.crop_size for step in walk(pipeline) if 'crop_size' in step
     )
