@@ -74,7 +74,7 @@ def test_one_step_of_cag_is_read_in_so_many_files():
 def test_an_import_of_the_package_is_small():
     found = imported(ROOT)['modules']
     # One house had 126; each method and encoder since then is a file.
-    assert len(found) <= 165
+    assert len(found) <= 185
     files = modules(ROOT)
     for name in found:
         for node in ast.walk(ast.parse(files[name].read_text())):
@@ -89,9 +89,9 @@ def test_an_import_of_the_package_is_small():
 
 def test_the_size_of_the_package():
     found = size(ROOT)
-    assert found['files'] <= 240
+    assert found['files'] <= 270
     # One house had 20,884; what came since is listed in the document.
-    assert found['lines'] <= 28_500
+    assert found['lines'] <= 35_000
 
 
 @pytest.mark.parametrize('room', ROOMS)
