@@ -22,8 +22,8 @@ class Step:
     """A piece of work in a folder of its own, done once for one recipe.
 
     A file ``step.json`` notes the recipe when the work begins and its seconds
-    when it is complete. The same recipe is reused if complete and gone on
-    with if not; another one puts the folder away and starts afresh.
+    when it is complete. The same recipe is reused if complete and resumed if
+    not; another one puts the folder away and starts afresh.
 
     Attributes:
         name: What the user reads.
