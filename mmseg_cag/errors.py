@@ -5,7 +5,7 @@ from collections.abc import Container
 
 
 def escape_control_chars(text: object) -> str:
-    r"""Write what strangers named so that it stays on its line.
+    r"""Escape control characters of untrusted text.
 
     Control characters, such as those that move a terminal's cursor, and lone
     surrogates, which cannot be printed, become escapes such as ``\x1b``.
@@ -20,7 +20,7 @@ def escape_control_chars(text: object) -> str:
 
 
 class UserError(ValueError):
-    """A setting or a file that the user can mend.
+    """A setting or a file that the user can fix.
 
     The message is one line that names the key or the file and says what was
     expected; the tools print it without a traceback.

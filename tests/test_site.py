@@ -20,10 +20,18 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from mmseg_cag.stack import is_installed
+
 DOCS = Path(__file__).parents[1] / 'docs'
 CLASS = 'mmseg_cag.models.segmentors.cag.CAGSegmentor'
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not is_installed('onedl-mmsegmentation'),
+        reason='built by one of the two stacks',
+    ),
+]
 
 
 def build(

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Label the target's training images by a network, where it is sure.
+"""Write pseudo labels for confident pixels of the target's training images.
 
 python tools/make_pseudo_labels.py CONFIG CHECKPOINT OUT
 

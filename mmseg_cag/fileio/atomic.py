@@ -85,7 +85,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class DeferredRemovalBackend(LocalBackend):
-    """A disk whose files are removed when something better is there.
+    """File backend that defers removing superseded checkpoints.
 
     Args:
         folder: That of the files.

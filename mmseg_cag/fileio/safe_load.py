@@ -203,7 +203,7 @@ def load_safely(loader: Loader) -> Loader:
 
 @contextmanager
 def weights_only() -> Iterator[None]:
-    """Refuse code in every file that PyTorch loads meanwhile."""
+    """Force PyTorch to load weights only, meanwhile."""
     before = {name: os.environ.pop(name, None) for name in (SAFE, UNSAFE)}
     os.environ[SAFE] = '1'
     try:

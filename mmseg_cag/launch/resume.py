@@ -102,8 +102,8 @@ def _require_equal(
     if changes := list_changes(provenance, now):
         more = f' and {len(changes) - 2} more' if len(changes) > 2 else ''
         raise UserError(
-            f'{checkpoint}: is of other settings than its config now has, '
-            f'{"; ".join(changes[:2])}{more}; {advice}'
+            f'{checkpoint}: was trained with other settings than its config '
+            f'has, {"; ".join(changes[:2])}{more}; {advice}'
         )
 
 

@@ -75,10 +75,3 @@ def _remove(root: Path, held: dict) -> None:
 
 def _as_json(value: object) -> object:
     return json.loads(json.dumps(value))
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes a file that is there in full or not at all."""
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(json.dumps(value, indent=2) + '\n')
-    os.replace(part, path)

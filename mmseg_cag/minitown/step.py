@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import read_json
 
 
@@ -21,8 +22,8 @@ class Step:
     """A piece of work in a folder of its own, done once for one recipe.
 
     A file ``step.json`` notes the recipe when the work begins and its seconds
-    when it is complete. The same recipe is reused if complete and gone on
-    with if not; another one puts the folder away and starts afresh.
+    when it is complete. The same recipe is reused if complete and resumed if
+    not; another one puts the folder away and starts afresh.
 
     Attributes:
         name: What the user reads.
@@ -106,12 +107,10 @@ class Step:
         shutil.rmtree(trash)
 
     def _note(self, **state: float) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / 'step.json.part'
         state = {
             'fingerprint': self.fingerprint,
             'recipe': self.recipe,
             **state,
         }
-        draft.write_text(json.dumps(state, indent=1, default=str))
-        os.replace(draft, self.folder / 'step.json')
+        with atomic_path(self.folder / 'step.json') as draft:
+            draft.write_text(json.dumps(state, indent=1, default=str))

@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from mmseg_cag.datasets.inspection.drawing_record import CLAIM, MANIFEST
+from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.stack import core_count, process_context
 
 from . import writer
 from .classes import CLASSES
-from .manifest import VERSION, is_complete, write_json
+from .manifest import VERSION, is_complete
 from .plan import STREAMS, Picture, Plan
 from .render import render
 

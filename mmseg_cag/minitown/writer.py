@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
+from mmseg_cag.fileio.atomic import atomic_path
 
 from .classes import PALETTE, Label
 
@@ -58,7 +57,8 @@ def save_gta_label(path: Path, label: np.ndarray) -> None:
     for raw, train in CITYSCAPES_IDS.items():
         colours[raw] = PALETTE[train]
     ids.putpalette(colours.tobytes())
-    _atomically(path, lambda part: ids.save(part, format='PNG'))
+    with atomic_path(path) as draft:
+        ids.save(draft, format='PNG')
 
 
 def save_cityscapes_label(path: Path, label: np.ndarray) -> None:
@@ -87,12 +87,5 @@ def _raw_ids(ids: dict[int, int], void: int) -> np.ndarray:
 
 def _save_array(path: Path, array: np.ndarray) -> None:
     _, data = cv2.imencode('.png', array)
-    _atomically(path, lambda part: part.write_bytes(data.tobytes()))
-
-
-def _atomically(path: Path, save: Callable[[Path], object]) -> None:
-    """Saves beside the path, then renames: no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    save(part)
-    os.replace(part, path)
+    with atomic_path(path) as draft:
+        draft.write_bytes(data.tobytes())

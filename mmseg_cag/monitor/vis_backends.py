@@ -23,7 +23,7 @@ class _AnyName:
 
 @VISBACKENDS.register_module()
 class OptionalTensorboardVisBackend(_AnyName, TensorboardVisBackend):
-    """TensorBoard where it is installed; without it nothing, which is said.
+    """TensorBoard backend; a logged no-op if TensorBoard is missing.
 
     The config is left to mmengine's own backend, which keeps it in a file:
     formatting it takes seconds.
@@ -55,12 +55,12 @@ class NoWriter:
         """Take an image."""
 
     def close(self) -> None:
-        """Have nothing to write."""
+        """Do nothing."""
 
 
 @VISBACKENDS.register_module()
 class BestEffortVisBackend(_AnyName, LocalVisBackend):
-    """mmengine's curves on the local disk, without which a run goes on.
+    """Local backend that never stops a run on a write error.
 
     Where a line cannot be written, as on a full disk, that is said once.
 

@@ -23,7 +23,7 @@ class OutputFolder:
     """A folder of files that appears complete or not at all.
 
     The work is done in ``<path>.part``, which takes the folder's name in the
-    end; what is interrupted is gone on with. Metadata in it tells its origin,
+    end; an interrupted one is resumed. Metadata in it tells its origin,
     and a folder of another origin is never touched.
 
     Args:
@@ -54,7 +54,7 @@ class OutputFolder:
     def begin(self) -> None:
         """Make the draft, or go on with it."""
         if (self.draft / self.metadata).is_file():
-            print_log(f'{self.draft}: gone on with', 'current')
+            print_log(f'{self.draft}: resumed', 'current')
         self.draft.mkdir(parents=True, exist_ok=True)
         write_json(self.draft / self.metadata, {'origin': self.origin})
 

@@ -42,13 +42,13 @@ def messages(
 @pytest.mark.parametrize('scaling', [{}, dict(base_batch_size=4)])
 def test_the_batch_is_told(scaling, caplog):
     [line] = messages(caplog, **scaling)
-    assert 'An update is of 4 images' in line
+    assert 'Effective batch: 4 images' in line
 
 
 def test_another_batch_than_the_recipe_s_is_warned_of(caplog):
     *_, line = messages(caplog, counts=2, base_batch_size=4)
     assert caplog.records[-1].levelname == 'WARNING'
-    assert 'of 8 images, the recipe has 4' in line
+    assert ': 8 images, the recipe has 4' in line
     assert 'multiply them by 2' in line
 
 

@@ -131,7 +131,7 @@ def test_a_changed_warm_up_is_not_reused():
     message = str(caught.value)
     assert '\n' not in message
     assert message.startswith(
-        f'{FIRST}: is of other settings than its config now has, '
+        f'{FIRST}: was trained with other settings than its config has, '
         'optim_wrapper.optimizer.lr was 0.01, is 0.5; move '
     )
     # Nothing is overwritten, and a checkpoint can be named all the same.

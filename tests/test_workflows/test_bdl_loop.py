@@ -211,7 +211,7 @@ def test_a_result_of_something_else_is_not_reused():
     # They were made anew: the network is of the old ones.
     Path('work/translated_1').rename('old_2')
     line = complaint()
-    assert line.startswith('work/plain_1/iter_3.pth: is of other settings')
+    assert line.startswith('work/plain_1/iter_3.pth: was trained with other')
     assert 'inputs_sha256.translated_1 was' in line
     assert Path('work/plain_1/iter_3.pth').read_bytes() == before
 

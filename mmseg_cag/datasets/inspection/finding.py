@@ -23,7 +23,7 @@ class Kind:
 
     Args:
         name: What it is called.
-        level: How bad it is.
+        level: Severity.
         remedy: What the user can do.
         of_file: Whether leaving out the file mends it.
     """
@@ -266,7 +266,7 @@ class Finding:
 
     @property
     def kind(self) -> Kind:
-        """How bad it is and what mends most of its kind."""
+        """Severity and usual fix of its kind."""
         return KINDS[self.name]
 
     def as_error(self) -> UserError:

@@ -20,7 +20,7 @@ from mmseg_cag.fileio.images import read_index
 
 @TRANSFORMS.register_module()
 class LoadPseudoLabels(BaseTransform):
-    """Read what a network has labelled, and nothing else.
+    """Load pseudo labels, which a network has written.
 
     Adds ``pseudo_seg_map``, uint8 (H, W), which the transforms of images move
     along. Only folders that ``tools/make_pseudo_labels.py`` has noted its

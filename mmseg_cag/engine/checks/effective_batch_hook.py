@@ -34,7 +34,7 @@ class EffectiveBatchHook(Hook):
         _require_whole_updates(runner, counts)
         total = images * ranks * counts
         runner.logger.info(
-            f'An update is of {total} images of each domain: {images} a '
+            f'Effective batch: {total} images of each domain: {images} a '
             f'process, {ranks} processes, {counts} accumulated'
         )
         scaling = cfg.get('auto_scale_lr') or {}
@@ -43,7 +43,7 @@ class EffectiveBatchHook(Hook):
             return
         if not scaling.get('enable', False):
             runner.logger.warning(
-                f'An update is of {total} images, the recipe has {recipe}, '
+                f'Effective batch: {total} images, the recipe has {recipe}, '
                 'and learning rates are not scaled: set '
                 'train_dataloader.batch_size, or auto_scale_lr.enable=True '
                 f'to multiply them by {total / recipe:g}'

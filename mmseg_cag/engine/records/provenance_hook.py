@@ -39,7 +39,7 @@ class ProvenanceHook(Hook):
             self._descent = descent_in(checkpoint.get('meta'))
 
     def before_run(self, runner: Runner) -> None:
-        """Check that what the run starts from was seen to.
+        """Check that the warm-up run has been executed.
 
         Raises:
             UserError: The config names a run to start from, but whoever

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a network sees of an image, of a folder of images or of a video."""
+"""Run a network on an image, a folder of images or a video."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SOURCE, TARGET = 0, 1
 
 @MODELS.register_module()
 class AdversarialLoss(nn.Module):
-    """Distance of a discriminator output from a domain label.
+    """GAN loss, cross entropy or least squares, for a domain label.
 
     Domains are 0 (source) and 1 (target).
 

@@ -46,7 +46,7 @@ class GreyLevels:
 
 @MODELS.register_module()
 class PerceptualLoss(nn.Module):
-    """A translated image is to look the same to a segmentation network.
+    """Perceptual loss: keep class scores unchanged under translation.
 
     The mean squared difference of class scores (N, K, h, w), each score map
     normalised to mean 0 and variance 1: BDL's perceptual loss.
