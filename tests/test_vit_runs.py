@@ -222,3 +222,18 @@ def test_two_processes_hold_the_same(root):
     for name, value in first.items():
         if 'running_' not in name:
             assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('plus', [False, True])
+def test_two_processes_of_vfm_uda_hold_the_same(root, plus):
+    cfg = vfm_config(root, f'two_vfm{plus}', plus)
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    cfg.custom_hooks.append(dict(type='KeepRankHook'))
+    cfg.default_hooks.pop('monitor')
+    train_two(root, cfg)
+    first, second = (state(root / f'two_vfm{plus}', r, 2) for r in (0, 1))
+    for name, value in first.items():
+        if 'running_' not in name:
+            assert torch.equal(value, second[name]), name
+        assert value.isfinite().all(), name

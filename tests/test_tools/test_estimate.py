@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,25 @@ def test_flops_are_those_of_the_formulas():
     ) as counter:
         attention(q, q, q)
     assert counter.get_total_flops() == 2 * 2 * n * heads * tokens**2 * d
+
+
+def test_memory_of_the_process_that_starts_it_does_not_count():
+    text = TOOL.read_text()
+    [function] = [
+        ast.get_source_segment(text, node)
+        for node in ast.parse(text).body
+        if getattr(node, 'name', '') == 'highest_resident'
+    ]
+    child = f'from pathlib import Path\n{function}\nprint(highest_resident())'
+    parent = (
+        'import subprocess, sys\n'
+        'block = bytearray(b"1" * 200_000_000)\n'
+        f'subprocess.run([sys.executable, "-c", {child!r}], check=True)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', parent], capture_output=True, check=True
+    )
+    assert 1_000_000 < int(done.stdout) < 100_000_000
 
 
 def test_it_shows_memory_and_hours(run, tmp_path):
