@@ -92,6 +92,7 @@ RUN_BY = {
     'test_tools/test_distill.py': ['tools/distill.py'],
     'test_tools/test_export_source_free.py': ['tools/export_source_free.py'],
     'test_tools/test_estimate.py': ['tools/analysis/estimate.py'],
+    'test_tools/test_licences.py': ['tools/licences.py'],
     'test_tools/test_fit_anchors.py': ['tools/fit_anchors.py'],
     'test_tools/test_make_pseudo_labels.py': [
         'tools/dist_make_pseudo_labels.sh',

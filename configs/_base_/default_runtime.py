@@ -59,4 +59,6 @@ randomness = dict(seed=0)
 start_from = None
 start_options = dict()
 load_from = None
+# Of your own data and weights, by folder or file: docs/licences.md.
+licences = dict()
 resume = False

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -141,12 +140,13 @@ def export_onnx(
     )
 
 
-def name_classes(path: Path, classes: Sequence[str]) -> None:
-    """Note the names of the classes in an ONNX file."""
+def note(path: Path, **metadata: object) -> None:
+    """Note plain data in an ONNX file, such as the names of the classes."""
     import onnx
 
     content = onnx.load(path)
-    content.metadata_props.add(key='classes', value=json.dumps([*classes]))
+    for key, value in metadata.items():
+        content.metadata_props.add(key=key, value=json.dumps(value))
     onnx.save(content, path)
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS, TRANSFORMS
 
 from mmseg_cag.datasets.dataset_configs import class_info
+from mmseg_cag.engine.records.descent import DESCENT, inherited
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.backbones.lora import merge_lora
 from mmseg_cag.models.student import (
@@ -71,8 +72,11 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
     checkpoint = read_checkpoint(path)
     weights = student_weights(checkpoint['state_dict'])
     check_weights(MODELS.build(student_model(cfg.model)), weights, path)
-    meta = student_meta(cfg, checkpoint)
-    return dict(meta=dict(dataset_meta=meta), state_dict=merge_lora(weights))
+    meta = {
+        'dataset_meta': student_meta(cfg, checkpoint),
+        DESCENT: inherited(path, 'exported from', cfg.get('licences')),
+    }
+    return dict(meta=meta, state_dict=merge_lora(weights))
 
 
 def student_meta(cfg: Config, checkpoint: dict) -> dict:

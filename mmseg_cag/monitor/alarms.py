@@ -242,12 +242,13 @@ class ExplodedClass:
 
     Args:
         window: Records that are averaged.
-        floor: Share of the pixels from which a class is watched.
+        floor: Share of the pixels from which a class is watched: a record is
+            of a few crops, and a bus that is near fills a third of one.
         odds: Factor by which its odds must be above those that are explained.
     """
 
     def __init__(
-        self, window: int = 5, floor: float = 0.05, odds: float = 6.0
+        self, window: int = 8, floor: float = 0.1, odds: float = 6.0
     ) -> None:
         self.floor = floor
         self.odds = odds

@@ -1,6 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -90,3 +93,54 @@ def test_a_stage_without_pseudo_labels():
     assert lacks_labels([*few, look(0.4)], Limits()) is None
     assert lacks_labels([look(0.0, None)] * 5, Limits()) is None
     assert lacks_labels([], Limits()) is None
+
+
+# What version 0.1's CAG made of version 0.1's source-only network of minitown,
+# margin 'auto' and norm_eval=True: 'drawn to real' with CamVid's streets as
+# the target (batch 2 + 2, one stage of 60), 'good' with its own target town.
+# Shares of the pixels of 16 images of each domain, and kappa on the source.
+RECORDED = json.loads(
+    Path(__file__).with_name('recorded_harm.json').read_text()
+)
+
+
+def drawn(shares: list[float], number: int = 20_000) -> np.ndarray:
+    """A prediction of so many pixels with these shares."""
+    ends = np.round(np.cumsum(shares) * number).astype(int)
+    return np.searchsorted(ends, np.arange(ends[-1]), side='right')
+
+
+def recorded_signs(name: str) -> dict[int, list[str]]:
+    """List the signs at each look of a recorded run."""
+    run = RECORDED['runs'][name]
+    before = Seen(drawn(run['target']), drawn(run['source']))
+    found = {}
+    for look in run['looks']:
+        source = before.source.copy()
+        # As many pixels differ as it takes for the recorded kappa.
+        others = np.random.default_rng(0).permutation(len(source))
+        moved = others[: round(len(source) * (1 - look['kept']))]
+        source[moved] = source[np.roll(moved, 1)]
+        found[look['iter']] = signs_of_harm(
+            before,
+            Seen(drawn(look['target']), source),
+            [drawn(run['reestimated'])],
+            RECORDED['classes'],
+            Limits(),
+        )
+    return found
+
+
+def test_drawn_to_real_is_harm_within_its_first_stage():
+    found = recorded_signs('drawn to real')
+    assert found.pop(10) == []
+    assert all(len(signs) == 1 for signs in found.values())
+    assert found[60][0].startswith('person is predicted on 9.9%')
+
+
+def test_a_good_run_of_the_same_settings_is_none():
+    assert not any(recorded_signs('good').values())
+
+
+def test_a_learning_rate_a_hundred_times_too_high_is_harm_at_once():
+    assert len(recorded_signs('rate x100')[10]) == 3

@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import read_state
+from mmseg_cag.engine.records.descent import inherited
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_config import load_config
@@ -27,7 +28,7 @@ from mmseg_cag.inference.export_onnx import (
     WatchedModel,
     compare_onnx,
     export_onnx,
-    name_classes,
+    note,
 )
 from mmseg_cag.models.anchors import AnchorBank
 from mmseg_cag.watch.card import make_card
@@ -88,7 +89,11 @@ def convert(args: argparse.Namespace) -> None:
         model = WatchedModel(network, anchors_of(args))
     with atomic_path(args.dst, '.onnx') as draft:
         export_onnx(model, draft, args.size, args.any_size)
-        name_classes(draft, network.dataset_meta['classes'])
+        note(
+            draft,
+            classes=[*network.dataset_meta['classes']],
+            descent=inherited(args.checkpoint, 'exported from'),
+        )
         check(model, draft, args)
     print_log(f'{args.dst} written', 'current')
     if args.card:

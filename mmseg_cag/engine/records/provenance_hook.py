@@ -14,6 +14,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.version import __version__
 
+from .descent import DESCENT, Entry, descent_in, descent_of
 from .provenance import provenance_of
 
 PACKAGES = (mmcv, mmengine, mmseg, numpy, torch)
@@ -25,8 +26,17 @@ class ProvenanceHook(Hook):
 
     Beside that, by what versions it was made and in which stage. By
     ``meta.provenance`` a later run knows whether the checkpoint is still that
-    of the config which it starts from.
+    of the config which it starts from. ``meta.descent`` lists the weights,
+    data and code that they descend from (docs/licences.md).
     """
+
+    def __init__(self) -> None:
+        self._descent: list[Entry] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the descent of a run that goes on."""
+        if runner._resume or runner.iter:
+            self._descent = descent_in(checkpoint.get('meta'))
 
     def before_run(self, runner: Runner) -> None:
         """Check that what the run starts from was seen to.
@@ -52,6 +62,10 @@ class ProvenanceHook(Hook):
         """Add the provenance to a checkpoint, the versions and the stage."""
         meta = checkpoint['meta']
         meta['provenance'] = provenance_of(runner.cfg)
+        if not self._descent:
+            data = meta.get('data') or {}
+            self._descent = descent_of(runner.cfg, data)
+        meta[DESCENT] = self._descent
         versions = {m.__name__: str(m.__version__) for m in PACKAGES}
         meta['versions'] = {**versions, 'mmseg_cag': __version__}
         stage = getattr(bare_model(runner), 'stage', None)

