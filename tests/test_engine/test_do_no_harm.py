@@ -13,9 +13,13 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmseg.registry import TRANSFORMS
+from mmseg.registry import DATASETS, TRANSFORMS
 
-from mmseg_cag.engine.records.comparison import compare_mean_iou
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.engine.records.comparison import (
+    compare_mean_iou,
+    groups_of,
+)
 from mmseg_cag.engine.records.do_no_harm_hook import BEFORE, KEPT, LOOKS
 from mmseg_cag.errors import UserError
 from tests import tiny
@@ -172,6 +176,27 @@ def test_labels_choose_the_best_look(root, tmp_path):
         'adapted': True,
         'reason': best['reason'],
     }
+
+
+def test_images_to_choose_by_are_the_labels(root, tmp_path):
+    val = dict(tiny.cityscapes(root, 'val'))
+    built = DATASETS.build(val)
+    images = labelled_images(built, [0, 1], group=lambda name: name[-5])
+    roles = Roles(built.metainfo['classes'], {'choose': images})
+    write_roles(tmp_path / 'roles.json', roles)
+    cfg = config(root, tmp_path / 'run')
+    cfg.default_hooks.do_no_harm.on_harm = 'report'
+    cfg.val_dataloader = dict(
+        cfg.val_dataloader,
+        dataset=dict(
+            type='RoleSubset',
+            roles=str(tmp_path / 'roles.json'),
+            role='choose',
+            dataset=val,
+        ),
+    )
+    assert groups_of(cfg.val_dataloader.dataset) == [i.group for i in images]
+    assert all('2 labelled images' in look['reason'] for look in run(cfg))
 
 
 def test_a_good_run_keeps_the_adapted_network(root, tmp_path):

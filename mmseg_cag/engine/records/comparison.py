@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
+from mmseg_cag.datasets.roles import read_roles
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import class_iou
 from mmseg_cag.models.segmentors.base import UDASegmentor
@@ -19,7 +20,7 @@ from mmseg_cag.monitor.harm import Limits, Seen, lacks_labels, signs_of_harm
 from mmseg_cag.monitor.monitor_hook import RECORDS
 from mmseg_cag.monitor.record_file import RecordFile
 
-from .watched_images import WatchedImages, domain_datasets
+from .watched_images import WatchedImages, domain_datasets, domain_parts
 
 # legend: N images, K classes, P pixels
 
@@ -81,7 +82,7 @@ class ByLabels:
                 'bootstrap draws from'
             )
         self.images = WatchedImages([built], 'target')
-        self.groups = getattr(built, 'groups', None)
+        self.groups = groups_of(dataset)
         self.number = len(classes)
 
     def note(self, model: UDASegmentor) -> Before:
@@ -166,6 +167,36 @@ class BySigns:
             'target': self.target.predict(model),
             'source': self.source.predict(model),
         }
+
+
+def images_to_choose_by(cfg: Config) -> dict | None:
+    """Find the labelled images that are validated on, if for choosing.
+
+    Args:
+        cfg: The run's config.
+    """
+    dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
+    is_role = dataset.get('type') == 'RoleSubset'
+    return dataset if is_role and dataset.get('role') == 'choose' else None
+
+
+def groups_of(dataset: dict) -> list[str] | None:
+    """List the group of each image with a role; one without is its own.
+
+    Args:
+        dataset: Config of the data set.
+    """
+    if dataset['type'] != 'RoleSubset':
+        return None
+    images = read_roles(dataset['roles']).of(dataset['role'])
+    images = images[: dataset.get('first')]
+    return [image.group or image.image for image in images]
+
+
+def has_source(cfg: Config) -> bool:
+    """Tell whether a run has a source, and images can be tested."""
+    tests = cfg.get('test_dataloader') or cfg.get('test_pipeline')
+    return bool(tests) and bool(domain_parts(cfg, labelled=True))
 
 
 def mean_iou(confusions: np.ndarray) -> float:

@@ -14,7 +14,6 @@ import mmseg
 import torch
 from mmengine.config import Config
 
-import mmseg_cag
 from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.licences import (
     IMAGENET,
@@ -25,6 +24,7 @@ from mmseg_cag.datasets.licences import (
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.version import __version__
 
 DESCENT = 'descent'  # in a checkpoint's meta
 
@@ -125,9 +125,8 @@ def unique(entries: list[Entry]) -> list[Entry]:
 
 def code() -> Iterator[Entry]:
     """List the code that trains, by version; this package's by its hash."""
-    version = mmseg_cag.__version__
-    name = f'mmseg_cag {version}'
-    yield entry('code', name, 'Apache-2.0', _package_hash())
+    own = f'mmseg_cag {__version__}'
+    yield entry('code', own, 'Apache-2.0', _package_hash())
     for module in (mmcv, mmengine, mmseg):
         name = f'{module.__name__} {module.__version__}'
         yield entry('code', name, 'Apache-2.0')
@@ -136,7 +135,7 @@ def code() -> Iterator[Entry]:
 
 @cache
 def _package_hash() -> str:
-    root = Path(mmseg_cag.__file__).parent
+    root = Path(__file__).parents[2]
     digest = hashlib.sha256()
     for path in sorted(root.rglob('*.py')):
         digest.update(f'{path.relative_to(root).as_posix()}\n'.encode())

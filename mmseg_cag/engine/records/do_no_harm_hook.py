@@ -18,7 +18,13 @@ from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 from mmseg_cag.monitor.harm import Limits
 from mmseg_cag.monitor.record_file import RecordFile
 
-from .comparison import ByLabels, BySigns, Verdict
+from .comparison import (
+    ByLabels,
+    BySigns,
+    Verdict,
+    has_source,
+    images_to_choose_by,
+)
 
 LOOKS = 'do_no_harm.jsonl'
 BEFORE = 'before_adaptation.npz'
@@ -39,7 +45,8 @@ class DoNoHarmHook(Hook):
     Args:
         labelled: Config of a labelled data set of the target, as it is
             evaluated; it must have no part in training or in what is
-            reported.
+            reported. By default the one that is validated on, where that is
+            of images in the role ``choose`` (docs/labels.md).
         images: Images of the target, and of the source, that are looked at
             where there are no labels.
         interval: Iterations from one look to the next, besides those at
@@ -98,6 +105,8 @@ class DoNoHarmHook(Hook):
             if not runner.cfg.get('load_from'):
                 return
             comparison, model = self._compare_by(runner), bare_model(runner)
+            if comparison is None:
+                return
             if why := comparison.is_blind(model):
                 runner.logger.info(f'Do no harm: nothing is compared, {why}')
                 return
@@ -168,10 +177,12 @@ class DoNoHarmHook(Hook):
             raise UserError(self._error)
         runner.logger.warning(self._error)
 
-    def _compare_by(self, runner: Runner) -> ByLabels | BySigns:
+    def _compare_by(self, runner: Runner) -> ByLabels | BySigns | None:
         classes = runner.train_dataloader.dataset.metainfo['classes']
-        if self.labelled:
-            return ByLabels(self.labelled, classes)
+        if labelled := self.labelled or images_to_choose_by(runner.cfg):
+            return ByLabels(labelled, classes)
+        if not has_source(runner.cfg):
+            return None
         return BySigns(runner.cfg, classes, self.images, self.limits)
 
     def _look(self, runner: Runner, iteration: int) -> None:
@@ -215,14 +226,12 @@ class DoNoHarmHook(Hook):
 
 
 def _adapts(runner: Runner) -> bool:
-    """Tell whether a run learns from a source and a target that it tests."""
-    cfg = runner.cfg
-    domains = {*cfg.train_dataloader.dataset.get('domains', {})}
-    labelled = {*cfg.train_dataloader.dataset.get('labelled', ['source'])}
-    tests = cfg.get('test_dataloader') or cfg.get('test_pipeline')
-    is_both = domains - labelled and domains & labelled
+    """Tell whether a run learns from a target."""
+    dataset = runner.cfg.train_dataloader.dataset
+    domains = {*dataset.get('domains', {})}
+    labelled = {*dataset.get('labelled', ['source'])}
     return isinstance(bare_model(runner), UDASegmentor) and bool(
-        is_both and tests
+        domains - labelled
     )
 
 

@@ -147,13 +147,20 @@ def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:
         cfg: The run's config.
         labelled: Whether the domains that have labels are meant.
     """
-    dataset = cfg.train_dataloader.dataset
-    names = dataset.get('labelled', ['source'])
     pipeline = student_pipeline(cfg)
     return [
         DATASETS.build({**part, 'pipeline': pipeline})
-        for _, name, part in leaves(dataset, 'train_dataloader.dataset')
-        if part and (name in names) == labelled
+        for part in domain_parts(cfg, labelled)
+    ]
+
+
+def domain_parts(cfg: Config, labelled: bool) -> list[dict]:
+    """List the configs of the data sets of a run's source or target."""
+    dataset = cfg.train_dataloader.dataset
+    names = dataset.get('labelled', ['source'])
+    found = leaves(dataset, 'train_dataloader.dataset', whole=('RoleSubset',))
+    return [
+        part for _, name, part in found if part and (name in names) == labelled
     ]
 
 
