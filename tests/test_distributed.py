@@ -30,6 +30,13 @@ def config(root: Path, work_dir: Path) -> Config:
     cfg.custom_hooks.append(dict(type='KeepRankHook'))
     cfg.custom_hooks.append(dict(type='KeepPredictionHook', interval=1))
     cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
+    cfg.default_hooks.do_no_harm = dict(
+        type='DoNoHarmHook',
+        interval=2,
+        on_harm='report',
+        limits=dict(sure=0.0),
+    )
+    cfg.test_pipeline = tiny.pipeline(None)
     cfg.model.pseudo_label_head.update(margin='auto', precision=0.3)
     return cfg
 
@@ -172,3 +179,15 @@ def test_the_monitor_adds_up_what_both_ranks_see(root):
         counts = np.bincount(np.stack(ranks).ravel(), minlength=19)
         shares = list(record['predicted'].values())
         assert shares == pytest.approx(counts / counts.sum(), abs=1e-6)
+
+
+def test_do_no_harm_sees_all_images_in_their_order(root):
+    one, two = (
+        np.load(root / name / 'before_adaptation.npz')
+        for name in ('one', 'two')
+    )
+    assert {'target', 'source'} <= {*two.files}
+    for key in ('target', 'source'):
+        assert (one[key] == two[key]).all(), key
+    lines = (root / 'two/do_no_harm.jsonl').read_text().splitlines()
+    assert [json.loads(line)['iter'] for line in lines] == [2, 4]

@@ -23,6 +23,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from mmseg_cag.analysis.runs.samples import spread
+from mmseg_cag.engine.records.descent import inherited
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import write_json
@@ -31,6 +32,7 @@ from mmseg_cag.inference.export_onnx import (
     DeploymentModel,
     compare_onnx,
     export_onnx,
+    note,
 )
 from mmseg_cag.inference.export_student import (
     student_checkpoint,
@@ -94,11 +96,14 @@ def make_forms(
     images = target_pixels(cfg, calibration)
     first = next(images)
     height, width = first.shape[-2:]
+    descent = inherited(checkpoint, 'exported from', cfg.get('licences'))
     with atomic_path(float_, '.onnx') as draft:
         export_onnx(model, draft, (height, width))
+        note(draft, descent=descent)
         compare_onnx(model, draft, torch.from_numpy(first))
     with atomic_path(int8, '.onnx') as draft:
         quantise(float_, draft, target_pixels(cfg, calibration))
+        note(draft, descent=descent)
     size = [str(height), str(width)]
     found = []
     for name, path, logits, words in (

@@ -11,6 +11,7 @@ import argparse
 import torch
 from checkpoint_formats import FORMATS, read_published
 
+from mmseg_cag.engine.records.descent import DESCENT, inherited
 from mmseg_cag.errors import UserError
 
 
@@ -25,7 +26,8 @@ def main() -> None:
         weights = read_published(args.src, args.format)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
-    torch.save({'meta': {}, 'state_dict': weights}, args.dst)
+    meta = {DESCENT: inherited(args.src, 'imported from')}
+    torch.save({'meta': meta, 'state_dict': weights}, args.dst)
 
 
 if __name__ == '__main__':
