@@ -144,3 +144,13 @@ def test_a_good_run_of_the_same_settings_is_none():
 
 def test_a_learning_rate_a_hundred_times_too_high_is_harm_at_once():
     assert len(recorded_signs('rate x100')[10]) == 3
+
+
+@pytest.mark.parametrize('name', ['good', 'drawn to real'])
+def test_the_truth_is_no_harm(name):
+    run = RECORDED['runs'][name]
+    before = Seen(drawn(run['target']), drawn(run['source']))
+    now = Seen(drawn(run['truth']), before.source)
+    remedies = [drawn(run['reestimated'])]
+    classes = RECORDED['classes']
+    assert signs_of_harm(before, now, remedies, classes, Limits()) == []
