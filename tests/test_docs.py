@@ -119,6 +119,7 @@ RUN_BY_NONE = {
     'tools/run_tests.sh',
     'tools/benchmarks/benchmark_minitown.py',
     'tools/benchmarks/benchmark_real_streets.py',
+    'tools/benchmarks/benchmark_unknown.py',
     'tools/benchmarks/benchmark_watch.py',
     'tools/benchmarks/gpu_trainings.sh',
     'tools/benchmarks/sweep_margin.py',

@@ -26,12 +26,12 @@ def write_network(path: Path, weight: np.ndarray = WEIGHT) -> Path:
         ),
         helper.make_node('Abs', ['small'], ['distances']),
         helper.make_node('GlobalAveragePool', ['logits'], ['mean']),
-        helper.make_node('Flatten', ['mean'], ['features']),
+        helper.make_node('Flatten', ['mean'], ['moments']),
     ]
     shapes = dict(
         logits=(4, HEIGHT, WIDTH),
         distances=(4, HEIGHT // 4, WIDTH // 4),
-        features=(4,),
+        moments=(4,),
     )
     graph = helper.make_graph(
         nodes,

@@ -246,7 +246,7 @@ class AnchorHook(Hook):
                 f'AnchorHook: init_from={self.init_from} holds one set of '
                 "anchors, expected model.anchor_bank.type='AnchorBank'"
             )
-        if model.pseudo_label_head.is_auto:
+        if model.pseudo_label_head.needs_source:
             raise UserError(
                 f"AnchorHook: init_from={self.init_from} and margin='auto', "
                 'which is chosen as anchors are computed; expected a number'
@@ -265,7 +265,7 @@ class AnchorHook(Hook):
         loader = build_loader(runner)
         centroids = model.anchor_bank.new_centroids()
         sample = None
-        if model.pseudo_label_head.is_auto:
+        if model.pseudo_label_head.needs_source:
             like = model.anchor_bank.anchors
             sample = PixelSampler(
                 self.margin_pixels, len(loader.dataset), like

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
+from mmseg_cag.models.anchors.unknown import UnknownPixels
 from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 from mmseg_cag.models.heads.anchor_head import FAR
 from mmseg_cag.models.segmentors.base import run_network
@@ -19,6 +20,8 @@ from mmseg_cag.models.segmentors.base import run_network
 
 # Largest difference of logits, in shares of their range.
 TOLERANCE = 1e-4
+# Maps of the backbone whose moments a watch compares.
+MAPS = 2
 
 
 class DeploymentModel(nn.Module):
@@ -77,19 +80,27 @@ class WatchedModel(DeploymentModel):
     Args:
         model: A stock segmentor with a classifier ``conv_seg``.
         bank: Anchors in the space of the classifier's input.
+        unknown: Limits of the distances; None leaves out what is unknown.
     """
 
-    outputs = ('logits', 'distances', 'features')
-
-    def __init__(self, model: EncoderDecoder, bank: AnchorBank) -> None:
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        bank: AnchorBank,
+        unknown: UnknownPixels | None = None,
+    ) -> None:
         super().__init__(model)
+        self.outputs = ('logits', 'distances', 'moments')
+        if unknown is not None:
+            self.outputs += ('unknown',)
+        self.unknown = unknown
         self.register_buffer('anchors', bank.anchors)
         norms = bank.anchors.square().sum(1)
         # Finite, where a class has no anchor: it is never the nearest.
         norms = norms.masked_fill(bank.counts == 0, FAR**2)
         self.register_buffer('norms', norms)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute class scores, distances and features.
 
         Args:
@@ -97,7 +108,10 @@ class WatchedModel(DeploymentModel):
 
         Returns:
             Logits (N, K, H, W), distances to the anchors (N, K, h, w) and
-            the features' means over each image (N, C).
+            moments (N, C) of the backbone's first maps, in which the style
+            of an image shows: mean and standard deviation of each channel.
+            With limits also (N, h, w): how many times its limit a pixel's
+            distance is, more than 1 where it is unknown.
         """
         seen = run_network(self.model, self.normalise(image))
         weight = -2 * self.anchors[:, :, None, None]
@@ -106,7 +120,15 @@ class WatchedModel(DeploymentModel):
         squares = squares + seen.feat.square().sum(1, keepdim=True)
         distances = squares.relu().sqrt()
         logits = self.at_images(seen.logits[0], image)
-        return logits, distances, seen.feat.mean((2, 3))
+        moments = [
+            moment
+            for own in seen.pyramid[:MAPS]
+            for moment in (own.mean((2, 3)), own.std((2, 3), correction=0))
+        ]
+        outputs = logits, distances, torch.cat(moments, dim=1)
+        if self.unknown is None:
+            return outputs
+        return *outputs, self.unknown.excess(distances)
 
 
 def export_onnx(
@@ -180,7 +202,9 @@ def compare_onnx(
         is_known = other < FAR
         own, other = torch.from_numpy(own)[is_known], other[is_known]
         difference = (own - other).abs().max().item()
-        extent = (other.max() - other.min()).item()
+        # Logits count by their differences, what is no score by its size.
+        least = other.min() if name == 'logits' else 0
+        extent = (other.max() - least).item()
         # Not "greater": a NaN is no agreement.
         if not difference <= TOLERANCE * extent:
             raise UserError(

@@ -85,7 +85,7 @@ def balloon(
     centre = np.array((0.5 + 0.3 * np.sin(number / 40), 0.55))
     middle = tuple(np.rint(centre * (columns, rows)).astype(int).tolist())
     colours = ((230, 40, 160), (250, 240, 60), (40, 220, 230))
-    for i, width in enumerate((0.075, 0.05, 0.025)):
-        axes = (round(width * columns), round(0.2 * rows))
+    for i, width in enumerate((0.095, 0.063, 0.032)):
+        axes = (round(width * columns), round(0.25 * rows))
         cv2.ellipse(shown, middle, axes, 0, 0, 360, colours[i], -1)
     return shown

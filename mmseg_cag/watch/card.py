@@ -21,9 +21,10 @@ LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 UNKNOWN, UNSURE = LEVELS.index(0.99), LEVELS.index(0.1)
 SCORES = ('prior', 'unknown', 'margin', 'moments', 'flicker')
 ALIKE = 0.1  # autocorrelation of frames that are no longer alike
-FEWEST = 50  # frames that a tail is fitted to
+FEWEST = 50  # frames that a card is made of
+SHRINKAGE = 0.1  # share of no correlation in the covariance
 
-# legend: K classes, C feature channels, L levels
+# legend: K classes, C moments, L levels
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Card:
         distances: Distance to the nearest anchor at `LEVELS`, by class of
             that anchor (K, L); those of all classes for one that is rare.
         gaps: The same of the gap to the runner-up.
-        mean: Mean of the features' means over a frame (C,).
+        mean: Mean of the features' moments (C,).
         spread: Their standard deviations from frame to frame (C,).
+        whitening: What takes the correlation from moments that are divided
+            by it (C, C).
         tails: By name of the score; one that was not seen is absent.
     """
 
@@ -53,6 +56,7 @@ class Card:
     gaps: list[list[float]]
     mean: list[float]
     spread: list[float]
+    whitening: list[list[float]]
     tails: dict[str, Tail]
 
     def scores(self, frame: Frame, before: Frame | None) -> dict[str, float]:
@@ -67,12 +71,13 @@ class Card:
         overlap = np.sqrt(shares * self.prior).sum()
         far = np.array(self.distances)[frame.nearest, UNKNOWN]
         near = np.array(self.gaps)[frame.nearest, UNSURE]
-        moved = (frame.features - self.mean) / np.maximum(self.spread, 1e-6)
+        moved = (frame.moments - self.mean) / np.array(self.spread)
+        moved = moved @ np.array(self.whitening)
         scores = {
             'prior': np.sqrt(max(1 - overlap, 0)),  # Hellinger's distance
             'unknown': (frame.distance > far).mean(),
             'margin': (frame.gap < near).mean(),
-            'moments': np.sqrt(np.square(moved).mean()),
+            'moments': np.square(moved).mean(),
         }
         if before is not None:
             scores['flicker'] = (frame.classes != before.classes).mean()
@@ -82,7 +87,11 @@ class Card:
         """Write it as JSON."""
         tails = {k: tail._asdict() for k, tail in self.tails.items()}
         content = {'format': FORMAT, **asdict(self), 'tails': tails}
-        path.write_text(json.dumps(_short(content), indent=1) + '\n')
+        lines = (
+            f'"{key}": {json.dumps(_short(value))}'
+            for key, value in content.items()
+        )
+        path.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
 
     @classmethod
     def read(cls, path: Path) -> Card:
@@ -134,6 +143,9 @@ def make_card(
 ) -> Card:
     """Make the card of a domain.
 
+    The tails are of the later half of the frames: what the first half was
+    fitted to looks more normal than it is.
+
     Args:
         frames: Of the domain.
         network: `fingerprint` of the ONNX file.
@@ -146,34 +158,39 @@ def make_card(
     Raises:
         UserError: There are too few frames.
     """
-    seen = list(frames)
-    if len(seen) < FEWEST:
+    everything = list(frames)
+    if len(everything) < FEWEST:
         raise UserError(
-            f'a domain card needs {FEWEST} frames or more, got {len(seen)}'
+            f'a domain card needs {FEWEST} frames or more, got '
+            f'{len(everything)}'
         )
+    half = len(everything) // 2
+    seen, later = everything[:half], everything[half:]
     predicted, nearest, distance, gap = (
         np.concatenate(part) for part in list(zip(*seen, strict=True))[:4]
     )
-    features = np.stack([frame.features for frame in seen])
+    moments = np.stack([frame.moments for frame in seen])
+    mean, spread = moments.mean(0), np.maximum(moments.std(0), 1e-6)
     size = len(classes)
     if correlation is None:
-        correlation = correlation_length(features)
+        correlation = correlation_length(moments)
     card = Card(
         network=network,
         classes=list(classes),
-        frames=len(seen),
+        frames=len(everything),
         correlation=correlation,
         prior=(
             np.bincount(predicted, minlength=size) / len(predicted)
         ).tolist(),
         distances=_quantiles(distance, nearest, size),
         gaps=_quantiles(gap, nearest, size),
-        mean=features.mean(0).tolist(),
-        spread=features.std(0).tolist(),
+        mean=mean.tolist(),
+        spread=spread.tolist(),
+        whitening=_whitening((moments - mean) / spread).tolist(),
         tails={},
     )
-    before = [None, *seen[:-1]] if is_stream else [None] * len(seen)
-    rows = [card.scores(*pair) for pair in zip(seen, before, strict=True)]
+    before = everything[half - 1 : -1] if is_stream else [None] * len(later)
+    rows = [card.scores(*pair) for pair in zip(later, before, strict=True)]
     apart = correlation if is_stream else 1
     for name in SCORES:
         scores = [row[name] for row in rows if name in row]
@@ -182,16 +199,16 @@ def make_card(
     return card
 
 
-def correlation_length(features: np.ndarray) -> int:
+def correlation_length(moments: np.ndarray) -> int:
     """Measure after how many frames one is independent.
 
     That is the first lag at which the autocorrelation, over all channels, is
     below 0.1.
 
     Args:
-        features: Means of the features of a stream (F, C).
+        moments: Of the frames of a stream (F, C).
     """
-    centred = features - features.mean(0)
+    centred = (moments - moments.mean(0)) / np.maximum(moments.std(0), 1e-6)
     power = np.square(centred).mean()
     for lag in range(1, len(centred) // 4):
         if (centred[lag:] * centred[:-lag]).mean() < ALIKE * power:
@@ -223,6 +240,18 @@ def _quantiles(
             np.quantile(own, LEVELS) if len(own) > 999 else everything
         )
     return np.array(found).tolist()
+
+
+def _whitening(scores: np.ndarray) -> np.ndarray:
+    """Compute what takes the correlation from standard scores (F, C).
+
+    The covariance is shrunk towards none: frames of a few places say little
+    of directions in which they do not differ.
+    """
+    size = scores.shape[1]
+    covariance = (1 - SHRINKAGE) * scores.T @ scores / len(scores)
+    values, vectors = np.linalg.eigh(covariance + SHRINKAGE * np.eye(size))
+    return vectors / np.sqrt(values)
 
 
 def _short(content: object) -> object:

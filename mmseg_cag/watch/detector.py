@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 
-POWER = 0.3  # of the bet; small ones win more by rarer scores
+POWER = 0.15  # of the bet; small ones win more by rarer scores
 
 
 class Detector:

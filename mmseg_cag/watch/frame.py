@@ -11,7 +11,7 @@ import numpy as np
 # one in a hundred, and they cost nothing beside the network.
 PIXELS = 2048
 
-# legend: K classes, C feature channels, H W image, h w feature map,
+# legend: K classes, C moments, H W image, h w feature map,
 # P pixels of a regular grid
 
 
@@ -23,25 +23,25 @@ class Frame(NamedTuple):
         nearest: Classes of the nearest anchors (P,) int64.
         distance: Distances to them (P,).
         gap: How much farther the runner-up is (P,).
-        features: Means of the features over the frame (C,).
+        moments: Moments of the features over the frame (C,).
     """
 
     classes: np.ndarray
     nearest: np.ndarray
     distance: np.ndarray
     gap: np.ndarray
-    features: np.ndarray
+    moments: np.ndarray
 
 
 def summarize(
-    logits: np.ndarray, distances: np.ndarray, features: np.ndarray
+    logits: np.ndarray, distances: np.ndarray, moments: np.ndarray
 ) -> Frame:
     """Keep what a frame is judged by.
 
     Args:
         logits: Class scores (K, H, W).
         distances: Distances to the anchors (K, h, w).
-        features: Means of the features (C,).
+        moments: Moments of the features (C,).
     """
     height, width = distances.shape[1:]
     step = max(1, round((height * width / PIXELS) ** 0.5))
@@ -54,4 +54,4 @@ def summarize(
     y = (2 * rows + 1) * logits.shape[1] // (2 * height)
     x = (2 * columns + 1) * logits.shape[2] // (2 * width)
     classes = logits[:, y[:, None], x].argmax(0).ravel()
-    return Frame(classes, nearest, two[0], two[1] - two[0], features)
+    return Frame(classes, nearest, two[0], two[1] - two[0], moments)

@@ -11,7 +11,7 @@ from mmseg_cag.errors import UserError
 from .card import fingerprint
 from .frame import Frame, summarize
 
-OUTPUTS = ['logits', 'distances', 'features']
+OUTPUTS = ['logits', 'distances', 'moments']
 
 # legend: H W image
 
@@ -76,5 +76,5 @@ class WatchedNetwork:
                 )
         batch = image.transpose(2, 0, 1)[None].astype(np.float32)
         outputs = self.session.run(OUTPUTS, {'image': batch})
-        logits, distances, features = (output[0] for output in outputs)
-        return summarize(logits, distances, features)
+        logits, distances, moments = (output[0] for output in outputs)
+        return summarize(logits, distances, moments)

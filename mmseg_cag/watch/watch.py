@@ -13,7 +13,7 @@ from .frame import Frame
 from .network import WatchedNetwork
 
 # Frames between two false alarms, at least and on average.
-FRAMES_PER_FALSE_ALARM = 100_000
+FRAMES_PER_FALSE_ALARM = 10_000
 
 # legend: P pixels, H W image
 

@@ -49,6 +49,8 @@ def export(monkeypatch, tmp_path):
         if 'anchor_bank.counts' in state:
             state['anchor_bank.counts'] += 1  # else they are made of data
             torch.nn.init.normal_(state['anchor_bank.anchors'])
+        if 'pseudo_label_head.unknown.limit' in state:
+            state['pseudo_label_head.unknown.limit'].fill_(3.0)
         torch.save({'state_dict': state}, checkpoint)
         arguments = [TOOL, path, checkpoint, dst, *options]
         monkeypatch.setattr('sys.argv', list(map(str, arguments)))
@@ -107,6 +109,25 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
         assert '\n' not in str(caught.value)
 
 
+def test_limits_come_with_the_network(export):
+    options = ('--size', 32, 64, '--unknown')
+    path, checkpoint, dst = export('minitown/cag_open.py', *options)
+    image = images(2, 3, 32, 64)
+    session = onnxruntime.InferenceSession(dst)
+    [actual] = session.run(['unknown'], {'image': image.numpy()})
+    cfg, state = Config.fromfile(path), read_state(checkpoint)
+    labeler = load_labeling_network(cfg, state, checkpoint)
+    inputs = labeler.model.data_preprocessor(dict(inputs=list(image)))
+    seen = view(labeler.model, inputs['inputs'])
+    distances = labeler.bank.distances(seen.feat)
+    expected = (
+        distances.amin(1) / labeler.head.unknown.limit[distances.argmin(1)]
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+    with pytest.raises(SystemExit, match='run.py: --unknown needs model'):
+        export('minitown/cag.py', *options)
+
+
 def test_a_card_comes_with_the_network(export, tmp_path):
     frames = tmp_path / 'frames'
     frames.mkdir()
@@ -133,8 +154,11 @@ def test_a_card_comes_with_the_network(export, tmp_path):
     np.testing.assert_allclose(
         frame.gap, gap.flatten().numpy(), rtol=0, atol=limit
     )
-    means = seen.feat.mean((0, 2, 3)).numpy()
-    np.testing.assert_allclose(frame.features, means, rtol=0, atol=1e-4)
+    maps = [own[0].flatten(1) for own in seen.pyramid[:2]]
+    moments = [m for own in maps for m in (own.mean(1), own.std(1))]
+    np.testing.assert_allclose(
+        frame.moments, torch.cat(moments), rtol=0.02, atol=1e-4
+    )
 
 
 def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
+from mmseg.models.segmentors import EncoderDecoder
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import read_state
@@ -30,7 +31,6 @@ from mmseg_cag.inference.export_onnx import (
     export_onnx,
     note,
 )
-from mmseg_cag.models.anchors import AnchorBank
 from mmseg_cag.watch.card import make_card
 from mmseg_cag.watch.files import read_frames
 from mmseg_cag.watch.network import WatchedNetwork
@@ -66,6 +66,11 @@ def parse_args() -> argparse.Namespace:
         help='a folder or video of the target, of which the domain card is '
         'made (docs/watch.md)',
     )
+    parser.add_argument(
+        '--unknown',
+        action='store_true',
+        help='with an output that tells unknown pixels (docs/unknown.md)',
+    )
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
         parser.error(f'{args.dst}: expected the name of a file *.onnx')
@@ -85,8 +90,8 @@ def convert(args: argparse.Namespace) -> None:
     """Write the file; it appears once it agrees with PyTorch."""
     network = load_network(args.checkpoint, args.config).cpu()
     model = DeploymentModel(network)
-    if args.card:
-        model = WatchedModel(network, anchors_of(args))
+    if args.card or args.unknown:
+        model = watched_model(network, args)
     with atomic_path(args.dst, '.onnx') as draft:
         export_onnx(model, draft, args.size, args.any_size)
         note(
@@ -100,12 +105,24 @@ def convert(args: argparse.Namespace) -> None:
         write_card(args)
 
 
-def anchors_of(args: argparse.Namespace) -> AnchorBank:
-    """Read the anchors of the checkpoint, or make some of the source."""
+def watched_model(
+    network: EncoderDecoder, args: argparse.Namespace
+) -> WatchedModel:
+    """Add the anchors of the checkpoint, or some that the source makes.
+
+    Raises:
+        UserError: The unknown is asked for, and the config has no limits.
+    """
     cfg = load_config(args.config)
     state = read_state(args.checkpoint)
     labeler = build_labeling_network(cfg, state, args.checkpoint, IMAGES)
-    return labeler.bank.cpu()
+    unknown = labeler.head.cpu().unknown
+    if args.unknown and unknown is None:
+        raise UserError(
+            f'{args.config}: --unknown needs '
+            'model.pseudo_label_head.unknown_quantile'
+        )
+    return WatchedModel(network, labeler.bank.cpu(), unknown)
 
 
 def write_card(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.analysis.runs.labeling_network import LabelingNetwork
 from mmseg_cag.analysis.runs.network import build_preprocessor, predict_map
 from mmseg_cag.analysis.runs.samples import (
     Sample,
@@ -19,11 +20,13 @@ from mmseg_cag.analysis.runs.samples import (
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
+from mmseg_cag.models.segmentors.base import SegOutput
 
 from .anchors import Anchors, anchors_of
 from .networks import Loaded, Network, load_network
 from .run import RecordedRun
 from .score import Activity, Score, score_of_confusion, score_of_validation
+from .unknown import Unknown
 
 # legend: K classes, H W image, h w feature map
 
@@ -70,6 +73,7 @@ class Measured:
         samples: The pictures to show, by their place in the validation set.
         activities: By title of the network, of the stages' teachers.
         anchors: By title of the network, as its checkpoint holds them.
+        unknown: What the last network does not know, if it has limits.
         missing: A line for each thing that could not be computed.
         total: Images of the validation set.
         indices: Those on which is computed what was not recorded.
@@ -80,6 +84,7 @@ class Measured:
     samples: dict[int, Shown] = field(default_factory=dict)
     activities: dict[str, Activity] = field(default_factory=dict)
     anchors: dict[str, Anchors] = field(default_factory=dict)
+    unknown: Unknown | None = None
     missing: list[str] = field(default_factory=list)
     total: int = 0
     indices: list[int] = field(default_factory=list)
@@ -154,6 +159,21 @@ def collect_samples(
     return dataset
 
 
+def note_unknown(
+    teacher: LabelingNetwork,
+    seen: SegOutput,
+    sample: Sample,
+    result: Measured,
+) -> None:
+    """Keep what is unknown of an image, where there are limits."""
+    if teacher.head.unknown is None:
+        return
+    unknown = teacher.head.unknown(teacher.bank.distances(seen.feat))
+    result.unknown = result.unknown or Unknown()
+    image = Shown.of(sample).image
+    result.unknown.add(image, unknown[0], seen.feat[0])
+
+
 def open_validation(run: RecordedRun) -> BaseSegDataset:
     """Build the target's validation set, with labels if any, for display.
 
@@ -206,6 +226,8 @@ def look(
         if activity:
             seen = loaded.teacher.see(preprocessor, sample)
             labels = activity.add(loaded.teacher.assign(seen, activity.kind))
+            if network == result.last:
+                note_unknown(loaded.teacher, seen, sample, result)
         if shown := result.samples.get(index):
             shown.predictions[network.title] = prediction.astype(np.uint8)
             shown.pseudo = labels

@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from .measure import Measured, Shown
+from .unknown import CROPS, Unknown
 
 WIDTH = 768  # pixels, of what is embedded
+HEIGHT = 72  # of crops
 CLEAR = 255  # index that shows nothing
 RIGHT, WRONG = 0, 1
 ERROR_COLOURS = [[0, 0, 0], [255, 0, 80]]
@@ -55,6 +57,61 @@ def make_panels(measured: Measured, palette: list) -> list[Panel]:
         _panel(sample, names, palette)
         for _, sample in sorted(measured.samples.items())
     ]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop as an address of data, and its width and height as shown."""
+
+    address: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class CropGroup:
+    """Pieces that look alike.
+
+    Attributes:
+        number: From 1.
+        share: Of the unknown pixels.
+        pieces: Their number, of which some are shown.
+        crops: Those.
+    """
+
+    number: int
+    share: float
+    pieces: int
+    crops: list[Crop]
+
+
+@dataclass(frozen=True)
+class UnknownView:
+    """What the page shows of the unknown: its share, and the groups."""
+
+    share: float
+    clusters: list[CropGroup]
+
+
+def show_unknown(unknown: Unknown | None) -> UnknownView | None:
+    """Paint what is unknown; None where nothing tells."""
+    if unknown is None:
+        return None
+    groups = [
+        CropGroup(
+            number,
+            sum(piece.pixels for piece in group) / unknown.pixels,
+            len(group),
+            [_crop(piece.crop) for piece in group[:CROPS]],
+        )
+        for number, group in enumerate(unknown.clusters(), 1)
+    ]
+    return UnknownView(unknown.pixels / max(unknown.seen, 1), groups)
+
+
+def _crop(image: np.ndarray) -> Crop:
+    height, width = image.shape[:2]
+    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
+    return Crop(photo(image, size), size)
 
 
 def _panel(sample: Shown, names: list[str], palette: list) -> Panel:

@@ -28,7 +28,7 @@ from .class_tables import (
 )
 from .measure import Measured
 from .networks import find_start_checkpoint
-from .pictures import Panel, make_panels
+from .pictures import Panel, UnknownView, make_panels, show_unknown
 from .run import RecordedRun
 
 SCORES = 'scores.json'
@@ -45,6 +45,7 @@ class RunView:
     labels: LabelTable | None
     geometry: list[Geometry]
     panels: list[Panel]
+    unknown: UnknownView | None
     choices: dict
     charts: dict[str, Markup | None]
 
@@ -68,6 +69,7 @@ def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
         labels=make_label_table(run, measured),
         geometry=geometry,
         panels=make_panels(measured, run.metainfo.get('palette') or []),
+        unknown=show_unknown(measured.unknown),
         choices=read_choices(run),
         charts={
             'confusion': draw_confusion(

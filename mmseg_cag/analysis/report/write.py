@@ -37,6 +37,7 @@ SECTIONS = {
     'confusion': 'Confusion',
     'labels': 'Pseudo labels',
     'anchors': 'Anchors',
+    'unknown': 'Unknown',
     'losses': 'Losses',
     'choice': 'Choice without labels',
 }

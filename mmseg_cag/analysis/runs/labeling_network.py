@@ -123,6 +123,8 @@ def load_labeling_network(
         bank.anchors.copy_(state['anchor_bank.anchors'])
     if head.is_auto and 'pseudo_label_head.margin' in state:
         head.margin.copy_(state['pseudo_label_head.margin'])
+    if head.unknown and 'pseudo_label_head.unknown.limit' in state:
+        head.unknown.limit.copy_(state['pseudo_label_head.unknown.limit'])
     device = classifier.weight.device
     return LabelingNetwork(model, bank.to(device), head.to(device))
 
@@ -164,7 +166,7 @@ def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
         teacher.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
         pixels.add(seen.feat, labels)
     teacher.bank.store(centroids)
-    if teacher.head.is_auto:
+    if teacher.head.needs_source:
         feat, labels = pixels.gather()
         distances = teacher.bank.distances(feat[:, :, None, None])
         teacher.head.calibrate(distances[:, :, 0, 0], labels)

@@ -1,4 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+from .ignore_classes import IgnoreClasses
 from .load_labels_by_name import LoadLabelsByName
 from .load_pseudo_labels import LoadPseudoLabels, PackPseudoSegInputs
 from .load_translated_image import LoadTranslatedImage
@@ -14,6 +15,7 @@ from .redraw_crop import RedrawCrop
 
 __all__ = [
     'FindThings',
+    'IgnoreClasses',
     'LoadImageOnDemand',
     'LoadLabelIds',
     'LoadLabelsByName',

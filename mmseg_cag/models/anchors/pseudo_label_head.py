@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .anchor_bank import smallest_two
+from .unknown import UnknownPixels
 
 # legend: N images, P sampled pixels, C feature channels,
 # K classes, h w feature map
@@ -33,6 +34,9 @@ class PseudoLabelHead(nn.Module):
         per_class: Whether each class gets a margin of its own (``auto`` only).
         probability: Threshold of the probability, exceeded strictly.
         ignore_index: Label of inactive pixels.
+        unknown_quantile: Share of the source's pixels of a class that are
+            near enough to its anchor to be known; what is farther has no
+            label of either kind. None for no limit.
 
     Raises:
         ValueError: ``by`` is empty or holds an unknown kind, or the margin is
@@ -48,6 +52,7 @@ class PseudoLabelHead(nn.Module):
         per_class: bool = False,
         probability: float = 0.95,
         ignore_index: int = 255,
+        unknown_quantile: float | None = None,
     ) -> None:
         super().__init__()
         if not by or set(by) - {'anchor', 'probability'}:
@@ -71,18 +76,30 @@ class PseudoLabelHead(nn.Module):
         margin = torch.full((num_classes,), start)
         # A number is the config's; only a chosen one is state.
         self.register_buffer('margin', margin, persistent=self.is_auto)
+        self.unknown = None
+        if unknown_quantile is not None:
+            self.unknown = UnknownPixels(num_classes, unknown_quantile)
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether `calibrate` has anything to do."""
+        return self.is_auto or self.unknown is not None
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, labels: Tensor) -> None:
-        """Choose the margin on labelled source pixels.
+        """Choose the margin and the limits on labelled source pixels.
 
-        It is the smallest at which nearest-anchor labels reach the wanted
-        precision, over all classes or for each class that is assigned.
+        The margin is the smallest at which nearest-anchor labels reach the
+        wanted precision, over all classes or for each class that is assigned.
 
         Args:
             distances: Distances to the anchors (P, K).
             labels: True classes (P,) int64.
         """
+        if self.unknown is not None:
+            self.unknown.calibrate(distances, labels)
+        if not self.is_auto:
+            return
         label, gap = nearest_anchor(distances)
         correct = label == labels
         if not self.per_class:
@@ -103,7 +120,19 @@ class PseudoLabelHead(nn.Module):
         Returns:
             Labels (N, h, w) int64, ``ignore_index`` where inactive.
         """
-        return self.by_gap(*nearest_anchor(distances))
+        labels = self.by_gap(*nearest_anchor(distances))
+        return self.hide_unknown(labels, distances)
+
+    def hide_unknown(self, labels: Tensor, distances: Tensor) -> Tensor:
+        """Take the labels (N, h, w) from pixels of no known class.
+
+        Args:
+            labels: Labels of any kind, int64.
+            distances: Distances to the anchors (N, K, h, w).
+        """
+        if self.unknown is None:
+            return labels
+        return labels.masked_fill(self.unknown(distances), self.ignore_index)
 
     def by_gap(self, label: Tensor, gap: Tensor) -> Tensor:
         """Assign a pixel its nearest anchor's class if it is active.

@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -115,6 +117,12 @@ class CAGSegmentor(UDASegmentor):
                 self.observe(distances=distances)
         if 'probability' in head.by:
             labels['probability'] = head.by_probability(logits)
+        if head.unknown is not None:
+            distances = self.anchor_bank.distances(output.feat)
+            labels = {
+                kind: head.hide_unknown(own, distances)
+                for kind, own in labels.items()
+            }
         self.observe(**labels)
         return labels
 
@@ -165,6 +173,36 @@ class CAGSegmentor(UDASegmentor):
             )
         }
 
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Predict the classes, and what is unknown where that is asked for.
+
+        With ``test_cfg.unknown`` each sample has ``pred_unknown`` (1, H, W)
+        bool beside ``pred_sem_seg``; it takes a second pass.
+        """
+        results = super().predict(inputs, data_samples)
+        if (self.test_cfg or {}).get('unknown'):
+            output = self.forward_student(inputs, auxiliary=False)
+            mark_unknown(results, self.find_unknown(output))
+        return results
+
+    def find_unknown(self, output: SegOutput) -> Tensor:
+        """Tell which pixels (N, h, w) are of no known class.
+
+        Raises:
+            UserError: The pseudo labels have no limits.
+        """
+        if self.pseudo_label_head.unknown is None:
+            raise UserError(
+                'model.test_cfg.unknown: expected '
+                'model.pseudo_label_head.unknown_quantile, by which pixels '
+                'are unknown'
+            )
+        require_features(self, output)
+        distances = self.anchor_bank.distances(output.feat)
+        return self.pseudo_label_head.unknown(distances)
+
     @torch.no_grad()
     def start_stage(self) -> None:
         """Update the teacher by the student and count the stage."""
@@ -206,6 +244,14 @@ class CAGSegmentor(UDASegmentor):
             feat, labels = sample.gather()
             distances = self.anchor_bank.distances(feat[:, :, None, None])
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
+
+
+def mark_unknown(results: list[SegDataSample], unknown: Tensor) -> None:
+    """Add maps (N, h, w) bool to predictions, at the size of the images."""
+    for result, own in zip(results, unknown, strict=True):
+        size = result.pred_sem_seg.shape
+        own = F.interpolate(own[None, None].float(), size) > 0
+        result.pred_unknown = PixelData(data=own[0])
 
 
 def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:

@@ -1,0 +1,154 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""How well is a class found as unknown that the source does not label?
+
+python tools/benchmarks/benchmark_unknown.py configs/minitown/nearest_anchor.py
+
+The network is an encoder that nobody trains, with anchors (`AnchorHead`). So
+each class can be left out in turn: the spread, the anchors and the limits are
+made of the others' source pixels alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import mmseg_cag  # noqa: F401, registers
+from mmseg_cag.analysis.runs.samples import (
+    build_dataset,
+    preprocess,
+    read_samples,
+    spread,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.auroc import auroc
+from mmseg_cag.models.anchors.class_means import whitening
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.anchors.unknown import UnknownPixels
+from mmseg_cag.models.heads.anchor_head import AnchorHead, labels_at
+
+# legend: P pixels, K classes, C feature channels
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config whose head is an AnchorHead')
+    parser.add_argument('--images', type=int, default=100, help='a domain')
+    parser.add_argument('--pixels', type=int, default=50_000, help='likewise')
+    parser.add_argument('--quantile', type=float, default=0.99)
+    parser.add_argument('--out', type=Path, help='file of the figures, *.json')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    try:
+        found = check(args)
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+    show(found)
+    if args.out:
+        args.out.write_text(json.dumps(found, indent=1) + '\n')
+
+
+@torch.no_grad()
+def check(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Leave out each class in turn.
+
+    Raises:
+        UserError: The head is no `AnchorHead`, or data is missing.
+    """
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(args.config)
+    model = MODELS.build(cfg.model).eval()
+    if not isinstance(model.decode_head, AnchorHead):
+        raise UserError(f'{args.config}: expected a decode_head AnchorHead')
+    model.init_weights()
+    source, target = (
+        sample_pixels(model, cfg[loader].dataset, loader, args)
+        for loader in ('anchor_dataloader', 'test_dataloader')
+    )
+    dataset = build_dataset(cfg.test_dataloader.dataset, 'test_dataloader')
+    return {
+        name: leave_out(k, source, target, args.quantile, len(classes))
+        for classes in [dataset.metainfo['classes']]
+        for k, name in enumerate(classes)
+        if (target[1] == k).any()
+    }
+
+
+def sample_pixels(
+    model: torch.nn.Module, dataset: dict, key: str, args: argparse.Namespace
+) -> tuple[Tensor, Tensor]:
+    """Sample features (P, C) and labels (P,) of a domain."""
+    images = build_dataset(dataset, f'{key}.dataset')
+    indices = spread(images, args.images)
+    head = model.decode_head
+    like = head.anchor_bank.anchors[: head.num_classes]
+    sampler = PixelSampler(args.pixels, len(indices), like)
+    for sample in read_samples(images, indices):
+        inputs = preprocess(model.data_preprocessor, sample)
+        feat = head.features(model.extract_feat(inputs))
+        sampler.add(feat, labels_at(sample.truth[None], feat))
+    return sampler.gather()
+
+
+def leave_out(
+    k: int,
+    source: tuple[Tensor, Tensor],
+    target: tuple[Tensor, Tensor],
+    quantile: float,
+    classes: int,
+) -> dict[str, float]:
+    """Find the target's pixels of a class that the source does not label.
+
+    Returns:
+        AUROC of how far a pixel is beyond its limit, the share of the
+        class's pixels that are unknown, and that of all others.
+    """
+    feat, labels = source[0][source[1] != k], source[1][source[1] != k]
+    transform = whitening(feat, labels, classes)
+    feat, own = feat @ transform.T, target[0] @ transform.T
+    known = labels.unique()
+    means = torch.full((classes, feat.shape[1]), torch.inf)
+    for other in known.tolist():
+        means[other] = feat[labels == other].mean(0)
+    unknown = UnknownPixels(classes, quantile)
+    unknown.calibrate(distances_to(feat, means), labels)
+    excess = unknown.excess(distances_to(own, means))
+    is_own = target[1] == k
+    return dict(
+        auroc=auroc(excess.numpy(), is_own.numpy()),
+        found=(excess[is_own] > 1).float().mean().item(),
+        wrong=(excess[~is_own] > 1).float().mean().item(),
+        pixels=int(is_own.sum()),
+    )
+
+
+def distances_to(feat: Tensor, means: Tensor) -> Tensor:
+    """Compute the distances (P, K), infinite to a class without a mean."""
+    return torch.cdist(feat, means).nan_to_num(nan=torch.inf)
+
+
+def show(found: dict[str, dict[str, float]]) -> None:
+    """Print a row for each class."""
+    table = Table('class left out', 'pixels', 'AUROC', 'found', 'wrong')
+    for name, row in found.items():
+        shares = (f'{row[key]:.1%}' for key in ('found', 'wrong'))
+        table.add_row(name, str(row['pixels']), f'{row["auroc"]:.3f}', *shares)
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    main()
