@@ -1,0 +1,270 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What tools/check_gap.py measures, and the command on a tiny town."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gap.checks import (
+    ABSENCE,
+    BRIGHTNESS,
+    COLOUR,
+    PRIOR,
+    SCALE,
+    Finding,
+    check,
+    estimate_priors,
+    proven_prior,
+)
+from gap.observe import Observed, component_sizes, spectrum
+from gap.prior import (
+    black_box_prior,
+    calibration_error,
+    em_prior,
+    reweight,
+    softmax,
+    temperature_of,
+)
+from gaps.plant import plant
+from mmseg.registry import DATASETS
+
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.fileio.images import read_image
+from tests import finished, tiny
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools/check_gap.py'
+CLASSES = ['road', 'car', 'sky', 'bus']
+SOURCE = np.array([0.5, 0.2, 0.2, 0.1])
+
+
+def draw_pixels(
+    rng: np.random.Generator, prior: np.ndarray, pixels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pixels of overlapping classes: Bayes' scores and the truth."""
+    truth = rng.choice(len(prior), pixels, p=prior)
+    seen = 1.8 * np.eye(len(prior))[truth] + rng.normal(
+        size=(pixels, len(prior))
+    )
+    # Of unit Gaussians around 1.8 e_k the scores are 1.8 x_k + log prior.
+    return 1.8 * seen + np.log(SOURCE), truth
+
+
+def mean_iou(logits: np.ndarray, truth: np.ndarray) -> float:
+    labels = logits.argmax(1)
+    scores = [
+        np.sum((labels == k) & (truth == k))
+        / np.sum((labels == k) | (truth == k))
+        for k in range(len(SOURCE))
+    ]
+    return 100 * float(np.mean(scores))
+
+
+@pytest.mark.parametrize('k', range(4))
+@pytest.mark.parametrize('factor', [0.2, 5])
+def test_a_planted_shift_of_the_prior_is_estimated(k, factor):
+    rng = np.random.default_rng(k)
+    prior = SOURCE.copy()
+    prior[k] = min(prior[k] * factor, 0.85)
+    others = np.arange(4) != k
+    prior[others] *= (1 - prior[k]) / prior[others].sum()
+    own, own_truth = draw_pixels(rng, SOURCE, 40_000)
+    logits, _ = draw_pixels(rng, prior, 40_000)
+    np.testing.assert_allclose(
+        em_prior(softmax(logits), SOURCE), prior, atol=0.02
+    )
+    confusion = np.zeros((4, 4))
+    np.add.at(confusion, (own_truth, own.argmax(1)), 1)
+    predicted = np.bincount(logits.argmax(1), minlength=4) / len(logits)
+    found = black_box_prior(confusion, predicted)
+    np.testing.assert_allclose(found, prior, atol=0.02)
+
+
+def test_re_weighting_brings_back_what_a_shift_costs():
+    rng = np.random.default_rng(0)
+    prior = np.array([0.08, 0.04, 0.38, 0.5])  # the last five times as often
+    logits, truth = draw_pixels(rng, prior, 60_000)
+    cost = mean_iou(reweight(logits, SOURCE, prior), truth)
+    cost -= mean_iou(logits, truth)
+    assert cost > 2
+    estimated = em_prior(softmax(logits), SOURCE)
+    gained = mean_iou(reweight(logits, SOURCE, estimated), truth)
+    gained -= mean_iou(logits, truth)
+    assert gained > cost / 2
+
+
+def test_a_temperature_and_a_calibration_error_are_found():
+    rng = np.random.default_rng(0)
+    logits, truth = draw_pixels(rng, SOURCE, 20_000)
+    assert temperature_of(logits, truth) == pytest.approx(1, abs=0.07)
+    assert temperature_of(3 * logits, truth) == pytest.approx(3, abs=0.2)
+    errors = [
+        calibration_error(softmax(x).max(1), x.argmax(1) == truth)
+        for x in (logits, 3 * logits)
+    ]
+    assert errors[0] < 0.02 < 0.1 < errors[1]
+
+
+def test_components_and_octaves_are_measured():
+    labels = np.zeros((20, 20), int)
+    labels[4:8, 4:8] = 1
+    labels[:3, :3] = 1  # at the border, so cut
+    sums, weights = component_sizes(labels, 2)
+    assert sums[1] / weights[1] == pytest.approx(np.log(4))
+    rng = np.random.default_rng(0)
+    sharp = rng.uniform(0, 255, (64, 64, 3))
+    blurred = np.repeat(np.repeat(sharp[::2, ::2], 2, 0), 2, 1)
+    assert spectrum(blurred)[0] < spectrum(sharp)[0] - 0.3
+    np.testing.assert_allclose(
+        spectrum(sharp * 0.5), spectrum(sharp), atol=0.1
+    )
+
+
+def draw_domain(
+    seed: int,
+    images: int,
+    prior: np.ndarray = SOURCE,
+    light: tuple[float, float, float] = (0, 0, 0),
+    scale: float = 0,
+) -> list[Observed]:
+    """Draw what would be observed of the images of a domain."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(images):
+        own = rng.dirichlet(200 * prior + 1e-9)
+        logits, truth = draw_pixels(rng, own / own.sum(), 400)
+        labels = logits.argmax(1)
+        confusion = np.zeros((4, 4), int)
+        np.add.at(confusion, (truth, labels), 1)
+        pixels = confusion.sum(0)
+        tint = np.arange(4)[:, None] + np.array(light) + rng.normal(0, 0.02, 3)
+        weights = np.full(4, 10.0)
+        sizes = weights * (2 + scale + rng.normal(0, 0.05, 4))
+        found.append(
+            Observed(
+                logits,
+                truth,
+                pixels,
+                confusion,
+                pixels[:, None] * tint,
+                sizes,
+                weights,
+                rng.normal(0, 0.1, 6),
+                np.ones(3),
+                np.ones(20),
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope='module')
+def source() -> list[Observed]:
+    return draw_domain(0, 100)
+
+
+def first(source: list[Observed], target: list[Observed]) -> Finding:
+    return check(source, target, CLASSES, estimate_priors(source, target))[0]
+
+
+def test_a_planted_difference_is_named_first(source):
+    bus = np.array([0.28, 0.11, 0.11, 0.5])
+    no_car = np.array([0.7, 0, 0.2, 0.1])
+    dark = (-0.7, -0.7, -0.7)
+    for expected, planted in (
+        (PRIOR, dict(prior=bus)),
+        (ABSENCE, dict(prior=no_car)),
+        (BRIGHTNESS, dict(light=dark)),
+        (COLOUR, dict(light=(0.2, 0, -0.2))),
+        (SCALE, dict(scale=-0.7)),
+        # What comes before the network goes before what comes after it.
+        (SCALE, dict(scale=-0.7, prior=bus)),
+    ):
+        found = first(source, draw_domain(1, 40, **planted))
+        assert found.name == expected and found.score >= 1, planted
+    assert first(source, draw_domain(1, 40)).score < 1
+
+
+def test_only_what_is_no_chance_is_corrected(source):
+    same = draw_domain(1, 40)
+    prior = estimate_priors(source, same)
+    np.testing.assert_allclose(proven_prior(source, same, prior), prior.source)
+    bus = draw_domain(1, 40, np.array([0.28, 0.11, 0.11, 0.5]))
+    prior = estimate_priors(source, bus)
+    assert proven_prior(source, bus, prior)[3] > 3 * prior.source[3]
+
+
+def test_the_verdict_follows_from_the_findings():
+    judge = runpy.run_path(str(TOOL))['judge']
+    moved = Finding(PRIOR, 1.6, 2.0, 'bus x 5')
+    dark = Finding(BRIGHTNESS, -0.7, 5.0, 'brightness x 0.5')
+    chance = Finding(COLOUR, 0.01, 0.1, 'colour x 1')
+    assert judge([chance], [], 1.0)[0] == 'source-only is enough'
+    assert judge([moved, chance], [], 1.0)[0] == 'correct the prior'
+    assert judge([dark, moved], [], 0.9)[0] == 'adapt'
+    assert judge([dark, moved], [], 0.3)[0] == 'label'
+    verdict, why = judge([chance], ['tram'], 1.0)
+    assert verdict == 'label' and 'tram' in why
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the tool on a finished run of CAG; returns what it wrote."""
+    folder = finished.write_run(tmp_path, stages=1)
+
+    def tool(*arguments: object) -> dict:
+        out = tmp_path / 'gap'
+        words = [TOOL, folder / 'config.py', folder / 'iter_3.pth', *arguments]
+        monkeypatch.setattr('sys.argv', [*map(str, words), '--out', str(out)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return json.loads((out / 'gap.json').read_text())
+
+    return tool
+
+
+def test_the_command_writes_a_page_with_one_verdict(run, tmp_path, capsys):
+    found = run('--images', '8')
+    page = (tmp_path / 'gap/gap.html').read_text()
+    assert f'<h1>{found["verdict"]}</h1>' in page
+    assert 'no proof' in page and '<b class="bar"' in page
+    names = [one['name'] for one in found['remedies']]
+    assert names[0] == 'as it is' and 're-estimate batch norms' in names
+    assert all(one['gain'] is None for one in found['remedies'])
+    assert 'Verdict: ' in capsys.readouterr().out
+    # A tiny scene has four of the classes.
+    assert found['verdict'] == 'label' and 'bicycle' in found['why']
+
+
+def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'val'))
+    classes = tuple(dataset.metainfo['classes'])
+    roles = tmp_path / 'roles.json'
+    choose = {'choose': labelled_images(dataset, [0, 1])}
+    write_roles(roles, Roles(classes, choose))
+    found = run('--images', '8', '--roles', roles)
+    assert found['remedies'][0]['gain'] == [0, 0, 0]
+    for one in found['remedies'][1:]:
+        value, low, high = one['gain']
+        assert low <= value <= high
+    content = json.loads(roles.read_text())
+    roles.write_text(json.dumps({**content, 'classes': ['street']}))
+    with pytest.raises(SystemExit, match="labels of the classes .'street'"):
+        run('--images', '8', '--roles', roles)
+
+
+def test_gaps_are_planted_in_one_and_the_same_town(tmp_path):
+    for gap in ('none', 'cast'):
+        told = plant(tmp_path / gap, gap, seed=3, images=1)
+    (label, image), (same, tinted) = (
+        [read_image(str(p)).astype(float) for p in sorted(part)]
+        for part in (
+            (tmp_path / 'none').rglob('*.png'),
+            (tmp_path / 'cast').rglob('*.png'),
+        )
+    )
+    assert told.startswith('gains')
+    np.testing.assert_array_equal(label, same)
+    assert np.abs(np.log(tinted.mean((0, 1)) / image.mean((0, 1)))).max() > 0.1

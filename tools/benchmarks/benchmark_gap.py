@@ -1,0 +1,106 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Plant gaps between a town and itself, and see what check_gap.py names.
+
+    python tools/benchmarks/benchmark_gap.py CONFIG CHECKPOINT --seeds 31 32
+
+Each case is a small JSON in ``docs/results/check_gap``; those that are there
+are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from gaps.plant import GAPS, plant
+
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
+from mmseg_cag.analysis.runs.network import build_preprocessor, read_state
+from mmseg_cag.analysis.runs.samples import (
+    build_dataset,
+    read_samples,
+    source_dataset,
+    spread,
+)
+from mmseg_cag.datasets.dataset_configs import class_info
+from mmseg_cag.fileio.json_file import write_json
+
+RESULTS = Path(__file__).parents[2] / 'docs/results/check_gap'
+# What check_gap.py is to name first.
+EXPECTED = {
+    'none': None,
+    'prior': 'class prior',
+    'removed': 'absent class',
+    'scale': 'object scale',
+    'cast': 'colour',
+    'brightness': 'brightness',
+}
+
+
+def main() -> None:
+    """Plant, look and note."""
+    # They lie beside the commands, a folder up.
+    sys.path.append(str(Path(__file__).parents[1]))
+    from decisions.frozen import add_arguments, open_config
+    from gap.checks import check, estimate_priors
+    from gap.observe import observe
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    parser.add_argument('--seeds', nargs='+', type=int, required=True)
+    parser.add_argument('--towns', type=Path, default=Path('data/gaps'))
+    parser.add_argument('--source-images', type=int, default=160)
+    args = parser.parse_args()
+    cfg = open_config(args)
+    classes = list(class_info(cfg)['classes'])
+    network = build_labeling_network(
+        cfg, read_state(args.checkpoint), args.checkpoint, 100
+    )
+    preprocessor = build_preprocessor(cfg, 'target')
+    part = source_dataset(cfg)
+    indices = spread(part, args.source_images)
+    source = [
+        observe(network, preprocessor, s) for s in read_samples(part, indices)
+    ]
+    for seed in args.seeds:
+        for gap in GAPS:
+            path = RESULTS / f'{gap}_{seed}.json'
+            if path.is_file():
+                continue
+            root = args.towns / f'{seed}_{gap}'
+            told = root / 'told'
+            if not told.is_file():
+                told.write_text(plant(root, gap, seed))
+            images = build_dataset(
+                {
+                    **cfg.val_dataloader.dataset,
+                    'data_root': str(root / 'cityscapes'),
+                },
+                'val_dataloader.dataset',
+            )
+            target = [
+                observe(network, preprocessor, s)
+                for s in read_samples(images, list(range(len(images))))
+            ]
+            prior = estimate_priors(source, target)
+            findings = check(source, target, classes, prior)
+            proven = [f for f in findings if f.score >= 1]
+            named = proven[0].name if proven else None
+            row = {
+                'gap': gap,
+                'planted': told.read_text(),
+                'named': named,
+                'right': named == EXPECTED[gap],
+                'findings': [
+                    {'text': f.text, 'score': round(f.score, 2)}
+                    for f in findings
+                ],
+            }
+            write_json(path, row)
+            print(json.dumps(row['planted']), named, flush=True)
+
+
+if __name__ == '__main__':
+    main()

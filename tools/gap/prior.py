@@ -1,0 +1,123 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""How often a class is in the target, estimated without a label of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import nnls
+
+# legend: P pixels, K classes
+
+
+def em_prior(
+    probabilities: np.ndarray, source: np.ndarray, steps: int = 100
+) -> np.ndarray:
+    """Estimate the class prior by expectation maximisation.
+
+    Probabilities are corrected by the ratio of the priors, whose mean is the
+    next prior, until it stays (Saerens, Latinne and Decaestecker, "Adjusting
+    the Outputs of a Classifier to New a Priori Probabilities", Neural
+    Computation 2002, eq. 2.6 to 2.9).
+
+    Args:
+        probabilities: Of the target's pixels (P, K), calibrated on the source.
+        source: Class prior of the source (K,).
+        steps: How many at most.
+
+    Returns:
+        The target's prior (K,).
+    """
+    known = source > 0
+    prior = source.astype(np.float64)
+    ratio = np.zeros_like(prior)
+    for _ in range(steps):
+        np.divide(prior, source, out=ratio, where=known)
+        corrected = probabilities * ratio
+        corrected /= np.maximum(corrected.sum(1, keepdims=True), 1e-300)
+        before, prior = prior, corrected.mean(0)
+        if np.abs(prior - before).sum() < 1e-6:
+            break
+    return prior / prior.sum()
+
+
+def black_box_prior(
+    confusion: np.ndarray, predicted: np.ndarray
+) -> np.ndarray:
+    """Estimate the class prior from hard predictions alone.
+
+    What is predicted is a mixture of what is predicted of each class, whose
+    weights are the prior: they are found by least squares, none negative
+    (Lipton, Wang and Smola, "Detecting and Correcting for Label Shift with
+    Black Box Predictors", ICML 2018, Sec. 3).
+
+    Args:
+        confusion: Source pixels (K, K), rows are the truth.
+        predicted: Share of the target's pixels (K,) that is predicted.
+
+    Returns:
+        The target's prior (K,); 0 of a class that the source has not.
+    """
+    pixels = confusion.sum(1, keepdims=True)
+    of_class = np.divide(
+        confusion,
+        pixels,
+        out=np.zeros_like(confusion, float),
+        where=pixels > 0,
+    )
+    prior, _ = nnls(of_class.T, predicted)
+    return prior / max(prior.sum(), 1e-300)
+
+
+def reweight(
+    logits: np.ndarray, source: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Correct class scores (..., K) for a prior that has moved.
+
+    Args:
+        logits: Scores whose softmax is calibrated on the source.
+        source: Class prior of the source (K,).
+        target: That of the target.
+    """
+    moved = np.log((target + 1e-6) / (source + 1e-6))
+    return (logits + moved).astype(logits.dtype)
+
+
+def temperature_of(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Find the temperature of least negative log likelihood.
+
+    Args:
+        logits: Class scores (P, K).
+        labels: True classes (P,).
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    grid = np.geomspace(0.25, 8, 61)
+    rows = np.arange(len(labels))
+    losses = []
+    for temperature in grid:
+        scaled = logits / temperature
+        top = scaled.max(1)
+        norm = top + np.log(np.exp(scaled - top[:, None]).sum(1))
+        losses.append(np.mean(norm - scaled[rows, labels]))
+    return float(grid[int(np.argmin(losses))])
+
+
+def calibration_error(
+    confidence: np.ndarray, right: np.ndarray, bins: int = 15
+) -> float:
+    """Compute the expected calibration error, 0 to 1.
+
+    Args:
+        confidence: Probability of what is predicted (P,).
+        right: Whether that is true (P,).
+        bins: Of equal width.
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(place, confidence - right, bins)
+    return float(np.abs(gap).sum() / max(len(confidence), 1))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Compute probabilities (..., K) of class scores."""
+    exponents = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponents / exponents.sum(-1, keepdims=True)

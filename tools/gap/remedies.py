@@ -1,0 +1,161 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""What can be done about a gap without training, tried at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor, nn
+
+from mmseg_cag.analysis.model_selection.scores import mean_entropy, resize
+from mmseg_cag.analysis.runs.network import view
+from mmseg_cag.analysis.runs.samples import Sample, preprocess
+from mmseg_cag.engine.runtime.norm_statistics import (
+    estimate_statistics,
+    norms_of,
+)
+from mmseg_cag.evaluation.bootstrap import (
+    bootstrap,
+    class_counts,
+    iou_of,
+    mean_of,
+)
+from mmseg_cag.evaluation.confusion import confusion_matrix
+from mmseg_cag.models.segmentors.base import resize_labels
+
+# legend: N images, K classes, H W image, h w score map
+
+BATCH = 4  # images whose statistics batch norms are given at once
+Predict = Callable[[Tensor], Tensor]
+
+
+class Tried(NamedTuple):
+    """What a remedy does to the frozen network's predictions.
+
+    Attributes:
+        name: Of the remedy.
+        changed: Share of the pixels that get another class.
+        entropy: Mean entropy with it, in nats; no proof of quality.
+        gain: By how much mIoU rises, in percent, with the ends of its 95 %
+            interval; None without labels.
+    """
+
+    name: str
+    changed: float
+    entropy: float
+    gain: tuple[float, float, float] | None
+
+
+def try_remedies(
+    model: EncoderDecoder,
+    preprocessor: nn.Module,
+    samples: Sequence[Sample],
+    priors: tuple[np.ndarray, np.ndarray],
+    scale: float,
+) -> list[Tried]:
+    """Try each remedy on images, with labels or without.
+
+    Args:
+        model: The network; it stays as it is.
+        preprocessor: Of the target's images.
+        samples: The images.
+        priors: Class prior of the source and of the target (K,).
+        scale: Factor by which the input is resized, 1 for none.
+    """
+    images = [preprocess(preprocessor, sample) for sample in samples]
+
+    def plain(batch: Tensor) -> Tensor:
+        return view(model, batch).logits[0].float()
+
+    moved = torch.from_numpy(np.log((priors[1] + 1e-6) / (priors[0] + 1e-6)))
+
+    def reweighted(batch: Tensor) -> Tensor:
+        return plain(batch) + moved.to(batch)[:, None, None]
+
+    def rescaled(batch: Tensor) -> Tensor:
+        size = [max(round(scale * side), 32) for side in batch.shape[-2:]]
+        wanted = plain(batch).shape[-2:]
+        return resize(plain(resize(batch, tuple(size))), wanted)
+
+    remedies: dict[str, Predict] = {'as it is': plain}
+    if not np.allclose(*priors):
+        remedies['re-weight by the class prior'] = reweighted
+    if norms_of(model):
+        renewed = with_own_statistics(model, images, samples)
+        remedies['re-estimate batch norms'] = lambda batch: (
+            view(renewed, batch).logits[0].float()
+        )
+    if scale != 1:
+        remedies[f'resize the input by {scale:.2f}'] = rescaled
+    return _compare(remedies, images, samples)
+
+
+def with_own_statistics(
+    model: EncoderDecoder, images: list[Tensor], samples: Sequence[Sample]
+) -> EncoderDecoder:
+    """Copy a network and give its batch norms the images' statistics."""
+    renewed = copy.deepcopy(model)
+    batches = []
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH]
+        same = [i for i, x in enumerate(part) if x.shape == part[0].shape]
+        batches.append(
+            dict(
+                inputs=torch.cat([part[i] for i in same]),
+                data_samples=[samples[start + i].data for i in same],
+            )
+        )
+    estimate_statistics(renewed, batches)
+    return renewed
+
+
+def _compare(
+    remedies: dict[str, Predict],
+    images: list[Tensor],
+    samples: Sequence[Sample],
+) -> list[Tried]:
+    """Compare each remedy with the first one, which does nothing."""
+    counts: dict[str, list] = {name: [] for name in remedies}
+    changed = dict.fromkeys(remedies, 0.0)
+    entropy = dict.fromkeys(remedies, 0.0)
+    for image, sample in zip(images, samples, strict=True):
+        before = None
+        for name, predict in remedies.items():
+            logits = predict(image)
+            labels = logits.argmax(1)
+            before = labels if before is None else before
+            changed[name] += (labels != before).float().mean().item()
+            entropy[name] += mean_entropy(logits)
+            if sample.has_truth:
+                truth = resize_labels(sample.truth[None], logits)
+                found = confusion_matrix(truth, labels.cpu(), logits.shape[1])
+                counts[name].append(found.numpy())
+    number = len(images)
+    first = next(iter(remedies))
+    return [
+        Tried(
+            name,
+            changed[name] / number,
+            entropy[name] / number,
+            _gain(counts[name], counts[first]) if counts[name] else None,
+        )
+        for name in remedies
+    ]
+
+
+def _gain(with_it: list, without: list) -> tuple[float, float, float]:
+    units = [class_counts(np.stack(part)) for part in (with_it, without)]
+    width = units[0].shape[1]
+
+    def gain(sums: np.ndarray) -> np.ndarray:
+        scores = mean_of(iou_of(sums[:, :width]))
+        return 100 * (scores - mean_of(iou_of(sums[:, width:])))
+
+    found = bootstrap(np.concatenate(units, 1), gain, resamples=1000)
+    ends = found.value[0], found.low[0], found.high[0]
+    return tuple(round(float(x), 2) for x in ends)
