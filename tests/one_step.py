@@ -32,6 +32,7 @@ OBSERVERS = {
     'CheckDataHook',
     'CheckRankDataHook',
     'DataFingerprintHook',
+    'DoNoHarmHook',
     'EffectiveBatchHook',
     'MallocHook',
     'LogLabelMapHook',

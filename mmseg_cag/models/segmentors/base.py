@@ -178,7 +178,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         if auxiliary:
             heads = list(self.heads().values())[1:]
             output.logits.extend(
-                two_class_scores(head(output.pyramid)) for head in heads
+                class_scores(head, output.pyramid) for head in heads
             )
         return output
 
@@ -345,11 +345,17 @@ def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
         lambda _, inputs: caught.append(inputs[0])
     )
     try:
-        logits = head(pyramid)
+        logits = class_scores(head, pyramid)
     finally:
         handle.remove()
     feat = caught[0] if len(caught) == 1 else None
-    return SegOutput([two_class_scores(logits)], feat, pyramid)
+    return SegOutput([logits], feat, pyramid)
+
+
+def class_scores(head: nn.Module, pyramid: Sequence[Tensor]) -> Tensor:
+    """Compute a head's scores (N, K, h, w); one sigmoid is two classes."""
+    scores = head(pyramid)
+    return two_class_scores(scores) if head.out_channels == 1 else scores
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
