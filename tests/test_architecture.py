@@ -74,7 +74,7 @@ def test_one_step_of_cag_is_read_in_so_many_files():
 def test_an_import_of_the_package_is_small():
     found = imported(ROOT)['modules']
     # One house had 126; each method and encoder since then is a file.
-    assert len(found) <= 185
+    assert len(found) <= 190
     files = modules(ROOT)
     for name in found:
         for node in ast.walk(ast.parse(files[name].read_text())):
