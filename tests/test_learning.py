@@ -114,25 +114,22 @@ def test_adaptation_learns(method, gain):
     assert gain(method) > GAIN
 
 
-def dropped(self, output, labels, prefix, weight=None) -> dict:
+def dropped(self, output, batch, prefix) -> dict:
     """Leave out the loss on mixed images."""
-    if weight is not None:
+    if batch.weight is not None:
         return {}
-    return super(DACSSegmentor, self).supervised_loss(output, labels, prefix)
+    return super(DACSSegmentor, self).labelled_loss(output, batch, prefix)
 
 
-def negated(self, output, labels, prefix, weight=None) -> dict:
+def negated(self, output, batch, prefix) -> dict:
     """Take the loss on mixed images with the wrong sign."""
-    base = super(DACSSegmentor, self).supervised_loss
-    losses = base(output, labels, prefix, weight)
-    sign = 1 if weight is None else -1
+    losses = super(DACSSegmentor, self).labelled_loss(output, batch, prefix)
+    sign = 1 if batch.weight is None else -1
     return {k: sign * v if 'loss' in k else v for k, v in losses.items()}
 
 
 @pytest.mark.parametrize('broken', [dropped, negated])
 @pytest.mark.parametrize('method', METHODS)
 def test_a_broken_loss_does_not(method, broken, gain, monkeypatch):
-    monkeypatch.setattr(
-        DACSSegmentor, 'supervised_loss', broken, raising=False
-    )
+    monkeypatch.setattr(DACSSegmentor, 'labelled_loss', broken, raising=False)
     assert gain(method) < GAIN

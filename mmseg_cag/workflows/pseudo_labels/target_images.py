@@ -34,7 +34,8 @@ def target_images(cfg: Config) -> dict:
         target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     parts = [part for _, _, part in leaves(target, key)]
-    if len(parts) > 1 or 'data_prefix' not in parts[0]:
+    single = len(parts) == 1 and 'datasets' not in target
+    if not single or 'data_prefix' not in parts[0]:
         raise UserError(
             f'{key}: {target.type} combines data sets, expected a single one '
             'with data_prefix.img_path'
