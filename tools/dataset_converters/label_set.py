@@ -30,6 +30,7 @@ from mmseg_cag.workflows.output_folder import ensure_within
 # legend: H W image
 
 # The PNG text in which an output says what it was made of.
+BAND = 2**20  # pixels that are counted at once
 RECORD = 'mmseg_cag'
 PNG_END = b'\x00\x00\x00\x00IEND\xaeB`\x82'
 
@@ -177,12 +178,19 @@ def convert_file(
         return _as_counts(record['pixels']), False
     ids = loader.read_ids(str(source))
     labels = loader.map_ids(ids, str(source))
-    counts = np.bincount(labels.ravel()).tolist()
-    pixels = {
-        train_id: count for train_id, count in enumerate(counts) if count
-    }
+    pixels = count_labels(labels)
     _write(target, labels, {'origin': origin, 'pixels': pixels})
     return pixels, True
+
+
+def count_labels(labels: np.ndarray) -> dict[int, int]:
+    """Count the pixels of each label (H, W) uint8, band by band.
+
+    numpy widens what it counts to 8 bytes a pixel.
+    """
+    bands = np.array_split(labels, labels.size // BAND + 1)
+    counts = sum(np.bincount(b.ravel(), minlength=2**8) for b in bands)
+    return {label: n for label, n in enumerate(counts.tolist()) if n}
 
 
 def _write(target: Path, labels: np.ndarray, record: dict) -> None:
