@@ -12,16 +12,6 @@ from tests import tiny
 RUNTIME = Path(__file__).parents[2] / 'configs/_base_/default_runtime.py'
 STAGE = 3
 OWN_HOOKS = ('anchors', 'norm_statistics')
-METHODS = {
-    'CAG': lambda *where: tiny.run_config(*where, STAGE),
-    'AdaptSegNet': lambda *where: tiny.adversarial_run(
-        *where, tiny.adversarial((0.1, 0.2))
-    ),
-    'CLAN': lambda *where: tiny.adversarial_run(*where, tiny.clan()),
-    'BDL': lambda *where: tiny.adversarial_run(*where, tiny.bdl()),
-    'anchor teacher': lambda *where: mean_teacher_run(*where),
-    'translator': tiny.translator_run,
-}
 
 
 def mean_teacher_run(root: Path, work_dir: Path) -> Config:
@@ -30,9 +20,24 @@ def mean_teacher_run(root: Path, work_dir: Path) -> Config:
     cfg.optim_wrapper = dict(
         type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2)
     )
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.test_cfg = dict(type='TestLoop')
     hook = dict(type='NormStatisticsHook', start=False)
     cfg.default_hooks.norm_statistics = hook
     return cfg
+
+
+METHODS = {
+    'CAG': lambda *where: tiny.run_config(*where, STAGE),
+    'AdaptSegNet': lambda *where: tiny.adversarial_run(
+        *where, tiny.adversarial((0.1, 0.2))
+    ),
+    'CLAN': lambda *where: tiny.adversarial_run(*where, tiny.clan()),
+    'BDL': lambda *where: tiny.adversarial_run(*where, tiny.bdl()),
+    'anchor teacher': mean_teacher_run,
+    'translator': tiny.translator_run,
+}
 
 
 def config_of(method: str, root: Path, work_dir: Path) -> Config:
