@@ -621,6 +621,22 @@ def run_config(
     )
 
 
+def warm_up(root: Path) -> Config:
+    """Write towns; a config that learns the source in ``root/warm``."""
+    write_towns(root)
+    cfg = run_config(root, root / 'warm')
+    cfg.model = segmentor(dropout=0)
+    one_stage(cfg, 60)
+    drop_hooks(cfg, 'channels_last', 'check_data', 'step_seed')
+    cfg.train_dataloader.dataset = gta(root)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.optim_wrapper.optimizer.lr = 3e-2
+    cfg.param_scheduler = []
+    cfg.train_cfg.val_begin = 100
+    cfg.default_hooks.checkpoint.interval = 60
+    return cfg
+
+
 def random_sample(labelled: bool = True) -> SegDataSample:
     sample = SegDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE))
     if labelled:

@@ -38,6 +38,12 @@ class Labelled(NamedTuple):
     samples: Sequence[SegDataSample] = ()
     absent: Tensor | None = None
 
+    def counted_labels(self) -> Tensor:
+        """Get the labels (N, H, W), -1 where the weight is 0."""
+        if self.weight is None:
+            return self.labels
+        return self.labels.where(self.weight > 0, -1)
+
 
 def draw_classes(count: int, generator: Generator) -> Tensor:
     """Draw the order in which images prefer classes, (N, 256) float32."""

@@ -30,18 +30,7 @@ class DropCar(BaseTransform):
 def root(tmp_path_factory) -> Path:
     """The data and a network that has learnt the source."""
     root = tmp_path_factory.mktemp('planted')
-    tiny.write_towns(root)
-    cfg = tiny.run_config(root, root / 'warm')
-    cfg.model = tiny.segmentor(dropout=0)
-    tiny.one_stage(cfg, 60)
-    tiny.drop_hooks(cfg, 'channels_last', 'check_data', 'step_seed')
-    cfg.train_dataloader.dataset = tiny.gta(root)
-    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
-    cfg.optim_wrapper.optimizer.lr = 3e-2
-    cfg.param_scheduler = []
-    cfg.train_cfg.val_begin = 100
-    cfg.default_hooks.checkpoint.interval = 60
-    Runner.from_cfg(cfg).train()
+    Runner.from_cfg(tiny.warm_up(root)).train()
     return root
 
 

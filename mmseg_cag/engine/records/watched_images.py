@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from mmseg_cag.engine.runtime.norm_statistics import (
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
-from mmseg_cag.models.segmentors.base import UDASegmentor
+from mmseg_cag.models.segmentors.base import UDASegmentor, evaluating
 from mmseg_cag.models.student import student_pipeline
 
 # legend: N images, K classes, H W image, P pixels
@@ -174,18 +173,6 @@ def thin(prediction: torch.Tensor) -> np.ndarray:
     """Take evenly spread pixels (P,) of a prediction (H, W)."""
     step = max(1, round((prediction.numel() / PIXELS) ** 0.5))
     return prediction[::step, ::step].flatten().cpu().numpy()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set all modes to evaluation inside, and put them back after it."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _prediction(sample: SegDataSample) -> torch.Tensor:

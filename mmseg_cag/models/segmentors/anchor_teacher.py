@@ -137,10 +137,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         losses = super().labelled_loss(output, batch, prefix)
         if self.anchor_loss is None:
             return losses
-        labels = batch.labels
-        if batch.weight is not None:
-            labels = labels.where(batch.weight > 0, -1)
-        labels = resize_labels(labels, output.feat)
+        labels = resize_labels(batch.counted_labels(), output.feat)
         name = f'{prefix}.{self.anchor_loss.loss_name}'
         losses[name] = self.anchor_loss(
             self.anchor_bank, output.feat, self.main_logits(output), labels

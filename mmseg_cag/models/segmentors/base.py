@@ -282,14 +282,9 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     @torch.no_grad()
     def _predict_aside(self, images: Tensor) -> Tensor:
         """Compute the student's scores and leave no trace of it."""
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
+        with evaluating(self):
             output = self.forward_student(images, auxiliary=False)
             return self.main_logits(output)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
@@ -363,6 +358,18 @@ def freeze_batch_norm(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, _BatchNorm):
             part.eval()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Set all modes to evaluation inside, and put them back after it."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @contextmanager

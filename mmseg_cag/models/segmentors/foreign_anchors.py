@@ -134,14 +134,11 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
         losses = super().labelled_loss(output, batch, prefix)
         if self.alignment is None:
             return losses
-        labels = batch.labels
-        if batch.weight is not None:
-            labels = labels.where(batch.weight > 0, -1)
         head = self.foreign_head
         losses[f'{prefix}.loss_alignment'] = self.alignment(
             head.anchor_bank,
             head.per_class,
             self.projection(output.feat),
-            resize_labels(labels, output.feat),
+            resize_labels(batch.counted_labels(), output.feat),
         )
         return losses
