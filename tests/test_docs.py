@@ -137,7 +137,11 @@ def snippets(*languages: str) -> Iterator[tuple[str, str]]:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """List the lines of all shell blocks, continued ones joined."""
+    """List the lines of shell blocks, continued ones joined, and of tables."""
+    for page in PAGES:
+        for row in re.findall(r'^\|.*\|$', page.read_text(), re.M):
+            for line in re.findall(r'`(python [^`]+ [^`]+)`', row):
+                yield page.name, line
     for page, text in snippets('bash', 'sh', 'shell'):
         for line in text.replace('\\\n', ' ').splitlines():
             if line.strip() and not line.lstrip().startswith('#'):
