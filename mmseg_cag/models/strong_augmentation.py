@@ -216,3 +216,32 @@ def cut_out(
         inside.append((place - centre[:, None] * size).abs() < half)
     covered = inside[0][:, :, None] & inside[1][:, None]
     return torch.where(covered[:, None], value, images), ~covered
+
+
+@torch.no_grad()
+def strong_cut_view(
+    images: Tensor,
+    generator: Generator,
+    mean: Tensor,
+    std: Tensor,
+    strength: float,
+) -> tuple[Tensor, Tensor]:
+    """Change colours, blur, and cover a square of each image with grey.
+
+    Args:
+        images: (N, 3, H, W) float32, normalised.
+        generator: On the CPU.
+        mean: By which they are normalised (3, 1, 1), in grey levels.
+        std: Likewise.
+        strength: Largest deviation of the colours.
+
+    Returns:
+        The images, and where they are still seen (N, H, W) bool.
+
+    Source: ProDA as released.
+    """
+    flags = draw_flags(generator)
+    draws = draw_strong(flags, generator, len(images), strength)
+    images = strong_transform(images, draws, mean, std)
+    places = draw_cutout(len(images), generator)
+    return cut_out(images, places, (127 - mean) / std)

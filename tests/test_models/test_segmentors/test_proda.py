@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_cag.models.anchors.class_means import class_feature_sums
-from mmseg_cag.models.segmentors.proda import Maps
+from mmseg_cag.models.segmentors.prototypes import Maps
 from mmseg_cag.models.strong_augmentation import cut_out, draw_cutout
 from tests import tiny
 from tests.test_distributed import train_two

@@ -1,0 +1,120 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The two networks and the prototypes that ProDA labels the target with."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_cag.models.anchors.class_means import RunningClassMeans
+from mmseg_cag.models.losses.denoising_loss import prototype_distances
+
+from .base import SegOutput, UDASegmentor
+from .cag import feature_sizes, require_features
+
+# legend: N images, K classes, C feature channels, H W image, h w label map
+
+
+class Maps(NamedTuple):
+    """Features (N, C, h, w) and class scores (N, K, h, w) of target images."""
+
+    feat: Tensor
+    logits: Tensor
+
+
+class PrototypeSegmentor(UDASegmentor):
+    """A student, a fixed teacher, a momentum network, and prototypes.
+
+    Prototypes are class means of the momentum network's target features. As
+    a stage begins the loop calls `start_stage`, then `PrototypeHook`
+    `collect_means` for each batch of the target.
+
+    Args:
+        prototypes: Config of an `AnchorBank`, of the released rule.
+        prototype_momentum: Share of an image in a prototype.
+        label_stride: Pixels of an image from label to label.
+        momentum_teacher: Config of the momentum network.
+        **kwargs: Those of `UDASegmentor`.
+
+    Source: ProDA Sec. 3, as released.
+    """
+
+    own_state = ('prototypes', 'momentum_teacher', 'stage')
+
+    def __init__(
+        self,
+        prototypes: dict | None = None,
+        prototype_momentum: float = 1e-4,
+        label_stride: int = 4,
+        momentum_teacher: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        bank = dict(type='AnchorBank', level='image')
+        self.prototypes = MODELS.build(
+            {**bank, **(prototypes or {}), **feature_sizes(self)}
+        )
+        self.prototype_momentum = prototype_momentum
+        self.label_stride = label_stride
+        self.teacher = MODELS.build(dict(type='Teacher', student=self))
+        momentum = dict(momentum=0.001, mode='train', ramp=False)
+        self.momentum_teacher = MODELS.build(
+            {
+                'type': 'Teacher',
+                **momentum,
+                **(momentum_teacher or {}),
+                'student': self,
+            }
+        )
+        self.register_buffer('stage', torch.tensor(0))
+        self.train()
+
+    def at_labels(self, output: SegOutput, images: Tensor) -> Maps:
+        """Resize what a network computes to the size of the labels."""
+        require_features(self, output)
+        height, width = images.shape[-2:]
+        size = height // self.label_stride, width // self.label_stride
+        corners = self.decode_head.align_corners
+        maps = (output.feat, self.main_logits(output))
+        return Maps(
+            *(
+                resize(m, size, mode='bilinear', align_corners=corners)
+                for m in maps
+            )
+        )
+
+    def distances(self, feat: Tensor) -> Tensor:
+        """Compute distances (N, K, h, w) to the prototypes."""
+        bank = self.prototypes
+        return prototype_distances(feat, bank.anchors, bank.counts > 0)
+
+    @torch.no_grad()
+    def move_prototypes(self, momentum: Maps) -> None:
+        """Move the prototypes by the class means of a batch."""
+        labels = momentum.logits.argmax(1)
+        self.prototypes.average(momentum.feat, labels, self.prototype_momentum)
+
+    @torch.no_grad()
+    def start_stage(self) -> None:
+        """Make the student both networks that label, and count the stage."""
+        self.teacher.update_parameters(self)
+        self.momentum_teacher.restart()
+        self.stage += 1
+
+    @torch.no_grad()
+    def collect_means(self, means: RunningClassMeans, images: Tensor) -> None:
+        """Add target images to the prototypes, by what is predicted.
+
+        Args:
+            means: The running means, changed in place.
+            images: Target images (N, 3, H, W) float32.
+        """
+        output = self.teacher(images)
+        require_features(self, output)
+        logits = self.main_logits(output)
+        labels = logits.argmax(1)
+        self.prototypes.accumulate(means, output.feat, logits, labels)
