@@ -284,8 +284,8 @@ def test_the_table(tmp_path):
         content('oracle', 1, 62.0),
         content('source_only', 0, 30.0),
         content('source_only', 1, 32.0),
-        content('cag', 0, 40.0, 45.0, alarms={'coverage': 1}),
-        content('cag', 1, 43.0, 40.0),
+        content('cag', 0, 40.0, 45.0, alarms={'coverage': 1}, looks=2),
+        content('cag', 1, 43.0, 40.0, looks=2, harm={'75': 'car explodes'}),
         content('sure', 1, 47.0, variant=sure),
         content('source_only-bn', 0, 33.0),
     ):
@@ -311,6 +311,7 @@ def test_the_table(tmp_path):
         '| DACS, surer | 47.0 | – | – | 47.0 | +15.0 | 50% |',
     ]
     assert '+11.5 on average, +8.0 on the worst seed; alarms in 1 of' in text
+    assert 'in 1 of 2 runs; do no harm found harm in 1 of 2.' in text
     assert 'largest fall from a stage to the next: 3.0.' in text
     assert '| network | road | sky |' in text
     assert '| CAG | 42.5 | 85.0 |' in text

@@ -20,6 +20,7 @@ from mmengine.registry import init_default_scope
 
 from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.records.do_no_harm_hook import LOOKS
 from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.engine.runtime.norm_statistics import reestimated_checkpoint
 from mmseg_cag.fileio.atomic import atomic_path
@@ -39,6 +40,8 @@ from .methods import REESTIMATED, Row, Variant
 TIMES, SCORES = 'times.json', 'scores.json'
 # What a row without the source knows of it.
 SOURCE = 'source_free.pth'
+# Iterations between comparisons with the network before adaptation.
+LOOK_EVERY = 75
 # Medians of a row -> what mmengine's timer records of each iteration.
 STEP = {
     'seconds_per_step': 'train/time',
@@ -219,6 +222,8 @@ class BenchmarkRuns(MinitownLoops):
                 part['data_root'] = root if root in FOLDERS else 'given'
         if self.teacher_of(name):
             cfg.model.distillation.teacher.update(config=None, checkpoint=None)
+        # It only looks on: no weight depends on it.
+        cfg.default_hooks.pop('do_no_harm', None)
         recipe = provenance_of(cfg)
         recipe.get('randomness', {}).pop('seed', None)
         loader = cfg.get('test_dataloader') or {}  # a translator has none
@@ -272,8 +277,12 @@ class BenchmarkRuns(MinitownLoops):
 def spare(cfg: Config, workers: int | None = None) -> None:
     """Leave out what takes time and leaves the weights as they are."""
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    for name in ('panels', 'visualization', 'results', 'do_no_harm'):
+    for name in ('panels', 'visualization', 'results'):
         cfg.default_hooks.pop(name, None)
+    if 'do_no_harm' in cfg.default_hooks:
+        cfg.default_hooks.do_no_harm.update(
+            interval=LOOK_EVERY, on_harm='report'
+        )
     cfg.default_hooks.checkpoint.save_best = None
     if stage_length(cfg):
         cfg.train_cfg.update(vals_per_stage=1, saves_per_stage=1)
@@ -314,6 +323,7 @@ def measure(place: Place, row: Row) -> dict:
     scores = runs.score(row.name)
     variant = place.variants.get(row.name.removesuffix(REESTIMATED))
     alarms = read_lines(runs.folder / row.name / ALARMS, [])
+    looks = read_lines(runs.folder / row.name / LOOKS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
     # A file about the source is of the end of stage 1.
@@ -334,6 +344,8 @@ def measure(place: Place, row: Row) -> dict:
         'seconds': seconds,
         **read_object(runs.folder / row.name / TIMES, []),
         'alarms': dict(Counter(a.get('alarm') for a in alarms)),
+        'looks': len(looks),
+        'harm': {k['iter']: k['reason'] for k in looks if k['lost']},
         'date': str(date.today()),
         **describe(),
     }

@@ -168,12 +168,10 @@ def checks(rows: Rows) -> list[str]:
         if name == 'source_only' or not pairs:
             continue
         gains = [one - other for one, other in pairs]
-        alarms = sum(bool(c.get('alarms')) for c in rows[name].values())
-        told = f'; alarms in {alarms} of {len(rows[name])} runs'
         lines.append(
             f'- {title(rows, name)}, last checkpoint above '
             f'source only: {mean(gains):+.1f} on average, {min(gains):+.1f} '
-            f'on the worst seed{told if alarms else ""}.'
+            f'on the worst seed{warnings([*rows[name].values()])}.'
         )
         drops = [
             before[seed] - after[seed]
@@ -190,6 +188,17 @@ def checks(rows: Rows) -> list[str]:
                 f'stage to the next: {max(*drops, 0.0):.1f}.'
             )
     return lines
+
+
+def warnings(contents: Sequence[dict]) -> str:
+    """State in how many runs there were alarms, and signs of harm."""
+    alarms = sum(bool(content.get('alarms')) for content in contents)
+    text = f'; alarms in {alarms} of {len(contents)} runs' if alarms else ''
+    compared = [content for content in contents if content.get('looks')]
+    if compared:
+        harmed = sum(bool(content.get('harm')) for content in compared)
+        text += f'; do no harm found harm in {harmed} of {len(compared)}'
+    return text
 
 
 def class_table(rows: Rows) -> str:
