@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""One foreground class: a head with one sigmoid output, as two classes.
+"""Binary segmentation: a head with one sigmoid output as two classes.
 
-The scores (0, z) of background and foreground have the softmax
-(1 - sigmoid(z), sigmoid(z)), and their cross entropy is the binary one of z:
-so methods, which compare classes, need not know.
+The softmax of scores (0, z) for background and foreground is (1 - sigmoid(z),
+sigmoid(z)), and their cross entropy is the binary one of z. So methods need no
+special case.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mmseg_cag.errors import UserError
 
 
 def two_class_scores(scores: Tensor) -> Tensor:
-    """Turn one sigmoid's scores (N, 1, h, w) into those of two classes.
+    """Turn sigmoid scores (N, 1, h, w) into scores of two classes.
 
-    Scores of several classes stay as they are.
+    Scores of several classes are returned unchanged.
     """
     if scores.shape[1] > 1:
         return scores
@@ -29,14 +29,14 @@ def two_class_scores(scores: Tensor) -> Tensor:
 
 
 def count_two_classes(head: nn.Module, key: str) -> None:
-    """Make a head with one output one of two classes, also in its losses.
+    """Turn a head with one output into a two-class head, losses included.
 
     Args:
         head: A decode or auxiliary head, changed in place.
-        key: What it is called, for the error.
+        key: Config key of the head, for the error.
 
     Raises:
-        UserError: It has no single classifier of its own.
+        UserError: It does not have exactly one classifier.
     """
     if not hasattr(head, 'conv_seg') or hasattr(head, 'pixel_losses'):
         raise UserError(
@@ -48,6 +48,6 @@ def count_two_classes(head: nn.Module, key: str) -> None:
     terms = head.loss_decode
     for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
         if isinstance(term, CrossEntropyLoss) and term.use_sigmoid:
-            # The same numbers, and no error where no pixel is labelled.
+            # Same values, but no error if no pixel is labelled.
             term.use_sigmoid = False
             term.cls_criterion = cross_entropy

@@ -8,5 +8,5 @@ class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (N, C, h, w) of (N, C, h, w)."""
+        """Normalise (N, C, h, w)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Views of images that differ in colour, as VFM-UDA draws them.
+"""Colour views of images, as in VFM-UDA.
 
-Each image has draws of its own. Random numbers are drawn by `draw_view`, from
-a generator on the CPU, and enter the others as arguments.
+Each image is augmented independently. `draw_view` draws all random numbers
+from a CPU generator; the other functions take them as arguments.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue, in a grey image
 
 
 class View(NamedTuple):
-    """How far colours change in a view of an image.
+    """Strength of the colour changes in a view.
 
     Attributes:
-        jitter: Probability of the next four, in an order that is drawn.
+        jitter: Probability of the next four, in random order.
         brightness: Largest deviation of the factor from 1.
         contrast: Likewise.
         saturation: Likewise.
         hue: Largest shift, as a fraction of the circle.
-        grey: Probability that the image becomes grey.
+        grey: Probability of converting to grey.
         blur: Probability of a blur.
-        sigma: Largest of the blur, pixels; the smallest is 0.15.
+        sigma: Largest sigma of the blur, in pixels; the smallest is 0.15.
     """
 
     jitter: float
@@ -51,7 +51,7 @@ VIEWS = dict(
 
 
 class ViewDraws(NamedTuple):
-    """What is drawn for one image.
+    """Random draws for one image.
 
     Attributes:
         brightness: Factor.
@@ -59,9 +59,9 @@ class ViewDraws(NamedTuple):
         saturation: Factor.
         hue: Shift, as a fraction of the circle.
         order: Order of the four changes, 0 for the first of the above; empty
-            where colours stay.
-        grey: Whether the image becomes grey.
-        sigma: Of the blur, pixels; 0 for none.
+            without jitter.
+        grey: Whether to convert to grey.
+        sigma: Sigma of the blur, in pixels; 0 for none.
     """
 
     brightness: float
@@ -74,7 +74,7 @@ class ViewDraws(NamedTuple):
 
 
 def draw_view(view: View, generator: Generator) -> ViewDraws:
-    """Draw what `change_colours` does to one image."""
+    """Draw the random numbers of `change_colours` for one image."""
     jitter, grey, blurred, spread = torch.rand(4, generator=generator).tolist()
     signed = (2 * torch.rand(4, generator=generator) - 1).tolist()
     order = torch.randperm(4, generator=generator).tolist()
@@ -119,7 +119,7 @@ def grey_of(images: Tensor) -> Tensor:
 
 
 def blend(images: Tensor, others: Tensor, share: float) -> Tensor:
-    """Mix images with others, or away from them for a share above 1."""
+    """Blend images with others; a share above 1 extrapolates."""
     return (share * images + (1 - share) * others).clamp(0, 1)
 
 
@@ -132,9 +132,9 @@ def view_images(
     Args:
         images: float32.
         kind: One of `VIEWS`.
-        generator: What random numbers are drawn from.
-        normaliser: Has the ``mean`` and ``std`` of the images (3, 1, 1), in
-            grey levels.
+        generator: Source of the random numbers.
+        normaliser: Module with ``mean`` and ``std`` of the images (3, 1, 1),
+            in grey levels.
     """
     mean, std = normaliser.mean, normaliser.std
     views = []

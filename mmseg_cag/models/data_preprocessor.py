@@ -15,21 +15,21 @@ from mmseg_cag.errors import UserError
 
 @MODELS.register_module()
 class UDADataPreprocessor(BaseDataPreprocessor):
-    """Normalise, pad and stack the images of each domain by its own settings.
+    """Normalise, pad and stack images with settings per domain.
 
     A training batch is ``{'inputs': {'source': [...], 'target': [...]},
     'data_samples': {same}}``, with any domains; each becomes (N, 3, H, W)
-    float32. A plain batch, as in validation, is taken for the target's.
-    Pseudo labels of a sample, ``pseudo_sem_seg``, are padded as its image is.
+    float32. A plain batch, as in validation, counts as target. A sample's
+    pseudo labels, ``pseudo_sem_seg``, are padded like its image.
 
     Args:
         domains: Config of the preprocessor of each domain, or of members of a
             `DomainPool`, by name.
-        default: Config of the one for all other domains.
+        default: Config of the preprocessor of all other domains.
 
     Raises:
-        UserError: There is neither, an image is of another domain, or images
-            of members with different preprocessors differ in size.
+        UserError: Both are missing, an image is of an unknown domain, or
+            images of members with different preprocessors differ in size.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class UDADataPreprocessor(BaseDataPreprocessor):
         super().__init__()
         if not domains and not default:
             raise UserError(
-                'UDADataPreprocessor: expected domains or default, the '
+                'UDADataPreprocessor: expected domains or default, with the '
                 'config of a preprocessor'
             )
         self.domains = nn.ModuleDict(
@@ -54,8 +54,8 @@ class UDADataPreprocessor(BaseDataPreprocessor):
             return self.domains[domain]
         if self.default is None:
             raise UserError(
-                f'model.data_preprocessor: has no domain {domain}, expected '
-                f'one of {list(self.domains)}, or a default'
+                f'model.data_preprocessor: no domain {domain}, expected one '
+                f'of {list(self.domains)}, or a default'
             )
         return self.default
 
@@ -64,8 +64,7 @@ class UDADataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: The collated batch.
-            training: Whether padding and batch augmentation are those of
-                training.
+            training: Whether to pad and augment as in training.
         """
         if not isinstance(data['inputs'], dict):
             return self._of_one('target', data, training)
@@ -83,7 +82,7 @@ class UDADataPreprocessor(BaseDataPreprocessor):
         }
 
     def _of_one(self, domain: str, batch: dict, training: bool) -> dict:
-        """Preprocess a batch of one domain, by member where it is a pool."""
+        """Preprocess a batch of one domain, per member if it is a pool."""
         samples = batch.get('data_samples') or ()
         members = [sample.get('domain') for sample in samples]
         names = [m if m in self.domains else domain for m in members]
@@ -102,8 +101,8 @@ class UDADataPreprocessor(BaseDataPreprocessor):
         if len({image.shape for image in images}) > 1:
             raise UserError(
                 f'model.data_preprocessor.domains: {", ".join(used)} have '
-                'images of different sizes in a batch, expected one size, or '
-                'one preprocessor for all'
+                'images of different sizes in a batch, expected equal sizes, '
+                'or one preprocessor for all'
             )
         return dict(inputs=torch.stack(images), data_samples=[*samples])
 
@@ -120,16 +119,16 @@ def pad_pseudo_labels(
             inputs.size(axis) - labels.size(axis) for axis in (-2, -1)
         )
         padded = F.pad(labels, (0, right, 0, bottom), value=value)
-        # mmengine refuses a map of another size on the same object.
+        # mmengine refuses to change the size of a map in place.
         sample.pseudo_sem_seg = PixelData(data=padded)
 
 
-# mmsegmentation 1.2.2 and its continuation have names of their own for it.
+# mmsegmentation 1.2.2 and its successor name this differently.
 CONVERSIONS = ('_channel_conversion', 'channel_conversion')
 
 
 def converts_bgr_to_rgb(preprocessor: SegDataPreProcessor) -> bool:
-    """Tell whether a preprocessor turns BGR into RGB, or back."""
+    """Return whether a preprocessor swaps BGR and RGB."""
     return any(getattr(preprocessor, name, False) for name in CONVERSIONS)
 
 
@@ -138,8 +137,8 @@ def preprocess(
 ) -> dict:
     """Preprocess a batch of one domain without waiting for a GPU.
 
-    mmseg swaps channels by a list of indices, which torch copies to the
-    device and waits for; a flip is the same.
+    mmseg swaps channels with an index list, which torch copies to the device
+    synchronously; a flip gives the same result.
     """
     preprocessor._non_blocking = True
     if not converts_bgr_to_rgb(preprocessor):

@@ -19,7 +19,7 @@ class FCDiscriminator(nn.Module):
     and without normalisation.
 
     Args:
-        in_channels: Channels C of the input, one a class.
+        in_channels: Channels C of the input, one per class.
         channels: Width of the first layer; the next three double it.
 
     Source: AdaptSegNet, Sec. 4.3; CLAN and BDL use the same.
@@ -53,7 +53,7 @@ class ProDADiscriminator(nn.Sequential):
     (N, 1, H/16, W/16) of class probabilities (N, C, H, W).
 
     Args:
-        in_channels: Channels C of the input, one a class.
+        in_channels: Channels C of the input, one per class.
         channels: Width of the first layer; the next three double it.
 
     Source: ProDA as released.
@@ -81,15 +81,15 @@ class ProDADiscriminator(nn.Sequential):
 
 @MODELS.register_module()
 class PatchDiscriminator(BaseModule):
-    """Judge of the patches of an image: is it real or translated?
+    """Patch discriminator of real and translated images (PatchGAN).
 
-    With three layers a value sees 70x70 pixels, with two 34x34.
+    The receptive field is 70x70 pixels with three layers, 34x34 with two.
 
     Args:
-        channels: Channels of the first layer; each next doubles them, up to
-            eight times as many.
-        num_layers: Layers of stride 2.
-        init_cfg: How weights are drawn.
+        channels: Channels of the first layer; doubled by each next layer up to
+            a factor of eight.
+        num_layers: Number of layers with stride 2.
+        init_cfg: Weight initialisation.
 
     Source: CycleGAN, Sec. 4; BDL takes 64 channels and 3 layers.
     """
@@ -113,5 +113,5 @@ class PatchDiscriminator(BaseModule):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judge images (N, 3, H, W) in [-1, 1] by a map (N, 1, h, w)."""
+        """Compute scores (N, 1, h, w) of images (N, 3, H, W) in [-1, 1]."""
         return self.layers(images)

@@ -21,7 +21,7 @@ KINDS = ('hard', 'soft', 'features')
 
 @MODELS.register_module()
 class Distillation(nn.Module):
-    """What a student learns from a teacher on the target's images.
+    """Distillation losses of a student on target images.
 
     .. code:: text
 
@@ -32,20 +32,20 @@ class Distillation(nn.Module):
 
     Args:
         student: The segmentor that learns.
-        teacher: Config of a `Teacher`, as a rule a fixed one.
-        weights: Weight of the losses of each kind, ``hard``, ``soft`` and
-            ``features``; a kind that is not named is not computed.
-        temperature: That both networks' scores are divided by (``soft``).
-        threshold: Probability from which a label counts, with that
-            probability as its weight (``hard``).
+        teacher: Config of a `Teacher`, usually a fixed one.
+        weights: Weights of the loss kinds ``hard``, ``soft`` and ``features``;
+            missing kinds are not computed.
+        temperature: Divisor of both networks' scores (``soft``).
+        threshold: Minimum probability of a label; the probability is its
+            weight (``hard``).
 
     Raises:
-        UserError: A kind is unknown or there is none, a number is out of its
+        UserError: No kind is given or one is unknown, a number is out of
             range, or a head has no classifier ``conv_seg`` (``features``).
 
     Source: Hinton et al. 2015 (soft labels); FitNets, ICLR 2015 (a projection
-    of the student's features), with the direction in the place of the
-    distance, as networks' features differ in scale.
+    of the student's features), comparing directions instead of distances,
+    because networks' features differ in scale.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Distillation(nn.Module):
         if not temperature > 0 or not 0 <= threshold <= 1:
             raise UserError(
                 f'model.distillation: temperature={temperature}, '
-                f'threshold={threshold}, expected one above 0 and one from 0 '
-                'to 1'
+                f'threshold={threshold}, expected temperature > 0 and '
+                'threshold in 0..1'
             )
         self.weights = dict(weights)
         self.temperature, self.threshold = temperature, threshold
@@ -76,7 +76,7 @@ class Distillation(nn.Module):
     def forward(
         self, student: UDASegmentor, images: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the losses of the student on images (N, 3, H, W)."""
+        """Compute the student's losses on images (N, 3, H, W)."""
         target, output = self.teacher(images), student.forward_student(images)
         losses = {}
         if 'hard' in self.weights:
@@ -94,7 +94,7 @@ class Distillation(nn.Module):
         target: SegOutput,
         images: Tensor,
     ) -> dict[str, Tensor]:
-        """Compute the heads' losses on the teacher's labels, weighted."""
+        """Compute the heads' weighted losses on the teacher's labels."""
         logits = resize(
             target.logits[0],
             images.shape[-2:],
@@ -109,7 +109,7 @@ class Distillation(nn.Module):
     def soft_losses(
         self, student: UDASegmentor, output: SegOutput, target: SegOutput
     ) -> dict[str, Tensor]:
-        """Compute the divergence of each head from the teacher."""
+        """Compute each head's divergence from the teacher."""
         own = [student.main_logits(output), *output.logits[1:]]
         losses = {}
         for prefix, logits in zip(student.heads(), own, strict=False):
@@ -127,7 +127,7 @@ class Distillation(nn.Module):
     def feature_losses(
         self, output: SegOutput, target: SegOutput
     ) -> dict[str, Tensor]:
-        """Compare directions of features, at the size of the student's."""
+        """Compare feature directions at the size of the student's map."""
         for name, one in (('student', output), ('teacher', target)):
             if one.feat is None:
                 raise UserError(
@@ -141,10 +141,10 @@ class Distillation(nn.Module):
 
 
 def feature_channels(network: nn.Module) -> int:
-    """Count the channels that a network's classifier gets.
+    """Count the input channels of a network's classifier.
 
     Raises:
-        UserError: Its head has none of the name ``conv_seg``.
+        UserError: Its head has no classifier ``conv_seg``.
     """
     head = network.decode_head
     if not hasattr(head, 'conv_seg'):

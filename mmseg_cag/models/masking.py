@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Masked images, for any method that has labels of the target."""
+"""Masked image consistency, for any method with target labels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .strong_augmentation import draw_flags, draw_strong, strong_transform
 
 # legend: N images, H W image, g cells of the mask
 
-BLOCK = 64  # side of a patch at the full size of Cityscapes, pixels
-# What is hidden: images of which domains, and whether colours change before.
+BLOCK = 64  # patch side at Cityscapes' full resolution, pixels
+# Modes: domains of the masked images, and whether to augment colours first.
 MODES = {
     'separatetrgaug': ('target', True),
     'separatetrg': ('target', False),
@@ -31,25 +31,25 @@ MODES = {
 
 
 def mask_cells(size: tuple[int, int], block: int) -> tuple[int, int]:
-    """Count the rows and columns of a mask, halves rounded to even."""
+    """Compute a mask's rows and columns, halves rounded to even."""
     return round(size[0] / block), round(size[1] / block)
 
 
 def draw_mask(
     count: int, size: tuple[int, int], block: int, generator: Generator
 ) -> Tensor:
-    """Draw the numbers of `patch_mask`, (N, 1, g, g) float32 in 0..1."""
+    """Draw the random numbers of `patch_mask`, (N, 1, g, g) in 0..1."""
     cells = mask_cells(size, block)
     return torch.rand(count, 1, *cells, generator=generator)
 
 
 def patch_mask(drawn: Tensor, size: tuple[int, int], ratio: float) -> Tensor:
-    """Choose the patches that are seen.
+    """Choose the visible patches.
 
     Args:
-        drawn: Numbers (N, 1, g, g) in 0..1, one for each cell.
+        drawn: Random numbers (N, 1, g, g) in 0..1, one per cell.
         size: Height and width of the images.
-        ratio: Share of cells to expect hidden.
+        ratio: Expected share of hidden cells.
 
     Returns:
         (N, 1, H, W) bool, False where an image is hidden.
@@ -60,20 +60,20 @@ def patch_mask(drawn: Tensor, size: tuple[int, int], ratio: float) -> Tensor:
 
 
 def mask_images(images: Tensor, mask: Tensor) -> Tensor:
-    """Hide patches of normalised images: they get the mean colour."""
+    """Hide patches of normalised images with the mean colour."""
     return images * mask
 
 
 def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
-    """Choose what is hidden: one domain's images, or half of each.
+    """Choose the images to mask: one domain's, or half of each.
 
     Args:
         mode: One of `MODES`.
-        source: Of the source, true labels.
-        target: Of the target, pseudo labels.
+        source: Source images with true labels.
+        target: Target images with pseudo labels.
 
     Raises:
-        UserError: Half of each, and there is one image.
+        UserError: Half of each is wanted, but the batch has one image.
     """
     domain = MODES[mode][0]
     if domain != 'both':
@@ -108,24 +108,23 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
 
 @MODELS.register_module()
 class Masking:
-    """Images of which patches are hidden, and the labels of all pixels.
+    """Masks patches of images and keeps the labels of all pixels.
 
-    A network that is to label hidden patches learns to do so by what is
-    around them. Methods hold one of these and train on what `hide` returns.
+    To label hidden patches, a network has to learn from their context. Methods
+    own one instance and train on the output of `hide`.
 
     Args:
         block: Side of a patch, pixels: 64 at full resolution, 32 at half.
-        ratio: Share of patches to expect hidden.
-        mode: What is hidden, by the names of the release:
-            ``separatetrg`` images of the target, ``separatesrc`` of the
-            source, ``separate`` half a batch of each; with ``aug`` at the
-            end their colours change before.
-        loss_weight: Of the loss; as released, not of that on the detail crop
-            of HRDA.
-        strength: Of the colour jitter.
+        ratio: Expected share of hidden patches.
+        mode: Images to mask, named as in the release: ``separatetrg`` target
+            images, ``separatesrc`` source images, ``separate`` half a batch of
+            each; with the suffix ``aug`` colours are augmented first.
+        loss_weight: Weight of the loss; as released, it does not apply to
+            HRDA's detail crop.
+        strength: Strength of the colour jitter.
 
     Raises:
-        UserError: A setting is out of its range.
+        UserError: A setting is out of range.
 
     Source: MIC Sec. 3.2, as released.
     """
@@ -155,14 +154,14 @@ class Masking:
 
     @classmethod
     def require_crop(cls, cfg: dict, size: tuple[int, int]) -> None:
-        """Check that a patch fits into the images of a training.
+        """Check that a patch fits into the training images.
 
         Args:
             cfg: Config of a `Masking`.
             size: Height and width of the images.
 
         Raises:
-            UserError: It is larger.
+            UserError: The patch is larger.
         """
         block = cfg.get('block', BLOCK)
         if block > min(size):
@@ -179,13 +178,13 @@ class Masking:
         generator: Generator,
         normaliser: nn.Module,
     ) -> Labelled:
-        """Hide patches of images; their labels and weights stay.
+        """Hide patches of images; keep labels and weights.
 
         Args:
-            source: Of the source, true labels.
-            target: Of the target, pseudo labels.
-            generator: What random numbers are drawn from.
-            normaliser: Has the ``mean`` and ``std`` of the images.
+            source: Source images with true labels.
+            target: Target images with pseudo labels.
+            generator: Source of the random numbers.
+            normaliser: Module with ``mean`` and ``std`` of the images.
 
         Raises:
             UserError: A patch is larger than the images.
@@ -207,7 +206,7 @@ class Masking:
         return chosen._replace(images=mask_images(images, mask))
 
     def weigh(self, losses: dict, prefix: str) -> dict:
-        """Weigh the losses on hidden patches, but not those of a detail."""
+        """Weight the losses on masked images, except those on a detail."""
         return {
             name: self.loss_weight * loss
             if name.startswith(f'{prefix}.loss')
@@ -219,12 +218,12 @@ class Masking:
 def draw_hidden(
     encoder: nn.Module, images: Tensor, generator: Generator
 ) -> Tensor:
-    """Draw a number in 0..1 for each patch that an encoder can hide.
+    """Draw a random number in 0..1 for each patch of an encoder.
 
     Args:
-        encoder: One with a ``mask_shape``.
+        encoder: Encoder with a ``mask_shape``.
         images: (N, 3, H, W).
-        generator: On the CPU.
+        generator: Random generator, on the CPU.
 
     Returns:
         (N, ...) float32, on the device of the images.
@@ -236,7 +235,7 @@ def draw_hidden(
 
 @contextmanager
 def masked(backbone: nn.Module, mask: Tensor) -> Iterator[None]:
-    """Let a backbone hide patches (N, ...) bool of what it gets."""
+    """Make a backbone hide patches (N, ...) bool of its input."""
     handle = backbone.register_forward_pre_hook(
         lambda _, inputs: (*inputs, mask)
     )
@@ -247,11 +246,11 @@ def masked(backbone: nn.Module, mask: Tensor) -> Iterator[None]:
 
 
 def require_mask(backbone: nn.Module, ratio: float) -> None:
-    """Check that a backbone can hide a share of its patches.
+    """Check that a backbone can hide patches.
 
     Raises:
-        UserError: It cannot, has a mask token that is not trained, or the
-            share is none.
+        UserError: It cannot, its mask token is not trained, or the ratio is
+            out of range.
     """
     kind = type(backbone).__name__
     if not 0 < ratio < 1:

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""ClassMix of DACS, DAFormer and their heirs, as pure functions.
+"""ClassMix of DACS, DAFormer and successors, as pure functions.
 
-Random numbers are drawn by the functions that ``draw``, from a generator on
-the CPU, and enter the others as arguments.
+Functions named ``draw_*`` draw random numbers from a CPU generator; the others
+take them as arguments.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch import Generator, Tensor
 
 # legend: N images, H W image
 
-LABELS = 256  # that a label file of one byte can hold
+LABELS = 256  # values of an 8-bit label file
 
 
 class Labelled(NamedTuple):
-    """Images with a label and a weight of each pixel.
+    """Images with a label and a weight per pixel.
 
     Attributes:
         images: (N, 3, H, W) float32, normalised.
         labels: (N, H, W) int64.
         weight: (N, H, W) float32, or None: 1 everywhere.
-        samples: What else the loader knows of each image.
-        absent: Classes that no label of a pixel can be, bool (N, K, H, W);
-            None for none.
+        samples: Data samples of the images.
+        absent: Classes that cannot occur in a pixel's label, bool (N, K, H,
+            W); None for none.
     """
 
     images: Tensor
@@ -39,29 +39,28 @@ class Labelled(NamedTuple):
     absent: Tensor | None = None
 
     def counted_labels(self) -> Tensor:
-        """Get the labels (N, H, W), -1 where the weight is 0."""
+        """Return the labels (N, H, W), -1 where the weight is 0."""
         if self.weight is None:
             return self.labels
         return self.labels.where(self.weight > 0, -1)
 
 
 def draw_classes(count: int, generator: Generator) -> Tensor:
-    """Draw the order in which images prefer classes, (N, 256) float32."""
+    """Draw each image's class preference, (N, 256) float32."""
     return torch.rand(count, LABELS, generator=generator)
 
 
 def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
-    """Choose half of the classes of a batch for each image, rounded up.
+    """Choose half of a batch's classes, rounded up, for each image.
 
-    A void label counts as a class, as released. Nothing is asked of the
-    device.
+    Void counts as a class, as released. Does not synchronise with the device.
 
     Args:
         labels: Labels (N, H, W) int64 of the source, below 256.
-        preference: Drawn numbers (N, 256); the smallest are chosen.
+        preference: Random numbers (N, 256); the smallest are chosen.
 
     Returns:
-        (N, H, W) bool, True where the label is of a chosen class.
+        (N, H, W) bool, True for pixels of a chosen class.
 
     Source: DACS Alg. 1 (ClassMix); DAFormer as released.
     """
@@ -75,12 +74,12 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
 
 
 def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:
-    """Paste source pixels, of weight 1, over images of the target.
+    """Paste source pixels with weight 1 onto target images.
 
     Args:
-        source: Its weights do not count.
-        target: Of the same size.
-        mask: (N, H, W) bool, True where the source is seen.
+        source: Source images; their weights are ignored.
+        target: Target images of the same size.
+        mask: (N, H, W) bool, True where the source is pasted.
     """
     return Labelled(
         torch.where(mask[:, None], source.images, target.images),

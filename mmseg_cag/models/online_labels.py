@@ -17,22 +17,22 @@ def online_pseudo_labels(
     bottom: int = 0,
     trusted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Label each pixel; weigh all by the share of confident ones.
+    """Label all pixels, weighted by the share of confident ones.
 
     Args:
         logits: Class scores (N, K, H, W) of the teacher, at the size of the
             image.
         threshold: Probability from which a pixel is confident.
-        top: Rows at the top that are not trusted: their weight is 0.
-        bottom: Rows at the bottom, likewise.
-        trusted: Pixels whose weight stays, bool (N, H, W); None for all.
+        top: Untrusted rows at the top, with weight 0.
+        bottom: Untrusted rows at the bottom, likewise.
+        trusted: Trusted pixels, bool (N, H, W); None for all.
 
     Returns:
-        Labels (N, H, W) int64, and weights (N, H, W) float32. The share is of
-        the whole batch, and counts pixels that are not trusted, too.
+        Labels (N, H, W) int64, and weights (N, H, W) float32. The share is
+        over the whole batch, untrusted pixels included.
 
     Source: DACS Sec. 3.2 and DAFormer Eq. 4, as released; HRDA as released
-    (pixels that are not trusted).
+    (untrusted pixels).
     """
     confidence, labels = logits.float().softmax(1).max(1)
     share = (confidence >= threshold).float().mean()
@@ -47,9 +47,9 @@ def discard_untrusted(
 
     Args:
         weight: Weights of all pixels, float32.
-        top: Rows at the top that are not trusted.
-        bottom: Rows at the bottom, likewise.
-        trusted: Pixels whose weight stays, bool (N, H, W); None for all.
+        top: Untrusted rows at the top.
+        bottom: Untrusted rows at the bottom.
+        trusted: Trusted pixels, bool (N, H, W); None for all.
     """
     weight = weight.clone()
     weight[:, :top] = 0
@@ -58,15 +58,15 @@ def discard_untrusted(
 
 
 class OnlineLabels:
-    """Label and weigh target crops, without pixels that are not trusted.
+    """Label and weight target crops; untrusted pixels get weight 0.
 
     Args:
         threshold: Probability from which a pixel is confident.
-        top: Rows at the top of a crop that are not trusted.
-        bottom: Rows at the bottom, likewise: the bonnet of a car.
+        top: Untrusted rows at the top of a crop.
+        bottom: Untrusted rows at the bottom, such as the car's bonnet.
 
     Raises:
-        UserError: One is out of its range.
+        UserError: A setting is out of range.
     """
 
     def __init__(self, threshold: float, top: int, bottom: int) -> None:
@@ -74,8 +74,7 @@ class OnlineLabels:
         self.named = f'model: untrusted_top={top}, untrusted_bottom={bottom}'
         if not 0 <= threshold <= 1:
             raise UserError(
-                f'model.threshold={threshold}, expected a probability, from '
-                '0 to 1'
+                f'model.threshold={threshold}, expected a probability in 0..1'
             )
         if min(top, bottom) < 0:
             raise UserError(f'{self.named}, expected 0 or more rows')
@@ -83,7 +82,7 @@ class OnlineLabels:
     def __call__(
         self, logits: Tensor, data_samples: list[SegDataSample]
     ) -> tuple[Tensor, Tensor]:
-        """Label pixels by scores (N, K, H, W): see `online_pseudo_labels`."""
+        """Label pixels from scores; see `online_pseudo_labels`."""
         labels, weight = online_pseudo_labels(logits, self.threshold)
         return labels, self.discard(weight, data_samples)
 
@@ -94,11 +93,11 @@ class OnlineLabels:
 
         Args:
             weight: Weights of all pixels, float32.
-            data_samples: Of the target; with ``trusted`` where
-                `MarkUntrusted` has marked the pixels.
+            data_samples: Target samples, with ``trusted`` if `MarkUntrusted`
+                marked pixels.
 
         Raises:
-            UserError: No row is left, or pixels are marked as well.
+            UserError: No row remains, or `MarkUntrusted` is used as well.
         """
         rows, height = self.top + self.bottom, weight.shape[1]
         if rows >= height:
@@ -109,8 +108,8 @@ class OnlineLabels:
         marked = [s.trusted.data for s in data_samples if 'trusted' in s]
         if rows and marked:
             raise UserError(
-                f'{self.named}, but MarkUntrusted marks the target images, '
-                'expected one of the two'
+                f'{self.named}, but MarkUntrusted also marks the target '
+                'images, expected only one'
             )
         trusted = torch.cat(marked) == 1 if marked else None
         return discard_untrusted(weight, self.top, self.bottom, trusted)

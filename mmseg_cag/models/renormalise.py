@@ -12,15 +12,15 @@ from .data_preprocessor import converts_bgr_to_rgb
 
 
 class Renormalise(nn.Module):
-    """Turn images of one network's normalisation into those of another's.
+    """Convert images from one network's normalisation to another's.
 
-    The order of the channels, mean and standard deviation, then the size.
-    Networks that agree get the very images.
+    Converts channel order, mean and standard deviation, then the size. Without
+    differences the images are returned as they are.
 
     Args:
         given: Preprocessor that normalised the images.
-        wanted: Preprocessor of the network that is to see them.
-        size: Height and width that it sees them in; None for their own.
+        wanted: Preprocessor of the network that receives them.
+        size: Height and width of its input; None to keep the size.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Renormalise(nn.Module):
 
 
 def statistics(preprocessor: SegDataPreProcessor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (3, 1, 1) of a preprocessor."""
+    """Return a preprocessor's mean and standard deviation (3, 1, 1)."""
     if preprocessor._enable_normalize:
         return preprocessor.mean.cpu(), preprocessor.std.cpu()
     return torch.zeros(3, 1, 1), torch.ones(3, 1, 1)

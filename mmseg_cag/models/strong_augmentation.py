@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Colour jitter and blur of DACS, DAFormer and their heirs.
+"""Colour jitter and blur of DACS, DAFormer and successors.
 
-Random numbers are drawn by the functions that ``draw``, from a generator on
-the CPU, and enter the others as arguments.
+Functions named ``draw_*`` draw random numbers from a CPU generator; the others
+take them as arguments.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from torch import Generator, Tensor
 
 # legend: N images, H W image
 
-# Taps of the blur further out weigh less than 1e-10: pixels for a small
-# sigma, sigmas for a large one.
+# Blur taps further out weigh less than 1e-10: a minimum in pixels for a small
+# sigma, in sigmas for a large one.
 BLUR_RADIUS = 8
 BLUR_SIGMAS = 6.8
 CIRCLE = 2 * math.pi
 
 
 class StrongDraws(NamedTuple):
-    """What is drawn for one call of `strong_transform`.
+    """Random draws for one call of `strong_transform`.
 
     Attributes:
-        jitter: Whether colours change.
-        blur: Whether the image is blurred.
+        jitter: Whether to jitter colours.
+        blur: Whether to blur.
         brightness: Factor of each image (N,).
         contrast: Likewise.
         saturation: Likewise.
         hue: Shift of each image (N,), as a fraction of the circle.
         order: Order of the four changes, 0 for the first of the above.
-        sigma: Of the blur, pixels.
+        sigma: Sigma of the blur, in pixels.
     """
 
     jitter: bool
@@ -48,7 +48,7 @@ class StrongDraws(NamedTuple):
 
 
 def draw_flags(generator: Generator) -> tuple[bool, bool]:
-    """Draw whether a batch is jittered (80 %) and blurred (50 %)."""
+    """Draw whether to jitter (80 %) and blur (50 %) a batch."""
     jitter, blur = torch.rand(2, generator=generator).tolist()
     return jitter > 0.2, blur > 0.5
 
@@ -59,11 +59,11 @@ def draw_strong(
     count: int = 1,
     strength: float = 0.2,
 ) -> StrongDraws:
-    """Draw one call of `strong_transform`.
+    """Draw the random numbers of one `strong_transform` call.
 
     Args:
-        flags: Of `draw_flags`, which are those of a whole batch.
-        generator: On the CPU.
+        flags: Result of `draw_flags`, the same for a whole batch.
+        generator: Random generator, on the CPU.
         count: Images of the call.
         strength: Largest deviation of the four changes.
     """
@@ -79,13 +79,13 @@ def draw_strong(
 def strong_transform(
     images: Tensor, draws: StrongDraws, mean: Tensor, std: Tensor
 ) -> Tensor:
-    """Change the colours of normalised images, then blur them.
+    """Jitter the colours of normalised images, then blur them.
 
     Args:
         images: (N, 3, H, W) float32, normalised.
-        draws: Of `draw_strong`.
-        mean: By which they are normalised (3, 1, 1), in grey levels.
-        std: Likewise.
+        draws: Result of `draw_strong`.
+        mean: Mean of the normalisation (3, 1, 1), in grey levels.
+        std: Its standard deviation, likewise.
 
     Source: DAFormer as released; colours by the formulas of kornia 0.5.8.
     """
@@ -98,7 +98,7 @@ def strong_transform(
 
 
 def jitter(images: Tensor, draws: StrongDraws) -> Tensor:
-    """Change the colours of RGB images (N, 3, H, W) in 0..1."""
+    """Jitter the colours of RGB images (N, 3, H, W) in 0..1."""
 
     def per_image(factors: Tensor) -> Tensor:
         return factors.to(images, non_blocking=True)[:, None, None, None]
@@ -121,15 +121,15 @@ def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of RGB images by a fraction of the circle."""
+    """Rotate the hue of RGB images by a fraction of the circle."""
     hue, saturation, value = to_hsv(images)
     turned = torch.fmod(hue + CIRCLE * shift, CIRCLE)
     return to_rgb(turned, saturation, value)
 
 
-# Sums and products in kornia's order: then colours are its own, bit by bit.
+# Sums and products in kornia's order, so that colours are bit-identical.
 def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Hue in 0..2 pi, saturation, value of RGB; each (N, 1, H, W)."""
+    """Convert RGB to hue in 0..2 pi, saturation and value (N, 1, H, W)."""
     value, first = images.max(1, keepdim=True)
     span = value - images.amin(1, keepdim=True)
     saturation = span / (value + 1e-6)
@@ -142,7 +142,7 @@ def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """RGB images (N, 3, H, W) of hue, saturation and value."""
+    """Convert hue, saturation and value to RGB (N, 3, H, W)."""
     place = hue / CIRCLE * 6
     sector = place.floor() % 6
     part = place % 6 - sector
@@ -150,14 +150,14 @@ def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     falling = value * (1 - part * saturation)
     rising = value * (1 - (1 - part) * saturation)
     levels = torch.cat([value, falling, low, low, rising, value], 1)
-    # Around the circle, green follows red by a third of it, blue by two.
+    # On the hue circle green is a third after red, blue two thirds.
     return torch.cat(
         [levels.gather(1, (sector + k).long() % 6) for k in (0, 4, 2)], 1
     )
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur images (N, 3, H, W) by a Gaussian, mirrored at the border."""
+    """Gaussian blur of images (N, 3, H, W) with reflected borders."""
     for axis in (-2, -1):
         images = _blur_axis(images, sigma, axis)
     return images
@@ -176,13 +176,13 @@ def _blur_axis(images: Tensor, sigma: float, axis: int) -> Tensor:
     channels = images.shape[1]
     kernel = taps.view(shape).expand(channels, -1, -1, -1)
     padded = F.pad(images, padding, mode='reflect')
-    # In the precision of the images, not of the network that sees them.
+    # Use the precision of the images, not of the network.
     with torch.autocast(images.device.type, enabled=False):
         return F.conv2d(padded, kernel, groups=channels)
 
 
 def kernel_side(size: int) -> int:
-    """Side of the released kernel: a tenth of the image, odd."""
+    """Compute the released kernel's side: a tenth of the image, odd."""
     side = math.ceil(0.1 * size)
     return side if side % 2 else side - 1
 
@@ -195,15 +195,15 @@ def draw_cutout(count: int, generator: Generator) -> Tensor:
 def cut_out(
     images: Tensor, centres: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cover a square of each image, a third of its shorter side.
+    """Cut out a square of each image, a third of its shorter side.
 
     Args:
         images: (N, 3, H, W) float32.
-        centres: Drawn, as shares of height and width (N, 2).
-        value: What covers them (3, 1, 1).
+        centres: Random centres as shares of height and width (N, 2).
+        value: Fill colour (3, 1, 1).
 
     Returns:
-        The images, and where they are still seen (N, H, W) bool.
+        The images and the mask of visible pixels (N, H, W) bool.
 
     Source: ProDA as released.
     """

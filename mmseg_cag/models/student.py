@@ -36,7 +36,7 @@ def student_model(model: ConfigDict) -> ConfigDict:
 
 
 def without_origin(part: dict) -> dict:
-    """Leave out where weights come from: the checkpoint has them."""
+    """Remove the sources of initial weights: the checkpoint has them."""
     found = {
         key: without_origin(value) if isinstance(value, dict) else value
         for key, value in part.items()
@@ -45,14 +45,14 @@ def without_origin(part: dict) -> dict:
 
 
 def preprocessor_of(cfg: ConfigDict, domain: str) -> ConfigDict:
-    """Choose the config by which the images of a domain are normalised."""
+    """Select the preprocessor config of a domain."""
     if cfg.type != 'UDADataPreprocessor':
         return cfg
     return cfg.get('domains', {}).get(domain) or cfg.default
 
 
 def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
-    """Build the part of a segmentor that predicts, frozen.
+    """Build the frozen prediction network of a segmentor.
 
     Args:
         segmentor: Config file of a run or its ``model``.
@@ -60,7 +60,7 @@ def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: The weights are not of this network.
+        UserError: The weights do not fit this network.
     """
     if isinstance(segmentor, str):
         if not Path(segmentor).is_file():
@@ -73,15 +73,15 @@ def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:
 def build_student(
     segmentor: ConfigDict, state: dict[str, Tensor], origin: str | Path
 ) -> EncoderDecoder:
-    """Build the part of a segmentor that predicts, frozen, with its weights.
+    """Build the frozen prediction network of a segmentor from weights.
 
     Args:
         segmentor: The ``model`` of a run's config.
         state: Weights of the run's checkpoint.
-        origin: Where they are from, for the error.
+        origin: Source of the weights, for the error.
 
     Raises:
-        UserError: They are not of this network.
+        UserError: The weights do not fit this network.
     """
     model = MODELS.build(student_model(segmentor))
     weights = student_weights(state)
@@ -91,10 +91,10 @@ def build_student(
 
 
 def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Choose the student's weights.
+    """Select the student's weights.
 
-    CLAN's second classifier is added to the first: both are linear, and their
-    sum is what it predicts by.
+    CLAN's second classifier is added to the first: both are linear, and
+    prediction uses their sum.
     """
     weights = {k: v for k, v in state.items() if k.split('.')[0] in PARTS}
     for key, value in state.items():
@@ -106,7 +106,7 @@ def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
-    """Check that a model takes exactly these weights."""
+    """Check that weights fit a model exactly."""
     expected = model.state_dict()
     wrong = [
         key
@@ -117,13 +117,13 @@ def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
     ]
     if wrong:
         raise UserError(
-            f"{path}: not of this config's network, {len(wrong)} tensors "
-            f'differ, the first is {wrong[0]}'
+            f"{path}: does not fit this config's network, {len(wrong)} "
+            f'tensors differ, the first is {wrong[0]}'
         )
 
 
 def student_pipeline(cfg: Config) -> list[ConfigDict]:
-    """List the steps that load an image as it is tested, without labels.
+    """List the test pipeline's steps, without loading labels.
 
     Raises:
         UserError: The config has none.
@@ -133,6 +133,6 @@ def student_pipeline(cfg: Config) -> list[ConfigDict]:
     if not steps:
         raise UserError(
             'test_pipeline: not set, nor is test_dataloader, expected the '
-            'steps by which an image is tested'
+            'pipeline for test images'
         )
     return [step for step in steps if step['type'] not in LABEL_LOADERS]

@@ -29,45 +29,46 @@ BUFFERS = ('keep', 'copy', 'average')
 
 @MODELS.register_module()
 class Teacher(BaseAveragedModel):
-    """A network that labels: an average of the student, or a fixed one.
+    """Teacher network: an average of the student, or a fixed network.
 
     At update t the teacher moves towards the student by
-    ``max(momentum, 1 / (t + 1))``, so it begins as a copy, is the mean of all
-    students until that weight is reached, and an exponential average from
-    then on. With a momentum of 1 each update copies: CAG's teacher, updated
-    at the start of a stage, is the student of that moment. DAFormer's, with
+    ``max(momentum, 1 / (t + 1))``, so it starts as a copy, is the mean of all
+    students until that weight is reached, and an exponential moving average
+    afterwards. A momentum of 1 copies at each update: CAG's teacher, updated
+    at the start of a stage, is the student at that moment. DAFormer's, with
     alpha = 0.999, is updated before each step with a momentum of 0.001.
 
-    It has the parts of the student that make a prediction. Parameters that
-    the student does not train are shared with it, not copied.
+    It has the student's prediction modules. Frozen parameters of the student
+    are shared, not copied.
 
     Args:
-        student: The segmentor that it is an average of.
-        momentum: The student's share in an update.
+        student: The averaged segmentor.
+        momentum: The student's weight in an update.
         mode: ``eval``, or ``batch_norm``: batch norms use the statistics of
-            the batch and update their own, all else, such as dropout and drop
-            path, is as in evaluation; or ``train``: nothing is (ProDA's).
-        buffers: What an update does to buffers, such as running statistics:
-            they ``keep`` the teacher's, are a ``copy`` of the student's, or an
-            ``average`` like the parameters.
-        ramp: Whether the weight begins at 1 and falls; else only the first
-            update copies (ProDA's).
-        mirror: Whether its scores are of an image and of its mirror, too:
-            the logarithm of the mean of both probabilities, at the size of
-            the image (VFM-UDA's).
-        config: Config file of a fixed teacher, the run of any method on any
-            network, in the place of a copy. It sees the student's images in
-            its own normalisation.
+            the batch and update their own, and all else, such as dropout and
+            drop path, is in evaluation mode; or ``train``: everything is in
+            training mode (ProDA).
+        buffers: How an update treats buffers such as running statistics:
+            ``keep`` the teacher's, ``copy`` the student's, or ``average`` them
+            like parameters.
+        ramp: Whether the weight starts at 1 and decreases; else only the first
+            update copies (ProDA).
+        mirror: Whether to average probabilities over the image and its mirror
+            image: scores are the log of the mean, at the size of the image
+            (VFM-UDA).
+        config: Config file of a fixed teacher, from a run of any method and
+            network, instead of a copy. The student's images are converted to
+            its normalisation.
         checkpoint: Its checkpoint.
-        size: Height and width that a fixed teacher sees images in; None for
-            those that the student sees.
+        size: Input height and width of a fixed teacher; None for the
+            student's.
 
     Raises:
-        UserError: A setting is none of these, or a fixed teacher lacks its
-            checkpoint, or has other classes.
+        UserError: A setting is invalid, or a fixed teacher lacks its
+            checkpoint or has other classes.
 
     Source: DAFormer Sec. 3.1 and as released (mean teacher); CAG-UDA Sec. 3.3
-    (the network of the stage before).
+    (the network of the previous stage).
     """
 
     def __init__(
@@ -87,19 +88,19 @@ class Teacher(BaseAveragedModel):
         if (config is None) != (checkpoint is None):
             raise UserError(
                 f'Teacher: config={config} and checkpoint={checkpoint}, '
-                'expected both of a fixed teacher, or neither'
+                'expected both for a fixed teacher, or neither'
             )
         if not 0 < momentum <= 1:
             raise UserError(
-                f'Teacher: momentum={momentum}, expected the share of the '
-                'student in an update, above 0 and at most 1'
+                f"Teacher: momentum={momentum}, expected the student's weight "
+                'in an update, above 0 and at most 1'
             )
         self.mode = mode
         self.config, self.is_fixed = config, config is not None
         if size is not None and not self.is_fixed:
             raise UserError(
-                f'Teacher: size={size} of an average of the student, expected '
-                'it with config and checkpoint'
+                f'Teacher: size={size} without config and checkpoint, '
+                'expected it only for a fixed teacher'
             )
         if self.is_fixed:
             network = load_student(config, checkpoint)
@@ -107,7 +108,7 @@ class Teacher(BaseAveragedModel):
             if given != student.decode_head.num_classes:
                 raise UserError(
                     f'Teacher: config={config} has {given} classes, expected '
-                    f'{student.decode_head.num_classes}, those of the student'
+                    f'{student.decode_head.num_classes}, like the student'
                 )
             super().__init__(network)
             self.renormalise = Renormalise(
@@ -120,12 +121,12 @@ class Teacher(BaseAveragedModel):
             share_frozen(student, self.module)
             self.avg_parameters = dict(self.module.named_parameters())
         self.momentum, self.ramp, self.mirror = momentum, ramp, mirror
-        # The buffer ``steps``, where nothing needs to wait for it.
+        # Mirror of the buffer ``steps`` that can be read without a sync.
         self.updates = 0
         self.buffers_mode = buffers
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in the teacher's own mode, whatever the student's."""
+        """Keep the teacher's own mode, regardless of the student's."""
         super().train(self.mode == 'train')
         if self.mode == 'batch_norm':
             for module in self.modules():
@@ -144,7 +145,7 @@ class Teacher(BaseAveragedModel):
             self._at_images(own.logits[0], images).softmax(1)
             for own in (output, mirrored)
         )
-        # At least float32's least number: no class is beyond all others.
+        # Clamp to float32's smallest number, so that no score is -inf.
         mean = (probability + other.flip(3)) / 2
         log = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
         return output._replace(logits=[log])
@@ -164,13 +165,13 @@ class Teacher(BaseAveragedModel):
         )
 
     def forward_aside(self, images: Tensor) -> SegOutput:
-        """Compute as `forward` does, and leave all statistics as they are."""
+        """Compute as `forward` does, without updating statistics."""
         with kept_statistics(self):
             return self(images)
 
     @torch.no_grad()
     def update_parameters(self, model: UDASegmentor) -> None:
-        """Move towards the student; the first update copies it."""
+        """Update from the student; the first update copies it."""
         if self.is_fixed:
             return
         weight = max(self.momentum, 1 / (self.updates + 1))
@@ -193,15 +194,15 @@ class Teacher(BaseAveragedModel):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Go on counting where a checkpoint was."""
+        """Continue counting from the checkpoint."""
         super()._load_from_state_dict(state_dict, prefix, *args)
         self.updates = int(state_dict.get(f'{prefix}steps', self.updates))
 
 
 def prediction_parts(segmentor: UDASegmentor) -> UDASegmentor:
-    """Make a segmentor of the same class that shares the predicting parts.
+    """Make a segmentor of the same class that shares prediction modules.
 
-    It has no discriminators, no teacher, no state of the method.
+    It has no discriminators, no teacher and no method state.
     """
     parts = copy.copy(segmentor)
     parts._modules = {
@@ -215,7 +216,7 @@ def prediction_parts(segmentor: UDASegmentor) -> UDASegmentor:
 
 
 def share_frozen(student: nn.Module, teacher: nn.Module) -> None:
-    """Let a teacher use the student's own tensors where none is trained."""
+    """Share the student's frozen tensors with a teacher."""
     for path, part in teacher.named_modules():
         if not path:
             continue
@@ -228,9 +229,9 @@ def share_frozen(student: nn.Module, teacher: nn.Module) -> None:
 def move(
     averages: Iterable[Tensor], values: Iterable[Tensor], weight: float
 ) -> None:
-    """Move tensors towards others by a weight; 1 copies.
+    """Interpolate tensors towards others by a weight; 1 copies.
 
-    All at once: one by one, they would wait for each other's launch.
+    Uses one fused call, since per-tensor launches are slow.
     """
     pairs = [
         (average, value)

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""HRDA's two scales of an image, as pure functions.
+"""Context and detail crops of HRDA, as pure functions.
 
-The *context* is the whole image at half its size, a *detail* a window of it
-at full size. Pixels are those of the image at full size.
+The *context* is the whole image at half its size, a *detail* a window at full
+size. Pixel coordinates refer to the full-size image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 
 class Box(NamedTuple):
-    """A window of an image, pixels; ends are not part of it."""
+    """A window of an image in pixels, with exclusive ends."""
 
     top: int
     bottom: int
@@ -30,11 +30,11 @@ class Box(NamedTuple):
     right: int
 
     def cut(self, maps: Tensor) -> Tensor:
-        """Cut the window out of maps (..., H, W)."""
+        """Crop the window from maps (..., H, W)."""
         return maps[..., self.top : self.bottom, self.left : self.right]
 
     def resized(self, size: Size, new: Size) -> Box:
-        """Find the window in a map of another size, rounded down."""
+        """Scale the window to a map of another size, rounded down."""
         return Box(
             *(edge * new[0] // size[0] for edge in self[:2]),
             *(edge * new[1] // size[1] for edge in self[2:]),
@@ -42,17 +42,17 @@ class Box(NamedTuple):
 
 
 class TwoScales(tuple):
-    """Feature maps of the context, with those of the details.
+    """Feature maps of context and details.
 
-    A head of one scale takes it for the feature maps of the context.
+    A single-scale head sees a tuple of the context's feature maps.
 
     Attributes:
-        detail: Feature maps of the windows of all images, the images of a
-            window one after another (W N, C, h, w).
+        detail: Feature maps of the windows (W N, C, h, w), grouped by window.
         boxes: The windows.
-        size: Height and width of the images, a multiple of the divisor.
-        seen: Height and width without what was added for that.
-        divisor: What edges of windows are multiples of.
+        size: Height and width of the images, padded to multiples of the
+            divisor.
+        seen: Height and width without padding.
+        divisor: Divisor of window edges.
     """
 
     detail: Sequence[Tensor]
@@ -63,12 +63,11 @@ class TwoScales(tuple):
 
 
 class FusedScores(NamedTuple):
-    """Class scores of both scales, as training needs them.
+    """Class scores of both scales, for training.
 
     Attributes:
         fused: (N, K, 2 h, 2 w) of the image.
-        context: (N, K, h, w) of the context, less what the attention gives to
-            the detail.
+        context: (N, K, h, w) of the context, masked by the attention.
         detail: (N, K, h, w) of the window.
         box: The window.
     """
@@ -80,10 +79,10 @@ class FusedScores(NamedTuple):
 
 
 def draw_bounds(size: Size, crop: Size, divisor: int) -> Size:
-    """Find what the drawn numbers of a box are below, in both axes.
+    """Compute the exclusive bounds of a box's random position.
 
-    As released: the last place that would fit is never drawn. Where a crop
-    fills an axis there is nothing to draw; the release fails at one axis.
+    As released, the last position that fits is never drawn. If a crop fills an
+    axis, nothing is drawn; the release fails then.
     """
     bounds = [
         max(1, (whole - part + 1) // divisor)
@@ -93,13 +92,13 @@ def draw_bounds(size: Size, crop: Size, divisor: int) -> Size:
 
 
 def place_box(drawn: Iterable[int], crop: Size, divisor: int) -> Box:
-    """Place a window of a size at drawn multiples of the divisor."""
+    """Place a window at drawn multiples of the divisor."""
     top, left = (divisor * number for number in drawn)
     return Box(top, top + crop[0], left, left + crop[1])
 
 
 def draw_box(size: Size, crop: Size, divisor: int) -> Box:
-    """Draw a window from torch's generator on the CPU, rows first."""
+    """Draw a window with torch's CPU generator, rows first."""
     drawn = [
         int(torch.randint(bound, (), device='cpu'))
         for bound in draw_bounds(size, crop, divisor)
@@ -124,15 +123,15 @@ def slide_boxes(size: Size, crop: Size, stride: Size) -> list[Box]:
 
 
 def paste_windows(scores: Tensor, boxes: list[Box], size: Size) -> Tensor:
-    """Paste the scores of windows, averaged where they overlap.
+    """Merge window scores, averaged where windows overlap.
 
     Args:
-        scores: (W N, K, h, w), the images of a window one after another.
-        boxes: The windows, in the map that is pasted into.
-        size: Height and width of that map.
+        scores: Scores (W N, K, h, w), grouped by window.
+        boxes: The windows, in coordinates of the result.
+        size: Height and width of the result.
 
     Returns:
-        Scores (N, K, H, W) of that size, 0 outside of all windows.
+        Scores (N, K, H, W), 0 outside all windows.
     """
     if len(boxes) == 1:
         return _pad(scores, boxes[0], size)
@@ -158,25 +157,25 @@ def _pad(scores: Tensor, box: Box, size: Size) -> Tensor:
 def fuse_scales(
     context: Tensor, detail: Tensor, attention: Tensor, scales: TwoScales
 ) -> tuple[Tensor, Tensor]:
-    """Fuse the scores of both scales by the attention.
+    """Fuse the scores of both scales with the attention.
 
     Args:
         context: Class scores (N, K, h, w) of the context.
         detail: Class scores (W N, K, h', w') of the windows.
-        attention: Share of the detail, (N, K or 1, h, w) in 0..1, of the
-            context.
-        scales: Has the windows; outside of them the context counts alone.
+        attention: Weight of the detail (N, K or 1, h, w) in 0..1, predicted
+            from the context.
+        scales: Provides the windows; outside them only the context counts.
 
     Returns:
-        The fused scores (N, K, 2 h, 2 w), and those of the context less the
-        share of the detail (N, K, h, w).
+        The fused scores (N, K, 2 h, 2 w) and the masked context scores (N, K,
+        h, w).
 
     Source: HRDA Eq. 6 to 8, as released.
     """
     small = tuple(context.shape[-2:])
     large = tuple(2 * side for side in small)
     if len(scales.boxes) == 1:
-        # Before it is resized: it then reaches a little over the border.
+        # Mask before resizing, so the attention slightly crosses the border.
         box = scales.boxes[0].resized(scales.size, small)
         attention = _pad(box.cut(attention), box, small)
     context = (1 - attention) * context

@@ -118,7 +118,7 @@ def test_what_is_missing_or_damaged_is_said_in_one_line(folder):
     cfg = open_run(folder).cfg
     state = {'x': torch.zeros(1)}
     line = complaint(UserError, build_network, cfg, state, folder)
-    assert "not of this config's network" in line
+    assert "does not fit this config's network" in line
     label = next((folder.parent / 'gta/labels').iterdir())
     label.write_bytes(b'x')
     samples = read_samples(source_dataset(cfg), list(range(7)))

@@ -128,7 +128,7 @@ def test_weights_of_another_network_are_refused(checkpoint, tmp_path):
         if not key.endswith('bias')
     }
     torch.save(content, tmp_path / 'x.pth')
-    with pytest.raises(UserError, match=r"x\.pth: not of this config's"):
+    with pytest.raises(UserError, match=r"x\.pth: does not fit this config's"):
         load_network(tmp_path / 'x.pth')
 
 

@@ -167,7 +167,7 @@ def damage(folder: Path, how: str) -> None:
         ('features', 'gta', 'no folder'),
         ('panels', 'cityscapes', 'val_dataloader.dataset: no folder'),
         ('panels', 'cityscapes/gtFine', 'labelIds.png'),
-        ('pseudo_labels', 'head', "not of this config's network"),
+        ('pseudo_labels', 'head', "does not fit this config's network"),
     ],
 )
 def test_what_cannot_be_drawn(folder, monkeypatch, name, how, line):

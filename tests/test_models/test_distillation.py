@@ -273,5 +273,5 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path):
 
 def test_an_average_of_the_student_has_no_size_of_its_own():
     teacher = dict(size=(32, 64))
-    with pytest.raises(UserError, match='expected it with config and'):
+    with pytest.raises(UserError, match='without config and'):
         build(student(teacher, weights=dict(soft=1.0)))

@@ -228,7 +228,7 @@ def test_a_warm_up_does_not_replace_a_fixed_teacher(tmp_path):
         (dict(buffers='none'), "buffers='none', expected one of"),
         (dict(momentum=0.0), 'momentum=0.0, expected'),
         (dict(momentum=1.5), 'momentum=1.5, expected'),
-        (dict(config='a.py'), 'expected both of a fixed teacher'),
+        (dict(config='a.py'), 'expected both for a fixed teacher'),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

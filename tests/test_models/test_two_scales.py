@@ -177,6 +177,6 @@ def test_one_scale_is_not_enough():
 
 def test_a_stride_that_the_divisor_does_not_suit():
     maps = torch.zeros(1, 6, 8, 8)
-    message = 'model.backbone.divisor=8, but the scores of 128 x 128'
+    message = 'model.backbone.divisor=8, but images of 128 x 128'
     with pytest.raises(UserError, match=message):
         head()(scales(maps, maps, Box(0, 64, 0, 64)))

@@ -233,7 +233,7 @@ def test_ranks_hold_the_same(root):
         ),
         (
             lambda s: s.update({'anchor_bank.anchors': torch.ones(19, 9)}),
-            r'anchors has shape \(19, 9\), \(19, 8\) of this network',
+            r'anchors has shape \(19, 9\), but \(19, 8\) in this network',
         ),
         (
             lambda s: s.update(

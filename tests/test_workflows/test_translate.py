@@ -149,7 +149,7 @@ def test_what_cannot_be_used_is_named(cfg, root, tmp_path):
     out = tmp_path / 'images'
     assert 'x.pth: checkpoint not found' in complain(cfg, 'x.pth', out)
     cfg.model.generator.channels = 2
-    assert 'net.pth: not of this' in complain(cfg, root / 'net.pth', out)
+    assert 'net.pth: does not fit this' in complain(cfg, root / 'net.pth', out)
     cfg.translate_dataloader.dataset.data_prefix.img_path = 'none'
     assert 'translate_dataloader.dataset: no folder' in complain(
         cfg, root / 'net.pth', out

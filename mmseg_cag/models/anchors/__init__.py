@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Category anchors and what is computed with them."""
+"""Category anchors and the computations on them."""
 
 from .anchor_bank import AnchorBank
 from .domain_anchor_bank import DomainAnchorBank

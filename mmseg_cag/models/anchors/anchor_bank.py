@@ -21,16 +21,16 @@ class AnchorBank(nn.Module):
 
     ``level='pixel'`` is the paper's centroid over all source pixels of a class
     (CAG Sec. 3.2). ``level='image'`` is the release's: the running mean of
-    image-level means over correctly predicted pixels, of at least
-    ``min_pixels``, in which no image weighs less than 1 / (``cap`` + 1).
+    image-level means over correctly predicted pixels, at least ``min_pixels``
+    of them, where no image weighs less than 1 / (``cap`` + 1).
 
     Args:
         num_classes: Classes K.
         channels: Feature channels C.
-        level: What a class mean is taken over, ``pixel`` or ``image``.
+        level: Unit that class means average over, ``pixel`` or ``image``.
         min_pixels: Pixels a class needs in an image (``image`` only).
-        cap: Largest weight of the past in the running mean: images, or pixels
-            of `follow` with ``level='pixel'``.
+        cap: Largest weight of the past in the running mean, in images (or in
+            pixels for `follow` with ``level='pixel'``).
 
     Raises:
         ValueError: ``level`` is unknown or there are fewer than two classes.
@@ -66,11 +66,11 @@ class AnchorBank(nn.Module):
         return RunningClassMeans(self.kept()[0], cap)
 
     def kept(self) -> tuple[Tensor, Tensor]:
-        """The anchors that distances are to, and what they are means of."""
+        """Anchors used for distances, with the counts they average."""
         return self.anchors, self.counts
 
     def rows_of(self, labels: Tensor, domains: Sequence[str | None]) -> Tensor:
-        """Find the row of `kept` for each label (N, h, w): its class."""
+        """Map each label (N, h, w) to its row of `kept`: the class."""
         return labels
 
     @torch.no_grad()
@@ -104,13 +104,13 @@ class AnchorBank(nn.Module):
     ) -> None:
         """Move the anchors towards the class means of a batch of all ranks.
 
-        The past weighs as much as what it is a mean of, at most ``cap``; so
-        anchors follow features that change as training goes on.
+        The past weighs as much as the samples it averages, at most ``cap``, so
+        the anchors follow features that change during training.
 
         Args:
             feat: Features (N, C, h, w).
             logits: Class scores (N, K, h, w).
-            labels: Source labels (N, h, w) int64, as of `accumulate`.
+            labels: Source labels (N, h, w) int64, as for `accumulate`.
             domains: The domain of each image.
         """
         anchors, counts = self.kept()
@@ -129,15 +129,15 @@ class AnchorBank(nn.Module):
 
     @torch.no_grad()
     def average(self, feat: Tensor, labels: Tensor, momentum: float) -> None:
-        """Move the anchors by a share towards each image's class means.
+        """Move the anchors towards each image's class means.
 
-        One image after the other, those of all ranks; a class of fewer than
-        ``min_pixels`` in an image stays, and the first mean is taken as it is.
+        Images of all ranks are applied one by one. A class with fewer than
+        ``min_pixels`` pixels in an image stays; the first mean is copied.
 
         Args:
             feat: Features (N, C, h, w).
             labels: Labels (N, h, w) int64, true or predicted.
-            momentum: The share.
+            momentum: Weight of the image's mean.
 
         Source: ProDA Eq. 8, as released.
         """
@@ -158,7 +158,7 @@ class AnchorBank(nn.Module):
         labels: Tensor,
         domains: Sequence[str | None],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums (N, K, C), pixels and weights (N, K) of the class means."""
+        """Compute sums (N, K, C), pixel counts and weights (N, K)."""
         if self.level == 'image':
             labels = labels.where(is_correct(labels, logits), -1)
         rows = self.rows_of(labels, domains)
@@ -168,7 +168,7 @@ class AnchorBank(nn.Module):
         return sums, counts, (counts >= self.min_pixels).to(counts.dtype)
 
     def store(self, centroids: RunningClassMeans) -> None:
-        """Make the running means the anchors; a class never met keeps none."""
+        """Make the running means the anchors; unseen classes have none."""
         self.anchors.copy_(centroids.means)
         self.counts.copy_(centroids.weights)
 
@@ -176,8 +176,8 @@ class AnchorBank(nn.Module):
         """Compute the Euclidean distance of each pixel to each anchor.
 
         One matrix product, ``|f|^2 - 2 f a + |a|^2``, in the precision of the
-        anchors whatever is set for the network, because a threshold decides
-        on it.
+        anchors regardless of the network's, because the result is compared
+        with a threshold.
 
         Args:
             feat: Features (N, C, h, w).
@@ -189,16 +189,16 @@ class AnchorBank(nn.Module):
         return torch.cat(bands, dim=2)
 
     def nearest(self, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the nearest anchor of each pixel, as `nearest_anchor` does.
+        """Find each pixel's nearest anchor, as `nearest_anchor` does.
 
-        The distances to all anchors are never all there.
+        Works band by band, so the full distance map is never in memory.
 
         Args:
             feat: Features (N, C, h, w).
 
         Returns:
-            Class of the nearest (N, h, w) int64 and how much farther the
-            runner-up is (N, h, w).
+            Class of the nearest anchor (N, h, w) int64 and the extra distance
+            to the runner-up (N, h, w).
         """
         labels, gaps = [], []
         for squares in self._squares(feat):
@@ -208,7 +208,7 @@ class AnchorBank(nn.Module):
         return torch.cat(labels, dim=1), torch.cat(gaps, dim=1)
 
     def _squares(self, feat: Tensor) -> Iterator[Tensor]:
-        """Compute squared distances, bands of (N, K, h, w)."""
+        """Yield squared distances (N, K, h, w) band by band."""
         anchors, counts = self.kept()
         norms = anchors.square().sum(1)
         norms = norms.masked_fill(counts == 0, float('inf'))
@@ -216,7 +216,7 @@ class AnchorBank(nn.Module):
         for (band,) in split_bands(feat):
             band = band.to(weight.dtype)
             with full_float32(feat.device.type):
-                # The product, in the memory order that the features have.
+                # The product, in the memory order of the features.
                 squares = F.conv2d(band, weight, norms)
             own = band.square().sum(1, keepdim=True)
             # Rounding may leave a tiny negative number where f meets a.
@@ -224,14 +224,13 @@ class AnchorBank(nn.Module):
 
 
 def is_correct(labels: Tensor, logits: Tensor) -> Tensor:
-    """Tell where no class scores higher than the label (N, h, w) bool.
+    """Find pixels whose label scores highest, (N, h, w) bool.
 
-    That is where the prediction is the label, but for classes that score
-    exactly the same, and takes a tenth of the time of ``argmax`` on a CPU
-    (docs/performance.md).
+    Same as comparing with ``argmax``, except for exact ties, in a tenth of the
+    time on a CPU (docs/performance.md).
 
     Args:
-        labels: Labels (N, h, w) int64; never predicted outside 0..K-1.
+        labels: Labels (N, h, w) int64; values outside 0..K-1 give False.
         logits: Class scores (N, K, h, w).
     """
     is_class = (labels >= 0) & (labels < logits.shape[1])
@@ -243,11 +242,11 @@ def is_correct(labels: Tensor, logits: Tensor) -> Tensor:
 def smallest_two(distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find the smallest and the second smallest of K distances.
 
-    Two searches for the smallest take less time than one for both
+    Two separate minimum searches are faster than one ``topk``
     (docs/performance.md).
 
     Args:
-        distances: Distances (N, K, ...); the smallest are overwritten.
+        distances: Distances (N, K, ...); the minima are overwritten.
 
     Returns:
         Class of the nearest (N, ...) int64, its distance and that of the

@@ -23,17 +23,17 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read anchors (K, C) and counts (K,), both float32.
 
     The release trains from a dict of ``objective_vectors`` and
-    ``objective_num`` but its anchor script writes the bare vectors. Those say
-    nothing of the counts: 1 stands for a class with an anchor and 0 for a
-    class whose vector is zero, which is one that was never met. A file that
-    ``import_anchors.py`` wrote is read too.
+    ``objective_num``, but its anchor script writes bare vectors without
+    counts. For these the count is 1 for a class with an anchor and 0 for a
+    zero vector, a class that never occurred. Files written by
+    ``import_anchors.py`` are accepted, too.
 
     Args:
         path: The file.
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If the file holds something else or is not safe to read.
+        UserError: If the file has other content or is not safe to load.
 
     Source: CAG-UDA as released, ``cac.py`` and ``train.py``.
     """
@@ -53,7 +53,7 @@ def read_category_anchors(path: str | Path) -> tuple[Tensor, Tensor]:
         )
     if not np.isfinite(anchors).all() or not (counts >= 0).all():
         raise UserError(
-            f'{path}: expected finite anchors and counts that are not negative'
+            f'{path}: expected finite anchors and non-negative counts'
         )
     return torch.from_numpy(anchors).float(), torch.from_numpy(counts).float()
 

@@ -10,25 +10,25 @@ from torch import Tensor
 
 # legend: N images, C feature channels, h w feature map
 
-# Numbers of a band: 4 MB in float32, which a processor's caches hold.
+# Elements of a band: 4 MB in float32, which a CPU's caches hold.
 CPU_CHUNK = 2**20
-# A GPU's time goes into launches, so there the bands only bound the memory.
+# A GPU spends its time on launches: bands only bound the memory there.
 CUDA_CHUNK = 2**24
 
 
 def split_bands(
     feat: Tensor, *others: Tensor, most: int | None = None
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Cut maps into bands of rows, over all images at once.
+    """Split maps into bands of rows, across all images at once.
 
-    What is derived from a band stays in the cache, and takes the memory of a
-    band, where that of the whole map would be written out and read again.
+    Temporaries of a band stay in the cache; those of the whole map would go
+    through main memory.
 
     Args:
-        feat: Features (N, C, h, w), whose size decides on that of a band.
-        *others: Further maps (..., h, w) that are cut alike.
-        most: Pixels of an image that a band has at most, but for those of a
-            single row; None for any number.
+        feat: Features (N, C, h, w), whose size determines the band size.
+        *others: Further maps (..., h, w) to split the same way.
+        most: Maximum pixels per image in a band, though at least one row; None
+            for no limit.
 
     Yields:
         The band of each map, as views.
@@ -46,14 +46,13 @@ def split_bands(
 
 @contextmanager
 def full_float32(device_type: str) -> Iterator[None]:
-    """Compute in all 24 bits of float32 inside, whatever is set outside.
+    """Force full float32 precision inside the context.
 
-    Autocast is off, and so are the shortcuts that a program may allow for
-    float32 products: TF32 on GPUs (which cuDNN takes by default), bfloat16 on
-    CPUs.
+    Disables autocast and reduced-precision float32 products: TF32 on GPUs
+    (cuDNN's default) and bfloat16 on CPUs.
 
     Args:
-        device_type: Type of the device that computes.
+        device_type: Type of the compute device.
     """
     shortcuts = SHORTCUTS.get(device_type, NO_SHORTCUTS)
     shortcuts.forbid()
@@ -65,10 +64,10 @@ def full_float32(device_type: str) -> Iterator[None]:
 
 
 def cumulative_sum(values: Tensor) -> Tensor:
-    """Sum each column of (..., n) with those before it, by a product.
+    """Cumulative sum along the last dimension, by a matrix product.
 
-    On a GPU `torch.cumsum` of floats is not the same in each run, and refused
-    where a run is to be deterministic.
+    On a GPU `torch.cumsum` of floats is not reproducible, and deterministic
+    mode refuses it.
     """
     until = values.new_ones(values.shape[-1], values.shape[-1]).triu()
     with full_float32(values.device.type):
@@ -76,13 +75,13 @@ def cumulative_sum(values: Tensor) -> Tensor:
 
 
 class _Shortcuts:
-    """Settings of a device type, put back when the last thread is done.
+    """Precision settings of a device type, restored by the last thread.
 
-    They belong to the process: a thread that came second must not take the
-    exact values of the first for those to put back.
+    The settings are process-wide: a second thread must not save the first
+    one's exact values as the ones to restore.
 
     Args:
-        device_type: Type of the device that computes.
+        device_type: Type of the compute device.
     """
 
     def __init__(self, device_type: str) -> None:
@@ -114,7 +113,7 @@ class _Shortcuts:
 
 
 def _settings(device_type: str) -> Iterator[tuple[object, str, str | bool]]:
-    """List owner, name and exact value of the settings of this torch."""
+    """List owner, name and exact value of each setting of this torch."""
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     cpu = torch.backends.mkldnn
     named = hasattr(cudnn, 'conv')  # torch 2.9 and later

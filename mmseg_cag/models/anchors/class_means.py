@@ -18,7 +18,7 @@ class RunningClassMeans:
     """Running class means in float64, merged batch by batch, rank by rank.
 
     Args:
-        like: Tensor (K, C) whose shape and device are taken.
+        like: Tensor (K, C) that gives shape and device.
         cap: Largest weight of the past; None for an exact mean.
     """
 
@@ -31,15 +31,15 @@ class RunningClassMeans:
         """Move the means towards the class means of images, one by one.
 
         The release's rule a <- (a n + m) / (n + 1), n <- min(n + 1, cap)
-        with weight w in the place of 1 (as released, and exact without cap).
-        Written out, an image's share in the end is its share when it came
-        times what each later one left.
+        with weight w instead of 1 (as released, and exact without cap).
+        Unrolled, an image's final share is its initial share times the
+        fraction that each later image leaves.
 
         Args:
             sums: Feature sums (N, K, C).
-            pixels: How many pixels each sum is over (N, K).
-            weights: Weight of each new mean (N, K), zero for a class that an
-                image does not have.
+            pixels: Pixel count of each sum (N, K).
+            weights: Weight of each new mean (N, K), zero for classes that are
+                not in the image.
         """
         weights = weights.double()
         after = self._capped(self.weights + cumulative_sum(weights.mT).mT)
@@ -53,12 +53,12 @@ class RunningClassMeans:
         self.weights = after[-1]
 
     def reduce(self) -> None:
-        """Merge the means of all ranks: every rank holds the same after it.
+        """Merge the means of all ranks, so that all hold the same.
 
         Exact below the cap; above it the ranks' means are averaged.
         """
         sums = (self.means * self.weights.unsqueeze(1)).contiguous()
-        # A row of a transposed tensor is no piece of memory to exchange.
+        # Collectives need contiguous rows; a transposed tensor has none.
         weights = self.weights.contiguous()
         all_reduce(sums)
         all_reduce(weights)
@@ -69,11 +69,11 @@ class RunningClassMeans:
         return weights if self.cap is None else weights.clamp(max=self.cap)
 
 
-# Classes from which on adding up takes less time than the product, on a CPU
-# with a pixel's channels far apart in memory (docs/performance.md).
+# Number of classes from which adding is faster than the product, on a CPU with
+# channels-first memory (docs/performance.md).
 MATMUL_MAX_CLASSES = 32
-# Pixels that are added up one after the other: the sum of a million the same
-# numbers is then off by 1e-5 at most, without a limit by 4e-3.
+# Pixels added in sequence: the sum of a million equal numbers is then off by
+# at most 1e-5; without a limit, by 4e-3.
 MAX_SUM_LENGTH = 4096
 
 
@@ -100,17 +100,18 @@ def class_feature_sums(
 
 
 class ClassSums(torch.autograd.Function):
-    """Sums (N, K, C) of features (N, C, h, w) by labels (N, h, w) of 0..K.
+    """Differentiable sums (N, K, C) of features (N, C, h, w) by label.
 
-    Label K is dropped. The gradient gives each pixel its class's: neither way
-    is the feature map copied, or anything of its size kept.
+    Labels (N, h, w) are in 0..K; label K is dropped. Each pixel receives its
+    class's gradient. Neither pass copies the feature map or keeps anything of
+    its size.
     """
 
     @staticmethod
     def forward(
         ctx: Any, feat: Tensor, labels: Tensor, num_classes: int
     ) -> Tensor:
-        """Add up the sums of bands, in float32 at least."""
+        """Accumulate the sums of bands, at least in float32."""
         ctx.save_for_backward(labels)
         ctx.form = feat.dtype, is_channels_last(feat)
         dtype = torch.promote_types(feat.dtype, torch.float32)
@@ -136,16 +137,16 @@ class ClassSums(torch.autograd.Function):
 
 
 def _adding_is_faster(feat: Tensor, num_classes: int) -> bool:
-    """Whether to add up pixel by pixel, which takes as long for any K.
+    """Whether to add pixel by pixel, at a cost independent of K.
 
-    On a GPU that is atomic: slow for few classes, and in any order.
+    On a GPU the additions are atomic: slow for few classes, and unordered.
     """
     many = is_channels_last(feat) or num_classes > MATMUL_MAX_CLASSES
     return feat.is_cpu and many
 
 
 def _add_up(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Sum pixels (N, C, P) by labels (N, P): the time is that of reading."""
+    """Sum pixels (N, C, P) by label (N, P), bound by memory reads."""
     n, c, _ = pixels.shape
     if is_channels_last(pixels):
         rows = pixels.mT.reshape(-1, c)
@@ -158,7 +159,7 @@ def _add_up(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 def _multiply(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Sum pixels (N, C, P) by labels (N, P) in one product with one-hots."""
+    """Sum pixels (N, C, P) by label (N, P) with a one-hot product."""
     n, _, p = pixels.shape
     one_hot = pixels.new_zeros(n, num_classes + 1, p)
     one_hot.scatter_(1, labels.unsqueeze(1), 1)
@@ -167,10 +168,10 @@ def _multiply(pixels: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 
 def spread(rows: Tensor, labels: Tensor, channels_last: bool) -> Tensor:
-    """Give each pixel the row of its label.
+    """Gather each pixel's row by its label.
 
     Args:
-        rows: A row for each image and label (N, K, C).
+        rows: Rows per image and label (N, K, C).
         labels: Labels (N, h, w) int64 of 0..K-1.
         channels_last: Memory order of the result.
 
@@ -187,7 +188,7 @@ def spread(rows: Tensor, labels: Tensor, channels_last: bool) -> Tensor:
 
 
 def is_channels_last(pixels: Tensor) -> bool:
-    """Whether the channels (dimension 1) lie beside each other in memory."""
+    """Whether the channels (dimension 1) are contiguous in memory."""
     return pixels.stride(1) == 1
 
 
@@ -199,16 +200,16 @@ def _global_labels(labels: Tensor, num_classes: int) -> Tensor:
 def k_means(
     points: Tensor, count: int, generator: torch.Generator, steps: int = 20
 ) -> Tensor:
-    """Find centres of points by k-means, begun with k-means++.
+    """Cluster points by k-means with k-means++ initialisation.
 
     Args:
         points: Points (P, C).
-        count: Wanted centres.
-        generator: What the first centres are drawn by, on the CPU.
+        count: Number of centres.
+        generator: CPU generator that draws the first centres.
         steps: Updates of the centres.
 
     Returns:
-        Centres (M, C), fewer than wanted where there are fewer points.
+        Centres (M, C); fewer than ``count`` if there are fewer points.
 
     Source: k-means++, Arthur and Vassilvitskii, SODA 2007.
     """
@@ -228,7 +229,7 @@ def k_means(
         own = torch.cdist(points, centres).argmin(1)
         sums = torch.zeros_like(centres).index_add_(0, own, points)
         sizes = own.bincount(minlength=count).unsqueeze(1)
-        # A centre that lost its points stays.
+        # A centre without points stays.
         centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
     return centres
 
@@ -236,20 +237,20 @@ def k_means(
 def whitening(
     feat: Tensor, labels: Tensor, num_classes: int, shrinkage: float = 0.01
 ) -> Tensor:
-    """Compute what makes the spread within classes the same in all directions.
+    """Compute the matrix that whitens the within-class covariance.
 
-    After it the nearest class mean is that of the linear discriminant
-    analysis (LDA): the Euclidean distance is Mahalanobis's.
+    The nearest class mean is then that of linear discriminant analysis (LDA):
+    the Euclidean distance becomes the Mahalanobis distance.
 
     Args:
         feat: Features (P, C).
         labels: Their classes (P,) int64.
         num_classes: Classes K.
-        shrinkage: Share of the mean variance that is added to all, so that
-            directions without any are not blown up.
+        shrinkage: Share of the mean variance added to all directions, so that
+            those without variance are not amplified.
 
     Returns:
-        Matrix (C, C) to multiply rows of features by.
+        Matrix (C, C) that row features are multiplied by.
     """
     feat = feat.double()
     sums = feat.new_zeros(num_classes, feat.shape[1])

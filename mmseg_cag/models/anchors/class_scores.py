@@ -13,12 +13,12 @@ SCORES = ('anchor', 'probability', 'both')
 
 
 class ClassScores:
-    """What classes of pixels are told by: anchors, a classifier, or both.
+    """Class scores of pixels from anchors, the classifier, or both.
 
     Args:
         bank: The anchors.
-        nearness: Weight of the distances beside the classifier's scores.
-        align_corners: As of the network's head.
+        nearness: Weight of the distances relative to the classifier's scores.
+            align_corners: That of the network's head.
     """
 
     def __init__(
@@ -29,17 +29,17 @@ class ClassScores:
         self.align_corners = align_corners
 
     def __call__(self, feat: Tensor, logits: Tensor, by: str) -> Tensor:
-        """Compute scores: the larger the likelier.
+        """Compute scores; larger is more likely.
 
         Args:
             feat: Features (N, C, h, w).
-            logits: The classifier's scores (N, K, H, W), maybe resized.
-            by: ``anchor``: the distance, negative; ``probability``: the
-                classifier's; ``both``: their sum, so that the softmax of it
-                is the product of two probabilities.
+            logits: The classifier's scores (N, K, H, W), possibly resized.
+            by: ``anchor``: negative distances; ``probability``: classifier
+                scores; ``both``: their sum, whose softmax is the product of
+                two probabilities.
 
         Returns:
-            (N, K, H, W) float32; by anchors not finite for a class without.
+            (N, K, H, W) float32; not finite for classes without an anchor.
         """
         logits = logits.float()
         if by == 'probability':
@@ -50,13 +50,13 @@ class ClassScores:
         return logits - self.nearness * distances
 
     def _distances(self, feat: Tensor, size: torch.Size) -> Tensor:
-        """Resize squared distances, whose differences are linear in f."""
+        """Resize squared distances; their differences are linear in f."""
         distances = self.bank.distances(feat)
         if feat.shape[-2:] == size:
             return distances
         absent = (self.bank.counts == 0)[:, None, None]
         squares = resize(
-            # What is infinite would spoil its neighbours.
+            # Interpolation would spread infinities to neighbours.
             distances.square_().masked_fill_(absent, 0),
             size,
             mode='bilinear',
@@ -66,6 +66,6 @@ class ClassScores:
 
 
 def best_two(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the best class (N, ...) int64 and how far ahead it is (N, ...)."""
+    """Find the best class (N, ...) int64 and its lead (N, ...)."""
     label, best, second = smallest_two(-scores)
     return label, second - best

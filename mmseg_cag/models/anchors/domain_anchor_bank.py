@@ -18,18 +18,18 @@ from .class_means import RunningClassMeans
 
 @MODELS.register_module()
 class DomainAnchorBank(AnchorBank):
-    """Category anchors of each source of a `DomainPool`, and of all together.
+    """Category anchors of each source of a `DomainPool`, and of all jointly.
 
-    A pixel is as far from a class as from the nearest of its D anchors, so
-    that a source which looks like the target labels it. ``anchors`` are the
-    weighted means over the domains: what the distance loss draws features of
-    all domains to, and what exports and the report take.
+    The distance to a class is the distance to the nearest of its D anchors, so
+    the source that looks most like the target labels it. ``anchors`` are the
+    weighted means over the domains: the distance loss pulls features of all
+    domains to them, and exports and the report use them.
 
     Args:
         domains: Names of the members of the pool.
         num_classes: Classes K.
         channels: Feature channels C.
-        **kwargs: Those of `AnchorBank`.
+        **kwargs: Arguments of `AnchorBank`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DomainAnchorBank(AnchorBank):
         """Find the row of `kept` for each label (N, h, w) of a class.
 
         Raises:
-            UserError: An image is of no domain of the bank.
+            UserError: An image's domain is not in the bank.
         """
         for name in domains:
             if name not in self.domains:
@@ -69,7 +69,7 @@ class DomainAnchorBank(AnchorBank):
         return (labels + first[:, None, None]).where(is_class, -1)
 
     def store(self, centroids: RunningClassMeans) -> None:
-        """Make the running means the anchors of the domains and of all."""
+        """Store the running means as anchors, per domain and jointly."""
         self.domain_anchors.copy_(centroids.means)
         self.domain_counts.copy_(centroids.weights)
         shape = len(self.domains), -1

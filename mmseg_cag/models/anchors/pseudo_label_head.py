@@ -21,22 +21,23 @@ class PseudoLabelHead(nn.Module):
 
     A target pixel is active where its nearest anchor is nearer than the
     runner-up by at least the margin, and takes that anchor's class (CAG Sec.
-    3.2). Beside it stand the labels of self-training: the likeliest class
-    where its probability exceeds a threshold.
+    3.2). The alternative labels are those of self-training: the most likely
+    class where its probability exceeds a threshold.
 
     Args:
         num_classes: Classes K.
-        by: Which labels the cross entropy is averaged over, out of
-            ``anchor`` and ``probability``; the release uses both.
-        margin: Distance from nearest to runner-up, in units of the features;
-            ``auto`` chooses it by `calibrate` with the anchors.
-        precision: Wanted share of right labels on the source (``auto`` only).
-        per_class: Whether each class gets a margin of its own (``auto`` only).
+        by: Kinds of labels the cross entropy is averaged over: ``anchor``,
+            ``probability`` or both, as released.
+        margin: Minimum gap between nearest and runner-up, in feature units;
+            ``auto`` chooses it in `calibrate` with the anchors.
+        precision: Target precision of the labels on the source (``auto``
+            only).
+        per_class: Whether each class gets its own margin (``auto`` only).
         probability: Threshold of the probability, exceeded strictly.
         ignore_index: Label of inactive pixels.
-        unknown_quantile: Share of the source's pixels of a class that are
-            near enough to its anchor to be known; what is farther has no
-            label of either kind. None for no limit.
+        unknown_quantile: Share of a class's source pixels that lie within its
+            limit; pixels farther from the anchor get no label of either kind.
+            None for no limit.
 
     Raises:
         ValueError: ``by`` is empty or holds an unknown kind, or the margin is
@@ -87,10 +88,10 @@ class PseudoLabelHead(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, labels: Tensor) -> None:
-        """Choose the margin and the limits on labelled source pixels.
+        """Calibrate the margin and the limits on labelled source pixels.
 
         The margin is the smallest at which nearest-anchor labels reach the
-        wanted precision, over all classes or for each class that is assigned.
+        target precision, over all classes or for each assigned class.
 
         Args:
             distances: Distances to the anchors (P, K).
@@ -124,7 +125,7 @@ class PseudoLabelHead(nn.Module):
         return self.hide_unknown(labels, distances)
 
     def hide_unknown(self, labels: Tensor, distances: Tensor) -> Tensor:
-        """Take the labels (N, h, w) from pixels of no known class.
+        """Ignore the labels (N, h, w) of pixels of no known class.
 
         Args:
             labels: Labels of any kind, int64.
@@ -135,7 +136,7 @@ class PseudoLabelHead(nn.Module):
         return labels.masked_fill(self.unknown(distances), self.ignore_index)
 
     def by_gap(self, label: Tensor, gap: Tensor) -> Tensor:
-        """Assign a pixel its nearest anchor's class if it is active.
+        """Assign the nearest anchor's class to active pixels by their gap.
 
         Args:
             label: Class of the nearest anchor (N, h, w) int64.
@@ -149,18 +150,18 @@ class PseudoLabelHead(nn.Module):
     def weigh(
         self, labels: Tensor, best: Tensor, gap: Tensor, partly: bool = False
     ) -> Tensor:
-        """Weigh labels, in the place of leaving inactive ones out.
+        """Weight labels instead of dropping inactive ones.
 
         Args:
             labels: Labels (N, h, w) int64.
-            best: The class that a pixel has a gap of, likewise.
-            gap: How far ahead it is (N, h, w); not a number counts for none.
-            partly: Whether a gap below the margin counts as the part of it
-                that it reaches.
+            best: Best class of each pixel, likewise.
+            gap: Its lead over the runner-up (N, h, w); NaN counts as 0.
+            partly: Whether a gap below the margin counts as its share of the
+                margin.
 
         Returns:
-            (N, h, w): 1 where the label is the best class, by the margin or
-            more; else 0 or, partly, a share.
+            (N, h, w): 1 where the label is the best class by at least the
+            margin; else 0 or, with ``partly``, a share.
         """
         share = gap / self.margin[best].clamp(min=1e-6)
         if not partly:
@@ -168,7 +169,7 @@ class PseudoLabelHead(nn.Module):
         return share.clamp(max=1).nan_to_num().where(labels == best, 0)
 
     def by_probability(self, logits: Tensor) -> Tensor:
-        """Assign the likeliest class to confident pixels.
+        """Assign the most likely class to confident pixels.
 
         Args:
             logits: Class scores (N, K, h, w).
@@ -181,7 +182,7 @@ class PseudoLabelHead(nn.Module):
 
 
 def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the nearest anchor and how much farther the runner-up is.
+    """Find the nearest anchor and the gap to the runner-up.
 
     Args:
         distances: Distances to the anchors (N, K, ...).
@@ -194,22 +195,22 @@ def nearest_anchor(distances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
-    """Find the smallest margin at which enough of the labels are right.
+    """Find the smallest margin that reaches a label precision.
 
     Args:
-        gaps: Distance from nearest to runner-up anchor of each pixel (P,).
-        correct: Whether the nearest anchor's class is right (P,) bool.
-        precision: Wanted share of right ones among pixels whose gap is at
-            least the margin.
+        gaps: Gap between nearest and runner-up anchor of each pixel (P,).
+        correct: Whether the nearest anchor's class is correct (P,) bool.
+        precision: Required share of correct pixels among those whose gap is
+            at least the margin.
 
     Returns:
-        The smallest such gap; infinite where none is large enough, so that
-        nothing is assigned.
+        The smallest such gap; infinite if there is none, so that nothing is
+        assigned.
     """
     gaps, order = gaps.sort(descending=True)
     right = correct[order].cumsum(0).double()
     share = right / torch.arange(1, len(gaps) + 1, device=gaps.device)
-    # Pixels with equal gaps are active together: judge the last of a run.
+    # Pixels with equal gaps are active together: test the last of a run.
     last = torch.ones_like(correct)
     last[:-1] = gaps[:-1] != gaps[1:]
     good = (share >= precision) & last
@@ -217,16 +218,16 @@ def smallest_margin(gaps: Tensor, correct: Tensor, precision: float) -> float:
 
 
 class PixelSampler:
-    """Evenly spread labelled pixels of a pass over a data set.
+    """Evenly spaced sample of labelled pixels from one pass over a dataset.
 
-    Takes about ``size`` pixels over all ranks, the same share of each batch,
-    at a regular stride: no randomness, and no more memory for more images
-    until there are more of them than wanted pixels.
+    Takes about ``size`` pixels over all ranks, the same share of each batch at
+    a regular stride, without randomness. Memory does not grow with the number
+    of images, until there are more of them than ``size``.
 
     Args:
-        size: Wanted number of pixels P.
-        num_images: Images that all ranks pass over together.
-        like: Tensor (K, C) of the classes' number, channels and device.
+        size: Approximate number of pixels P.
+        num_images: Images in the pass, over all ranks.
+        like: Tensor (K, C) that gives classes, channels and device.
     """
 
     def __init__(self, size: int, num_images: int, like: Tensor) -> None:
@@ -237,12 +238,11 @@ class PixelSampler:
         self._labels = [like.new_empty(0, dtype=torch.int64)]
 
     def add(self, feat: Tensor, labels: Tensor) -> None:
-        """Sample a batch.
+        """Add pixels of a batch.
 
         Args:
             feat: Features (N, C, h, w).
-            labels: Labels (N, h, w) int64; values outside 0..K-1 are left
-                out.
+            labels: Labels (N, h, w) int64; values outside 0..K-1 are ignored.
         """
         is_class = (labels >= 0) & (labels < self.num_classes)
         pixels = is_class.flatten().nonzero().squeeze(1)

@@ -10,29 +10,28 @@ from .arithmetic import cumulative_sum
 
 # legend: N images, K classes, B bins, h w feature map
 
-# Of the bins' edges: the margins that can be told apart, 4 % from each other,
-# whatever the scale of the features.
+# Bin edges: margins are resolved to 4 %, at any scale of the features.
 DECADES, EDGES = (-3, 3), 385
 
 
 class RunningMargin(nn.Module):
-    """How right the labels of nearest anchors are on the source, by their gap.
+    """Running precision of nearest-anchor labels on the source, by gap.
 
-    Counts of right and wrong labels in bins of the gap, of which each batch
-    makes the older ones fade. From them follows at any step the margin from
-    which labels are right as often as wanted, without a pass over the source.
-    Nothing here has a shape that depends on data, or waits for the device.
+    Keeps exponentially decaying counts of right and wrong labels in bins of
+    the gap. They give the margin for a target precision at any step, without a
+    pass over the source. No shape depends on data, and nothing waits for the
+    device.
 
     Args:
         num_classes: Classes K.
-        momentum: Share of a batch in the counts.
+        momentum: Weight of a batch in the counts.
     """
 
     def __init__(self, num_classes: int, momentum: float = 0.1) -> None:
         super().__init__()
         self.momentum = momentum
         edges = torch.logspace(*DECADES, EDGES)
-        # The lower edge of each bin.
+        # Lower edge of each bin.
         self.register_buffer('edges', F.pad(edges, (1, 0)), persistent=False)
         counts = torch.zeros(2, num_classes, len(self.edges))
         self.register_buffer('counts', counts)  # wrong ones, right ones
@@ -43,8 +42,8 @@ class RunningMargin(nn.Module):
 
         Args:
             label: Class of the nearest anchor (N, h, w) int64.
-            gap: Distance from nearest to runner-up (N, h, w); what is not
-                finite does not count.
+            gap: Gap between nearest and runner-up (N, h, w); non-finite values
+                do not count.
             truth: True classes (N, h, w) int64; values outside 0..K-1 do not
                 count.
         """
@@ -59,16 +58,16 @@ class RunningMargin(nn.Module):
         self.counts.lerp_(found.view_as(self.counts), self.momentum)
 
     def margin(self, precision: float, per_class: bool = False) -> Tensor:
-        """Find the smallest margins (K,) with enough right labels.
+        """Find the smallest margins (K,) that reach a precision.
 
         Args:
-            precision: Wanted share of right ones among labels whose gap is at
-                least the margin.
-            per_class: Whether each class, as labelled, gets its own.
+            precision: Required share of correct labels among those whose gap
+                is at least the margin.
+            per_class: Whether each predicted class gets its own margin.
 
         Returns:
-            The lower edge of a bin; infinite where there is none, so that
-            nothing is assigned.
+            Lower bin edges; infinite where no bin qualifies, so that nothing
+            is assigned.
         """
         counts = self.counts if per_class else self.counts.sum(1, keepdim=True)
         right, all_ = counts[1], counts.sum(0)
@@ -78,5 +77,5 @@ class RunningMargin(nn.Module):
 
 
 def _from_above(counts: Tensor) -> Tensor:
-    """Sum each bin with all those above it."""
+    """Sum each bin and all bins above it."""
     return cumulative_sum(counts.flip(1)).flip(1)

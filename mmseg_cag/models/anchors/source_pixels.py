@@ -10,11 +10,11 @@ from mmseg_cag.models.anchors.arithmetic import full_float32
 
 
 class SourcePixels(nn.Module):
-    """Pixels of a source that is not there, drawn from its class moments.
+    """Feature sampler that replaces an absent source by class Gaussians.
 
-    Each class is a Gaussian about its anchor. All classes are drawn equally
-    often and weigh by their share of the source's pixels: the same mean as of
-    classes drawn by that share, and less noise.
+    Each class is a Gaussian around its anchor. All classes are sampled equally
+    often and weighted by their share of the source's pixels: the same
+    expectation as sampling by that share, with less noise.
 
     Args:
         num_classes: Classes K.
@@ -24,19 +24,19 @@ class SourcePixels(nn.Module):
     def __init__(self, num_classes: int, channels: int) -> None:
         super().__init__()
         self.register_buffer('prior', torch.zeros(num_classes))
-        # The symmetric root of the covariance of each class.
+        # Symmetric square root of each class covariance.
         spread = torch.zeros(num_classes, channels, channels)
         self.register_buffer('spread', spread)
 
     def draw(
         self, anchors: Tensor, count: int, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw pixels as the feature map of an image: a row a class.
+        """Draw pixels as the feature map of one image, one row per class.
 
         Args:
             anchors: Means of the classes (K, C).
             count: Pixels P of each class.
-            generator: What they are drawn by, on the CPU.
+            generator: Random generator, on the CPU.
 
         Returns:
             Features (1, C, K, P), labels (1, K, P) int64, and weights

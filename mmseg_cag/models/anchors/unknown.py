@@ -10,19 +10,19 @@ from mmseg_cag.errors import UserError
 
 
 class UnknownPixels(nn.Module):
-    """Tell pixels that are of no known class, by their nearest anchor.
+    """Detector of pixels of no known class, by their nearest anchor.
 
-    A pixel is unknown where it is farther from its nearest anchor than a
-    share of the source's pixels of that class that are nearest to it, too;
-    those that another anchor claims are as far as from there to here. A class
-    that no such pixel is of is never limited.
+    A pixel is unknown if its distance to the nearest anchor exceeds that
+    class's limit: a quantile of the distances of the class's correctly
+    assigned source pixels (misassigned ones are closer to another anchor). A
+    class without such pixels has no limit.
 
     Args:
         num_classes: Classes K.
-        quantile: The share.
+        quantile: Share of the source pixels within the limit.
 
     Raises:
-        UserError: It is no share.
+        UserError: It is not in 0..1.
     """
 
     def __init__(self, num_classes: int, quantile: float) -> None:
@@ -50,7 +50,7 @@ class UnknownPixels(nn.Module):
                 self.limit[k] = own[int(self.quantile * (len(own) - 1))]
 
     def forward(self, distances: Tensor) -> Tensor:
-        """Tell which pixels are unknown.
+        """Find the unknown pixels.
 
         Args:
             distances: Distances to the anchors (N, K, ...).
@@ -61,6 +61,6 @@ class UnknownPixels(nn.Module):
         return self.excess(distances) > 1
 
     def excess(self, distances: Tensor) -> Tensor:
-        """Compute how many times its limit a pixel's distance is (N, ...)."""
+        """Compute each pixel's distance relative to its limit (N, ...)."""
         nearest, label = distances.min(1)
         return nearest / self.limit[label]

@@ -22,23 +22,22 @@ from mmseg_cag.fileio.atomic import atomic_path
 
 @MODELS.register_module()
 class CachedEncoder(BaseModule):
-    """A frozen encoder whose maps are kept on disk.
+    """A frozen encoder whose feature maps are cached on disk.
 
-    An image that was seen before, to the last bit, is read and not computed:
-    a head learns in minutes on a CPU where images are not changed at random.
-    An entry's name is a hash of the image, as the encoder gets it, and of the
-    encoder's weights and settings, so that no entry is of another encoder.
-
-    Images are computed one by one: a map does not depend on its batch.
+    Maps of a bit-identical image are read instead of computed, so a head
+    trains in minutes on a CPU if there is no random augmentation. An entry's
+    name is a hash of the encoder's input, weights and settings, so entries of
+    different encoders never mix. Images are encoded one by one: a map does not
+    depend on its batch.
 
     Args:
-        encoder: Config of the encoder; nothing of it is trained.
-        folder: Where the entries go; None keeps none.
-        half: Whether they are of half precision: half the space, and rounded
-            features, those of the first pass as well.
+        encoder: Config of the encoder, which is not trained.
+        folder: Folder of the cache; None disables it.
+        half: Whether to store half precision: half the space, but rounded
+            features, also in the first pass.
 
     Raises:
-        UserError: The encoder's maps come with class tokens.
+        UserError: The encoder also returns class tokens.
     """
 
     def __init__(
@@ -59,15 +58,15 @@ class CachedEncoder(BaseModule):
 
     @property
     def resize(self) -> Any:
-        """What images are resized to."""
+        """The encoder's resize setting."""
         return getattr(self.encoder, 'resize', 1)
 
     def fit(self, images: Tensor) -> Tensor:
-        """Bring images (N, 3, H, W) to a size that the encoder takes."""
+        """Resize images (N, 3, H, W) to a size that the encoder accepts."""
         return self.encoder.fit(images)
 
     def train(self, mode: bool = True) -> CachedEncoder:
-        """Leave the encoder as in evaluation."""
+        """Keep the encoder in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
@@ -88,7 +87,7 @@ class CachedEncoder(BaseModule):
         return tuple(torch.cat(maps) for maps in zip(*rows, strict=True))
 
     def _maps(self, image: Tensor) -> list[Tensor]:
-        """The maps (1, D, h, w) of an image (1, 3, H, W), float32."""
+        """Compute maps (1, D, h, w) of an image (1, 3, H, W), float32."""
         entry = self._entry(image)
         maps = None if entry is None else read_maps(entry)
         if maps is None:
@@ -126,13 +125,13 @@ class CachedEncoder(BaseModule):
         return self._fingerprint
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        """Take the fingerprint anew of what is loaded."""
+        """Reset the fingerprint when weights are loaded."""
         super()._load_from_state_dict(*args)
         self._fingerprint = None
 
 
 def read_maps(entry: Path) -> list[np.ndarray] | None:
-    """Read an entry; None if there is none, or none that is whole."""
+    """Read an entry; None if it is missing or incomplete."""
     with suppress(OSError, ValueError, BadZipFile, KeyError, EOFError):
         with np.load(entry, allow_pickle=False) as file:
             return [file[name] for name in file.files]
@@ -140,18 +139,18 @@ def read_maps(entry: Path) -> list[np.ndarray] | None:
 
 
 def write_maps(entry: Path, maps: list[np.ndarray]) -> None:
-    """Write an entry, whole or not at all.
+    """Write an entry atomically.
 
     Raises:
         UserError: The folder cannot be written, or the disk is full.
     """
     try:
-        # A name of this process: others may write the same entry.
+        # The name includes the process: others may write the same entry.
         with atomic_path(entry, f'.{os.getpid()}') as draft:
             with draft.open('wb') as file:
                 np.savez(file, *maps)
     except OSError as error:
         raise UserError(
-            f'{entry.parent.parent}: features cannot be kept, expected a '
-            f'folder with free space ({error.strerror or error})'
+            f'{entry.parent.parent}: cannot write cached features, expected a '
+            f'writable folder with free space ({error.strerror or error})'
         ) from error

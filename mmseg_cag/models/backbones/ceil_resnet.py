@@ -9,10 +9,10 @@ from mmseg.registry import MODELS
 class CeilResNet(ResNet):
     """ResNet of the DeepLab-V2 family: its max-pool rounds sizes up.
 
-    With upsampling that aligns corners, 65x129 features of a 512x1024 image
-    have another geometry than the 64x128 of the ordinary pool. The rest of
-    the family's backbone is a matter of arguments: ``strides=(1, 2, 1, 1)``,
-    ``dilations=(1, 1, 2, 4)``, ``contract_dilation=False`` and
+    With aligned corners in upsampling, 65x129 features of a 512x1024 image
+    differ in geometry from the 64x128 of the ordinary pool. All other
+    properties of the family's backbone are arguments: ``strides=(1, 2, 1,
+    1)``, ``dilations=(1, 1, 2, 4)``, ``contract_dilation=False`` and
     ``style='caffe'``.
 
     Source: AdaptSegNet, CLAN, BDL and ProDA as released.

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""DINOv2 and DINOv3 under the names of their official weight files."""
+"""DINOv2 and DINOv3 encoders with the keys of the official weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .lora import insert_lora, is_lora
 
 
 class Arch(NamedTuple):
-    """Size of an encoder; ``gated`` is whether its MLP is."""
+    """Size of an encoder and whether its MLP is gated."""
 
     dim: int
     depth: int
@@ -40,12 +40,12 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (N, T, D) of (N, T, D)."""
+        """Transform tokens (N, T, D)."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class GatedMlp(nn.Module):
-    """The MLP of DINOv2's giant: gate and value in one layer."""
+    """DINOv2 giant's MLP: gate and value in one layer."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -54,13 +54,13 @@ class GatedMlp(nn.Module):
         self.w3 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (N, T, D) of (N, T, D)."""
+        """Transform tokens (N, T, D)."""
         gate, value = self.w12(x).chunk(2, dim=-1)
         return self.w3(F.silu(gate) * value)
 
 
 class TwoGatedMlp(nn.Module):
-    """DINOv3's gated MLP: gate and value are layers of their own."""
+    """DINOv3's gated MLP: gate and value in separate layers."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -69,24 +69,24 @@ class TwoGatedMlp(nn.Module):
         self.w3 = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (N, T, D) of (N, T, D)."""
+        """Transform tokens (N, T, D)."""
         return self.w3(F.silu(self.w1(x)) * self.w2(x))
 
 
 class MaskedBiasLinear(nn.Linear):
-    """A linear layer parts of whose bias count as zero."""
+    """A linear layer with a partly masked bias."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
         self.register_buffer('bias_mask', torch.ones(out_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (..., out) of (..., in)."""
+        """Map (..., in) to (..., out)."""
         return F.linear(x, self.weight, self.bias * self.bias_mask)
 
 
 class Attention(nn.Module):
-    """Self-attention in which the T x T weights are never in memory."""
+    """Self-attention that never stores the T x T weights."""
 
     def __init__(self, dim: int, heads: int, linear: type[nn.Linear]) -> None:
         super().__init__()
@@ -95,11 +95,11 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, turn: Callable | None = None) -> Tensor:
-        """Compute (N, T, D) of (N, T, D).
+        """Transform tokens (N, T, D).
 
         Args:
             x: The tokens.
-            turn: Changes queries and keys (N, M, T, D / M) by position.
+            turn: Rotates queries and keys (N, M, T, D / M) by position.
         """
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -122,7 +122,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each after a norm and beside a shortcut."""
+    """Attention and MLP, each with pre-norm and a residual connection."""
 
     def __init__(
         self,
@@ -140,54 +140,53 @@ class Block(nn.Module):
         self.ls2 = LayerScale(arch.dim)
 
     def forward(self, x: Tensor, turn: Callable | None = None) -> Tensor:
-        """Compute (N, T, D) of (N, T, D)."""
+        """Transform tokens (N, T, D)."""
         x = x + self.ls1(self.attn(self.norm1(x), turn))
         return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """A convolution whose stride is its kernel."""
+    """Patch embedding by a non-overlapping convolution."""
 
     def __init__(self, dim: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, dim, patch, stride=patch)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute (N, D, h, w) of (N, 3, H, W)."""
+        """Map images (N, 3, H, W) to patches (N, D, h, w)."""
         return self.proj(images)
 
 
 class DINOEncoder(BaseModule):
-    """What DINOv2 and DINOv3 have in common.
+    """Base class of DINOv2 and DINOv3.
 
-    Each map is at the stride of a patch; `Feature2Pyramid` makes a pyramid
-    for heads that want one. Images are RGB, of ImageNet's mean and standard
-    deviation. ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` loads an
-    official file, strictly.
+    All maps have the stride of a patch; `Feature2Pyramid` makes a pyramid for
+    heads that need one. Images are RGB, normalised by ImageNet's mean and
+    standard deviation. ``init_cfg=dict(type='Pretrained', checkpoint=FILE)``
+    loads an official file, strictly.
 
     Args:
         arch: A name, one of the keys of ``archs``, or a dict of ``dim``,
             ``depth``, ``heads`` and ``gated``.
-        out_indices: Blocks whose maps (N, D, h, w) are returned, from 0; -1
-            is the last. Blocks after the last of them do not run.
+        out_indices: Blocks whose maps (N, D, h, w) are returned, from 0; -1 is
+            the last. Later blocks are not run.
         final_norm: Whether each returned map goes through the final norm.
-        output_cls_token: Whether each map comes with the class token (N, D)
-            as a pair, as `DPTHead` takes them.
-        resize: What images are resized to (bilinear): a factor, after which
-            sides are rounded down to whole patches, or (height, width). None
-            takes only images that the patches divide.
-        frozen_stages: Blocks from the first on that are not trained, nor
-            what is before them; -1 trains all, ``all`` nothing.
-        masked: Whether passes with a ``mask`` are made, and the token for
-            masked patches trained.
-        with_cp: Whether blocks are computed again in the backward pass, for
-            less memory.
-        lora: Settings of `insert_lora`: low-rank updates are all of the
-            encoder that is trained.
-        init_cfg: Of `BaseModule`.
+        output_cls_token: Whether each output is a pair of map and class token
+            (N, D), as `DPTHead` expects.
+        resize: Bilinear resize of the images: a factor, after which sides are
+            rounded down to whole patches, or (height, width). None requires
+            sides that are multiples of the patch size.
+        frozen_stages: Number of first blocks frozen, with the embeddings; -1
+            freezes nothing, ``all`` everything.
+        masked: Whether forward passes use a ``mask``, so that the mask token
+            is trained.
+        with_cp: Whether to checkpoint activations of blocks, to save memory.
+        lora: Settings of `insert_lora`; only low-rank updates of the encoder
+            are then trained.
+        init_cfg: See `BaseModule`.
 
     Raises:
-        UserError: One of these is unknown, or a block that does not exist.
+        UserError: A setting is unknown, or a block does not exist.
     """
 
     archs: dict[str, Arch]
@@ -197,9 +196,9 @@ class DINOEncoder(BaseModule):
     licence: str
     gated_mlp: type[nn.Module]
     linear: type[nn.Linear] = nn.Linear
-    # A key that only the official files of this kind have.
+    # A key that only official files of this kind have.
     mark: str
-    # Parts that no official file has, and parts of it that are not here.
+    # Keys that no official file has, and keys of it that are not used here.
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -253,18 +252,18 @@ class DINOEncoder(BaseModule):
             Block(arch, self.eps, mlp, self.linear) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(arch.dim, self.eps)
-        # Without a gradient they would keep processes waiting for it.
+        # Parameters without a gradient would make distributed training wait.
         self.mask_token.requires_grad_(masked)
         self.norm.requires_grad_(final_norm)
         self.blocks[max(self.out_indices) + 1 :].requires_grad_(False)
 
     @property
     def multiple(self) -> int:
-        """What the sides of the images are multiples of, pixels."""
+        """Divisor of the image sides, in pixels."""
         return self.patch
 
     def _freeze(self) -> None:
-        """Leave what is not to be trained out of the optimizer."""
+        """Exclude frozen parameters from the optimizer."""
         if self.frozen_stages == 'all':
             self.requires_grad_(False)
         elif self.frozen_stages >= 0:
@@ -277,7 +276,7 @@ class DINOEncoder(BaseModule):
             insert_lora(self, **self.lora)
 
     def init_weights(self) -> None:
-        """Load the official weights, or draw some as DINOv2 does."""
+        """Load the official weights, or initialise as DINOv2 does."""
         if (self.init_cfg or {}).get('type') == 'Pretrained':
             self.load_official(self.init_cfg['checkpoint'])
         else:
@@ -292,11 +291,11 @@ class DINOEncoder(BaseModule):
         self._is_init = True
 
     def load_official(self, path: str) -> None:
-        """Load an official weight file, all of it or nothing.
+        """Load an official weight file, strictly.
 
         Raises:
             MissingFileError: There is no such file.
-            UserError: It is of another encoder or size.
+            UserError: The file is of another encoder or size.
         """
         state = safe_load(path)
         if not is_state_dict(state):
@@ -319,30 +318,30 @@ class DINOEncoder(BaseModule):
         print_log(f'{path}: {self.name} loaded; {self.licence}', 'current')
 
     def _adopt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Make what `load_state_dict` takes of a file's content."""
+        """Convert a file's content for `load_state_dict`."""
         return state
 
     def _check(self, path: str, state: dict, own: dict) -> None:
-        where = f'{path}: not of this model.backbone'
+        where = f'{path}: does not fit this model.backbone'
         for kind in (DINOv2, DINOv3):
             if kind.mark in state and not isinstance(self, kind):
                 raise UserError(
-                    f'{where}, {self.name}: it is of {kind.name}, expected '
-                    f'type={kind.__name__!r}'
+                    f'{where}, {self.name}: the file is of {kind.name}, '
+                    f'expected type={kind.__name__!r}'
                 )
         if self.mark not in state:
             raise UserError(
-                f'{where}: it has no {self.mark}, expected an official file '
-                f'of {self.name}'
+                f'{where}: the file has no {self.mark}, expected an official '
+                f'file of {self.name}'
             )
         depth = sum(key.endswith('ls1.gamma') for key in state)
         dim = state['cls_token'].shape[-1] if 'cls_token' in state else 0
         if (dim, depth) != self.arch[:2]:
             names = [n for n, a in self.archs.items() if a[:2] == (dim, depth)]
             raise UserError(
-                f'{where}: {depth} blocks of {dim} channels in it '
-                f'({names[0] if names else "of no known size"}), '
-                f'{self.arch.depth} of {self.arch.dim} here'
+                f'{where}: the file has {depth} blocks of {dim} channels '
+                f'({names[0] if names else "unknown size"}), expected '
+                f'{self.arch.depth} blocks of {self.arch.dim} channels'
             )
         self._check_tokens(where, state)
         wrong = sorted(
@@ -359,19 +358,19 @@ class DINOEncoder(BaseModule):
             )
 
     def _check_tokens(self, where: str, state: dict) -> None:
-        """Check what registers a file has."""
+        """Check the register tokens of a file."""
 
     def forward(
         self, images: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, ...] | tuple[list[Tensor], ...]:
-        """Compute a map (N, D, h, w) of each chosen block.
+        """Compute the map (N, D, h, w) of each selected block.
 
         Args:
             images: Images (N, 3, H, W), normalised.
-            mask: Patches (N, h w) bool in whose place the mask token goes.
+            mask: Patches (N, h w) bool that the mask token replaces.
 
         Raises:
-            UserError: The patches do not divide the images, and ``resize``
+            UserError: Sides are not multiples of the patch size and ``resize``
                 is not set.
         """
         x, grid = self.tokens(self.fit(images), mask)
@@ -388,7 +387,7 @@ class DINOEncoder(BaseModule):
     def tokens(
         self, images: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
-        """Compute what the first block gets (N, T, D), and h and w."""
+        """Compute the input of the first block (N, T, D), and h and w."""
         patches = self.patch_embed(images)
         x = patches.flatten(2).mT
         if mask is not None:
@@ -397,13 +396,13 @@ class DINOEncoder(BaseModule):
         return self.embed(x, grid), grid
 
     def run(self, block: Block, x: Tensor, turn: Callable | None) -> Tensor:
-        """Compute a block's tokens (N, T, D)."""
+        """Run a block on tokens (N, T, D)."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(block, x, turn, use_reentrant=False)
         return block(x, turn)
 
     def fit(self, images: Tensor) -> Tensor:
-        """Bring images (N, 3, H, W) to a size that the patches divide."""
+        """Resize images (N, 3, H, W) to a multiple of the patch size."""
         name = type(self).__name__
         return fit_images(images, self.multiple, self.resize, name)
 
@@ -426,11 +425,11 @@ class DINOEncoder(BaseModule):
         return patches.contiguous()
 
     def embed(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Put class token and registers before patches (N, h w, D)."""
+        """Prepend class token and registers to patches (N, h w, D)."""
         raise NotImplementedError
 
     def rotation(self, grid: Sequence[int], device: Any) -> Callable | None:
-        """Make what turns queries and keys by their position."""
+        """Build the function that rotates queries and keys by position."""
         return None
 
 
@@ -440,17 +439,17 @@ def fit_images(
     resize: float | Sequence[int] | None,
     name: str,
 ) -> Tensor:
-    """Bring images to a size that an encoder takes.
+    """Resize images to a size that an encoder accepts.
 
     Args:
         images: Images (N, 3, H, W).
-        multiple: What divides the sides, pixels.
-        resize: A factor, after which sides are rounded down; (height,
-            width); None where nothing is to be resized.
-        name: The encoder's.
+        multiple: Divisor of the sides, in pixels.
+        resize: A factor, after which sides are rounded down; (height, width);
+            None for no resizing.
+        name: The encoder's name.
 
     Raises:
-        UserError: Nothing is to be resized, and the sides do not fit.
+        UserError: No resizing is set, and the sides are no multiples.
     """
     size = tuple(images.shape[-2:])
     fitted = fitted_size(size, multiple, resize, name)
@@ -465,12 +464,12 @@ def fitted_size(
     resize: float | Sequence[int] | None,
     name: str,
 ) -> tuple[int, int]:
-    """Height and width that `fit_images` gives images of a size."""
+    """Compute the height and width that `fit_images` produces."""
     if resize is None:
         if any(side % multiple for side in size):
             raise UserError(
                 f'{name}: images of {size[0]}x{size[1]} pixels, expected '
-                f'sides that {multiple} divides, or model.backbone.resize=1.0'
+                f'multiples of {multiple}, or model.backbone.resize=1.0'
             )
         return size
     if isinstance(resize, int | float):
@@ -484,14 +483,14 @@ def fitted_size(
 class DINOv2(DINOEncoder):
     """DINOv2's vision transformer, patches of 14 pixels.
 
-    Positions are interpolated by the official rule at any size: bicubic by a
-    scale factor with an offset of 0.1 without registers, to the size with
-    antialias where there are some. Other libraries have other rules.
+    Position embeddings are interpolated by the official rule: without
+    registers bicubic by a scale factor with an offset of 0.1, with registers
+    to the size with antialiasing. Other libraries differ.
 
     Args:
-        registers: Registers of the file, 0 or 4 (``_reg4``).
-        pretrain_size: Side of the images that its positions are of, pixels.
-        **kwargs: Those of `DINOEncoder`.
+        registers: Register tokens, 0 or 4 (``_reg4``).
+        pretrain_size: Image side of the position embedding, in pixels.
+        **kwargs: Arguments of `DINOEncoder`.
 
     Source: DINOv2, Oquab et al., TMLR 2024; Vision Transformers Need
         Registers, Darcet et al., ICLR 2024; their release.
@@ -525,12 +524,12 @@ class DINOv2(DINOEncoder):
         found = 0 if tokens is None else tokens.shape[1]
         if found != self.registers:
             raise UserError(
-                f'{where}: {found} registers in it, but registers='
-                f'{self.registers} here'
+                f'{where}: the file has {found} registers, expected '
+                f'registers={self.registers}'
             )
 
     def embed(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Add positions; class token and registers come first."""
+        """Add positions; prepend class token and registers."""
         n = len(x)
         x = torch.cat([self.cls_token.expand(n, -1, -1).to(x), x], dim=1)
         x = x + self.positions(*grid)
@@ -549,7 +548,8 @@ class DINOv2(DINOEncoder):
             rule = dict(size=(h, w), antialias=True)
         else:
             factors = (h + 0.1) / side, (w + 0.1) / side
-            # Torch takes these, not the sizes, for the coordinates.
+            # Torch computes coordinates from these factors, not from the
+            # sizes.
             rule = dict(scale_factor=factors)
         grid = F.interpolate(grid, mode='bicubic', **rule)
         return torch.cat([table[:, :1], grid.flatten(2).mT], dim=1)
@@ -559,16 +559,15 @@ class DINOv2(DINOEncoder):
 class DINOv3(DINOEncoder):
     """DINOv3's vision transformer, patches of 16 pixels.
 
-    Queries and keys of patches are turned by their position; there is nothing
-    to interpolate. **Its weights are under Meta's DINOv3 License**, not an
-    open-source one: they come from Meta after its terms were accepted there.
+    Queries and keys of patches are rotated by position; nothing is
+    interpolated. **The weights are under Meta's DINOv3 License**, which is not
+    open source: Meta provides them after you accept its terms there.
 
     Args:
-        accept_terms: That you know and accept these terms; no file is loaded
-            without.
-        stored_periods: Whether the rotation takes the file's periods, rounded
-            to bfloat16, in the place of computed ones.
-        **kwargs: Those of `DINOEncoder`.
+        accept_terms: Whether you accept these terms; required to load a file.
+        stored_periods: Whether the rotation uses the file's periods, rounded
+            to bfloat16, instead of computed ones.
+        **kwargs: Arguments of `DINOEncoder`.
 
     Source: DINOv3, Simeoni et al., 2025; the file format as other
         Apache-2.0 libraries read it.
@@ -603,7 +602,7 @@ class DINOv3(DINOEncoder):
         dim, heads = self.arch.dim, self.arch.heads
         self.storage_tokens = nn.Parameter(torch.zeros(1, self.registers, dim))
         for block in self.blocks:
-            # The bias of the keys counts for nothing.
+            # The keys' bias is masked.
             block.attn.qkv.bias_mask[dim : 2 * dim] = 0
         quarter = dim // heads // 4
         periods = 100 ** (torch.arange(quarter) / quarter)
@@ -612,7 +611,7 @@ class DINOv3(DINOEncoder):
         self._freeze()
 
     def load_official(self, path: str) -> None:
-        """Load an official file, if its terms are accepted."""
+        """Load an official file if the terms are accepted."""
         if not self.accept_terms:
             raise UserError(
                 f'{path}: {self.licence}; set model.backbone.accept_terms='
@@ -626,12 +625,12 @@ class DINOv3(DINOEncoder):
         return {**state, self.mark: self.rope_embed.periods}
 
     def embed(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Put class token and registers first."""
+        """Prepend class token and registers."""
         first = torch.cat([self.cls_token, self.storage_tokens], dim=1)
         return torch.cat([first.expand(len(x), -1, -1).to(x), x], dim=1)
 
     def rotation(self, grid: Sequence[int], device: Any) -> Callable:
-        """Make what turns the patches' queries and keys, in float32."""
+        """Build the float32 rotation of the patches' queries and keys."""
         sin, cos = self.sin_cos(grid)
 
         def turn(x: Tensor) -> Tensor:
@@ -644,7 +643,7 @@ class DINOv3(DINOEncoder):
         return turn
 
     def sin_cos(self, grid: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Compute sine and cosine (h w, D / M) of each patch's angles."""
+        """Compute sine and cosine (h w, D / M) of the patches' angles."""
         periods = self.rope_embed.periods.float()
         rows, columns = (
             2 * (torch.arange(n, device=periods.device) + 0.5) / n - 1

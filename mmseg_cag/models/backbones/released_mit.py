@@ -9,14 +9,14 @@ from mmseg.registry import MODELS
 
 @MODELS.register_module()
 class ReleasedMiT(MixVisionTransformer):
-    """mmseg's MiT with the norms of the release that its weights are from.
+    """mmseg's MiT with the layer-norm eps of the released weights.
 
-    mmseg gives all layer norms an eps of 1e-6. In the release those of the
-    patch embeddings and of the spatial reductions have 1e-5, PyTorch's own;
-    with them the feature maps are the same bit by bit.
+    mmseg gives all layer norms an eps of 1e-6. The release uses 1e-5,
+    PyTorch's default, in patch embeddings and spatial reductions; with it the
+    feature maps are bit-identical.
 
     Args:
-        **kwargs: Those of `MixVisionTransformer`.
+        **kwargs: Arguments of `MixVisionTransformer`.
 
     Source: SegFormer and DAFormer as released.
     """
@@ -27,7 +27,7 @@ class ReleasedMiT(MixVisionTransformer):
 
 
 def set_released_eps(network: MixVisionTransformer) -> None:
-    """Give patch embeddings and spatial reductions the release's eps."""
+    """Set the release's eps in patch embeddings and spatial reductions."""
     for embedding, blocks, _ in network.layers:
         embedding.norm.eps = 1e-5
         for block in blocks:

@@ -21,30 +21,30 @@ from .lora import insert_lora, is_lora
 
 @MODELS.register_module()
 class TIMMEncoder(BaseModule):
-    """Any encoder of the package timm, which need not be installed.
+    """Any encoder of timm, which is an optional package.
 
-    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` loads a file that
-    timm or the encoder's publisher made, through timm's own filter, strictly;
-    nothing is downloaded. A transformer takes images of any size with
-    ``dynamic_img_size=True``. DINOv2 without registers is refused: timm
-    interpolates its positions by another rule than its authors.
+    ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` strictly loads a file
+    from timm or the encoder's publisher through timm's own filter; nothing is
+    downloaded. With ``dynamic_img_size=True`` a transformer accepts images of
+    any size. DINOv2 without registers is refused: timm interpolates its
+    position embedding differently from its authors.
 
     Args:
         model_name: The encoder's name in timm.
-        out_indices: Maps (N, D, h, w) that are returned: blocks of a
-            transformer, stages of a pyramid; -1 is the last.
+        out_indices: Blocks of a transformer or stages of a pyramid whose maps
+            (N, D, h, w) are returned; -1 is the last.
         final_norm: Whether a transformer's maps go through its final norm.
-        frozen: Whether nothing of it is trained.
-        with_cp: Whether parts are computed again in the backward pass.
-        resize: What images are resized to, as `DINOEncoder` has it; for it
-            ``multiple`` divides the sides.
-        multiple: What divides the sides of images, pixels.
-        lora: Settings of `insert_lora`, as `DINOEncoder` has it.
-        init_cfg: Of `BaseModule`.
-        **kwargs: Those of timm's ``create_model``.
+        frozen: Whether the encoder is frozen.
+        with_cp: Whether to checkpoint activations, to save memory.
+        resize: Resize of the images, as for `DINOEncoder`, to multiples of
+            ``multiple``.
+        multiple: Divisor of the image sides, in pixels.
+        lora: Settings of `insert_lora`, as for `DINOEncoder`.
+        init_cfg: See `BaseModule`.
+        **kwargs: Arguments of timm's ``create_model``.
 
     Raises:
-        UserError: timm cannot be imported, or has no such encoder.
+        UserError: timm cannot be imported or has no such encoder.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TIMMEncoder(BaseModule):
         if 'dinov2' in model_name and 'reg4' not in model_name:
             raise UserError(
                 f'TIMMEncoder: model_name={model_name!r} interpolates '
-                "positions otherwise than DINOv2, expected type='DINOv2'"
+                "positions differently from DINOv2, expected type='DINOv2'"
             )
         if not timm.is_model(model_name):
             raise UserError(
@@ -88,11 +88,11 @@ class TIMMEncoder(BaseModule):
             insert_lora(self.model, **lora)
 
     def train(self, mode: bool = True) -> TIMMEncoder:
-        """Switch the mode; what is frozen stays in evaluation mode."""
+        """Switch the mode; a frozen encoder stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 
     def init_weights(self) -> None:
-        """Load the file; timm has drawn random weights."""
+        """Load the file; otherwise keep timm's random weights."""
         if (self.init_cfg or {}).get('type') == 'Pretrained':
             self._load(self.init_cfg['checkpoint'])
         self._is_init = True
@@ -112,7 +112,7 @@ class TIMMEncoder(BaseModule):
             for key, value in self.model.state_dict().items()
             if not is_lora(key)
         }
-        # A classifier is not here, though what leads to it may be.
+        # The classifier is absent, but layers before it may be present.
         state = {
             key: value
             for key, value in state.items()
@@ -127,7 +127,7 @@ class TIMMEncoder(BaseModule):
         )
         if wrong:
             raise UserError(
-                f"{path}: not of timm's {self.model_name}, {len(wrong)} "
+                f"{path}: does not fit timm's {self.model_name}, {len(wrong)} "
                 f'tensors differ, the first is {wrong[0]}'
             )
         self.model.load_state_dict(state, strict=False)
@@ -147,7 +147,7 @@ class TIMMEncoder(BaseModule):
             norm=self.final_norm,
             intermediates_only=True,
         )
-        # timm gives them in their own order.
+        # timm returns them in network order.
         by_index = dict(zip(sorted(set(indices)), maps, strict=True))
         return tuple(by_index[index] for index in indices)
 
@@ -156,14 +156,14 @@ def import_timm() -> Any:
     """Import timm.
 
     Raises:
-        UserError: It is not installed, or what it imports does not fit the
-            installed torch.
+        UserError: It is not installed, or its imports do not fit the installed
+            torch.
     """
     try:
         return import_module('timm')
     except ImportError as error:
         cause = f'{error.name} is not installed' if error.name else str(error)
-    # A torchvision that was built for another torch.
+    # A torchvision built for another torch.
     except RuntimeError as error:
         cause = f'torchvision does not fit torch ({error})'
     raise UserError(

@@ -26,17 +26,17 @@ Shapes = Sequence[tuple[int, int]]
 
 
 class DeformableAttention(nn.Module):
-    """Multi-scale deformable attention: each query looks at a few places.
+    """Multi-scale deformable attention: each query samples a few points.
 
-    The formula of the compiled operator, by `grid_sample`. The sampling is
-    computed in float32 whatever the rest is.
+    Computes what the compiled operator does with `grid_sample`. Sampling is
+    always in float32.
 
     Args:
         dim: Channels D.
         heads: Heads M.
-        levels: Maps L that are looked at.
-        points: Places P on each map, of each head.
-        ratio: Channels of the values, in shares of D.
+        levels: Number of sampled maps L.
+        points: Points P per map and head.
+        ratio: Channels of the values as a share of D.
 
     Source: Deformable DETR, Zhu et al., ICLR 2021, Eq. 3; ViT-Adapter, Chen
         et al., ICLR 2023, for the ratio.
@@ -60,7 +60,7 @@ class DeformableAttention(nn.Module):
         self.output_proj = nn.Linear(inner, dim)
 
     def init_weights(self) -> None:
-        """Let head m look in a direction of its own, point p p + 1 steps."""
+        """Start head m in its own direction, with point p at p + 1 steps."""
         for layer in (self.sampling_offsets, self.attention_weights):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -82,8 +82,8 @@ class DeformableAttention(nn.Module):
 
         Args:
             query: Queries (N, Q, D).
-            reference: Where each query is (1, Q, 1, 2), x and y in 0..1.
-            value: The maps (N, V, D), one after the other, row by row.
+            reference: Position of each query (1, Q, 1, 2), x and y in 0..1.
+            value: The maps (N, V, D), concatenated, row by row.
             shapes: Height and width of each.
         """
         parts = (self.heads, self.levels, self.points)
@@ -108,7 +108,7 @@ def sample(
     reference: Tensor,
     shapes: Shapes,
 ) -> Tensor:
-    """Add up what lies at the sampled places, zero outside of a map.
+    """Sum the weighted values at the sampled points, zero outside a map.
 
     Args:
         values: Values (N, V, M, C).
@@ -139,7 +139,7 @@ def sample(
 
 
 class Where(NamedTuple):
-    """What attention between patches and pyramid is told of positions.
+    """Positions for the attention between patches and pyramid.
 
     Attributes:
         grid: h and w of the patches.
@@ -155,7 +155,7 @@ class Where(NamedTuple):
 
 
 class Injector(nn.Module):
-    """Patches look at the pyramid."""
+    """Cross-attention from patches to the pyramid."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -165,14 +165,14 @@ class Injector(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor, c: Tensor, where: Where) -> Tensor:
-        """Compute patches (N, h w, D) of them and of the pyramid's cells."""
+        """Update patches (N, h w, D) from the pyramid's cells."""
         query, value = self.query_norm(x), self.feat_norm(c)
         seen = self.attn(query, where.of_grid, value, where.levels)
         return x + self.gamma * seen
 
 
 class DepthwiseConv(nn.Module):
-    """A depth-wise 3x3 convolution, on each map of a pyramid by itself."""
+    """A depth-wise 3x3 convolution, applied to each map of a pyramid."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class DepthwiseConv(nn.Module):
         )
 
     def forward(self, x: Tensor, shapes: Shapes) -> Tensor:
-        """Compute (N, V, C) of cells (N, V, C)."""
+        """Convolve cells (N, V, C)."""
         maps = x.mT.split([h * w for h, w in shapes], dim=2)
         done = [
             self.dwconv(own.unflatten(2, shape)).flatten(2)
@@ -200,12 +200,12 @@ class ConvFFN(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor, shapes: Shapes) -> Tensor:
-        """Compute (N, V, D) of cells (N, V, D)."""
+        """Transform cells (N, V, D)."""
         return self.fc2(F.gelu(self.dwconv(self.fc1(x), shapes)))
 
 
 class Extractor(nn.Module):
-    """The pyramid looks at the patches."""
+    """Cross-attention from the pyramid to patches."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -216,14 +216,14 @@ class Extractor(nn.Module):
         self.ffn_norm = nn.LayerNorm(dim)
 
     def forward(self, c: Tensor, x: Tensor, where: Where) -> Tensor:
-        """Compute the pyramid's cells (N, V, D) of them and of patches."""
+        """Update the pyramid's cells (N, V, D) from the patches."""
         query, value = self.query_norm(c), self.feat_norm(x)
         c = c + self.attn(query, where.of_levels, value, [where.grid])
         return c + self.ffn(self.ffn_norm(c), where.levels)
 
 
 class Interaction(nn.Module):
-    """Injector and extractors of a quarter of the blocks."""
+    """Injector and extractors around a quarter of the blocks."""
 
     def __init__(self, dim: int, heads: int, extra: bool) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class Interaction(nn.Module):
             )
 
     def extract(self, c: Tensor, x: Tensor, where: Where) -> Tensor:
-        """Run the extractors, one after the other."""
+        """Run the extractors in sequence."""
         for extractor in (
             self.extractor,
             *getattr(self, 'extra_extractors', ()),
@@ -245,7 +245,7 @@ class Interaction(nn.Module):
 
 
 class SpatialPrior(nn.Module):
-    """Convolutions that give maps at strides 4, 8, 16 and 32."""
+    """Convolutional stem with maps at strides 4, 8, 16 and 32."""
 
     def __init__(self, dim: int, channels: int, norm_cfg: dict) -> None:
         super().__init__()
@@ -281,22 +281,21 @@ class SpatialPrior(nn.Module):
 
 @MODELS.register_module()
 class ViTAdapter(DINOv2):
-    """DINOv2 with a pyramid beside it, at strides 4, 8, 16 and 32.
+    """DINOv2 with a parallel pyramid at strides 4, 8, 16 and 32.
 
-    Before each quarter of the blocks the patches look at the pyramid, after
-    it the pyramid at the patches. Returns four maps (N, D, ., .). Sides are
-    multiples of 224, of patches and strides alike: 1024 becomes 1120 with
-    ``resize=1.1``. At its start the adapter changes nothing of the ViT.
-
-    The official file has the ViT; ``frozen_stages`` is of it alone.
+    Before each quarter of the blocks the patches attend to the pyramid, after
+    it the pyramid to the patches. Returns four maps (N, D, ., .). Sides are
+    multiples of 224, which fits patches and strides: 1024 becomes 1120 with
+    ``resize=1.1``. Initially the adapter does not change the ViT. The official
+    file has the ViT only, and ``frozen_stages`` refers to it.
 
     Args:
         prior_channels: Channels of the first convolutions.
         norm_cfg: Batch norm; `SyncBN` for several GPUs.
-        **kwargs: Those of `DINOv2`, but for which maps are returned.
+        **kwargs: Arguments of `DINOv2`, except ``out_indices``.
 
     Raises:
-        UserError: The number of blocks is no multiple of 4.
+        UserError: The number of blocks is not a multiple of 4.
 
     Source: ViT-Adapter, Chen et al., ICLR 2023; VFM-UDA++, Englert et al.,
         2025, as released.
@@ -324,7 +323,7 @@ class ViTAdapter(DINOv2):
                 f'ViTAdapter: arch of {depth} blocks, expected a multiple of 4'
             )
         norm_cfg = norm_cfg or dict(type='BN', momentum=0.01)
-        # Nothing of these is used, and no gradient would come.
+        # These are unused and would get no gradient.
         del self.norm, self.mask_token
         self.spm = SpatialPrior(dim, prior_channels, norm_cfg)
         self.level_embed = nn.Parameter(torch.zeros(3, dim))
@@ -338,7 +337,7 @@ class ViTAdapter(DINOv2):
 
     @property
     def multiple(self) -> int:
-        """What the sides of the images are multiples of, pixels."""
+        """Divisor of the image sides, in pixels."""
         return math.lcm(self.patch, 32)
 
     def mask_shape(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -346,7 +345,7 @@ class ViTAdapter(DINOv2):
         return mask_cells(self._fitted(size), BLOCK)
 
     def init_weights(self) -> None:
-        """Load or draw the ViT's weights, and draw the adapter's."""
+        """Initialise the ViT and the adapter."""
         super().init_weights()
         nn.init.normal_(self.level_embed)
         for part in (self.spm, self.interactions, self.up):
@@ -370,7 +369,7 @@ class ViTAdapter(DINOv2):
 
         Args:
             images: Images (N, 3, H, W), normalised.
-            mask: Blocks (N, g, g) bool of an image that are blanked.
+            mask: Blocks (N, g, g) bool of an image to blank out.
         """
         images = self.fit(images)
         if mask is not None:
@@ -409,7 +408,7 @@ class ViTAdapter(DINOv2):
     def join(
         self, c1: Tensor, c: Tensor, shapes: Shapes, maps: list[Tensor]
     ) -> tuple[Tensor, ...]:
-        """Add the ViT's maps to the pyramid's, and norm the sums."""
+        """Add the ViT's maps to the pyramid's and normalise the sums."""
         cells = c.mT.split([h * w for h, w in shapes], dim=2)
         c2, c3, c4 = (
             own.unflatten(2, shape)
@@ -424,7 +423,7 @@ class ViTAdapter(DINOv2):
 
 
 def cell_centres(shapes: Shapes, device: Any) -> Tensor:
-    """List the centres (1, V, 1, 2) of maps' cells, x and y in 0..1."""
+    """Compute cell centres (1, V, 1, 2) of maps, x and y in 0..1."""
     centres = []
     for h, w in shapes:
         y = (torch.arange(h, device=device) + 0.5) / h

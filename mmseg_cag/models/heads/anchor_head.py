@@ -23,10 +23,10 @@ from mmseg_cag.models.anchors.pseudo_label_head import (
     PseudoLabelHead,
 )
 
-# legend: N images, K classes, M anchors a class, C feature channels,
-# H W label, h w feature map
+# legend: N images, K classes, M anchors per class, C feature channels, H W
+# label, h w feature map
 
-# Stands for the distance to a class without an anchor: finite, as scores are
+# Distance to a class without an anchor; finite, because scores are
 # interpolated.
 FAR = 1e6
 
@@ -35,20 +35,20 @@ FAR = 1e6
 class AnchorHead(BaseDecodeHead):
     """Label each pixel by the nearest anchor of a frozen encoder.
 
-    Nothing is trained: ``tools/fit_anchors.py`` makes the anchors of source
-    pixels, with the margin by which pseudo labels are taken. The scores are
-    the negative distances to the nearest anchor of each class. With
-    ``input_transform='resize_concat'`` several maps are one.
+    Nothing is trained: ``tools/fit_anchors.py`` computes the anchors, and the
+    margin of pseudo labels, from source pixels. Scores are the negative
+    distances to the nearest anchor of each class.
+    ``input_transform='resize_concat'`` joins several maps.
 
     Args:
         num_classes: Classes K.
-        per_class: Anchors M of each class: its mean for 1, else k-means.
-        unit_length: Whether each feature is brought to length 1.
-        whiten: Whether distances are Mahalanobis's, by the spread within
-            classes.
-        precision: Wanted share of right labels on the source, for the margin.
-        sample: Source pixels that all but the means is computed on.
-        **kwargs: Those of `BaseDecodeHead`; neither ``channels`` nor
+        per_class: Anchors M per class: the mean for 1, else k-means.
+        unit_length: Whether to normalise features to length 1.
+        whiten: Whether to use Mahalanobis distances with the within-class
+            covariance.
+        precision: Target precision of labels on the source, for the margin.
+        sample: Number of source pixels for everything but the means.
+        **kwargs: Arguments of `BaseDecodeHead`; neither ``channels`` nor
             ``dropout_ratio``.
     """
 
@@ -84,7 +84,7 @@ class AnchorHead(BaseDecodeHead):
             self.register_buffer('transform', torch.eye(width))
 
     def features(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Compute what distances are taken of (N, C, h, w), float32."""
+        """Compute the features for distances (N, C, h, w), float32."""
         feat = self._transform_inputs(inputs).float()
         return F.normalize(feat, dim=1) if self.unit_length else feat
 
@@ -101,12 +101,12 @@ class AnchorHead(BaseDecodeHead):
         return -self.distances(self.features(inputs))
 
     def pseudo_labels(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Label (N, h, w) what is nearer by the margin; 255 is no label."""
+        """Label (N, h, w) pixels that reach the margin; others are 255."""
         distances = self.distances(self.features(inputs))
         return self.pseudo_label_head.by_anchor(distances)
 
     def loss(self, *args: Any, **kwargs: Any) -> dict:
-        """Refuse to train."""
+        """Raise an error: there is nothing to train."""
         raise UserError(
             'AnchorHead: there is nothing to train, tools/fit_anchors.py '
             'makes the anchors'
@@ -118,16 +118,15 @@ class AnchorHead(BaseDecodeHead):
         batches: Callable[[], Iterable[tuple[Sequence[Tensor], Tensor]]],
         images: int,
     ) -> None:
-        """Make the anchors and the margin in two passes over the source.
+        """Compute the anchors and the margin in two passes over the source.
 
-        The first samples pixels, which k-means, the spread and the margin
-        are of; the second takes the exact means of all pixels, over all
-        ranks.
+        The first samples pixels for k-means, covariance and margin; the second
+        computes exact means of all pixels over all ranks.
 
         Args:
-            batches: Starts a pass: maps of a backbone and labels (N, H, W)
-                int64, batch by batch.
-            images: Images of a pass over all ranks.
+            batches: Starts a pass that yields maps of a backbone and labels
+                (N, H, W) int64.
+            images: Images in a pass, over all ranks.
         """
         bank, classes = self.anchor_bank, self.num_classes
         like = bank.anchors[:classes]
@@ -153,7 +152,7 @@ class AnchorHead(BaseDecodeHead):
         self.pseudo_label_head.calibrate(distances, labels)
 
     def _begin(self, feat: Tensor, labels: Tensor) -> None:
-        """Make first anchors of sampled pixels (P, C) and labels (P,)."""
+        """Initialise anchors from sampled pixels (P, C) and labels (P,)."""
         bank = self.anchor_bank
         bank.counts.zero_()
         generator = torch.Generator().manual_seed(0)
@@ -164,7 +163,7 @@ class AnchorHead(BaseDecodeHead):
             bank.counts[start : start + len(own)] = 1
 
     def _nearest_own(self, feat: Tensor, labels: Tensor) -> Tensor:
-        """Number the nearest anchor of each pixel's own class, -1 for none."""
+        """Index the nearest anchor of each pixel's class, -1 for none."""
         is_class = (labels >= 0) & (labels < self.num_classes)
         own = labels.where(is_class, 0)
         if self.per_class > 1:
@@ -180,7 +179,8 @@ class AnchorHead(BaseDecodeHead):
         norms = norms.masked_fill(bank.counts == 0, FAR**2)
         weight = -2 * bank.anchors[:, :, None, None]
         with full_float32(feat.device.type):
-            # |f|^2 - 2 f a + |a|^2, of the whole map: exporters follow it.
+            # |f|^2 - 2 f a + |a|^2 of the whole map, which exporters can
+            # trace.
             squares = F.conv2d(feat, weight, norms)
             squares = squares + feat.square().sum(1, keepdim=True)
         distances = squares.clamp(min=0, max=FAR**2).sqrt()
@@ -194,13 +194,13 @@ class AnchorHead(BaseDecodeHead):
 
 
 def labels_at(labels: Tensor, feat: Tensor) -> Tensor:
-    """Take the labels (N, H, W) at the size of a map (N, C, h, w)."""
+    """Resize labels (N, H, W) to the size of a map (N, C, h, w)."""
     labels = F.interpolate(labels[:, None].float(), feat.shape[-2:])
     return labels[:, 0].long()
 
 
 def require_anchors(network: nn.Module, num_classes: int) -> None:
-    """Check that a network labels by anchors of the classes.
+    """Check that a network has an `AnchorHead` with these classes.
 
     Raises:
         UserError: It does not.

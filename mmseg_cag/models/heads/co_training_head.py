@@ -19,7 +19,7 @@ class CoTrainingHead(BaseDecodeHead):
 
     Args:
         in_channels: Channels C of the input.
-        num_heads: How many heads there are.
+        num_heads: Number of heads.
         dilations: Dilation of each branch of each head.
         **kwargs: Passed to ``BaseDecodeHead``.
 

@@ -19,20 +19,19 @@ from torch import Tensor, nn
 class DAFormerHead(BaseDecodeHead):
     """Context-aware fusion of the four levels of a transformer.
 
-    Each level becomes C channels by a linear map per pixel, is resized to the
-    first one's size, and all are fused by parallel dilated convolutions,
-    separable ones where the dilation is above 1, and a 3x3 bottleneck. The
-    method's features are the input of ``conv_seg``. Names of the parts are
-    those of the release.
+    Each level is projected to C channels per pixel and resized to the size of
+    the first. Parallel dilated convolutions, separable for dilations above 1,
+    and a 3x3 bottleneck fuse them. The method's features are the input of
+    ``conv_seg``. Parts are named as in the release.
 
     Args:
         in_channels: Channels of each level.
-        channels: C, of every layer within.
-        dilations: Of the parallel convolutions; 1 stands for a 1x1
-            convolution. None at all: one 1x1 convolution fuses, as in
-            SegFormer's head and HRDA's attention.
-        norm_cfg: Of the convolutions.
-        **kwargs: Those of `BaseDecodeHead`.
+        channels: C, the width of all inner layers.
+        dilations: Dilations of the parallel convolutions; 1 means a 1x1
+            convolution. If empty, one 1x1 convolution fuses, as in SegFormer's
+            head and HRDA's attention.
+        norm_cfg: Norm of the convolutions.
+        **kwargs: Arguments of `BaseDecodeHead`.
 
     Source: DAFormer Sec. 3.2 and as released.
     """
@@ -90,7 +89,7 @@ class Embedding(nn.Module):
 
     Args:
         in_channels: Channels of the input.
-        channels: Of the output.
+        channels: Channels of the output.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -108,9 +107,9 @@ class Fusion(nn.Module):
 
     Args:
         in_channels: Channels of the input.
-        channels: Of each convolution and of the output.
-        dilations: Of the convolutions.
-        norm_cfg: Of all.
+        channels: Channels of each convolution and of the output.
+        dilations: Dilations of the convolutions.
+        norm_cfg: Norm of all layers.
     """
 
     def __init__(

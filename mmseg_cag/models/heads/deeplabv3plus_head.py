@@ -17,21 +17,21 @@ from torch import Tensor, nn
 class DeepLabV3PlusHead(BaseDecodeHead):
     """DeepLab-V3+ head of CAG: plain convolutions, element-wise dropout.
 
-    It differs from mmseg's head in that nothing is depthwise, the image pool
-    comes last in the concatenation, the bottleneck is 1x1, and three
-    dropouts act on elements rather than channels. The method's features are
-    the input of ``conv_seg``: non-negative and at the low-level resolution.
+    It differs from mmseg's head: no convolution is depthwise, the image pool
+    comes last in the concatenation, the bottleneck is 1x1, and three dropouts
+    act on elements rather than channels. The method's features are the input
+    of ``conv_seg``: non-negative and at the low-level resolution.
 
-    The image pool normalises one value an image, so a batch of one cannot
+    The image pool normalises one value per image, so a batch of one cannot
     train with batch statistics.
 
     Args:
         in_channels: Channels of the deep features.
         channels: Channels of every branch and of the features.
         c1_in_channels: Channels of the low-level features.
-        c1_channels: Channels they are reduced to.
-        c1_index: Index of the low-level features among the inputs.
-        dilations: Dilation of each branch; 1 stands for a 1x1 convolution.
+        c1_channels: Channels after reducing them.
+        c1_index: Index of the low-level features in the inputs.
+        dilations: Dilation of each branch; 1 means a 1x1 convolution.
         inner_dropout: Dropout after the bottleneck and inside the decoder.
         norm_cfg: Normalisation layer.
         **kwargs: Passed to ``BaseDecodeHead``; its ``dropout_ratio`` acts
@@ -89,7 +89,7 @@ class DeepLabV3PlusHead(BaseDecodeHead):
         )
 
     def init_weights(self) -> None:
-        """Draw convolutions from kaiming's normal (fan in), biases zero."""
+        """Initialise with Kaiming normal (fan in) and zero biases."""
         super().init_weights()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -17,11 +17,11 @@ class DLV2Head(BaseDecodeHead):
     Args:
         in_channels: Channels C of the input.
         dilations: Dilation of each branch.
-        active_branches: How many branches are summed. AdaptSegNet as released
-            returns after the second of its four; the dead ones are not built,
-            so no optimiser or process group waits for their gradients.
-        **kwargs: Passed to ``BaseDecodeHead``; it takes neither ``channels``
-            nor ``dropout_ratio``, since nothing precedes the classifiers.
+        active_branches: Number of summed branches. AdaptSegNet as released
+            returns after the second of four; unused ones are not built, so
+            that no optimiser or process group waits for their gradients.
+        **kwargs: Passed to ``BaseDecodeHead``; not ``channels`` or
+            ``dropout_ratio``, since nothing precedes the classifiers.
 
     Raises:
         ValueError: If there are fewer dilations than active branches.

@@ -18,30 +18,30 @@ from mmseg_cag.models.two_scales import FusedScores, TwoScales, fuse_scales
 
 # legend: N images, K classes, H W image, h w feature map
 
-# What others ask a head for.
+# Attributes that other code reads from a head.
 SHARED = ('align_corners', 'ignore_index', 'num_classes', 'out_channels')
 
 
 @MODELS.register_module()
 class HRDAHead(BaseModule):
-    """Any head, on the context and on the details of an `HRDABackbone`.
+    """Any head, applied to context and details of an `HRDABackbone`.
 
-    Scores of both are fused by an attention that the features of the context
-    give. The loss is that of the head on the fused scores, and a tenth of it
-    on the detail.
+    An attention predicted from the context's features fuses both scores. The
+    loss is the head's loss on the fused scores, plus a tenth of it on the
+    detail.
 
     Args:
         head: Type of the head.
         attention_channels: Width of the attention.
-        attention_classwise: Whether it is another for each class.
-        fixed_attention: Share of the detail in the place of an attention.
+        attention_classwise: Whether each class has its own.
+        fixed_attention: Constant share of the detail instead of an attention.
         detail_weight: Weight of the loss on the detail.
-        context_weight: Of that on the context, of what is left to it. The
-            fused scores have the rest.
-        **kwargs: Those of the head.
+        context_weight: Weight of the loss on the context. The fused scores get
+            the rest.
+        **kwargs: Arguments of the head.
 
     Raises:
-        UserError: A share or a weight is out of 0..1.
+        UserError: A share or weight is outside 0..1.
 
     Source: HRDA Sec. 3.3, as released.
     """
@@ -86,10 +86,10 @@ class HRDAHead(BaseModule):
             )
 
     def forward(self, scales: TwoScales) -> Tensor | FusedScores:
-        """Compute fused class scores (N, K, h, w), or all in training.
+        """Compute fused class scores (N, K, h, w), or all when training.
 
         Raises:
-            UserError: The backbone is no `HRDABackbone`.
+            UserError: The backbone is not an `HRDABackbone`.
         """
         if not isinstance(scales, TwoScales):
             raise UserError(
@@ -126,13 +126,13 @@ class HRDAHead(BaseModule):
         weight: Tensor | None = None,
         absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of all scales.
+        """Compute the losses at all scales.
 
         Args:
             scores: Of `forward`.
             labels: Labels (N, H, W) int64.
             weight: Weights of the pixels (N, H, W).
-            absent: Classes that are left out, bool (N, K, H, W).
+            absent: Classes to exclude, bool (N, K, H, W).
         """
         box, rest = scores.box, 1 - self.detail_weight - self.context_weight
         whole = labels, weight, absent
@@ -154,18 +154,19 @@ class HRDAHead(BaseModule):
     def loss_by_feat(
         self, scores: FusedScores, samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Compute the losses as a stock segmentor asks for them."""
+        """Compute the losses for a stock segmentor."""
         labels = torch.cat([sample.gt_sem_seg.data for sample in samples])
         return self.pixel_losses(scores, labels)
 
     def adopt(self, state: dict, prefix: str) -> None:
-        """Make the weights of a head of one scale those of this one.
+        """Load the weights of a single-scale head into this one.
 
-        The attention, which such a network has not, stays as it is.
+        The attention, which such a head lacks, keeps its weights.
 
         Args:
-            state: A checkpoint's, changed in place where it is of such a one.
-            prefix: Of the head's keys.
+            state: State of a checkpoint, changed in place if it is
+                single-scale.
+            prefix: Prefix of the head's keys.
         """
         names = [
             key
@@ -190,7 +191,7 @@ class HRDAHead(BaseModule):
 def attention_config(
     head: BaseDecodeHead, channels: int, out_channels: int
 ) -> dict:
-    """Config of the attention: as the head, but with one convolution."""
+    """Make the attention's config: the head's, with one convolution."""
     one = isinstance(head.in_index, int)
     return dict(
         type='DAFormerHead',
@@ -200,7 +201,7 @@ def attention_config(
         dilations=(),
         num_classes=out_channels,
         out_channels=out_channels,
-        threshold=0.5,  # which nothing reads
+        threshold=0.5,  # unused
         dropout_ratio=head.dropout_ratio,
         norm_cfg=head.norm_cfg,
         align_corners=False,
@@ -215,8 +216,8 @@ def _require_places(scales: TwoScales, context: Tensor) -> None:
     ]
     if any(scales.divisor % stride for stride in strides):
         raise UserError(
-            f'model.backbone.divisor={scales.divisor}, but the scores of '
-            f'{scales.size[0]} x {scales.size[1]} pixels at half their size '
-            f'are {small[0]} x {small[1]}, expected twice the stride of '
-            'model.decode_head'
+            f'model.backbone.divisor={scales.divisor}, but images of '
+            f'{scales.size[0]} x {scales.size[1]} pixels have scores of '
+            f'{small[0]} x {small[1]} at half their size, expected twice the '
+            'stride of model.decode_head'
         )

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 class ProDAHead(BaseDecodeHead):
     """DeepLab-V2 head whose features are separate from its classifier.
 
-    Parallel dilated convolutions, channel attention and a 3x3 bottleneck
-    give ``channels`` signed features; 2-D dropout and a bias-free 1x1
-    convolution follow. The method's features are the input of ``conv_seg``.
+    Parallel dilated convolutions, channel attention and a 3x3 bottleneck give
+    ``channels`` signed features, followed by 2-D dropout and a bias-free 1x1
+    convolution. The method's features are the input of ``conv_seg``.
 
     Args:
         in_channels: Channels of the input.
         channels: Features before the classifier.
-        dilations: Dilation of each branch; 1 stands for a 1x1 convolution.
-        reduction: Factor by which the channel attention narrows.
+        dilations: Dilation of each branch; 1 means a 1x1 convolution.
+        reduction: Reduction factor of the channel attention.
         norm_cfg: Normalisation of the branches and the bottleneck.
         input_bn: Whether a batch norm precedes the branches (the release
             has it when the backbone comes from SimCLR).
@@ -74,10 +74,10 @@ class ProDAHead(BaseDecodeHead):
         self.conv_seg = nn.Conv2d(channels, self.out_channels, 1, bias=False)
 
     def init_weights(self) -> None:
-        """Draw convolutions from N(0, 0.01); biases as in the release."""
+        """Initialise convolutions from N(0, 0.01); biases as released."""
         super().init_weights()
         for branch in self.branches:
-            # PyTorch's default bias, which ConvModule had set to zero.
+            # Restore PyTorch's default bias, which ConvModule sets to zero.
             branch.conv.reset_parameters()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -113,6 +113,6 @@ class ChannelAttention(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the scaled channels (N, C, h, w) of (N, C, h, w)."""
+        """Scale the channels of (N, C, h, w)."""
         gate = self.fc2(self.fc1(x.mean((2, 3))).relu()).sigmoid()
         return x * gate[:, :, None, None]

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The light heads of VFM-UDA and VFM-UDA++."""
+"""Lightweight heads of VFM-UDA and VFM-UDA++."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmseg_cag.models.channel_norm import ChannelNorm
 
 
 class NoBiasHead(BaseDecodeHead):
-    """A head whose classifier has no bias and starts from N(0, 0.1)."""
+    """A head whose classifier has no bias and N(0, 0.1) weights."""
 
     def __init__(self, **kwargs: Any) -> None:
         init = dict(type='Normal', std=0.1, override=dict(name='conv_seg'))
@@ -29,14 +29,14 @@ class NoBiasHead(BaseDecodeHead):
 
 @MODELS.register_module()
 class VFMUDAHead(NoBiasHead):
-    """Two doublings of an encoder's last map, then the classifier.
+    """Two 2x upsamplings of an encoder's last map and a classifier.
 
-    The features have a quarter of the encoder's channels, at four times its
-    resolution. PyTorch's default initialisation but for the classifier.
+    The features have a quarter of the encoder's channels at four times its
+    resolution. All but the classifier uses PyTorch's default initialisation.
 
     Args:
         in_channels: Channels D.
-        **kwargs: Those of `BaseDecodeHead`; neither ``channels`` nor
+        **kwargs: Arguments of `BaseDecodeHead`; not ``channels`` or
             ``dropout_ratio``.
 
     Source: VFM-UDA, Englert et al., CVPRW 2024, as released.
@@ -68,7 +68,7 @@ class VFMUDAHead(NoBiasHead):
 
 @MODELS.register_module()
 class VFMUDAPlusHead(NoBiasHead):
-    """A pyramid from the coarsest of four maps down to the finest.
+    """A top-down pyramid from the coarsest of four maps to the finest.
 
     Each step doubles the resolution, halves the channels and adds the next
     map. The features have an eighth of the encoder's channels.
@@ -76,8 +76,8 @@ class VFMUDAPlusHead(NoBiasHead):
     Args:
         in_channels: Channels D of each map.
         norm_cfg: Batch norm; `SyncBN` for several GPUs.
-        **kwargs: Those of `BaseDecodeHead`; neither ``channels``,
-            ``in_index``, ``input_transform`` nor ``dropout_ratio``.
+        **kwargs: Arguments of `BaseDecodeHead`, except ``channels``,
+            ``in_index``, ``input_transform`` and ``dropout_ratio``.
 
     Source: VFM-UDA++, Englert et al., 2025, as released.
     """
@@ -107,11 +107,11 @@ class VFMUDAPlusHead(NoBiasHead):
         self.smooth_conv4 = nn.Conv2d(c, c, 3, padding=1)
 
     def init_weights(self) -> None:
-        """Draw uniform weights, of a deconvolution by its outputs."""
+        """Initialise uniformly; deconvolutions by their output channels."""
         super().init_weights()
         for name, layer in self.named_children():
             if 'conv' in name and name != 'conv_seg':
-                # A deconvolution's first dimension is that of its input.
+                # A deconvolution's first dimension is its input channels.
                 up = isinstance(layer, nn.ConvTranspose2d)
                 nn.init.kaiming_uniform_(
                     layer.weight,

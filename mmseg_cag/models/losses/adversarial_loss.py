@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Leave half precision, as autocast does for losses that it knows."""
+    """Cast half precision to float32, as autocast does for known losses."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -22,10 +22,11 @@ class AdversarialLoss(nn.Module):
     Domains are 0 (source) and 1 (target).
 
     Args:
-        least_squares: Square of the difference; else the binary cross entropy
-            of outputs taken as logits.
-        pixel_weights: Weights (a, b) of a pixel when a map w is given: its
-            term counts a + b w. CLAN has 0.4 and 40 (GTA5) or 10 (SYNTHIA).
+        least_squares: Whether to use least squares; else binary cross entropy
+            on logits.
+        pixel_weights: Coefficients (a, b) of a weight map w, if given: a
+            pixel's term is multiplied by a + b w. CLAN has 0.4 and 40 (GTA5)
+            or 10 (SYNTHIA).
 
     Source: AdaptSegNet, Sec. 4.1, and its option ``--gan``; CLAN, Sec. 3.3.
     """
@@ -42,18 +43,18 @@ class AdversarialLoss(nn.Module):
     def forward(
         self, scores: Tensor, domain: int, weight_map: Tensor | None = None
     ) -> Tensor:
-        """Average over the map.
+        """Average the loss over the map.
 
         Args:
             scores: The discriminator's output (N, 1, h, w).
-            domain: What it should have said, `SOURCE` or `TARGET`.
+            domain: Domain label, `SOURCE` or `TARGET`.
             weight_map: Weights w (N, 1, h, w) of the pixels.
         """
         scores = at_least_float32(scores)
         if self.least_squares:
             losses = (scores - domain).square()
         else:
-            # Binary cross entropy against a constant.
+            # Binary cross entropy with a constant label.
             losses = F.softplus((1 - 2 * domain) * scores)
         if weight_map is not None:
             base, slope = self.pixel_weights

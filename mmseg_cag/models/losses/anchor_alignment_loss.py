@@ -11,27 +11,27 @@ from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 
 from .head_loss import pixel_count
 
-# legend: N images, K classes, M anchors a class, C channels, h w feature map
+# legend: N images, K classes, M anchors per class, C channels, h w feature map
 
 KINDS = ('infonce', 'distance')
 
 
 @MODELS.register_module()
 class AnchorAlignmentLoss(nn.Module):
-    """Draw pixels to anchors of their class, several of which there may be.
+    """Pull features to the anchors of their class, one or several per class.
 
-    ``infonce`` is the negative logarithm of the share that the own class has
-    of exp(cosine / temperature), summed over all anchors; ``distance`` is the
-    Euclidean distance to the nearest anchor of the own class, CAG's for one
-    anchor a class.
+    ``infonce`` is the negative log of the own class's share of exp(cosine /
+    temperature), summed over all anchors; ``distance`` is the Euclidean
+    distance to the nearest anchor of the own class, which is CAG's loss for
+    one anchor per class.
 
     Args:
         kind: ``infonce`` or ``distance``.
-        temperature: Of ``infonce``.
-        loss_weight: Of the loss.
+        temperature: Temperature of ``infonce``.
+        loss_weight: Weight of the loss.
 
     Raises:
-        UserError: The kind is another.
+        UserError: The kind is unknown.
 
     Source: InfoNCE, van den Oord et al., 2018, Eq. 4; CAG Sec. 3.4.
     """
@@ -54,10 +54,10 @@ class AnchorAlignmentLoss(nn.Module):
         """Compute the weighted mean over pixels whose class has an anchor.
 
         Args:
-            bank: K M anchors, those of a class beside each other.
-            per_class: Anchors M of each class.
+            bank: K M anchors, grouped by class.
+            per_class: Anchors M per class.
             feat: Features (N, C, h, w).
-            labels: Labels (N, h, w) int64; others than 0..K-1 do not count.
+            labels: Labels (N, h, w) int64; values outside 0..K-1 are ignored.
         """
         present = (bank.counts > 0).unflatten(0, (-1, per_class))
         is_class = (labels >= 0) & (labels < len(present))
@@ -75,7 +75,7 @@ class AnchorAlignmentLoss(nn.Module):
         cosine = F.conv2d(F.normalize(feat, dim=1), anchors)
         scores = cosine.unflatten(1, present.shape) / self.temperature
         absent = ~present[:, :, None, None]
-        # Finite: a class without any anchor would have no gradient.
+        # Finite: a class without an anchor would give NaN gradients.
         scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
         by_class = scores.logsumexp(2)
         own = by_class.gather(1, labels[:, None])[:, 0]

@@ -27,15 +27,15 @@ class AnchorDistanceLoss(nn.Module):
     """Distance of features to the anchor of their class, in one domain.
 
     ``level='pixel'`` is the paper's: the mean Euclidean distance of labelled
-    pixels to their anchor. ``level='centroid'`` is the release's: smooth-L1
-    between each image's class mean, over pixels whose label is also the
-    prediction, and the anchor; see `_centroid_loss`.
+    pixels to their anchor. ``level='centroid'`` is the release's: smooth L1
+    between the anchor and each image's class mean over correctly predicted
+    pixels; see `_centroid_loss`.
 
     Args:
         level: ``pixel`` or ``centroid``.
         min_pixels: Pixels a class needs in an image (``centroid`` only).
         scale: Constant factor as released (``centroid`` only).
-        limit: A class's loss is divided by 10 until it is not above this
+        limit: A class's loss is divided by 10 until it is at most this
             (``centroid`` only).
         loss_weight: Weight of the loss.
         loss_name: Key of the loss in the log.
@@ -75,13 +75,13 @@ class AnchorDistanceLoss(nn.Module):
             bank: The anchors.
             feat: The student's features (N, C, h, w).
             logits: The student's class scores (N, K, h, w).
-            labels: Labels (N, h, w) int64; values that are no class, or a
-                class without an anchor, count for nothing.
+            labels: Labels (N, h, w) int64; values outside 0..K-1 and classes
+                without an anchor are ignored.
 
         Returns:
             Scalar; zero with zero gradients where no pixel counts.
         """
-        known = F.pad(bank.counts > 0, (0, 1))  # and False for no class
+        known = F.pad(bank.counts > 0, (0, 1))  # False for ignored labels
         is_class = (labels >= 0) & (labels < len(bank.counts))
         labels = labels.where(known[labels.where(is_class, -1)], -1)
         if self.level == 'pixel':
@@ -100,13 +100,13 @@ class AnchorDistanceLoss(nn.Module):
     def _centroid_loss(
         self, bank: AnchorBank, feat: Tensor, logits: Tensor, labels: Tensor
     ) -> Tensor:
-        """Average smooth-L1 of class means to anchors (as released)."""
+        """Average smooth L1 of class means to anchors (as released)."""
         correct = labels.where(is_correct(labels, logits), -1)
         sums, counts = class_feature_sums(feat, correct, len(bank.anchors))
         used = counts >= self.min_pixels
         means = sums / counts.clamp(min=1).unsqueeze(2)
-        # Backward, each pixel of a mean gets 2 / hw of the mean's gradient,
-        # so that a class weighs by its area (the release's pooling).
+        # In the backward pass each pixel gets 2 / hw of the mean's gradient,
+        # so a class weighs by its area (the release's pooling).
         share = (2 * counts / feat[0, 0].numel()).unsqueeze(2)
         means = means * share + (means * (1 - share)).detach()
         anchors = bank.anchors.to(means.dtype).expand_as(means)
@@ -115,23 +115,23 @@ class AnchorDistanceLoss(nn.Module):
         return self.scale * losses.sum() / pixel_count(used, losses)
 
     def _excess(self, losses: Tensor) -> Tensor:
-        """Find the power of ten that brings each loss down to the limit."""
+        """Find the power of ten that reduces each loss to the limit."""
         return 10 ** (losses / self.limit).log10().ceil().clamp(min=0)
 
 
 class OwnDistances(torch.autograd.Function):
-    """Distances (N, h, w) of features (N, C, h, w) to their class's anchor.
+    """Distances (N, h, w) of features (N, C, h, w) to their class anchor.
 
-    Zero where a label is negative. In the precision of the anchors (K, C),
-    and with a gradient for the features alone: the unit vector away from the
-    anchor, zero on it. Nothing of the feature map's size is kept but itself.
+    Zero where a label is negative. Computed in the precision of the anchors
+    (K, C), with a gradient for the features only: the unit vector away from
+    the anchor, zero on it. Saves no other tensor of the feature map's size.
     """
 
     @staticmethod
     def forward(
         ctx: Any, feat: Tensor, anchors: Tensor, labels: Tensor
     ) -> Tensor:
-        """Subtract and take the norm band by band."""
+        """Compute the norm of the difference band by band."""
         distances = torch.cat(
             [
                 _differences(band, anchors, band_labels)
@@ -149,7 +149,7 @@ class OwnDistances(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Scale the differences, computed anew, to the gradient's length."""
+        """Recompute the differences and scale them by the gradient."""
         feat, anchors, labels, distances = ctx.saved_tensors
         factors = (grad / distances).where(distances > 0, 0)
         result = torch.empty_like(feat)
@@ -162,7 +162,7 @@ class OwnDistances(torch.autograd.Function):
 
 
 def _differences(feat: Tensor, anchors: Tensor, labels: Tensor) -> Tensor:
-    """Subtract its anchor from each pixel, nothing where there is none."""
+    """Subtract each pixel's anchor; zero where there is none."""
     rows = F.pad(anchors, (0, 0, 0, 1)).expand(len(feat), -1, -1)
     labels = labels.where(labels >= 0, len(anchors))
     own = spread(rows, labels, is_channels_last(feat))

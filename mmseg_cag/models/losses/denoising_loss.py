@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The losses of ProDA's denoising stage, as pure functions."""
+"""Losses of ProDA's denoising stage, as pure functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .head_loss import pixel_count
 
 # legend: N images, K classes, C feature channels, h w feature map
 
-# What logarithms are kept from: a label's other classes, a probability.
+# Lower bounds inside logarithms: of one-hot labels, of probabilities.
 LEAST_LABEL, LEAST_PROBABILITY = 1e-4, 1e-7
-FAR = 1e4  # to a class without a prototype
+FAR = 1e4  # distance to a class without a prototype
 
 
 def prototype_distances(
@@ -26,7 +26,7 @@ def prototype_distances(
     Args:
         feat: Features (N, C, h, w).
         prototypes: (K, C) float32.
-        known: Classes that have one (K,) bool; the others are far away.
+        known: Classes with a prototype (K,) bool; others are far away.
 
     Returns:
         (N, K, h, w) float32.
@@ -43,15 +43,15 @@ def prototype_distances(
 def rectify(
     probability: Tensor, distances: Tensor, temperature: float
 ) -> Tensor:
-    """Weigh class probabilities by the nearness of the prototypes.
+    """Weight class probabilities by proximity to the prototypes.
 
     Args:
-        probability: Of the network of the start (N, K, h, w).
-        distances: Of the momentum network's features (N, K, h, w).
-        temperature: Of the weights: the larger the sharper.
+        probability: Probabilities of the initial network (N, K, h, w).
+        distances: Distances of the momentum network's features (N, K, h, w).
+        temperature: Temperature of the weights; larger is sharper.
 
     Returns:
-        (N, K, h, w), of sum 1 over the classes.
+        (N, K, h, w), summing to 1 over the classes.
 
     Source: ProDA Eq. 5 and 6.
     """
@@ -62,15 +62,15 @@ def rectify(
 def reverse_cross_entropy(
     logits: Tensor, labels: Tensor, ignore_index: int
 ) -> Tensor:
-    """Cross entropy with label and prediction in each other's place.
+    """Cross entropy with label and prediction swapped.
 
     Args:
         logits: Class scores (N, K, h, w).
         labels: Labels (N, h, w) int64.
-        ignore_index: Label that does not count.
+        ignore_index: Label to ignore.
 
     Returns:
-        The mean over labelled pixels, of all ranks; 0 without one.
+        Mean over labelled pixels of all ranks; 0 without any.
 
     Source: ProDA Eq. 7 (symmetric cross entropy), as released.
     """
@@ -78,13 +78,13 @@ def reverse_cross_entropy(
     index = labels.where(counted, 0).unsqueeze(1)
     probability = logits.float().softmax(1).clamp(min=LEAST_PROBABILITY)
     others = probability.sum(1) - probability.gather(1, index).squeeze(1)
-    # log 1 is 0: the label's own class adds nothing.
+    # log 1 is 0: the labelled class contributes nothing.
     loss = -others * torch.tensor(LEAST_LABEL).log().item()
     return loss.where(counted, 0).sum() / pixel_count(counted, loss)
 
 
 def uniform_divergence(logits: Tensor) -> Tensor:
-    """Keep predictions from one class: the mean of -log p over all classes.
+    """Regularise towards uniform: the mean of -log p over all classes.
 
     Args:
         logits: Class scores (N, K, h, w).
@@ -97,15 +97,16 @@ def uniform_divergence(logits: Tensor) -> Tensor:
 def prototype_consistency(
     distances: Tensor, target: Tensor, seen: Tensor
 ) -> Tensor:
-    """Divergence of soft assignments to the prototypes.
+    """KL divergence of soft assignments to the prototypes.
 
     Args:
-        distances: Of the student's features of the strong view (N, K, h, w).
-        target: Of the momentum network's of the weak one, likewise.
-        seen: Pixels that count (N, h, w) bool.
+        distances: Distances of the student's features in the strong view (N,
+            K, h, w).
+        target: Those of the momentum network in the weak view, likewise.
+        seen: Valid pixels (N, h, w) bool.
 
     Returns:
-        The mean over pixels, of all ranks, and classes.
+        Mean over classes and the pixels of all ranks.
 
     Source: ProDA Eq. 9, as released.
     """

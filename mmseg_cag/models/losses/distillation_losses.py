@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a student learns from a teacher's output, as pure functions."""
+"""Distillation losses and labels, as pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .head_loss import pixel_count
 def confident_labels(
     logits: Tensor, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Label pixels by the likeliest class; weigh them by its probability.
+    """Label pixels with the most likely class, weighted by probability.
 
     Args:
         logits: The teacher's class scores (N, K, H, W).
@@ -36,10 +36,10 @@ def soft_label_divergence(
     Args:
         logits: The student's class scores (N, K, h, w).
         target: The teacher's, likewise.
-        temperature: T that both are divided by.
+        temperature: Divisor T of both scores.
 
     Returns:
-        T^2 times the mean over pixels, of all ranks.
+        T^2 times the mean over pixels of all ranks.
 
     Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015,
     Sec. 2.
@@ -52,14 +52,14 @@ def soft_label_divergence(
 
 
 def feature_direction(feat: Tensor, target: Tensor) -> Tensor:
-    """One minus the cosine of two networks' features, whatever their scale.
+    """One minus the cosine of two networks' features.
 
     Args:
         feat: The student's features, projected (N, C, h, w).
         target: The teacher's, likewise.
 
     Returns:
-        The mean over pixels, of all ranks.
+        Mean over pixels of all ranks.
     """
     loss = 1 - F.cosine_similarity(feat.float(), target.float(), dim=1)
     every = torch.ones_like(loss, dtype=torch.bool)

@@ -13,18 +13,18 @@ from mmseg_cag.models.channel_norm import ChannelNorm
 
 @MODELS.register_module()
 class FeatureAlignment(nn.Module):
-    """How far projected features are from those of another encoder.
+    """Alignment loss of projected features with another encoder's.
 
-    A learned projection leads from the ones to the others, so that the
-    student keeps what the other encoder knows, in channels of its own. At
-    each place the loss is ``huber`` times the mean smooth L1 distance of the
-    channels, and the rest of 1 times what the cosine lacks to 1.
+    A learned projection maps the student's features to the other encoder's, so
+    that the student retains its knowledge in its own channels. Per pixel the
+    loss is ``huber`` times the mean smooth L1 distance over channels plus (1 -
+    ``huber``) times (1 - cosine).
 
     Args:
-        in_channels: Of the student's features.
-        out_channels: Of the other encoder's.
-        huber: Share of the smooth L1 distance.
-        loss_weight: Of the loss.
+        in_channels: Channels of the student's features.
+        out_channels: Channels of the other encoder's.
+        huber: Weight of the smooth L1 distance.
+        loss_weight: Weight of the loss.
 
     Source: VFM-UDA++, Englert et al., 2025, as released.
     """
@@ -50,9 +50,8 @@ class FeatureAlignment(nn.Module):
         """Compute the weighted loss.
 
         Args:
-            features: Of the student (N, C, h, w).
-            others: Of the other encoder, of any size; no gradient comes to
-                them.
+            features: The student's features (N, C, h, w).
+            others: The other encoder's, of any size; detached.
         """
         projected = self.project(features, others).float()
         others = others.detach().float()
@@ -62,7 +61,7 @@ class FeatureAlignment(nn.Module):
         return self.loss_weight * loss
 
     def project(self, features: Tensor, others: Tensor) -> Tensor:
-        """Bring features to the other encoder's channels and size."""
+        """Project features to the other encoder's channels and size."""
         return resize(
             self.projection(features),
             others.shape[-2:],

@@ -15,19 +15,19 @@ from .head_loss import pixel_count
 
 @MODELS.register_module()
 class FeatureDistance(nn.Module):
-    """How far features of things have moved from those of another network.
+    """Feature distance on thing classes to another network (DAFormer FD).
 
-    The mean over the cells of things of the distance between the features of
-    both networks; 0 where there is no such cell.
+    The mean distance between the features of both networks over cells of thing
+    classes; 0 if there are none.
 
     Args:
-        num_classes: K.
-        things: Classes, as indices; None for all.
-        share: Share of a cell's pixels from which a class has it.
-        loss_weight: Of the distance.
-        ignore_index: Label that does not count.
-        cell: Pixels of a cell's side, to which labels are brought first, by
-            the nearest; None leaves their size.
+        num_classes: Classes K.
+        things: Indices of thing classes; None for all.
+        share: Minimum share of a cell's pixels to assign a class.
+        loss_weight: Weight of the loss.
+        ignore_index: Label to ignore.
+        cell: Side of a cell in pixels; labels are first resized to whole cells
+            (nearest). None keeps their size.
 
     Source: DAFormer Eqs. 7 to 10, as released; VFM-UDA as released (cells
         of 14 pixels).
@@ -54,7 +54,7 @@ class FeatureDistance(nn.Module):
         self.register_buffer('is_thing', counts, persistent=False)
 
     def mask(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Find the cells (N, h, w) of things by labels (N, H, W)."""
+        """Find cells (N, h, w) of thing classes in labels (N, H, W)."""
         if self.cell is not None:
             sides = [self.cell * side for side in size]
             labels = F.interpolate(labels[:, None].float(), sides)[:, 0].long()
@@ -69,16 +69,16 @@ class FeatureDistance(nn.Module):
         """Compute the weighted distance.
 
         Args:
-            features: Of the student (N, C, h, w).
-            others: Of the other network, or None: no image has a thing.
-            labels: (N, H, W) int64.
+            features: The student's features (N, C, h, w).
+            others: The other network's, or None if no image has a thing.
+            labels: Labels (N, H, W) int64.
         """
         mask = self.mask(labels, features.shape[-2:])
-        # On every rank: all of them count together.
+        # On every rank, because the mean is over all ranks.
         count = pixel_count(mask, features)
         if others is None:
             return count.new_zeros(())
-        # Squares of half precision overflow.
+        # Squares overflow in half precision.
         difference = features.float() - others.float()
         distance = torch.linalg.vector_norm(difference, dim=1)
         distance = distance.masked_fill(~mask, 0)
@@ -92,21 +92,21 @@ def majority_labels(
     share: float = 0.75,
     ignore_index: int = 255,
 ) -> Tensor:
-    """Reduce labels to the size of a feature map by a vote in each cell.
+    """Downscale labels to a feature map by majority vote in each cell.
 
-    A void pixel votes, too. What has more votes than any other, the lowest
-    class of equals, must have its share of them. A cell at the border that is
-    not whole is filled up with void.
+    Void pixels vote, too. The winner, or the lowest class in a tie, needs at
+    least ``share`` of the votes. Incomplete cells at the border are padded
+    with void.
 
     Args:
         labels: (N, H, W) int64, in 0..K-1 or ``ignore_index``.
         size: h and w.
-        num_classes: K.
-        share: The share from which a class has the cell.
+        num_classes: Classes K.
+        share: Minimum share of the winning class.
         ignore_index: Label of void.
 
     Returns:
-        (N, h, w) int64; void where no class has the cell.
+        (N, h, w) int64; void where no class reaches the share.
 
     Source: DAFormer as released (``downscale_label_ratio``).
     """

@@ -14,7 +14,7 @@ from mmseg_cag.errors import UserError
 
 # legend: N images, K classes, H W image, h w feature map
 
-# Score of a class that is left out: its probability is 0 in any precision.
+# Score of an excluded class: its probability is 0 in any precision.
 NEVER = -1e4
 
 
@@ -27,31 +27,31 @@ def head_loss(
 ) -> dict[str, Tensor]:
     """Compute a head's own losses and its accuracy in percent.
 
-    They are those of mmseg's ``loss_by_feat``, which waits for the device
-    several times. A head that has another one keeps it; one with
-    ``pixel_losses`` takes all its scores, as `HRDAHead`.
+    Equal to mmseg's ``loss_by_feat``, which synchronises with the device
+    several times. A head that overrides it keeps its own; one with
+    ``pixel_losses``, as `HRDAHead`, receives all its scores.
 
     Args:
         head: The head.
         scores: Its class scores (N, K, h, w).
         labels: Labels (N, H, W) int64.
-        weight: Weights of the pixels (N, H, W); those of the head's own
-            sampler are multiplied by them.
-        absent: Classes that the labels of a pixel cannot have, bool
-            (N, K, H, W): they are left out of the softmax.
+        weight: Weights of the pixels (N, H, W), multiplied with those of the
+            head's sampler.
+        absent: Classes that cannot occur in a pixel's label, bool (N, K, H,
+            W); excluded from the softmax.
 
     Raises:
-        UserError: There are weights or such classes, and the head has a loss
-            of its own.
+        UserError: There are weights or absent classes, but the head overrides
+            the loss.
     """
     if hasattr(head, 'pixel_losses'):
         return head.pixel_losses(scores, labels, weight, absent)
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
         if weight is not None or absent is not None:
             raise UserError(
-                f'{type(head).__name__} has its own loss_by_feat, which takes '
-                'no weights of pixels and no absent classes; expected a head '
-                'with that of mmseg'
+                f'{type(head).__name__} overrides loss_by_feat, which takes '
+                'neither pixel weights nor absent classes; expected a head '
+                "with mmseg's loss_by_feat"
             )
         return head.loss_by_feat(scores, _as_samples(labels))
     scores = resize(
@@ -91,10 +91,10 @@ def pixel_loss(
     ignore_index: int,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Apply a loss of mmseg to the pixels that are not ignored.
+    """Apply an mmseg loss to the pixels that are not ignored.
 
-    Cross entropy over labelled pixels is averaged over those of all ranks, by
-    a count that stays on the device.
+    Cross entropy is averaged over the labelled pixels of all ranks, with a
+    count that stays on the device.
 
     Args:
         loss: The loss.
@@ -112,8 +112,8 @@ def pixel_loss(
     ):
         count = pixel_count(labels != ignore_index, scores)
         if scores.is_contiguous(memory_format=torch.channels_last):
-            # Rows of pixels: torch reorders the scores otherwise, and so
-            # their gradient, which takes twice the time.
+            # Flatten to rows of pixels: otherwise torch reorders the scores
+            # and their gradient, in twice the time.
             scores = scores.permute(0, 2, 3, 1).flatten(0, 2)
             labels, weight = labels.flatten(), _flatten(weight)
         total = loss(
@@ -132,26 +132,25 @@ def _flatten(weight: Tensor | None) -> Tensor | None:
 
 
 def accuracy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    """Compute the percentage of right pixels among those not ignored."""
+    """Compute the percentage of correct pixels, without ignored ones."""
     counted = labels != ignore_index
     right = (scores.argmax(1) == labels) & counted
     return 100 * right.sum() / counted.sum().clamp(min=1)
 
 
 def pixel_count(counted: Tensor, like: Tensor) -> Tensor:
-    """Count what the sum of a loss is divided by, on the device.
+    """Compute the divisor of a summed loss, on the device.
 
-    The mean over ranks, not a rank's own number: gradients are averaged over
-    ranks, and so the loss is the mean over what counts in the images of all
-    of them, as if one process had them in one batch.
+    The mean count over ranks, not the rank's own: gradients are averaged over
+    ranks, so the loss is the mean over all ranks' images, as if one process
+    had them in one batch.
 
     Args:
-        counted: What counts, bool of any shape.
-        like: Tensor of whose dtype, but at least float32, the count is.
+        counted: Elements that count, bool of any shape.
+        like: Tensor that gives the dtype, but at least float32.
 
     Returns:
-        Positive scalar: where nothing counts on any rank it is that of one
-        pixel.
+        Positive scalar: as for one pixel if nothing counts on any rank.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     count = counted.sum().to(dtype)

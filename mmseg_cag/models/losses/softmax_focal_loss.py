@@ -14,11 +14,11 @@ from .head_loss import pixel_count
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Cross entropy that counts a pixel by (1 - p) ** gamma.
+    """Softmax focal loss: cross entropy weighted by (1 - p) ** gamma.
 
-    p is the softmax probability of the pixel's class, not below ``eps``:
-    where it would be, the gradient is zero, as released. (mmseg's
-    ``FocalLoss`` takes a sigmoid of each class.)
+    p is the softmax probability of the pixel's class, clamped at ``eps``;
+    clamped pixels have no gradient, as released. (mmseg's ``FocalLoss`` uses a
+    sigmoid per class.)
 
     Args:
         gamma: Exponent; 0 gives the cross entropy.
@@ -49,12 +49,12 @@ class SoftmaxFocalLoss(nn.Module):
         weight: Tensor | None = None,
         ignore_index: int = 255,
     ) -> Tensor:
-        """Average over labelled pixels of all ranks; 0 without any.
+        """Average over the labelled pixels of all ranks; 0 without any.
 
         Args:
             cls_score: Class scores (N, K, H, W).
             label: Labels (N, H, W) int64.
-            weight: Weights (N, H, W) of the pixels, of mmseg's samplers.
+            weight: Weights (N, H, W) of the pixels, from mmseg's samplers.
             ignore_index: Label that does not count.
         """
         valid = label != ignore_index

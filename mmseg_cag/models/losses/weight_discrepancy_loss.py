@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class WeightDiscrepancyLoss(nn.Module):
-    """Cosine of two classifiers' weights: they are to see things differently.
+    """Weight discrepancy loss: cosine similarity of two classifiers.
 
-    factor (cos(W1, W2) + 1), where W is a vector of all the parameters of a
-    classifier, biases too.
+    factor (cos(W1, W2) + 1), where W is the vector of all parameters of a
+    classifier, including biases.
 
     Args:
         factor: Constant factor as released.
@@ -33,11 +33,11 @@ class WeightDiscrepancyLoss(nn.Module):
         self.loss_name = loss_name
 
     def forward(self, first: nn.Module, second: nn.Module) -> Tensor:
-        """Compute the weighted loss of two modules of the same form."""
+        """Compute the weighted loss of two modules of the same shape."""
         one, two = (
             torch.cat([p.flatten() for p in module.parameters()])
             for module in (first, second)
         )
-        # A sum of products: autocast takes `@` in half precision.
+        # A sum of products, since autocast runs `@` in half precision.
         cosine = (one * two).sum() / (one.norm() * two.norm())
         return self.loss_weight * self.factor * (cosine + 1)

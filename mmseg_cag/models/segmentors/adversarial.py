@@ -20,12 +20,12 @@ from .base import SegOutput, UDASegmentor, gt_labels
 
 @MODELS.register_module()
 class AdversarialSegmentor(UDASegmentor):
-    """Adaptation in the space of outputs (AdaptSegNet, CVPR 2018).
+    """Output-space adversarial adaptation (AdaptSegNet, CVPR 2018).
 
-    A discriminator learns to tell from class probabilities which domain an
-    image is of; the student learns to make those of the target look like the
-    source's. Each of the first levels (the decode head, then the auxiliary
-    heads) has its own discriminator.
+    A discriminator learns to classify the domain of an image from class
+    probabilities; the student learns to make target probabilities look like
+    source ones. Each level (the decode head, then the auxiliary heads) has its
+    own discriminator.
 
     .. code:: text
 
@@ -36,22 +36,23 @@ class AdversarialSegmentor(UDASegmentor):
          discriminator_loss()    discriminator on detached probabilities
 
     The discriminator's weights are detached in the first and the student's
-    output in the second, so one backward over their sum gives both gradients
-    (`JointOptimWrapper` steps the student and ``discriminators``).
+    output in the second, so one backward pass over the sum gives both
+    gradients (`JointOptimWrapper` steps the student and ``discriminators``).
 
     Args:
-        discriminator: Config of a discriminator; ``in_channels`` is the number
-            of classes.
+        discriminator: Config of a discriminator; ``in_channels`` is set to the
+            number of classes.
         adversarial_loss: Config of the loss.
-        adversarial_weights: The student's weight of it, by level.
-        discriminator_weight: The discriminators' weight of it, per domain.
-        target_size: Height and width at which the target is judged; by
-            default those of its images. The source is judged at the size of
-            its labels.
-        **kwargs: Those of `UDASegmentor`.
+        adversarial_weights: Weight of the student's adversarial loss, by
+            level.
+        discriminator_weight: Weight of a discriminator's loss, per domain.
+        target_size: Height and width of the discriminator's target input; by
+            default those of the images. The source input has the size of its
+            labels.
+        **kwargs: Arguments of `UDASegmentor`.
 
     Raises:
-        UserError: There are more weights than levels, or none.
+        UserError: There are no weights, or more than levels.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class AdversarialSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the losses of the student and of the discriminators."""
+        """Compute the losses of student and discriminators."""
         labels = gt_labels(data_samples['source'])
         source = self.forward_student(inputs['source'])
         absent = self.absent_classes(data_samples['source'], labels)
@@ -103,9 +104,9 @@ class AdversarialSegmentor(UDASegmentor):
     def pseudo_label_loss(
         self, target: SegOutput, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Compute losses on labels that come with the target: none.
+        """Compute losses on target labels: none in the base class.
 
-        A method that has pseudo labels on disk overrides this.
+        Methods with pseudo labels on disk override this.
         """
         return {}
 
@@ -116,13 +117,13 @@ class AdversarialSegmentor(UDASegmentor):
         source_size: tuple[int, int],
         image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
-        """Compute both players' losses at each level.
+        """Compute student and discriminator losses at each level.
 
         Args:
-            source: Of the student on the source.
-            target: Of the student on the target.
-            source_size: Height and width at which the source is judged.
-            image_size: Those of the target's images.
+            source: The student's output on the source.
+            target: The student's output on the target.
+            source_size: Height and width of the source input.
+            image_size: Height and width of the target images.
         """
         losses = {}
         for prefix, discriminator, weight, s, t in zip(
@@ -131,7 +132,7 @@ class AdversarialSegmentor(UDASegmentor):
             self.adversarial_weights,
             source.logits,
             target.logits,
-            strict=False,  # later levels have no discriminator
+            strict=False,  # later levels have none
         ):
             s = self.probabilities(s.detach(), source_size)
             t = self.probabilities(t, self.target_size or image_size)
@@ -161,7 +162,7 @@ class AdversarialSegmentor(UDASegmentor):
         }
 
     def probabilities(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize scores (N, K, h, w) and turn them into probabilities."""
+        """Resize scores (N, K, h, w) and apply the softmax."""
         return self.resize(scores, size).softmax(1)
 
     def resize(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -178,10 +179,10 @@ class AdversarialSegmentor(UDASegmentor):
 def frozen_discriminator(
     discriminator: nn.Module, probabilities: Tensor
 ) -> Tensor:
-    """Apply a discriminator whose weights get no gradient from this use.
+    """Apply a discriminator without gradients for its weights.
 
-    Under distributed data parallel this matters too: a weight is waited for
-    once a backward, and ``requires_grad`` is not toggled.
+    Works with distributed data parallel, which expects each weight once per
+    backward pass: ``requires_grad`` is not toggled.
     """
     weights = {
         name: p.detach() for name, p in discriminator.named_parameters()

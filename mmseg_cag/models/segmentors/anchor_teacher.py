@@ -26,9 +26,9 @@ WEIGHTS = ('active', 'gap', 'active_share', 'confident_share')
 class AnchorTeacherSegmentor(MICSegmentor):
     """Category anchors inside a mean teacher: CAG without stages.
 
-    Anchors are running means of the teacher's features of the source. A target
-    pixel is active where its best class is as far ahead of the second as
-    labels of the source need to be, to be right often enough.
+    Anchors are running means of the teacher's source features. A target pixel
+    is active where the lead of its best class over the second reaches the
+    margin at which source labels are precise enough.
 
     .. code:: text
 
@@ -38,16 +38,19 @@ class AnchorTeacherSegmentor(MICSegmentor):
 
     Args:
         anchor_bank: Config of the anchors.
-        pseudo_label_head: Config of the margin: a number, or ``auto``.
-        labels: What labels are by: the nearest ``anchor``, the classifier's
-            ``probability``, or ``both``, whose product ProDA labels by.
-        margin_of: What the margin is of, one of these; None for ``labels``.
-        weights: ``active``: 1 or 0; ``gap``: below the margin the part of it;
-            ``active_share``: one number; ``confident_share``: as in DACS.
-        nearness: Weight of the distances beside the scores (``both``).
-        margin_momentum: Share of a batch in the counts of `RunningMargin`.
+        pseudo_label_head: Config of the margin, a number or ``auto``.
+        labels: Scores that labels are based on: the nearest ``anchor``, the
+            classifier's ``probability``, or ``both``, their product as in
+            ProDA.
+        margin_of: Scores that the margin applies to, one of these; None for
+            ``labels``.
+        weights: ``active``: 1 or 0; ``gap``: gap / margin below the margin;
+            ``active_share``: the same for all pixels; ``confident_share``: as
+            in DACS.
+        nearness: Weight of the distances relative to the scores (``both``).
+        margin_momentum: Weight of a batch in the counts of `RunningMargin`.
         anchor_loss: Config of the student's distance to the anchors.
-        **kwargs: Those of `MICSegmentor`.
+        **kwargs: Arguments of `MICSegmentor`.
     """
 
     own_state = ('anchor_bank', 'pseudo_label_head', 'running_margin')
@@ -80,13 +83,13 @@ class AnchorTeacherSegmentor(MICSegmentor):
         self.anchor_loss = MODELS.build(anchor_loss) if anchor_loss else None
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
-        """Compute the parent's losses; first the anchors follow."""
+        """Update the anchors, then compute the parent's losses."""
         self.move_anchors(source)
         return super().source_losses(source)
 
     @torch.no_grad()
     def move_anchors(self, source: Labelled) -> None:
-        """Move the margin, by what would be labelled, then the anchors."""
+        """Update the margin on labels of the source, then the anchors."""
         output = self.teacher.forward_aside(source.images)
         require_features(self, output)
         feat, logits = output.feat, self.main_logits(output)
@@ -103,7 +106,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]
     ) -> Labelled:
-        """Label target images (N, 3, H, W), and weigh the labels."""
+        """Label target images (N, 3, H, W) and weight the labels."""
         output = self.teacher(images)
         logits = self.at_images(self.main_logits(output), images)
         labels, gap = best_two(self.scores(output.feat, logits, self.labels))
@@ -122,7 +125,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
     def weigh(
         self, feat: Tensor, logits: Tensor, labels: Tensor, gap: Tensor
     ) -> Tensor:
-        """Weigh labels (N, H, W) by how far ahead they are of the margin."""
+        """Weight labels (N, H, W) by their gap relative to the margin."""
         best, partly = labels, self.weights == 'gap'
         if self.margin_of != self.labels:
             best, gap = best_two(self.scores(feat, logits, self.margin_of))
@@ -133,7 +136,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
     def labelled_loss(
         self, output: SegOutput, batch: Labelled, prefix: str
     ) -> dict[str, Tensor]:
-        """Compute the heads' losses, and the distance to the anchors."""
+        """Compute the heads' losses and the distance to the anchors."""
         losses = super().labelled_loss(output, batch, prefix)
         if self.anchor_loss is None:
             return losses

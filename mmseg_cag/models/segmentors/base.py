@@ -28,17 +28,17 @@ from .encoder_decoder import SingleResizeEncoderDecoder
 
 
 class SegOutput(NamedTuple):
-    """What a network computes of a batch.
+    """Features and logits of a batch.
 
     Attributes:
         logits: Class scores (N, K, h, w) of each classifier, the decode
             head's first.
         feat: The input of the decode head's classifier ``conv_seg``
-            (N, C, h, w), f_D of the CAG paper; None of a head without one,
-            or of one that uses it more than once.
-        pyramid: Feature maps that the heads get.
-        fused: All scores of an `HRDAHead` in training, of which the first
-            logits are the fused ones.
+            (N, C, h, w), f_D of the CAG paper; None if the head has no such
+            layer or uses it more than once.
+        pyramid: Input feature maps of the heads.
+        fused: All scores of an `HRDAHead` in training; the first logits are
+            the fused ones.
     """
 
     logits: list[Tensor]
@@ -48,11 +48,11 @@ class SegOutput(NamedTuple):
 
 
 class UDASegmentor(SingleResizeEncoderDecoder):
-    """A stock segmentor that learns from several domains.
+    """A stock segmentor trained on several domains.
 
-    The student *is* the segmentor, so keys of checkpoints are those of mmseg
-    and prediction is untouched. A method overrides `loss`, its table of
-    contents, and writes it with these steps:
+    The student *is* the segmentor, so checkpoint keys and prediction are those
+    of mmseg. A method overrides `loss`, an outline of the algorithm, using
+    these steps:
 
     .. code:: text
 
@@ -64,27 +64,27 @@ class UDASegmentor(SingleResizeEncoderDecoder):
        observe(images=..., ...)     maps of the target, for the monitor
        step_generator()             where a step's random draws come from
 
-    A method makes the passes that it needs and no others. An observer, a
-    function in ``observers``, is called with the maps of `observe`; it must
-    not change them. Where a method has no scores of the student for the
-    target, the student makes them for the observers alone: in evaluation
-    mode, without a gradient, and without a trace.
+    A method runs only the passes it needs. An observer, a function in
+    ``observers``, is called with the maps of `observe` and must not change
+    them. If a method does not compute student scores on the target, they are
+    computed for the observers only: in evaluation mode, without gradients or
+    side effects.
 
     Args:
-        data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
+        data_preprocessor: Config of a `UDADataPreprocessor`, or a stock one
             for all domains.
         norm_eval: Whether the student's batch norms keep their running
-            statistics while training ("freeze BN"), in all domains alike.
-        distillation: Config of a `Distillation`, whose losses on the target's
-            images come beside the method's own; None for none.
-        **kwargs: Those of `SingleResizeEncoderDecoder`.
+            statistics while training ("freeze BN"), in all domains.
+        distillation: Config of a `Distillation`, whose losses on target images
+            are added to the method's; None for none.
+        **kwargs: Arguments of `SingleResizeEncoderDecoder`.
     """
 
-    # What makes a prediction: a teacher has the same parts.
+    # Modules used for prediction; a teacher has the same.
     prediction_parts = ('backbone', 'neck', 'decode_head')
-    # What a batch must have for `loss`.
+    # Domains that `loss` needs in a batch.
     domains = ('source', 'target')
-    # Of a method, what is as it is built where a checkpoint has it not.
+    # Method state that keeps its initial value if a checkpoint lacks it.
     own_state: tuple[str, ...] = ()
 
     def __init__(
@@ -105,7 +105,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 count_two_classes(head, name)
         self.num_classes = self.decode_head.num_classes
         self.norm_eval = norm_eval
-        # Whether a batch is the first of an update; the loop tells.
+        # Whether a batch is the first of an update; set by the loop.
         self.update_begins = True
         self.observers: list[Callable[..., None]] = []
         self.distillation = None
@@ -114,7 +114,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             self.distillation = MODELS.build({**settings, 'student': self})
 
     def train(self, mode: bool = True) -> UDASegmentor:
-        """Set the student's mode, but for batch norms that are kept."""
+        """Set the student's mode; frozen batch norms stay in eval mode."""
         super().train(mode)
         if self.norm_eval:
             for name, part in self.named_children():
@@ -128,10 +128,10 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         data_samples: Any = None,
         mode: str = 'tensor',
     ) -> Any:
-        """Compute losses of several domains, or predict as any segmentor.
+        """Compute losses on several domains, or predict like any segmentor.
 
         Raises:
-            ValueError: The batch lacks a domain of the method.
+            ValueError: The batch lacks a domain that the method needs.
         """
         given = inputs if isinstance(inputs, dict) else {}
         missing = [name for name in self.domains if name not in given]
@@ -152,16 +152,16 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a step; those with ``loss`` in it are summed.
+        """Compute the losses of a step; keys with ``loss`` are summed.
 
         Args:
             inputs: Images (N, 3, H, W) float32 of each domain.
-            data_samples: N samples of each domain; those of labelled domains
-                have labels, those of others at most pseudo labels.
+            data_samples: N samples of each domain; labelled domains have
+                labels, others at most pseudo labels.
         """
 
     def move_teacher(self, teacher: nn.Module) -> None:
-        """Let a mean teacher follow the student, once an update."""
+        """Update a mean teacher from the student, once per update."""
         if self.update_begins:
             teacher.update_parameters(self)
 
@@ -172,7 +172,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
         Args:
             images: The images.
-            auxiliary: Whether the auxiliary heads run, too.
+            auxiliary: Whether to run the auxiliary heads, too.
         """
         output = run_network(self, images)
         if auxiliary:
@@ -183,11 +183,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         return output
 
     def main_logits(self, output: SegOutput) -> Tensor:
-        """The class scores (N, K, h, w) that a prediction is made by."""
+        """Return the class scores (N, K, h, w) used for prediction."""
         return output.logits[0]
 
     def heads(self) -> dict[str, nn.Module]:
-        """Heads by the prefix of their losses, in the order of the logits."""
+        """Return heads by loss prefix, in the order of the logits."""
         heads = {'': self.decode_head}
         if not self.with_auxiliary_head:
             return heads
@@ -208,11 +208,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         """Compute the heads' own losses on labels, true or pseudo.
 
         Args:
-            output: Of the student; a loss for each of its logits.
+            output: The student's output; each of its logits gets a loss.
             labels: Labels (N, H, W) int64.
-            prefix: What the names of the losses begin with.
+            prefix: Prefix of the losses' names.
             weight: Weights of the pixels (N, H, W) float32.
-            absent: Classes that no label of a pixel can be, of
+            absent: Classes that cannot occur in a pixel's label, from
                 `absent_classes`.
         """
         losses = {}
@@ -238,7 +238,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     def labelled(
         self, images: Tensor, data_samples: list[SegDataSample]
     ) -> Labelled:
-        """Take images (N, 3, H, W) with the true labels of their samples."""
+        """Combine images (N, 3, H, W) with their samples' true labels."""
         labels = gt_labels(data_samples)
         absent = self.absent_classes(data_samples, labels)
         return Labelled(images, labels, None, data_samples, absent)
@@ -246,15 +246,15 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     def absent_classes(
         self, data_samples: list[SegDataSample], labels: Tensor
     ) -> Tensor | None:
-        """Tell which classes the domain of each image does not label.
+        """Find the classes that each image's domain does not label.
 
         Args:
-            data_samples: N samples, of which a `DomainPool` tells it.
+            data_samples: N samples, with the metadata of a `DomainPool`.
             labels: Their labels (N, H, W).
 
         Returns:
-            (N, K, H, W) bool, the same for all pixels of an image; None where
-            there is no such class.
+            (N, K, H, W) bool, constant within an image; None if there is no
+            such class.
         """
         names = [sample.get('absent', ()) for sample in data_samples]
         if not any(names):
@@ -266,11 +266,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         return absent[:, :, None, None].expand(-1, -1, *labels.shape[-2:])
 
     def observe(self, **maps: Tensor) -> None:
-        """Hand maps of this step to the observers.
+        """Pass maps of this step to the observers.
 
         Args:
-            **maps: ``images`` of the target, with class scores of the
-                ``student`` where the method has them; later any others.
+            **maps: The target's ``images``, with the ``student``'s class
+                scores if available; later any other maps.
         """
         if not self.observers:
             return
@@ -281,7 +281,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
     @torch.no_grad()
     def _predict_aside(self, images: Tensor) -> Tensor:
-        """Compute the student's scores and leave no trace of it."""
+        """Compute the student's scores without side effects."""
         with evaluating(self):
             output = self.forward_student(images, auxiliary=False)
             return self.main_logits(output)
@@ -289,12 +289,11 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Make the student the teacher where the checkpoint has none.
+        """Copy the student to the teacher if the checkpoint has none.
 
-        So it is where a stock segmentor is started from; a fixed teacher
-        stays as it is, and so do parts of ``own_state``, and what distils,
-        that are not in it.
-        Version 0.1 called the teacher ``labeler``.
+        This is the case when starting from a stock segmentor. A fixed teacher,
+        the distillation and the parts in ``own_state`` keep their values if
+        the checkpoint lacks them. Version 0.1 named the teacher ``labeler``.
         """
         if hasattr(self.decode_head, 'adopt'):
             self.decode_head.adopt(state_dict, f'{prefix}decode_head.')
@@ -313,20 +312,20 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def step_generator(self) -> torch.Generator:
-        """Make the generator of this step's explicit random draws.
+        """Create the generator for this step's explicit random draws.
 
-        Called before any pass, it is a function of what the global generator
-        was seeded with: (seed, rank, iteration), by `StepSeedHook`.
+        When called before any pass, it depends only on the seed of the global
+        generator: (seed, rank, iteration), set by `StepSeedHook`.
         """
         generator = torch.Generator()
         return generator.manual_seed(int(torch.randint(2**62, ())))
 
 
 def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
-    """Run backbone, neck and decode head of any segmentor of mmseg.
+    """Run backbone, neck and decode head of any mmseg segmentor.
 
-    The features are caught where ``decode_head.conv_seg`` gets them, after
-    the head's dropout: that is where any head of mmseg has them.
+    Features are captured at the input of ``decode_head.conv_seg``, after the
+    head's dropout, which all mmseg heads have in common.
     """
     head = network.decode_head
     pyramid = network.extract_feat(images)
@@ -348,13 +347,13 @@ def run_network(network: EncoderDecoder, images: Tensor) -> SegOutput:
 
 
 def class_scores(head: nn.Module, pyramid: Sequence[Tensor]) -> Tensor:
-    """Compute a head's scores (N, K, h, w); one sigmoid is two classes."""
+    """Compute a head's scores (N, K, h, w); a sigmoid gives two classes."""
     scores = head(pyramid)
     return two_class_scores(scores) if head.out_channels == 1 else scores
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
-    """Let batch norms use and keep their running statistics."""
+    """Make batch norms use their running statistics without updates."""
     for part in module.modules():
         if isinstance(part, _BatchNorm):
             part.eval()
@@ -362,7 +361,7 @@ def freeze_batch_norm(module: nn.Module) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set all modes to evaluation inside, and put them back after it."""
+    """Switch to evaluation mode inside the context, then restore."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -374,7 +373,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def kept_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norms use a batch's statistics, and not remember them."""
+    """Keep running statistics unchanged inside the context."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -392,7 +391,7 @@ def gt_labels(data_samples: list[SegDataSample]) -> Tensor:
 
 
 def resize_labels(labels: Tensor, like: Tensor) -> Tensor:
-    """Take the labels (N, H, W) at the size of a map (N, ..., h, w).
+    """Resize labels (N, H, W) to the size of a map (N, ..., h, w).
 
     Entry (i, j) is label (floor(i H / h), floor(j W / w)), as released.
     """
@@ -403,12 +402,12 @@ def resize_labels(labels: Tensor, like: Tensor) -> Tensor:
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """Get the model out of its distributed wrapper."""
+    """Unwrap the model from its distributed wrapper."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model
 
 
 def current_stage(runner: Runner) -> int | None:
-    """Get the number of the stage that a run is in, if it has stages."""
+    """Return the run's current stage, if it has stages."""
     stage = getattr(bare_model(runner), 'stage', None)
     return None if stage is None else int(stage)

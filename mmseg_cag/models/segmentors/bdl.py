@@ -14,11 +14,10 @@ from .base import SegOutput
 
 @MODELS.register_module()
 class BDLSegmentor(AdversarialSegmentor):
-    """The segmentation network of bidirectional learning (BDL, CVPR 2019).
+    """Segmentation network of bidirectional learning (BDL, CVPR 2019).
 
-    Its source images are translated to look like the target's; their labels
-    are the original ones. With pseudo labels of the target in the data, it
-    learns from these, too.
+    Source images are translated to the target's style and keep their labels.
+    If the data has pseudo labels of the target, it learns from these, too.
 
     .. code:: text
 
@@ -35,9 +34,9 @@ class BDLSegmentor(AdversarialSegmentor):
         """Compute the heads' own losses on pseudo labels.
 
         Args:
-            target: Of the student on the target.
-            data_samples: N samples; ``pseudo_sem_seg`` holds the labels of
-                each, or of none. Where all are ignored the loss is 0.
+            target: The student's output on the target.
+            data_samples: N samples; all or none have labels in
+                ``pseudo_sem_seg``. If all pixels are ignored, the loss is 0.
         """
         if not all('pseudo_sem_seg' in sample for sample in data_samples):
             return {}

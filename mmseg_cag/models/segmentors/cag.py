@@ -24,9 +24,10 @@ from .base import SegOutput, UDASegmentor, gt_labels, resize_labels
 class CAGSegmentor(UDASegmentor):
     """Category anchor-guided domain adaptation (CAG-UDA, NeurIPS 2019).
 
-    A frozen teacher, the student as it was when the stage began, labels
-    target pixels by the nearest category anchor; the student learns from
-    cross entropy on both domains and is drawn to the anchors in both.
+    A frozen teacher, the student at the start of the stage, labels target
+    pixels by the nearest category anchor. The student learns from cross
+    entropy on both domains, and its features are pulled to the anchors in
+    both.
 
     .. code:: text
 
@@ -35,8 +36,8 @@ class CAGSegmentor(UDASegmentor):
        pseudo_label_losses() CE on the pseudo labels
        anchor_losses()       distance to the anchors, source and target
 
-    Where a stage begins the loop calls `start_stage` (student -> teacher),
-    then `AnchorHook` `collect_centroids` for each source batch and
+    At the start of a stage the loop calls `start_stage` (student -> teacher);
+    then `AnchorHook` calls `collect_centroids` for each source batch, and
     `store_anchors`.
 
     Args:
@@ -45,8 +46,8 @@ class CAGSegmentor(UDASegmentor):
         pseudo_label_head: Config of the pseudo labels.
         pseudo_label_loss: Config of the cross entropy on pseudo labels.
         anchor_loss: Config of the distance loss; None trains without.
-        teacher: Config of what labels.
-        **kwargs: Those of `UDASegmentor`.
+        teacher: Config of the `Teacher`.
+        **kwargs: Arguments of `UDASegmentor`.
 
     Raises:
         UserError: The decode head has no classifier ``conv_seg``.
@@ -80,7 +81,7 @@ class CAGSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on both domains and the distances to the anchors."""
+        """Compute CE on both domains and the anchor distances."""
         labels = gt_labels(data_samples['source'])
         source = self.forward_student(inputs['source'])
         absent = self.absent_classes(data_samples['source'], labels)
@@ -95,13 +96,13 @@ class CAGSegmentor(UDASegmentor):
 
     @torch.no_grad()
     def label_target(self, images: Tensor) -> dict[str, Tensor]:
-        """Label target images (N, 3, H, W) by the frozen teacher.
+        """Label target images (N, 3, H, W) with the frozen teacher.
 
         Returns:
-            Label maps (N, h, w) int64 by kind, of the kinds in use.
+            Label maps (N, h, w) int64 of each kind in use.
 
         Raises:
-            UserError: The head's features cannot be told.
+            UserError: The head's features are ambiguous.
         """
         output = self.teacher(images)
         require_features(self, output)
@@ -131,8 +132,8 @@ class CAGSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Average the cross entropy over the kinds of pseudo labels.
 
-        Computed at the size of the logits (as released). Beside it stands
-        the share of labelled pixels of each kind, for the log.
+        Computed at the size of the logits (as released). Also returns the
+        share of labelled pixels of each kind for the log.
         """
         head = self.pseudo_label_head
         losses = {}
@@ -157,7 +158,7 @@ class CAGSegmentor(UDASegmentor):
         target: SegOutput,
         pseudo_labels: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Compute each domain's distance to the anchors of its labels."""
+        """Compute each domain's distances to its labels' anchors."""
         if self.anchor_loss is None:
             return {}
         return {
@@ -176,10 +177,10 @@ class CAGSegmentor(UDASegmentor):
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Predict the classes, and what is unknown where that is asked for.
+        """Predict classes and, if configured, unknown pixels.
 
         With ``test_cfg.unknown`` each sample has ``pred_unknown`` (1, H, W)
-        bool beside ``pred_sem_seg``; it takes a second pass.
+        bool in addition to ``pred_sem_seg``; this needs a second pass.
         """
         results = super().predict(inputs, data_samples)
         if (self.test_cfg or {}).get('unknown'):
@@ -188,16 +189,16 @@ class CAGSegmentor(UDASegmentor):
         return results
 
     def find_unknown(self, output: SegOutput) -> Tensor:
-        """Tell which pixels (N, h, w) are of no known class.
+        """Find pixels (N, h, w) of no known class.
 
         Raises:
-            UserError: The pseudo labels have no limits.
+            UserError: The pseudo label head has no limits.
         """
         if self.pseudo_label_head.unknown is None:
             raise UserError(
                 'model.test_cfg.unknown: expected '
-                'model.pseudo_label_head.unknown_quantile, by which pixels '
-                'are unknown'
+                'model.pseudo_label_head.unknown_quantile, which defines '
+                'unknown pixels'
             )
         require_features(self, output)
         distances = self.anchor_bank.distances(output.feat)
@@ -205,7 +206,7 @@ class CAGSegmentor(UDASegmentor):
 
     @torch.no_grad()
     def start_stage(self) -> None:
-        """Update the teacher by the student and count the stage."""
+        """Update the teacher from the student and count the stage."""
         self.teacher.update_parameters(self)
         self.stage += 1
 
@@ -221,8 +222,8 @@ class CAGSegmentor(UDASegmentor):
 
         Args:
             centroids: The running means, changed in place.
-            sample: Pixels that an automatic margin is chosen on, changed in
-                place; None for a fixed margin.
+            sample: Pixels for calibrating the margin, changed in place; None
+                for a fixed margin.
             images: Source images (N, 3, H, W) float32.
             data_samples: Their samples, with labels.
         """
@@ -237,7 +238,7 @@ class CAGSegmentor(UDASegmentor):
     def store_anchors(
         self, centroids: RunningClassMeans, sample: PixelSampler | None
     ) -> None:
-        """Make the running means of all ranks the anchors, with a margin."""
+        """Store all ranks' running means as anchors; set the margin."""
         centroids.reduce()
         self.anchor_bank.store(centroids)
         if sample is not None:
@@ -247,7 +248,7 @@ class CAGSegmentor(UDASegmentor):
 
 
 def mark_unknown(results: list[SegDataSample], unknown: Tensor) -> None:
-    """Add maps (N, h, w) bool to predictions, at the size of the images."""
+    """Add maps (N, h, w) bool to predictions, resized to the images."""
     for result, own in zip(results, unknown, strict=True):
         size = result.pred_sem_seg.shape
         own = F.interpolate(own[None, None].float(), size) > 0
@@ -255,7 +256,7 @@ def mark_unknown(results: list[SegDataSample], unknown: Tensor) -> None:
 
 
 def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
-    """Get the sizes of anchors: ``num_classes`` and ``channels``.
+    """Return the anchors' sizes: ``num_classes`` and ``channels``.
 
     Raises:
         UserError: The decode head has no classifier ``conv_seg``.
@@ -265,8 +266,8 @@ def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
     if classifier is None:
         raise UserError(
             f'{type(segmentor).__name__}: decode_head {type(head).__name__} '
-            'has no conv_seg, whose input the anchors live in; expected a '
-            'head that classifies by it'
+            'has no conv_seg, whose input features the anchors need; expected '
+            'a head that classifies by it'
         )
     return dict(
         num_classes=segmentor.num_classes, channels=classifier.in_channels
@@ -274,10 +275,10 @@ def feature_sizes(segmentor: UDASegmentor) -> dict[str, int]:
 
 
 def require_features(segmentor: UDASegmentor, output: SegOutput) -> None:
-    """Check that the features of the anchors were caught.
+    """Check that the features for the anchors were captured.
 
     Raises:
-        UserError: The head's features cannot be told.
+        UserError: The head's features are ambiguous.
     """
     if output.feat is None:
         head = type(segmentor.decode_head).__name__

@@ -31,8 +31,8 @@ class CLANSegmentor(AdversarialSegmentor):
     """Category-level adversarial network (CLAN, CVPR 2019).
 
     Two classifiers on the same features agree where the domains are already
-    aligned. A target pixel counts in the adversarial loss by how much they
-    disagree; the weights of the two are pushed apart so that they can.
+    aligned. A target pixel's adversarial loss is weighted by their
+    disagreement; their weights are pushed apart to keep them different.
 
     .. code:: text
 
@@ -44,19 +44,20 @@ class CLANSegmentor(AdversarialSegmentor):
          discriminator_loss()    discriminator on detached inputs
 
     The classifiers are those of a `CoTrainingHead`, or ``conv_seg`` of any
-    other head of mmseg and a second one like it: a checkpoint of one
-    classifier can be started from. Prediction sums their scores.
+    other mmseg head and a copy of its layer, so training can start from a
+    checkpoint with one classifier. Prediction sums their scores.
 
     Args:
-        weight_loss: Config of the weights' loss.
-        preheat: Share of the T iterations in which pixels have no weights.
+        weight_loss: Config of the weight discrepancy loss.
+        preheat: Share of the T iterations without pixel weights.
         total_iters: Iterations T, by default the run's; at iteration i the
-            student's adversarial loss and that of the weights count 1 - i/T.
+            student's adversarial loss and the weight loss are scaled by 1 -
+            i/T.
         discriminator_weight: The discriminator's weight, per domain.
-        **kwargs: Those of `AdversarialSegmentor`, of one level.
+        **kwargs: Arguments of `AdversarialSegmentor`, with one level.
 
     Raises:
-        UserError: There are auxiliary heads, or not two classifiers.
+        UserError: There are auxiliary heads, or the classifiers are not two.
     """
 
     prediction_parts = (
@@ -76,7 +77,7 @@ class CLANSegmentor(AdversarialSegmentor):
         if self.with_auxiliary_head:
             raise UserError(
                 'CLANSegmentor: model.auxiliary_head is set, expected none: '
-                'both classifiers are of the decode head'
+                'both classifiers belong to the decode head'
             )
         self.co_classifier = make_co_classifier(self.decode_head)
         self.weight_loss = MODELS.build(weight_loss)
@@ -96,11 +97,11 @@ class CLANSegmentor(AdversarialSegmentor):
         return SegOutput(self.decode_head.forward_each(pyramid), None, pyramid)
 
     def main_logits(self, output: SegOutput) -> Tensor:
-        """The sum of both classifiers' scores."""
+        """Return the sum of both classifiers' scores."""
         return sum(output.logits)
 
     def heads(self) -> dict[str, nn.Module]:
-        """The decode head, for each classifier."""
+        """Return the decode head once per classifier."""
         return {'1': self.decode_head, '2': self.decode_head}
 
     def adversarial_losses(
@@ -110,7 +111,7 @@ class CLANSegmentor(AdversarialSegmentor):
         source_size: tuple[int, int],
         image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
-        """Compute both players' losses at this iteration."""
+        """Compute student and discriminator losses of this iteration."""
         progress = self.progress()
         damping = 1 - progress
         [discriminator], [factor] = (
@@ -142,7 +143,7 @@ class CLANSegmentor(AdversarialSegmentor):
     ) -> Tensor:
         """Compute the student's adversarial loss on target probabilities.
 
-        As released, there is a gradient through the pixels' weights, too.
+        As released, gradients also flow through the pixel weights.
         """
         scores = frozen_discriminator(discriminator, target)
         scores = self.resize(scores, target.shape[-2:])
@@ -170,13 +171,13 @@ class CLANSegmentor(AdversarialSegmentor):
         return losses
 
     def progress(self) -> float:
-        """Share of the iterations that are done, as the runner tells it."""
+        """Return the finished share of the runner's iterations."""
         hub = MessageHub.get_current_instance()
         total = self.total_iters or hub.get_info('max_iters', 1)
         return hub.get_info('iter', 0) / total
 
     def classifiers(self) -> list[nn.Module]:
-        """The two classifiers, for their weights."""
+        """Return the two classifiers."""
         if self.co_classifier is None:
             return list(self.decode_head.heads)
         return [self.decode_head.conv_seg, self.co_classifier]
@@ -189,10 +190,10 @@ class CLANSegmentor(AdversarialSegmentor):
 
 
 def make_co_classifier(head: nn.Module) -> nn.Module | None:
-    """Make a second classifier like a head's own, drawn anew.
+    """Make a second, freshly initialised classifier for a head.
 
     Returns:
-        The classifier, or None for a head that has two.
+        The classifier, or None if the head has two.
 
     Raises:
         UserError: The head has neither two classifiers nor ``conv_seg``.
@@ -205,7 +206,7 @@ def make_co_classifier(head: nn.Module) -> nn.Module | None:
             'two heads (CoTrainingHead) nor a classifier conv_seg'
         )
     twin = copy.deepcopy(head.conv_seg)
-    normal_init(twin, std=0.01)  # as mmseg draws a classifier
+    normal_init(twin, std=0.01)  # mmseg's initialisation
     return twin
 
 

@@ -26,10 +26,9 @@ from .base import UDASegmentor
 class DACSSegmentor(UDASegmentor):
     """Domain adaptation via cross-domain mixed sampling (DACS, WACV 2021).
 
-    A mean teacher labels target images; pixels of half of the source's
-    classes are pasted over them, with their labels, and the student learns
-    from the source and from the mixed images. It never sees a target image as
-    it is.
+    A mean teacher labels target images; pixels of half of the source's classes
+    are pasted onto them with their labels, and the student learns from the
+    source and the mixed images. It never sees an unmixed target image.
 
     .. code:: text
 
@@ -39,17 +38,18 @@ class DACSSegmentor(UDASegmentor):
        target_losses()              weighted CE on mixed images:
          mix()                      ClassMix, jitter and blur
 
-    Its heirs override these steps. Source and target images need one size.
+    Subclasses override these steps. Source and target images must have equal
+    sizes.
 
     Args:
         threshold: Probability from which a pixel is confident.
-        untrusted_top: Rows at the top of a target image that do not count.
-        untrusted_bottom: Rows at the bottom, likewise: the bonnet of a car.
-        strength: Of the colour jitter; 0.25 in DACS's own code.
-        teacher: Config of what labels.
-        **kwargs: Those of `UDASegmentor`.
+        untrusted_top: Rows at the top of a target image with weight 0.
+        untrusted_bottom: Rows at the bottom, such as the car's bonnet.
+        strength: Strength of the colour jitter; 0.25 in DACS's own code.
+        teacher: Config of the `Teacher`.
+        **kwargs: Arguments of `UDASegmentor`.
 
-    Source: DAFormer's code of DACS (its ``dacs`` baseline).
+    Source: DAFormer's implementation of DACS (its ``dacs`` baseline).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class DACSSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a step, its table of contents."""
+        """Compute all losses of a step."""
         generator = self.step_generator()
         self.move_teacher(self.teacher)
         source = self.labelled(inputs['source'], data_samples['source'])
@@ -95,7 +95,7 @@ class DACSSegmentor(UDASegmentor):
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]
     ) -> Labelled:
-        """Label target images (N, 3, H, W), and weigh the labels."""
+        """Label target images (N, 3, H, W) and weight the labels."""
         logits = self.main_logits(self.teacher(images))
         if self.observers:
             confidence, label = logits.softmax(1).max(1)
@@ -128,7 +128,7 @@ class DACSSegmentor(UDASegmentor):
     def mix(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> Labelled:
-        """Paste half of the source's classes, then change all colours."""
+        """Paste half of the source's classes, then augment colours."""
         preference = draw_classes(len(source.labels), generator)
         mixed = paste(source, target, class_mask(source.labels, preference))
         flags = draw_flags(generator)
@@ -141,7 +141,7 @@ class DACSSegmentor(UDASegmentor):
     def augment(
         self, images: Tensor, flags: tuple[bool, bool], generator: Generator
     ) -> Tensor:
-        """Change the colours of images (N, 3, H, W) by one call's draws."""
+        """Augment the colours of images (N, 3, H, W) with one set of draws."""
         draws = draw_strong(flags, generator, len(images), self.strength)
         normaliser = self.data_preprocessor.of('target')
         return strong_transform(images, draws, normaliser.mean, normaliser.std)

@@ -16,17 +16,17 @@ from .dacs import DACSSegmentor
 
 @MODELS.register_module()
 class DAFormerSegmentor(DACSSegmentor):
-    """DAFormer (CVPR 2022): DACS that does not forget what it began with.
+    """DAFormer (CVPR 2022): DACS with a feature distance to ImageNet.
 
-    Features of things on the source stay near those of the backbone's
-    pre-training. That network, ``start``, is the backbone as
-    `init_weights` has made it; it is part of the checkpoints, and so the same
-    in a run that goes on. Whatever else DAFormer has is in its config: the
-    network, rare classes, the warm-up.
+    Source features of thing classes stay near those of the pre-trained
+    backbone. That network, ``start``, is the backbone after `init_weights`; it
+    is stored in checkpoints, so a resumed run uses the same one. The other
+    parts of DAFormer are set in its config: the network, rare class sampling,
+    the warm-up.
 
     Args:
         feature_distance: Config of a `FeatureDistance`; None for none.
-        **kwargs: Those of `DACSSegmentor`.
+        **kwargs: Arguments of `DACSSegmentor`.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class DAFormerSegmentor(DACSSegmentor):
             return
         if self.with_neck:
             raise UserError(
-                'model.feature_distance: set with a neck, expected a network '
-                'whose head gets the maps of the backbone'
+                'model.feature_distance: set with a neck, expected a head '
+                'directly on the backbone'
             )
         self.feature_distance = MODELS.build(
             dict(
@@ -51,7 +51,7 @@ class DAFormerSegmentor(DACSSegmentor):
         self.start = FixedNetwork(self.backbone)
 
     def init_weights(self) -> None:
-        """Initialise the student, and keep its backbone as it is then."""
+        """Initialise the student and keep a copy of its backbone."""
         super().init_weights()
         if self.feature_distance is not None:
             weights = self.backbone.state_dict()
@@ -71,13 +71,13 @@ class DAFormerSegmentor(DACSSegmentor):
         return losses
 
     def start_features(self, images: Tensor) -> Tensor:
-        """The last feature map of the network of the start."""
+        """Compute the last feature map of the initial network."""
         return self.start(images)[-1]
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Keep the network of the start where a checkpoint has none."""
+        """Keep the initial network if a checkpoint has none."""
         for key, value in self.state_dict(prefix=prefix).items():
             if key.startswith(f'{prefix}start.'):
                 state_dict.setdefault(key, value)
@@ -85,9 +85,9 @@ class DAFormerSegmentor(DACSSegmentor):
 
 
 class FixedNetwork(nn.Module):
-    """A copy of a network that predicts, and never changes.
+    """A frozen copy of a network for prediction.
 
-    Its parameters are buffers: no optimiser and no average has them.
+    Its parameters are buffers, so optimisers and averages skip them.
 
     Args:
         network: The network.
@@ -103,13 +103,13 @@ class FixedNetwork(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> FixedNetwork:
-        """Stay as in evaluation."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Any:
-        """What the network computes of images (N, 3, H, W).
+        """Run the network on images (N, 3, H, W).
 
-        Of an `HRDABackbone`, the features of the context alone.
+        For an `HRDABackbone`, computes the features of the context only.
         """
         return getattr(self.network, 'context', self.network)(images)

@@ -14,21 +14,21 @@ from .base import UDASegmentor
 
 @MODELS.register_module()
 class DistillSegmentor(UDASegmentor):
-    """A small network learns from a big one on the target's images.
+    """Distillation of a large network into a small one on target images.
 
-    The big network is a finished run, of any method and architecture. Where
-    the batch has a source, the student learns from its labels as well.
+    The teacher is a finished run of any method and architecture. If the batch
+    has a source, the student learns from its labels, too.
 
     .. code:: text
 
        source_losses()   CE on the source, if there is one
        distillation()    the teacher's labels, probabilities or features
 
-    The second is the base's: ``distillation`` is a setting of any method.
+    The latter is part of the base class: any method accepts ``distillation``.
 
     Args:
         distillation: Config of a `Distillation`.
-        **kwargs: Those of `UDASegmentor`.
+        **kwargs: Arguments of `UDASegmentor`.
     """
 
     domains = ('target',)
@@ -41,7 +41,7 @@ class DistillSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on the source, if any; the base adds what distils."""
+        """Compute CE on the source, if any; the base adds distillation."""
         self.observe(images=inputs['target'])
         if 'source' not in inputs:
             return {}

@@ -14,22 +14,22 @@ from mmseg_cag.errors import UserError
 
 @MODELS.register_module()
 class SingleResizeEncoderDecoder(EncoderDecoder):
-    """A stock segmentor that can predict as the DeepLab-V2 family does.
+    """A stock segmentor with the inference options of the UDA releases.
 
     Three switches of ``test_cfg``, all off by default:
 
-    - ``single_resize``: the scores go straight from the size of the feature
-      map to that of the original image. mmseg resizes twice, by way of the
-      network's input. Needs ``mode='whole'`` and images without padding.
+    - ``single_resize``: scores are resized directly from the feature map to
+      the original image; mmseg resizes twice, via the network's input size.
+      Needs ``mode='whole'`` and images without padding.
     - ``softmax_first``: probabilities are resized, not logits (BDL).
-    - ``softmax_windows``: where windows overlap their probabilities are
-      averaged, not their logits (VFM-UDA). Needs ``mode='slide'``.
+    - ``softmax_windows``: overlapping windows average probabilities, not
+      logits (VFM-UDA). Needs ``mode='slide'``.
 
     Args:
         **kwargs: Those of mmseg's `EncoderDecoder`.
 
     Raises:
-        UserError: A switch with another mode than it needs.
+        UserError: A switch is set with an unsupported mode.
 
     Source: the evaluation of AdaptSegNet, CLAN, BDL and VFM-UDA as released.
     """
@@ -53,11 +53,11 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
     def encode_decode(
         self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> Tensor:
-        """Compute the scores that mmseg resizes to the original size.
+        """Compute scores, which mmseg resizes to the original size.
 
         Args:
             inputs: Images (N, 3, H, W).
-            batch_img_metas: What is known of each image.
+            batch_img_metas: Metadata of each image.
 
         Returns:
             Scores (N, K, H, W), or (N, K, h, w) with ``single_resize``.
@@ -72,7 +72,7 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
             scores = self.decode_head.predict_by_feat(scores, batch_img_metas)
             return scores.softmax(1) if self.softmax_windows else scores
         for meta in batch_img_metas:
-            # mmseg's name of it in a test, and in training.
+            # mmseg's key in testing and in training.
             padding = meta.get('img_padding_size', meta.get('padding_size'))
             if any(padding or ()):
                 raise UserError(

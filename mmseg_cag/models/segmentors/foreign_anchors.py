@@ -26,11 +26,11 @@ USES = ('none', 'replace', 'veto')
 
 @MODELS.register_module()
 class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
-    """Anchors of another encoder, which is frozen, beside a mean teacher.
+    """Anchors of another, frozen encoder combined with a mean teacher.
 
-    `ForeignAnchorHook` makes them of the source before the first step. A
-    pixel of the target is labelled by the nearest where it is nearer than
-    the runner-up by the margin.
+    `ForeignAnchorHook` computes them on the source before the first step. A
+    target pixel is labelled by the nearest anchor where the gap to the
+    runner-up reaches the margin.
 
     .. code:: text
 
@@ -39,14 +39,14 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
 
     Args:
         foreign: Config of a segmentor whose head is an `AnchorHead`.
-        foreign_labels: What its labels do: ``none``; ``replace``, they are
-            learnt in the place of the host's; ``veto``, the host's count for
-            nothing where a foreign anchor says otherwise.
+        foreign_labels: Use of its labels: ``none``; ``replace``, train on them
+            instead of the host's; ``veto``, ignore the host's labels where a
+            foreign anchor disagrees.
         alignment: Config of an `AnchorAlignmentLoss`; None for none.
-        **kwargs: Those of `AnchorTeacherSegmentor`.
+        **kwargs: Arguments of `AnchorTeacherSegmentor`.
 
     Raises:
-        UserError: The head is another, or has other classes.
+        UserError: The head is not an `AnchorHead` or its classes differ.
     """
 
     own_state = (*AnchorTeacherSegmentor.own_state, 'foreign', 'projection')
@@ -77,11 +77,11 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
 
     @property
     def foreign_head(self) -> AnchorHead:
-        """What has the anchors and the margin."""
+        """The head with the anchors and the margin."""
         return self.foreign.network.decode_head
 
     def init_weights(self) -> None:
-        """Initialise the student, and load the foreign encoder."""
+        """Initialise the student and load the foreign encoder."""
         super().init_weights()
         self.foreign.network.init_weights()
 
@@ -89,12 +89,12 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
     def fit_foreign(
         self, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]], size: int
     ) -> None:
-        """Make the foreign anchors and their margin.
+        """Compute the foreign anchors and their margin.
 
         Args:
-            batches: Starts a pass over the source: images (N, 3, H, W) as
-                the student gets them, and labels (N, H, W) int64.
-            size: Images of a pass over all ranks.
+            batches: Starts a pass over the source that yields the student's
+                input images (N, 3, H, W) and labels (N, H, W) int64.
+            size: Images in a pass, over all ranks.
         """
 
         def maps() -> Iterable[tuple[Any, Tensor]]:
@@ -112,7 +112,7 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]
     ) -> Labelled:
-        """Label target images (N, 3, H, W), and weigh the labels."""
+        """Label target images (N, 3, H, W) and weight the labels."""
         target = super().label_target(images, data_samples)
         if self.foreign_labels == 'none':
             return target
@@ -130,7 +130,7 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
     def labelled_loss(
         self, output: SegOutput, batch: Labelled, prefix: str
     ) -> dict[str, Tensor]:
-        """Compute the host's losses, and the way to the foreign anchors."""
+        """Compute the host's losses and the alignment to foreign anchors."""
         losses = super().labelled_loss(output, batch, prefix)
         if self.alignment is None:
             return losses

@@ -19,9 +19,9 @@ from .daformer import DAFormerSegmentor
 class MICSegmentor(DAFormerSegmentor):
     """Masked image consistency (MIC, CVPR 2023) on DACS, DAFormer or HRDA.
 
-    Beside what its host learns from, the student labels target images of
-    which most patches are hidden, all pixels of them, as the teacher does the
-    whole image. It then has to label by what is around.
+    In addition to the host's losses, the student predicts all pixels of target
+    images with most patches hidden, supervised by the teacher's labels of the
+    full image. It has to use context for that.
 
     .. code:: text
 
@@ -30,7 +30,7 @@ class MICSegmentor(DAFormerSegmentor):
          masked_losses()      weighted CE on all pixels, hidden or not
            masking.hide()     jitter, blur, patches hidden
 
-    Without a ``feature_distance`` its host is DACS.
+    Without a ``feature_distance`` the host is DACS.
 
     Args:
         masking: Config of a `Masking`; None leaves the host as it is.
@@ -56,7 +56,7 @@ class MICSegmentor(DAFormerSegmentor):
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute the host's losses, and those on masked images."""
+        """Compute the host's losses and those on masked images."""
         losses = super().target_losses(source, target, generator)
         if self.masking is None:
             return losses

@@ -28,8 +28,8 @@ from .prototypes import Maps, PrototypeSegmentor
 class ProDASegmentor(PrototypeSegmentor):
     """Prototypical pseudo label denoising (ProDA, CVPR 2021), its stage 1.
 
-    The network of the start gives soft labels; prototypes, class means of a
-    momentum network's target features, correct them at every step.
+    The initial network gives soft labels; prototypes, class means of a
+    momentum network's target features, rectify them at every step.
 
     .. code:: text
 
@@ -41,15 +41,15 @@ class ProDASegmentor(PrototypeSegmentor):
        move_prototypes()     by the momentum network's class means
 
     Args:
-        temperature: Of the nearness that labels are corrected by.
-        threshold: Probability that a corrected label needs; 0 ignores none.
-        weights: Of the losses ``ce``, ``rce``, ``kld``, ``consistency``;
-            those that are not given are as released for GTA5.
-        strength: Of the strong view's colour jitter.
+        temperature: Temperature of the prototype weights.
+        threshold: Minimum probability of a rectified label; 0 ignores none.
+        weights: Weights of the losses ``ce``, ``rce``, ``kld``,
+            ``consistency``; by default as released for GTA5.
+        strength: Strength of the strong view's colour jitter.
         pseudo_label_loss: Config of the cross entropy on pseudo labels.
-        **kwargs: Those of `PrototypeSegmentor`.
+        **kwargs: Arguments of `PrototypeSegmentor`.
 
-    Source: ProDA Sec. 3, as released; docs/proda.md has what differs.
+    Source: ProDA Sec. 3, as released; docs/proda.md lists the differences.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ProDASegmentor(PrototypeSegmentor):
     def label_target(
         self, images: Tensor, weak: Maps, momentum: Maps
     ) -> Tensor:
-        """Correct the soft labels of target images to labels (N, h, w)."""
+        """Rectify soft labels of target images into labels (N, h, w)."""
         output = self.teacher(images)
         probability = self.main_logits(output).float().softmax(1)
         probability = resize(
@@ -117,7 +117,7 @@ class ProDASegmentor(PrototypeSegmentor):
     def pseudo_label_losses(
         self, logits: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Compute symmetric cross entropy and the regularisation."""
+        """Compute symmetric cross entropy and KLD regularisation."""
         ignored = self.decode_head.ignore_index
         ce = pixel_loss(self.pseudo_label_loss, logits, labels, ignored)
         losses = dict(
@@ -133,7 +133,7 @@ class ProDASegmentor(PrototypeSegmentor):
     def consistency_loss(
         self, images: Tensor, momentum: Maps, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compare the student in a strong view with the momentum network."""
+        """Compare a strong view with the momentum network's prototypes."""
         normaliser = self.data_preprocessor.of('target')
         view, seen = strong_cut_view(
             images, generator, normaliser.mean, normaliser.std, self.strength

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The two networks and the prototypes that ProDA labels the target with."""
+"""Base of ProDA: labelling networks and target prototypes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Maps(NamedTuple):
 class PrototypeSegmentor(UDASegmentor):
     """A student, a fixed teacher, a momentum network, and prototypes.
 
-    Prototypes are class means of the momentum network's target features. As
-    a stage begins the loop calls `start_stage`, then `PrototypeHook`
-    `collect_means` for each batch of the target.
+    Prototypes are class means of the momentum network's target features. At
+    the start of a stage the loop calls `start_stage`; then `PrototypeHook`
+    calls `collect_means` for each target batch.
 
     Args:
-        prototypes: Config of an `AnchorBank`, of the released rule.
-        prototype_momentum: Share of an image in a prototype.
-        label_stride: Pixels of an image from label to label.
+        prototypes: Config of an `AnchorBank` with the released rule.
+        prototype_momentum: Weight of an image in a prototype.
+        label_stride: Stride of the labels, in image pixels.
         momentum_teacher: Config of the momentum network.
-        **kwargs: Those of `UDASegmentor`.
+        **kwargs: Arguments of `UDASegmentor`.
 
     Source: ProDA Sec. 3, as released.
     """
@@ -74,7 +74,7 @@ class PrototypeSegmentor(UDASegmentor):
         self.train()
 
     def at_labels(self, output: SegOutput, images: Tensor) -> Maps:
-        """Resize what a network computes to the size of the labels."""
+        """Resize a network's output to the size of the labels."""
         require_features(self, output)
         height, width = images.shape[-2:]
         size = height // self.label_stride, width // self.label_stride
@@ -100,14 +100,14 @@ class PrototypeSegmentor(UDASegmentor):
 
     @torch.no_grad()
     def start_stage(self) -> None:
-        """Make the student both networks that label, and count the stage."""
+        """Copy the student to both labelling networks; count the stage."""
         self.teacher.update_parameters(self)
         self.momentum_teacher.restart()
         self.stage += 1
 
     @torch.no_grad()
     def collect_means(self, means: RunningClassMeans, images: Tensor) -> None:
-        """Add target images to the prototypes, by what is predicted.
+        """Add target images to the prototypes by predicted class.
 
         Args:
             means: The running means, changed in place.

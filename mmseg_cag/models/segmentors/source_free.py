@@ -19,7 +19,7 @@ from .cag import CAGSegmentor, feature_sizes
 
 @MODELS.register_module()
 class SourceFreeCAGSegmentor(CAGSegmentor):
-    """CAG without the source: a file of its anchors and moments is enough.
+    """Source-free CAG: needs only a file of anchors and class moments.
 
     .. code:: text
 
@@ -28,15 +28,15 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
        pseudo_label_losses() CE on the pseudo labels
        target_anchor_loss()  distance to the anchors, target
 
-    The drawn pixels hold the classifier where the source's features were; the
-    anchors, the margin and the moments stay those of the file, which
-    ``tools/export_source_free.py`` writes and ``load_from`` names. A drawn
-    pixel passes no backbone: the source's own distance to the anchors would
-    teach nothing. Auxiliary heads, which only the source trains, are frozen.
+    The drawn pixels keep the classifier on the source's feature distribution.
+    Anchors, margin and moments stay those of the file that
+    ``tools/export_source_free.py`` writes and ``load_from`` names. Drawn
+    pixels do not pass the backbone, so the source's anchor distance has no
+    gradient. Auxiliary heads, which only the source trains, are frozen.
 
     Args:
-        source_pixels: Pixels of each class that a step draws.
-        **kwargs: Those of `CAGSegmentor`.
+        source_pixels: Pixels drawn per class and step.
+        **kwargs: Arguments of `CAGSegmentor`.
     """
 
     domains = ('target',)
@@ -53,7 +53,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on drawn and on target pixels, and the distances."""
+        """Compute CE on drawn and target pixels, and target distances."""
         generator = self.step_generator()
         images = inputs['target']
         target = self.forward_student(images, auxiliary=False)
@@ -65,7 +65,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
         return losses
 
     def source_losses(self, generator: Generator) -> dict[str, Tensor]:
-        """Compute the head's losses on pixels of the anchors' Gaussians."""
+        """Compute the head's losses on pixels of the class Gaussians."""
         feat, labels, weight = self.source_pixels.draw(
             self.anchor_bank.anchors, self.pixels_drawn, generator
         )
@@ -75,7 +75,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
     def target_anchor_loss(
         self, target: SegOutput, pseudo_labels: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Compute the target's distance to the anchors of its labels."""
+        """Compute target distances to the labels' anchors."""
         if self.anchor_loss is None:
             return {}
         loss = self.anchor_loss(
@@ -89,15 +89,15 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
     def require_state(
         self, state: dict[str, Tensor], path: str | Path
     ) -> None:
-        """Check what a checkpoint knows of the source, before it is loaded.
+        """Check a checkpoint's source statistics before loading it.
 
         Args:
             state: Its weights.
             path: The checkpoint.
 
         Raises:
-            UserError: Anchors or moments are missing, of another network, or
-                no numbers.
+            UserError: Anchors or moments are missing, not finite, or of
+                another network.
         """
         parts = ('anchor_bank.', 'pseudo_label_head.', 'source_pixels.')
         for key, value in self.state_dict().items():
@@ -108,7 +108,8 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
             elif state[key].shape != value.shape:
                 sizes = [tuple(v.shape) for v in (state[key], value)]
                 problem = (
-                    f'{key} has shape {sizes[0]}, {sizes[1]} of this network'
+                    f'{key} has shape {sizes[0]}, but {sizes[1]} in this '
+                    'network'
                 )
             elif (
                 not key.endswith('margin') and not state[key].isfinite().all()

@@ -10,13 +10,13 @@ from .base import UDASegmentor
 
 @MODELS.register_module()
 class SupervisedSegmentor(UDASegmentor):
-    """Labels alone: the sources of a pool, or a few images of the target.
+    """Supervised training on the sources of a pool, or on target images.
 
-    On a single data set it is what mmseg's `EncoderDecoder` learns; classes
-    that a domain of a `DomainPool` does not label are left out there.
+    On a single dataset it equals mmseg's `EncoderDecoder`. Classes that a
+    domain of a `DomainPool` does not label are excluded on its images.
 
     Args:
-        **kwargs: Those of `UDASegmentor`.
+        **kwargs: Arguments of `UDASegmentor`.
     """
 
     domains = ('source',)
@@ -26,7 +26,7 @@ class SupervisedSegmentor(UDASegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute CE on what is labelled."""
+        """Compute CE on labelled images."""
         source = self.labelled(inputs['source'], data_samples['source'])
         output = self.forward_student(source.images)
         return self.labelled_loss(output, source, 'source')

@@ -22,7 +22,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
     """VFM-UDA (CVPRW 2024): a foundation encoder in a mean teacher.
 
     The student learns from the source, from mixed images, and from target
-    images of which the encoder does not get most patches.
+    images with most patches hidden from the encoder.
 
     .. code:: text
 
@@ -35,9 +35,9 @@ class VFMUDASegmentor(DAFormerSegmentor):
 
     Args:
         source_view: View of the source's own loss, one of `VIEWS`.
-        mask_ratio: Share of patches to expect hidden.
-        **kwargs: Those of `DAFormerSegmentor`, whose ``feature_distance`` is
-            an ablation of VFM-UDA.
+        mask_ratio: Expected share of hidden patches.
+        **kwargs: Arguments of `DAFormerSegmentor`, whose ``feature_distance``
+            is an ablation in VFM-UDA.
 
     Source: VFM-UDA, Englert et al., CVPRW 2024, as released.
     """
@@ -58,7 +58,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
-        """Compute the losses of a step, its table of contents."""
+        """Compute all losses of a step."""
         generator = self.step_generator()
         self.move_teacher(self.teacher)
         source = self.labelled(inputs['source'], data_samples['source'])
@@ -79,7 +79,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
     def view(
         self, labelled: Labelled, kind: str, generator: Generator
     ) -> Labelled:
-        """Change the colours of images, each by draws of its own."""
+        """Augment the colours of each image independently."""
         normaliser = self.data_preprocessor.of('target')
         images = view_images(labelled.images, kind, generator, normaliser)
         return labelled._replace(images=images)
@@ -87,7 +87,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
     def mixed_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute weighted CE on images with half of the source's classes."""
+        """Compute weighted CE on a view of mixed images."""
         preference = draw_classes(len(source.labels), generator)
         mask = class_mask(source.labels, preference)
         mixed = paste(source, target, mask)
@@ -100,7 +100,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
     def masked_losses(
         self, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute weighted CE where the encoder does not get most patches."""
+        """Compute weighted CE on target images with hidden patches."""
         seen = self.all_pixels(self.view(target, 'mixed', generator))
         drawn = draw_hidden(self.backbone, seen.images, generator)
         with masked(self.backbone, drawn < self.mask_ratio):
@@ -108,7 +108,7 @@ class VFMUDASegmentor(DAFormerSegmentor):
         return self.labelled_loss(output, seen, 'masked')
 
     def all_pixels(self, labelled: Labelled) -> Labelled:
-        """Let void pixels count, with no weight, in the mean over pixels."""
+        """Count void pixels, with weight 0, in the mean over pixels."""
         void = labelled.labels == self.decode_head.ignore_index
         return labelled._replace(
             labels=labelled.labels.masked_fill(void, 0),

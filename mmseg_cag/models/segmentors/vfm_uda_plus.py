@@ -16,11 +16,12 @@ from .vfm_uda import VFMUDASegmentor
 
 @MODELS.register_module()
 class VFMUDAPlusSegmentor(VFMUDASegmentor):
-    """VFM-UDA++ (2025): VFM-UDA that stays near a frozen encoder.
+    """VFM-UDA++ (2025): VFM-UDA with alignment to a frozen encoder.
 
-    That encoder is part of the checkpoints, in no optimizer and no teacher.
-    Whatever else VFM-UDA++ has is in its config: the adapter, the pyramid
-    head, the strong view of the source, slower blocks.
+    The encoder is stored in checkpoints but belongs to no optimizer or
+    teacher. The other parts of VFM-UDA++ are set in its config: the adapter,
+    the pyramid head, the strong view of the source, lower learning rates of
+    blocks.
 
     .. code:: text
 
@@ -31,8 +32,8 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
     Args:
         encoder: Config of the frozen encoder.
         alignment: Config of a `FeatureAlignment`.
-        source_view: As of `VFMUDASegmentor`.
-        **kwargs: Those of `VFMUDASegmentor`.
+        source_view: See `VFMUDASegmentor`.
+        **kwargs: Arguments of `VFMUDASegmentor`.
 
     Source: VFM-UDA++, Englert et al., 2025, as released.
     """
@@ -57,14 +58,14 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
         )
 
     def init_weights(self) -> None:
-        """Initialise the student, and load the frozen encoder."""
+        """Initialise the student and load the frozen encoder."""
         super().init_weights()
         self.frozen.network.init_weights()
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator
     ) -> dict[str, Tensor]:
-        """Compute VFM-UDA's losses, and how far weak views have gone."""
+        """Compute VFM-UDA's losses and the alignment on weak views."""
         weak = self.view(target, 'weak', generator)
         losses = self.mixed_losses(source, weak, generator)
         losses |= self.masked_losses(target, generator)
@@ -76,9 +77,9 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
     def alignment_losses(
         self, domain: str, plain: Labelled, seen: Labelled
     ) -> dict[str, Tensor]:
-        """Compute how far a view is from what the frozen encoder sees."""
+        """Compute the alignment of a view with the frozen encoder."""
         others = self.frozen(plain.images)[-1]
-        # The head runs as well: its batch norms see this pass, as released.
+        # The head runs too, to update its batch norms, as released.
         output = self.forward_student(seen.images, auxiliary=False)
         loss = self.alignment(output.pyramid[-1], others)
         return {f'{domain}.loss_alignment': loss}

@@ -16,18 +16,17 @@ from mmseg_cag.errors import UserError
 
 @MODELS.register_module()
 class ImagePool(nn.Module):
-    """Translated images of earlier steps, for the discriminator to see again.
+    """History of translated images for the discriminator.
 
-    Until it is full, an image is kept and given back. Then by even odds
-    either it is given back, or one that was kept is, whose place it takes.
-
-    The pool is one over all ranks: each holds all of it, so a checkpoint of
-    the first rank is that of all. What is drawn depends on `seed` and on how
-    many images were seen, which are buffers like the images: a resumed run
-    draws what the run that was never stopped would have drawn.
+    Until it is full, each image is stored and returned. Afterwards, with even
+    odds, either the image is returned or it replaces a stored image, which is
+    returned instead. All ranks share one pool and hold a full copy, so the
+    first rank's checkpoint is complete. Draws depend on `seed` and the number
+    of images seen, which are buffers like the images, so a resumed run draws
+    the same.
 
     Args:
-        size: Images at most; with 0 each image is given back.
+        size: Maximum number of images; 0 disables the pool.
 
     Source: Shrivastava et al., CVPR 2017, Sec. 2.3, as CycleGAN has it.
     """
@@ -40,14 +39,14 @@ class ImagePool(nn.Module):
         self.register_buffer('seen', torch.zeros((), dtype=torch.long))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Exchange images of this step for as many of the pool.
+        """Exchange images of this step with images of the pool.
 
         Args:
-            images: Images (N, 3, H, W), without gradient, as many on every
-                rank and all of one size.
+            images: Images (N, 3, H, W), without gradient, of equal number and
+                size on every rank.
 
         Raises:
-            UserError: They are not of the size of those that are kept.
+            UserError: Their size differs from the stored images.
         """
         if not self.size:
             return images
@@ -58,7 +57,7 @@ class ImagePool(nn.Module):
             raise UserError(
                 f'ImagePool: an image of {tuple(everyone.shape[2:])} after '
                 f'those of {tuple(self.images.shape[2:])}, expected one '
-                'height and width: that of RandomCrop, or less than it'
+                'height and width, at most that of RandomCrop'
             )
         key = np.random.SeedSequence((int(self.seed), int(self.seen)))
         rng = np.random.default_rng(key)
@@ -81,7 +80,7 @@ class ImagePool(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Make room for as many images as the checkpoint has."""
+        """Resize the pool to the checkpoint's number of images."""
         saved = state_dict.get(f'{prefix}images')
         if saved is not None:
             self.images = torch.empty_like(saved, device=self.images.device)

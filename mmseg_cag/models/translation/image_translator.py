@@ -17,7 +17,7 @@ from .perceptual_loss import GreyLevels
 
 DOMAINS = ('source', 'target')
 OTHER = dict(zip(DOMAINS, reversed(DOMAINS), strict=True))
-FAKE, REAL = 0, 1  # what the discriminators tell apart
+FAKE, REAL = 0, 1  # labels of the discriminators
 LEAST_SQUARES = dict(type='AdversarialLoss', least_squares=True)
 
 
@@ -32,25 +32,24 @@ class ImageTranslator(BaseModel):
                              and own domain change no image; perceptual
        discriminator_loss()  on real images, and on detached ones of the pool
 
-    ``generators``, ``discriminators`` and ``pools`` are named after the domain
-    whose images they make, judge and keep. As in `AdversarialSegmentor` one
-    backward over the sum of the losses gives each player's gradients
-    (`JointOptimWrapper` steps both).
+    ``generators``, ``discriminators`` and ``pools`` are keyed by the domain
+    whose images they generate, classify and store. As in
+    `AdversarialSegmentor` one backward pass over the sum of losses gives all
+    gradients (`JointOptimWrapper` steps both).
 
     Args:
         generator: Config of a generator.
         discriminator: Config of a discriminator.
         data_preprocessor: Config of a `UDADataPreprocessor`, or of a stock one
             for both domains, which brings images to [-1, 1].
-        pool_size: Images that each discriminator's pool keeps.
+        pool_size: Size of each discriminator's image pool.
         adversarial_loss: Config of the loss.
-        cycle_weight: Weight of the mean absolute difference of an image from
-            itself, translated there and back.
-        identity_weight: Weight of that from itself, translated to its own
-            domain.
+        cycle_weight: Weight of the L1 cycle-consistency loss.
+        identity_weight: Weight of the L1 identity loss, for translation to the
+            image's own domain.
         discriminator_weight: Weight of each of a discriminator's two losses.
         perceptual: Config of a `PerceptualLoss`.
-        init_cfg: How weights are drawn.
+        init_cfg: Weight initialisation.
 
     Source: CycleGAN, ICCV 2017; BDL, CVPR 2019, Sec. 3.1, as released.
     """
@@ -91,10 +90,10 @@ class ImageTranslator(BaseModel):
         """Compute losses, or translate source images.
 
         Args:
-            inputs: Images (N, 3, H, W) of both domains, of the source alone
-                unless in mode ``loss``.
-            data_samples: Not needed.
-            mode: ``loss``, or else images of the target's kind are made.
+            inputs: Images (N, 3, H, W) of both domains; only the source
+                outside mode ``loss``.
+            data_samples: Unused.
+            mode: ``loss``; any other value translates to the target.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -105,11 +104,11 @@ class ImageTranslator(BaseModel):
         inputs: dict[str, Tensor],
         data_samples: dict[str, list[SegDataSample]] | None = None,
     ) -> dict[str, Tensor]:
-        """Compute both players' losses.
+        """Compute generator and discriminator losses.
 
         Args:
             inputs: Images (N, 3, H, W) in [-1, 1] of both domains.
-            data_samples: Not needed.
+            data_samples: Unused.
         """
         translated, reconstructed = self.translate(inputs)
         losses = self.generator_losses(inputs, translated, reconstructed)
@@ -123,7 +122,7 @@ class ImageTranslator(BaseModel):
     def translate(
         self, images: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Translate images to the other domain, and reconstruct them."""
+        """Translate images to the other domain and reconstruct them."""
         translated = {d: self.generators[OTHER[d]](images[d]) for d in DOMAINS}
         reconstructed = {d: self.generators[d](translated[d]) for d in DOMAINS}
         return translated, reconstructed
@@ -134,12 +133,12 @@ class ImageTranslator(BaseModel):
         translated: dict[str, Tensor],
         reconstructed: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Compute the generators' losses, named after the images' domain.
+        """Compute the generators' losses, keyed by the images' domain.
 
         Args:
             images: Images (N, 3, H, W) of each domain.
-            translated: They, translated to the other domain.
-            reconstructed: And reconstructed.
+            translated: Their translations to the other domain.
+            reconstructed: Their reconstructions.
         """
         losses = {}
         for domain, real in images.items():
@@ -163,14 +162,14 @@ class ImageTranslator(BaseModel):
     def discriminator_loss(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor
     ) -> Tensor:
-        """Compute how far a discriminator is from the truth."""
+        """Compute a discriminator's loss on real and fake images."""
         return self.discriminator_weight * (
             self.adversarial_loss(discriminator(real), REAL)
             + self.adversarial_loss(discriminator(fake), FAKE)
         )
 
     def grey_levels(self, domain: str) -> GreyLevels:
-        """Tell what grey levels a domain's images stand for."""
+        """Return the grey-level conversion of a domain's images."""
         return GreyLevels(self.data_preprocessor.of(domain))
 
     @torch.no_grad()
@@ -178,7 +177,7 @@ class ImageTranslator(BaseModel):
         """Translate a collated batch of source images.
 
         Returns:
-            BGR images (N, 3, H, W) of the target's kind, uint8.
+            BGR images (N, 3, H, W) in the target's style, uint8.
         """
         batch = self.data_preprocessor.of('source')(batch)
         made = self(batch['inputs'])

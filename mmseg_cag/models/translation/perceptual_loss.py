@@ -16,13 +16,13 @@ from .resnet_generator import InstanceNorm
 
 
 class GreyLevels:
-    """Grey levels of the images that a preprocessor has normalised, and back.
+    """Convert between a preprocessor's normalised images and grey levels.
 
-    So one network's images are made those of another, whatever their channel
-    order, mean and scale.
+    Converts images between networks of different channel order, mean and
+    scale.
 
     Args:
-        preprocessor: What normalises a network's images.
+        preprocessor: Preprocessor of a network.
     """
 
     def __init__(self, preprocessor: SegDataPreProcessor) -> None:
@@ -51,19 +51,20 @@ class PerceptualLoss(nn.Module):
     The mean squared difference of class scores (N, K, h, w), each score map
     normalised to mean 0 and variance 1: BDL's perceptual loss.
 
-    The network is frozen. It is no part of the module tree, so it is neither
-    in a checkpoint nor trained nor wrapped; a resumed run loads it again.
+    The frozen network is not in the module tree, so it is not checkpointed,
+    trained or wrapped; a resumed run loads it again.
 
     Args:
         segmentor: The network's config: a file, or its ``model``.
         checkpoint: Its weights.
-        reconstruction_weight: Weight of the distance of an image from itself
-            after translation there and back.
-        translation_weight: Weight of the distance from its translation.
+        reconstruction_weight: Weight of the distance between an image and its
+            reconstruction.
+        translation_weight: Weight of the distance between an image and its
+            translation.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: The weights are not of this network.
+        UserError: The weights do not fit this network.
 
     Source: BDL, Sec. 3.1, eq. 3; squares, not absolute values, as released.
     """
@@ -90,9 +91,9 @@ class PerceptualLoss(nn.Module):
 
         Args:
             images: Images (N, 3, H, W) of each domain, normalised.
-            reconstructed: They, translated there and back.
-            translated: They, translated to the other domain.
-            grey_levels: Those of each domain's images.
+            reconstructed: Their reconstructions.
+            translated: Their translations to the other domain.
+            grey_levels: Grey-level conversion of each domain.
         """
         domains = list(images)
         grey = {d: grey_levels[d].of for d in domains}
@@ -113,7 +114,7 @@ class PerceptualLoss(nn.Module):
         }
 
     def features(self, grey: list[Tensor]) -> tuple[Tensor, ...]:
-        """Compute normalised class scores of each batch of grey levels."""
+        """Compute normalised class scores for each batch of grey levels."""
         network = self._segmentor[0].to(grey[0])
         images = torch.cat(grey)
         images = GreyLevels(network.data_preprocessor).normalise(images)

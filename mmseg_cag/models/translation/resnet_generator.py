@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class InstanceNorm(nn.GroupNorm):
-    """Bring each channel of each image to mean 0 and variance 1.
+    """Instance norm without affine parameters or running statistics.
 
-    It has no scale and shift of its own and no running statistics, so an
-    image's result is a function of the image, in training and at test alike.
-    As a group norm of a channel a group: `torch.nn.InstanceNorm2d` computes a
-    wrong gradient for a channels-last batch of one on the CPU (torch 2.13).
+    The result depends on the image only, in training and testing. Implemented
+    as a group norm with one channel per group, because
+    `torch.nn.InstanceNorm2d` computes a wrong gradient for a channels-last
+    batch of one on the CPU (torch 2.13).
 
     Args:
         channels: Channels C of the input (N, C, h, w).
@@ -26,23 +26,23 @@ class InstanceNorm(nn.GroupNorm):
 
 # legend: N images, C channels, H W image
 
-STRIDE = 4  # of the blocks
-# As CycleGAN has it; biases are 0.
+STRIDE = 4  # stride of the blocks
+# As in CycleGAN; biases are 0.
 INIT = dict(type='Normal', layer=['Conv2d', 'ConvTranspose2d'], std=0.02)
 
 
 @MODELS.register_module()
 class ResNetGenerator(BaseModule):
-    """CycleGAN's translator of images: residual blocks at a quarter's size.
+    """CycleGAN's generator: residual blocks at quarter resolution.
 
     Args:
-        channels: Channels of the first layer, which double as the size is
-            halved, twice.
-        num_blocks: Residual blocks.
-        residual: Whether the network computes the change of an image, before
-            the tanh, instead of all of it. Near to the identity when drawn,
-            it keeps fine detail from the first step on.
-        init_cfg: How weights are drawn.
+        channels: Channels of the first layer, doubled in each of two
+            downsamplings.
+        num_blocks: Number of residual blocks.
+        residual: Whether the network predicts the change of an image, before
+            the tanh, instead of the image. Initially near the identity, it
+            preserves fine detail from the first step.
+        init_cfg: Weight initialisation.
 
     Source: CycleGAN, Sec. 4; BDL takes 64 channels and 9 blocks.
     """
@@ -71,9 +71,9 @@ class ResNetGenerator(BaseModule):
         """Translate images of any size.
 
         Args:
-            images: Images (N, 3, H, W) in [-1, 1]. A size that the blocks'
-                stride does not divide is padded by reflection at the right
-                and the bottom, which is cut off in the end.
+            images: Images (N, 3, H, W) in [-1, 1]. Sizes that are no multiples
+                of the stride are padded by reflection at the right and bottom
+                and cropped at the end.
         """
         height, width = images.shape[-2:]
         padded = F.pad(
@@ -81,13 +81,13 @@ class ResNetGenerator(BaseModule):
         )
         change = self.layers(padded)[..., :height, :width]
         if self.residual:
-            # Short of -1 and 1, where the inverse of tanh is infinite.
+            # Clamp inside (-1, 1), where the inverse of tanh is finite.
             change = change + (images * 0.99).atanh()
         return torch.tanh(change)
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, of which the input is added to the result.
+    """Two convolutions with a residual connection.
 
     Args:
         channels: Channels C of input and output (N, C, h, w).

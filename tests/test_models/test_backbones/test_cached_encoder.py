@@ -109,7 +109,7 @@ def test_a_damaged_entry_is_made_again(tmp_path, content):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').touch()
     cached, _ = build(tmp_path / 'file')
-    with pytest.raises(UserError, match='features cannot be kept'):
+    with pytest.raises(UserError, match='cannot write cached features'):
         cached(torch.randn(1, 3, 28, 42))
 
 

@@ -134,8 +134,8 @@ def load(golden: Golden, folder, **kwargs) -> None:
 def test_a_file_of_another_encoder_is_refused_in_one_line(tmp_path):
     v2 = dict(type='DINOv2', arch=TINY)
     for file, kwargs, message in (
-        ('dinov2_reg4', v2, '4 registers in it, but registers=0'),
-        ('dinov2_reg0', dict(v2, registers=4), '0 registers in it'),
+        ('dinov2_reg4', v2, 'has 4 registers, expected registers=0'),
+        ('dinov2_reg0', dict(v2, registers=4), 'has 0 registers'),
         ('dinov2_reg0', dict(v2, arch='base'), '3 blocks of 48 channels'),
         ('dinov2_reg0', dict(v2, pretrain_size=98), 'first is pos_embed'),
         ('dinov3', v2, "is of DINOv3, expected type='DINOv3'"),
@@ -154,7 +154,7 @@ def test_a_file_of_another_encoder_is_refused_in_one_line(tmp_path):
 def test_what_is_no_weight_file_is_refused(tmp_path):
     for content, message in (
         (dict(a=1), 'tensors by name'),
-        (dict(a=torch.ones(1)), 'it has no pos_embed'),
+        (dict(a=torch.ones(1)), 'the file has no pos_embed'),
     ):
         path = tmp_path / 'file.pth'
         torch.save(content, path)
@@ -192,7 +192,7 @@ def test_settings_that_do_not_fit_are_refused(kwargs, message):
 
 
 def test_sizes_that_the_patches_do_not_divide():
-    with pytest.raises(UserError, match='images of 28x30 pixels.* 14 divides'):
+    with pytest.raises(UserError, match='images of 28x30 pixels.* of 14'):
         tiny()(torch.zeros(1, 3, 28, 30))
     [small] = tiny(resize=1.0)(torch.zeros(1, 3, 28, 57))
     assert small.shape == (1, 48, 2, 4)

@@ -63,7 +63,7 @@ def test_a_copy_has_updates_of_its_own():
     ('network', 'settings', 'message'),
     [
         (nn.Conv2d(3, 3, 1), dict(rank=2), 'Conv2d has no such linear layer'),
-        (nn.Linear(3, 3), dict(rank=0), 'rank=0, expected a whole number'),
+        (nn.Linear(3, 3), dict(rank=0), 'rank=0, expected a positive integer'),
     ],
 )
 def test_what_does_not_fit_is_refused(network, settings, message):

@@ -153,11 +153,11 @@ def test_pixels_that_are_marked_have_no_weight(value):
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [
-        (dict(threshold=1.5), r'threshold=1\.5, expected .* 0 to 1'),
+        (dict(threshold=1.5), r'threshold=1\.5, expected .* 0..1'),
         (dict(threshold=-0.1), r'threshold=-0\.1'),
         (dict(untrusted_top=-1), 'untrusted_top=-1'),
         (dict(untrusted_top=12, untrusted_bottom=20), 'than the 32 of'),
-        (dict(untrusted_top=1), 'MarkUntrusted marks'),
+        (dict(untrusted_top=1), 'MarkUntrusted also marks'),
     ],
 )
 def test_bad_settings_are_one_line(settings, words):
