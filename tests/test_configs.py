@@ -99,7 +99,7 @@ def write_some_roles(root: Path) -> None:
             for index, role in enumerate(('train', 'choose'))
         }
         classes = tuple(dataset.metainfo['classes'])
-        write_roles(root / f'{name}.json', Roles(classes, images))
+        write_roles(root / f'{name}_roles.json', Roles(classes, images))
 
 
 def write_made(root: Path) -> None:
@@ -163,7 +163,7 @@ def put_in(cfg: Config, towns: Path) -> None:
             part['data_root'] = str(towns / folder)
         if 'roles' in part:
             pair = Path(part['roles']).parent.name
-            part['roles'] = str(towns / f'{pair}.json')
+            part['roles'] = str(towns / f'{pair}_roles.json')
         if part.get('type') in RESIZES:
             part['scale'] = (SIZE[1], SIZE[1])
         if part.get('type') == 'Resize':

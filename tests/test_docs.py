@@ -323,6 +323,7 @@ RUNNABLE = re.compile(
     r'configs/(minitown|mine|my_methods|(many_worlds|few_labels)/\w+_minitown)(/|\.|$)'
 )
 PUBLISHED = re.compile(
+    r'configs/real_streets/\w+\.py|'
     r'configs/\w+/\w[\w-]*_((gta|synthia|gta-synthia)2cs(_16)?|'
     r'cs2(dz|acdc)|all2cs-acdc|real_streets)\.py'
 )
