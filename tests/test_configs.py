@@ -77,23 +77,29 @@ def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('minitown')
     draw_minitown(root, size=SIZE, source=2, target=4, val=2, synthia=2)
-    write_some_roles(root)
     write_own(root, root)
     write_made(root)
     write_more_targets(root)
     write_camvid(root)
+    write_some_roles(root)
     return root
 
 
 def write_some_roles(root: Path) -> None:
     """Give two images of the target a role, and leave two without."""
-    dataset = DATASETS.build(tiny.cityscapes(root, 'train'))
-    images = {
-        role: labelled_images(dataset, [index])
-        for index, role in enumerate(('train', 'choose'))
-    }
-    classes = tuple(dataset.metainfo['classes'])
-    write_roles(root / 'roles.json', Roles(classes, images))
+    streets = Config.fromfile(
+        ROOT / 'configs/_base_/datasets/uda_real_streets.py'
+    )
+    camvid = {**streets.target_labelled, 'data_root': str(root / 'camvid')}
+    parts = dict(minitown=tiny.cityscapes(root, 'train'), real_streets=camvid)
+    for name, part in parts.items():
+        dataset = DATASETS.build(part)
+        images = {
+            role: labelled_images(dataset, [index])
+            for index, role in enumerate(('train', 'choose'))
+        }
+        classes = tuple(dataset.metainfo['classes'])
+        write_roles(root / f'{name}_roles.json', Roles(classes, images))
 
 
 def write_made(root: Path) -> None:
@@ -156,7 +162,8 @@ def put_in(cfg: Config, towns: Path) -> None:
             folder = Path(part['data_root']).name
             part['data_root'] = str(towns / folder)
         if 'roles' in part:
-            part['roles'] = str(towns / 'roles.json')
+            pair = Path(part['roles']).parent.name
+            part['roles'] = str(towns / f'{pair}_roles.json')
         if part.get('type') in RESIZES:
             part['scale'] = (SIZE[1], SIZE[1])
         if part.get('type') == 'Resize':

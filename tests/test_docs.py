@@ -90,6 +90,7 @@ RUN_BY = {
     ],
     'test_datasets/test_role_subset.py': ['tools/assign_roles.py'],
     'test_tools/test_freeze_threshold.py': ['tools/freeze_threshold.py'],
+    'test_tools/test_label_curve.py': ['tools/label_curve.py'],
     'test_tools/test_leave_one_out.py': ['tools/leave_one_out.py'],
     'test_tools/test_distill.py': ['tools/distill.py'],
     'test_tools/test_export_source_free.py': ['tools/export_source_free.py'],
@@ -322,8 +323,9 @@ RUNNABLE = re.compile(
     r'configs/(minitown|mine|my_methods|(many_worlds|few_labels)/\w+_minitown)(/|\.|$)'
 )
 PUBLISHED = re.compile(
+    r'configs/real_streets/\w+\.py|'
     r'configs/\w+/\w[\w-]*_((gta|synthia|gta-synthia)2cs(_16)?|'
-    r'cs2(dz|acdc)|all2cs-acdc)\.py'
+    r'cs2(dz|acdc)|all2cs-acdc|real_streets)\.py'
 )
 
 

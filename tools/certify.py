@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from decisions.frozen import add_arguments, open_config, open_network
+from decisions.counting import count
+from decisions.frozen import add_arguments, open_config
 from decisions.held_out import (
     HeldOut,
     held_out,
@@ -29,22 +29,17 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_cag.analysis.runs.network import predict_map
-from mmseg_cag.analysis.runs.samples import read_samples
 from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.bootstrap import (
     Intervals,
     bootstrap,
-    class_counts,
     f1_of,
     group_sums,
     iou_of,
     mean_of,
 )
-from mmseg_cag.evaluation.confusion import confusion_matrix
 from mmseg_cag.fileio.json_file import write_json
-from mmseg_cag.progress import track
 
 # legend: N images, R resamples, K classes, S statistics
 
@@ -153,31 +148,6 @@ def foreground_of(names: list[str] | None, classes: list[str]) -> list[str]:
                 f'--foreground {name}: expected one of {", ".join(classes)}'
             )
     return names
-
-
-def count(
-    cfg: Config, checkpoint: Path, held: HeldOut, classes: list[str]
-) -> np.ndarray:
-    """Count the pixels (N, 3 K) that IoU and F1 are of, at the labels' size.
-
-    Raises:
-        UserError: The checkpoint or an image is damaged or of another kind.
-    """
-    network = open_network(cfg, checkpoint, classes)
-    samples = read_samples(held.dataset, held.indices)
-    confusions = []
-    for sample in track(samples, checkpoint.name, len(held.indices)):
-        predicted = torch.from_numpy(predict_map(network.model, sample))
-        if predicted.shape != sample.truth.shape:
-            raise UserError(
-                f'{sample.data.seg_map_path}: a label of '
-                f'{tuple(sample.truth.shape)} pixels, expected '
-                f'{tuple(predicted.shape)}, the size of its image'
-            )
-        confusions.append(
-            confusion_matrix(sample.truth, predicted, len(classes)).numpy()
-        )
-    return class_counts(np.stack(confusions))
 
 
 def score(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from series import placed
 
 ALL = 'none'  # is left out
 
@@ -72,8 +73,7 @@ def members_of(cfg: Config) -> dict[str, dict]:
 
 def without(cfg: Config, name: str, folder: Path) -> Config:
     """Leave a source out of a run, and of what it starts from."""
-    cfg = copy.deepcopy(cfg)
-    options = dict(work_dir=str(folder))
+    options: dict[str, Any] = {}
     if name != ALL:
         left_out = {name: None}
         dataset = {'domains.source.members': left_out}
@@ -83,11 +83,7 @@ def without(cfg: Config, name: str, folder: Path) -> Config:
         ):
             anchors = dict(dataset=dict(members=left_out))
             options['anchor_dataloader'] = anchors
-    if cfg.get('start_from'):
-        start = {**options, 'work_dir': f'{folder}_start'}
-        options['start_options'] = start
-    cfg.merge_from_dict(options)
-    return cfg
+    return placed(cfg, folder, options)
 
 
 def nested(paths: dict[str, Any]) -> dict[str, Any]:

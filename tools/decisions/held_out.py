@@ -84,17 +84,25 @@ def roles_of(cfg: Config, path: str | None) -> Roles | None:
     return read_roles(path) if path else None
 
 
-def labelled_target(cfg: Config) -> dict | None:
-    """Find the config of the labelled target, of which roles are parts."""
-    for node in walk(cfg.to_dict()):
-        if node.get('type') == 'RoleSubset' and node.get('role'):
-            return node['dataset']
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    if dataset is None:
+def labelled_target(cfg: Config) -> dict:
+    """Find the config of the labelled target, of which roles are parts.
+
+    Its images are read as those of a test, whatever training does to them.
+
+    Raises:
+        UserError: The config has none.
+    """
+    test = (cfg.get('test_dataloader') or {}).get('dataset')
+    if test is None:
         raise UserError(
             'test_dataloader: not set, expected labelled images of the target'
         )
-    *_, (_, _, part) = leaves(dataset, 'test_dataloader.dataset')
+    *_, (_, _, part) = leaves(test, 'test_dataloader.dataset')
+    for node in walk(cfg.to_dict()):
+        if node.get('type') == 'RoleSubset' and node.get('role'):
+            if 'dataset' in node:
+                seen = dict(pipeline=part['pipeline'], test_mode=True)
+                return {**node['dataset'], **seen}
     return part
 
 

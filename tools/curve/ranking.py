@@ -1,0 +1,149 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Which target images get a label first, second, and so on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from decisions.near_duplicates import thumbnails
+from mmengine import fileio
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from selection.look import Looks, look_at
+from selection.rank import choose
+
+from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
+from mmseg_cag.analysis.runs.network import read_state
+from mmseg_cag.analysis.runs.samples import build_dataset, spread
+from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.roles import (
+    Roles,
+    image_name,
+    labelled_images,
+    read_roles,
+    write_roles,
+)
+from mmseg_cag.errors import UserError
+from mmseg_cag.workflows.pseudo_labels.target_images import target_images
+
+from .runs import HELD, NOBODY, TRAIN, Choice, Curve, few_of, start_of
+
+ANCHOR_IMAGES = 100  # source images that anchors are made of, if need be
+
+
+def labelled_target(cfg: Config) -> BaseSegDataset:
+    """Build the images of the target of which some have a label."""
+    few = next(few_of(cfg))
+    return build_dataset(few['dataset'], 'the labelled target')
+
+
+def find_candidates(curve: Curve) -> Curve:
+    """Find the images that may get a label; none of the labels is read.
+
+    They have one, and are not for choosing or certifying.
+
+    Raises:
+        UserError: They are fewer than are asked for, one is not among the
+            target's images, or the file of roles is wrong.
+    """
+    cfg = curve.method()
+    dataset = labelled_target(cfg)
+    held = set()
+    if curve.roles:
+        roles = read_roles(curve.roles)
+        roles.require_classes(dataset.metainfo['classes'], 'the target')
+        held = {one.image for role in HELD for one in roles.of(role)}
+    paths = _places(whole_target(cfg))
+    found = []
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        name = image_name(dataset, info['img_path'])
+        label = info.get('seg_map_path')
+        if name in held or not label:
+            continue
+        if not fileio.exists(label, backend_args=dataset.backend_args):
+            continue
+        if info['img_path'] not in paths:
+            raise UserError(
+                f'{info["img_path"]}: has a label and is not among the images '
+                'of the target'
+            )
+        found.append(name)
+    if len(found) < max(curve.labels):
+        raise UserError(
+            f'--labels {max(curve.labels)}: {len(found)} images of the target '
+            'have a label and none of the roles '
+            f'{", ".join(HELD)}, expected no more than that'
+        )
+    return replace(curve, candidates=tuple(found))
+
+
+def whole_target(cfg: Config) -> BaseSegDataset:
+    """Build the target's images as at test, whatever role they have."""
+    [(_, _, part)] = leaves(target_images(cfg), 'the target')
+    return build_dataset(part, 'the target')
+
+
+def _places(dataset: BaseSegDataset) -> dict[str, int]:
+    """Find the place of each image of a data set by its path."""
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return {info['img_path']: place for place, info in enumerate(infos)}
+
+
+def rank(curve: Curve, choice: Choice) -> Path:
+    """Rank images, and write the first ones as the role that is trained on.
+
+    Returns:
+        The folder of the files of roles, one of each number of labels.
+
+    Raises:
+        UserError: Too few of them are no near-duplicates of another.
+    """
+    counts = curve.labels if choice.by != NOBODY else (0,)
+    paths = [curve.roles_file(choice, count) for count in counts]
+    folder = paths[0].parent
+    if all(path.is_file() for path in paths):
+        return folder
+    dataset = labelled_target(curve.method())
+    order = [] if choice.by == NOBODY else _order(curve, choice, dataset)
+    train = labelled_images(dataset, order)
+    held = {}
+    if curve.roles:
+        known = read_roles(curve.roles)
+        held = {role: known.of(role) for role in HELD}
+    classes = tuple(dataset.metainfo['classes'])
+    for count, path in zip(counts, paths, strict=True):
+        if not path.is_file():
+            images = {TRAIN: train[:count], **held}
+            write_roles(path, Roles(classes, images, str(path)))
+    return folder
+
+
+def _order(curve: Curve, choice: Choice, dataset: BaseSegDataset) -> list[int]:
+    places = _places(dataset)
+    named = {image_name(dataset, path): path for path in places}
+    count = max(curve.labels)
+    some = spread(curve.candidates, max(curve.images, count))
+    paths = [named[curve.candidates[i]] for i in some]
+    looks = None if choice.by == 'random' else _look(curve, choice, paths)
+    seen = thumbnails(paths, dataset.backend_args)
+    chosen = choose(looks, seen, count, choice.by, choice.seed)
+    if len(chosen) < count:
+        raise UserError(
+            f'--labels {count}: {len(chosen)} of {len(paths)} images are no '
+            'near-duplicates of another, expected no more than that'
+        )
+    return [places[paths[i]] for i in chosen]
+
+
+def _look(curve: Curve, choice: Choice, paths: list[str]) -> Looks:
+    """Look at images with the network that the method starts from."""
+    cfg = curve.method()
+    checkpoint = curve.checkpoint(start_of(choice))
+    images = whole_target(cfg)
+    places = _places(images)
+    network = build_labeling_network(
+        cfg, read_state(checkpoint), checkpoint, ANCHOR_IMAGES
+    )
+    return look_at(network, cfg, images, [places[path] for path in paths])

@@ -1,0 +1,314 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The runs of a label curve, and what each depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.rows.measure import spare
+from benchmarks.rows.methods import Row
+from mmengine.config import Config
+from series import placed
+
+from mmseg_cag.datasets.roles import ROLES, read_roles
+from mmseg_cag.engine.records.provenance import provenance_of
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_config import load_config
+from mmseg_cag.launch.cfg_options import merge_options
+from mmseg_cag.launch.chain import last_checkpoint, set_work_dir
+from mmseg_cag.launch.stages import walk
+
+START, ORACLE, ALONE, BOTH = 'start', 'oracle', 'alone', 'both'
+# Which images get a label first; without labels there is no choice.
+NOBODY = 'none'
+TRAIN, *HELD = ROLES
+
+
+class Run(NamedTuple):
+    """One training of a curve.
+
+    Attributes:
+        setting: What is trained on: the source (`START`), all labels
+            (`ORACLE`), some labels and nothing else (`ALONE`), or some labels
+            and all that the method takes (`BOTH`; with 0 the method alone).
+        by: How the labelled images are chosen; `NOBODY` where none is.
+        labels: How many there are.
+        seed: Of the training, and of the choice.
+    """
+
+    setting: str
+    by: str
+    labels: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name the run, without its seed."""
+        if self.setting in (START, ORACLE):
+            return self.setting
+        return f'{self.setting}_{self.by}_{self.labels}'
+
+
+class Choice(NamedTuple):
+    """A ranking of images, of which each run takes the first ones."""
+
+    by: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All runs that a command asks for.
+
+    Attributes:
+        config: Of the method with a few labels.
+        alone: Config of a training on the labels alone, if it is asked for.
+        oracle: Config of a training on all labels, likewise.
+        folder: Of the runs.
+        labels: How many labels, ascending.
+        options: Settings in which the method differs from its config.
+        roles: File of images that are to choose and to certify, if any.
+        certify: Whether scores are on `certify` of it, not on the test set.
+        candidates: Names of the images that may get a label.
+        images: How many of them are looked at for a choice.
+        workers: Processes that load data for a run; None for the config's.
+    """
+
+    config: str
+    alone: str | None
+    oracle: str | None
+    folder: Path
+    labels: tuple[int, ...]
+    options: dict = field(default_factory=dict)
+    roles: str | None = None
+    certify: bool = False
+    candidates: tuple[str, ...] = ()
+    images: int = 1000
+    workers: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the curve as its config."""
+        return Path(self.config).stem
+
+    def row(self, run: Run) -> Row:
+        """Name the row of a run."""
+        return Row(self.name, run.name, run.seed)
+
+    def method(self) -> Config:
+        """Load the config of the method.
+
+        Raises:
+            UserError: It takes no labels of the target.
+        """
+        cfg = read(self.config)
+        merge_options(cfg, self.options)
+        if not any(few_of(cfg)):
+            raise UserError(
+                f'{self.config}: trains on no RoleSubset of the role {TRAIN}, '
+                'expected a config with a few labels (docs/labels.md)'
+            )
+        return cfg
+
+    def start(self) -> str | None:
+        """Name the config of the network that the method starts from."""
+        start = self.method().get('start_from')
+        return os.path.normpath(start) if start else None
+
+    def runs(self, ways: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+        """List the runs, one seed after another, few labels before many."""
+        found = []
+        for seed in seeds:
+            settings = [START] * bool(self.start()) + [ORACLE] * bool(
+                self.oracle
+            )
+            found += [Run(name, NOBODY, 0, seed) for name in settings]
+            if 0 in self.labels:
+                found.append(Run(BOTH, NOBODY, 0, seed))
+            settings = [ALONE] * bool(self.alone) + [BOTH]
+            found += [
+                Run(setting, by, labels, seed)
+                for labels in self.labels
+                for by in ways
+                for setting in settings
+                if labels
+            ]
+        return found
+
+    def plan(self, run: Run) -> Config:
+        """Load a run's config, all but its folder.
+
+        Raises:
+            UserError: A config is missing, or starts from another network.
+        """
+        cfg = self._load(run)
+        cfg.launcher = 'none'
+        cfg.randomness.seed = run.seed
+        spare(cfg, self.workers)
+        if run.setting in (ALONE, BOTH):
+            take_labels(cfg, self.roles_file(choice_of(run), run.labels))
+            if not run.labels:
+                leave_out_few(cfg)
+        return cfg
+
+    def _load(self, run: Run) -> Config:
+        start = self.start()
+        if run.setting == BOTH:
+            return self.method()
+        path = {START: start, ALONE: self.alone, ORACLE: self.oracle}
+        cfg = read(path[run.setting])
+        own = cfg.get('start_from')
+        if run.setting != START and own and os.path.normpath(own) != start:
+            raise UserError(
+                f'{path[run.setting]}: start_from={own}, expected none or '
+                f'that of {self.config}'
+            )
+        return cfg
+
+    def train_config(self, run: Run) -> Config:
+        """Load a run's config as it is trained by."""
+        cfg = self.plan(run)
+        folder = self.folder_of(run)
+        if run.setting == START:
+            cfg = placed(cfg, folder, dict(randomness=dict(seed=run.seed)))
+        elif cfg.get('start_from'):
+            cfg.start_from = None
+            cfg.load_from = str(self.checkpoint(start_of(run)))
+        set_work_dir(cfg, str(folder))
+        return cfg
+
+    def folder_of(self, run: Run) -> Path:
+        """Name the folder of a run: of other settings it is another one."""
+        name = f'{run.name}-{self.identity(run)[:8]}'
+        return self.folder / f'seed{run.seed}' / name
+
+    def checkpoint(self, run: Run) -> Path:
+        """Name the last checkpoint of a run."""
+        cfg = self.plan(run)
+        cfg.work_dir = str(self.folder_of(run))
+        return last_checkpoint(cfg)
+
+    def roles_file(self, choice: Choice, labels: int) -> Path:
+        """Name the file of roles of a choice's first images."""
+        digest = _digest(self._ranking(choice))[:8]
+        name = f'images_{choice.by}-{digest}'
+        return self.folder / f'seed{choice.seed}' / name / f'{labels}.json'
+
+    def needs(self, run: Run | Choice) -> list[Run | Choice]:
+        """List what is to be done before a run, or a choice."""
+        start = [start_of(run)] if self.start() else []
+        if isinstance(run, Choice):
+            return start if run.by not in ('random', NOBODY) else []
+        if run.setting == START:
+            return []
+        if run.setting == ORACLE:
+            return start if self.plan(run).get('start_from') else []
+        first = start if self.plan(run).get('start_from') else []
+        return [*first, choice_of(run)]
+
+    def identity(self, run: Run) -> str:
+        """Hash all that a run's score depends on, but for its seed."""
+        cfg = self.plan(run)
+        has_start = run.setting != START and cfg.get('start_from')
+        few = run.setting in (ALONE, BOTH)
+        test = cfg.get('test_dataloader') or {}
+        for part in walk(cfg._cfg_dict):
+            # Where the data lies is no matter of a machine's results.
+            if part.get('data_root'):
+                part['data_root'] = Path(part['data_root']).name
+            if part.get('type') == 'RoleSubset':
+                part['roles'] = None
+        recipe = provenance_of(cfg)
+        recipe.get('randomness', {}).pop('seed', None)
+        return _digest(
+            {
+                'recipe': recipe,
+                'labels': run.labels,
+                'from': self.identity(start_of(run)) if has_start else None,
+                'choice': self._ranking(choice_of(run), False) if few else 0,
+                'scored on': [self.certify, test.get('dataset'), self._held()],
+            }
+        )[:16]
+
+    def _ranking(self, choice: Choice, with_seed: bool = True) -> dict:
+        ranks = choice.by not in ('random', NOBODY)
+        found: dict[str, Any] = {'by': choice.by, 'held': self._held()}
+        if choice.by != NOBODY:
+            found |= {'of': self.candidates, 'images': self.images}
+        if ranks:
+            found['network'] = self.identity(start_of(choice))
+            # Of fewer images another pool is looked through.
+            found['count'] = max(self.labels)
+        return found | ({'seed': choice.seed} if with_seed else {})
+
+    def _held(self) -> list[str]:
+        if not self.roles:
+            return []
+        roles = read_roles(self.roles)
+        return [one.image_sha256 for role in HELD for one in roles.of(role)]
+
+
+@cache
+def _config(path: str) -> Config:
+    return load_config(path)
+
+
+def read(path: str) -> Config:
+    """Read a config, from its file once: that takes a tenth of a second."""
+    return deepcopy(_config(path))
+
+
+def start_of(run: Run | Choice) -> Run:
+    """Name the run of the network that others of a seed start from."""
+    return Run(START, NOBODY, 0, run.seed)
+
+
+def choice_of(run: Run) -> Choice:
+    """Name the ranking that a run takes its labelled images from."""
+    return Choice(run.by, run.seed)
+
+
+def few_of(cfg: Config) -> Iterator[dict]:
+    """List the data sets of a run that are labelled target images."""
+    yield from filter(_is_few, walk(cfg.train_dataloader))
+
+
+def take_labels(cfg: Config, roles: Path) -> None:
+    """Take the labelled images of a file; all others stay without a label.
+
+    Args:
+        cfg: The config, changed in place.
+        roles: The file of roles.
+    """
+    for loader in ('train_dataloader', 'anchor_dataloader'):
+        for part in walk(cfg.get(loader) or {}):
+            if part.get('type') == 'RoleSubset':
+                part.roles = str(roles)
+
+
+def leave_out_few(cfg: Config) -> None:
+    """Take no labelled images of the target."""
+    for loader in ('train_dataloader', 'anchor_dataloader'):
+        for part in walk(cfg.get(loader) or {}):
+            members = part.get('members') or {}
+            members.update({n: None for n, m in members.items() if _is_few(m)})
+
+
+def _is_few(part: Any) -> bool:
+    return bool(part) and (part.get('type'), part.get('role')) == (
+        'RoleSubset',
+        TRAIN,
+    )
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

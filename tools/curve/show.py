@@ -1,0 +1,198 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""The curve: a table and a picture of the rows that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import matplotlib
+from benchmarks.rows.store import last_miou
+from benchmarks.rows.tables import NONE, line, measured_on, number
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .runs import ALONE, BOTH, NOBODY, ORACLE, START
+
+TITLES = {
+    START: 'source only',
+    ORACLE: 'all labels of the target',
+    ALONE: 'labels alone',
+    BOTH: 'labels and adaptation',
+}
+WAYS = {
+    'anchors': 'chosen by anchors',
+    'entropy': 'chosen by entropy',
+    'random': 'at random',
+}
+COLOURS = {ALONE: '#D55E00', BOTH: '#0072B2'}
+LINES = {'anchors': '-', 'entropy': ':', 'random': '--'}
+HOW = (
+    'Last checkpoints, mIoU in percent. Of one seed with the 95 % interval '
+    'over images (bootstrap), of several the mean with the lowest and the '
+    'highest.'
+)
+
+
+class Point(NamedTuple):
+    """What some labels give.
+
+    Attributes:
+        value: Mean mIoU over the seeds.
+        low: The lowest seed, or of one the lower end of its interval.
+        high: The highest, likewise.
+        seeds: How many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        span = f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
+        return span if self.seeds > 1 else f'{span}, one seed'
+
+
+def points(rows: Sequence[dict]) -> dict[tuple, Point]:
+    """Join the rows of several seeds, by setting, way and labels."""
+    by_run: dict[tuple, list[dict]] = {}
+    for row in sorted(rows, key=lambda row: row['seed']):
+        key = (row['setting'], row['by'], row['labels'])
+        by_run.setdefault(key, []).append(row)
+    found = {}
+    for key, own in by_run.items():
+        values = [last_miou(row) for row in own]
+        ends = [min(values), max(values)]
+        if len(own) == 1:
+            ends = own[0]['interval']
+        found[key] = Point(mean(values), *ends, len(own))
+    return found
+
+
+def series_of(found: Mapping[tuple, Point]) -> dict[tuple, dict[int, Point]]:
+    """Sort the points into lines: of each setting and way, by labels.
+
+    The method without labels begins each of its lines.
+    """
+    lines: dict[tuple, dict[int, Point]] = {}
+    for setting in (ALONE, BOTH):
+        for by in WAYS:
+            own = {
+                labels: point
+                for (s, b, labels), point in found.items()
+                if (s, b) == (setting, by)
+            }
+            nothing = found.get((setting, NOBODY, 0))
+            if own and nothing:
+                own[0] = nothing
+            if own:
+                lines[setting, by] = dict(sorted(own.items()))
+    return lines
+
+
+def write_table(rows: Sequence[dict]) -> str:
+    """Write the curve of one machine as Markdown."""
+    found = points(rows)
+    lines = series_of(found)
+    heads = [f'{TITLES[s]}, {WAYS[by]}' for s, by in lines]
+    counts = sorted({n for own in lines.values() for n in own})
+    table = [line(['labels', *heads]), '|' + '--:|' * (len(heads) + 1)]
+    for labels in counts:
+        cells = [own.get(labels, NONE) for own in lines.values()]
+        table.append(line([str(labels), *map(str, cells)]))
+    ends = [
+        f'{TITLES[name]} {found[name, NOBODY, 0]}'
+        for name in (START, ORACLE)
+        if (name, NOBODY, 0) in found
+    ]
+    parts = [
+        '\n'.join(table) if lines else '',
+        f'{"; ".join(ends)}.' if ends else '',
+        next_label(lines),
+        chosen_against_random(rows),
+        f'{HOW} {rows[0]["images"]} images. {measured_on(rows)}',
+    ]
+    return '\n\n'.join(part for part in parts if part)
+
+
+def next_label(lines: Mapping[tuple, Mapping[int, Point]]) -> str:
+    """Say what a further label buys, from one number to the next."""
+    told = []
+    for (setting, by), own in lines.items():
+        steps = [
+            f'{(own[b].value - own[a].value) / (b - a):+.2f} from {a} to {b}'
+            for a, b in zip(list(own)[:-1], list(own)[1:], strict=True)
+        ]
+        if steps:
+            name = f'{TITLES[setting]}, {WAYS[by]}'
+            told.append(f'- {name}: {", ".join(steps)}')
+    return '\n'.join(
+        ['mIoU that a further label buys:', '', *told] * bool(told)
+    )
+
+
+def chosen_against_random(rows: Sequence[dict]) -> str:
+    """Say what choosing gains over drawing, by the seeds that have both."""
+    values = {
+        (row['setting'], row['by'], row['labels'], row['seed']): last_miou(row)
+        for row in rows
+    }
+    gains: dict[tuple, list[float]] = {}
+    for (setting, by, labels, seed), value in sorted(values.items()):
+        other = values.get((setting, 'random', labels, seed))
+        if by not in ('random', NOBODY) and other is not None:
+            gains.setdefault((setting, by, labels), []).append(value - other)
+    told = [
+        f'- {TITLES[setting]}, {labels} {WAYS[by]}: '
+        f'{number(mean(own), "+.1f")} ({", ".join(f"{x:+.1f}" for x in own)})'
+        for (setting, by, labels), own in gains.items()
+    ]
+    title = 'Against as many at random, mean and by seed:'
+    return '\n'.join([title, '', *told] * bool(told))
+
+
+def draw(rows: Sequence[dict], title: str, path: Path) -> None:
+    """Draw the curve as a PNG.
+
+    Args:
+        rows: Those of one machine.
+        title: Above it.
+        path: The file.
+    """
+    found = points(rows)
+    style = {'font.size': 9, 'axes.grid': True, 'grid.color': '#dddddd'}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(6.4, 4.0), layout='constrained')
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for name, colour in ((START, '#595959'), (ORACLE, '#009E73')):
+            if end := found.get((name, NOBODY, 0)):
+                axes.axhline(end.value, color=colour, label=TITLES[name])
+                axes.axhspan(end.low, end.high, color=colour, alpha=0.12)
+        for (setting, by), own in series_of(found).items():
+            values = [point.value for point in own.values()]
+            ends = [
+                [p.value - p.low for p in own.values()],
+                [p.high - p.value for p in own.values()],
+            ]
+            axes.errorbar(
+                list(own),
+                values,
+                ends,
+                color=COLOURS[setting],
+                linestyle=LINES[by],
+                marker='o',
+                capsize=3,
+                label=f'{TITLES[setting]}, {WAYS[by]}',
+            )
+        axes.set(
+            xlabel='labelled images of the target',
+            ylabel='mIoU (%)',
+            title=title,
+        )
+        axes.legend(frameon=False, fontsize=8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)

@@ -1,0 +1,265 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Train with more and more labels of the target, and draw what each buys.
+
+    python tools/label_curve.py CONFIG --labels 0 10 40 --by anchors random
+
+Each finished run is a row, a small JSON; rows that are there are not measured
+again. The labelled images of a run are the first ones of one ranking, so
+those of a smaller number are among those of a larger one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.document import put_results
+from benchmarks.rows.machine import machine_class
+from benchmarks.rows.schedule import Job, run_jobs
+from benchmarks.rows.store import (
+    is_measured,
+    last_miou,
+    path_of,
+    read_rows,
+    write_row,
+)
+from curve.ranking import find_candidates
+from curve.runs import Choice, Curve, Run
+from curve.show import draw, write_table
+from curve.work import do
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from selection.rank import WAYS
+
+from mmseg_cag.datasets.roles import read_roles
+from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.launch.cfg_options import load_or_exit, parse_options
+from mmseg_cag.minitown.child import exit_on_signals
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add('config', help='config of a method that takes a few labels')
+    add('--alone', help='config of a training on the few labels alone')
+    add('--oracle', help='config of a training on all labels')
+    add('--labels', type=int, nargs='+', default=[0, 5, 10, 20, 40])
+    add(
+        '--by',
+        nargs='+',
+        choices=WAYS,
+        default=['anchors', 'random'],
+        help='how the labelled images are chosen',
+    )
+    add('--seeds', type=int, nargs='+', default=[0])
+    add(
+        '--roles',
+        help='file of roles, whose images to choose and to certify are never '
+        'trained on (default: that of the config, where it is there)',
+    )
+    add(
+        '--score-on',
+        choices=('certify', 'test'),
+        help='images that scores are of (default: those to certify on where '
+        'there are some, else test_dataloader)',
+    )
+    add('--images', type=int, default=1000, help='looked at for a choice')
+    add('--work-dir', type=Path, default=Path('work_dirs/label_curve'))
+    add('--results', type=Path, help='folder of the rows (default: in it)')
+    add('--jobs', type=int, default=1, help='runs at a time')
+    add('--workers', type=int, help='processes that load data for a run')
+    add('--minutes', type=float, help='end after that time')
+    add('--list', action='store_true', help='name the runs and measure none')
+    add('--table-only', action='store_true', help='show the rows there are')
+    add('--doc', type=Path, help='page that gets the tables of all curves')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings of CONFIG: key.of.config=value ...',
+    )
+    args = parser.parse_args()
+    for name in ('labels', 'seeds'):
+        if min(getattr(args, name)) < 0:
+            parser.error(f'--{name}: expected numbers from 0 on')
+    if args.images < 1 or args.jobs < 1:
+        parser.error('--images, --jobs: expected 1 or more')
+    args.results = args.results or args.work_dir / 'results'
+    return args
+
+
+def make_curve(args: argparse.Namespace) -> Curve:
+    """Find out what is to be measured, on which images.
+
+    Raises:
+        UserError: A config or a file is wrong, or there are too few images.
+    """
+    cfg = load_or_exit(args.config)
+    for path in filter(None, (args.alone, args.oracle)):
+        load_or_exit(path)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    roles = args.roles or cfg.get('roles')
+    if args.roles and not Path(args.roles).is_file():
+        raise MissingFileError(f'{roles}: not found, expected a file of roles')
+    if roles and not Path(roles).is_file():
+        roles = None
+    certify = bool(roles) and bool(read_roles(roles).of('certify'))
+    if args.score_on == 'certify' and not certify:
+        raise UserError(
+            '--score-on certify: no file of roles has images of that role, '
+            'expected some (tools/assign_roles.py)'
+        )
+    curve = Curve(
+        args.config,
+        args.alone,
+        args.oracle,
+        args.work_dir.resolve() / Path(args.config).stem,
+        tuple(sorted({*args.labels})),
+        parse_options(args.cfg_options or ()),
+        roles and str(Path(roles).resolve()),
+        certify and args.score_on != 'test',
+        images=args.images,
+        workers=args.workers,
+    )
+    ways = {*args.by} - {'random'}
+    if any(curve.labels) and ways and not curve.start():
+        raise UserError(
+            f'{args.config}: start_from is not set, expected the network that '
+            f'images are chosen by, or --by random in the place of '
+            f'{", ".join(sorted(ways))}'
+        )
+    return find_candidates(curve)
+
+
+def list_jobs(
+    curve: Curve, runs: Sequence[Run], results: Path, machine: str
+) -> list[Job]:
+    """List what is to be done for the rows that are not there.
+
+    A start whose network is gone is trained again, and its row kept.
+    """
+    jobs: dict[Run | Choice, Job] = {}
+
+    def add(what: Run | Choice) -> Run | Choice:
+        if what not in jobs:
+            after = [add(one) for one in curve.needs(what)]
+            jobs[what] = Job(what, title(what), (curve, what), after)
+        return what
+
+    for run in runs:
+        path = path_of(results, machine, curve.row(run))
+        if not is_measured(path, curve.identity(run)):
+            add(run)
+    return list(jobs.values())
+
+
+def title(what: Run | Choice) -> str:
+    """Write a run, or a choice, for a reader."""
+    if isinstance(what, Choice):
+        return f'images {what.by} seed {what.seed}'
+    return f'{what.name} seed {what.seed}'
+
+
+def tell(
+    results: Path,
+    begun: float,
+    job: Job,
+    good: bool,
+    found: dict | str,
+    seconds: float,
+) -> None:
+    """Write a finished row to its file, and say what became of it."""
+    clock = f'{time.monotonic() - begun:5.0f} s  {job.title}'
+    if not good:
+        print(f'{clock}: FAILED, {found}', flush=True)
+        return
+    if isinstance(job.key, Choice):
+        print(f'{clock}: {found["folder"]}', flush=True)
+        return
+    ends = '{:.1f}, {:.1f}'.format(*found['interval'])
+    pace = found.get('seconds_per_step')
+    step = f', {pace:.3f} s a step' if pace else ''
+    print(
+        f'{clock}: {last_miou(found):.1f} [{ends}] in {seconds:.0f} s{step}',
+        flush=True,
+    )
+    path = path_of(
+        results, found['machine']['class'], job.argument[0].row(job.key)
+    )
+    # One that others are compared with is not replaced by its like.
+    if not is_measured(path, found['config']):
+        write_row(results, found)
+
+
+def measure(args: argparse.Namespace) -> list[str]:
+    """Measure the rows that are not there; returns those that still are."""
+    begun = time.monotonic()
+    curve = make_curve(args)
+    runs = curve.runs(args.by, args.seeds)
+    jobs = list_jobs(curve, runs, args.results, machine_class())
+    if args.list or not jobs:
+        print(*(job.title for job in jobs), sep='\n')
+        print(f'{len(jobs)} to do' if jobs else 'All rows are there')
+        return []
+    if args.jobs > 1:
+        # More threads would wait for one another.
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
+    print(f'{len(jobs)} to do, {args.jobs} at a time', flush=True)
+    outcome = run_jobs(
+        jobs,
+        do,
+        args.jobs,
+        None if args.minutes is None else begun + 60 * args.minutes,
+        args.work_dir / 'logs' if args.jobs > 1 else None,
+        partial(tell, args.results, begun),
+    )
+    return [title(key) for key in [*outcome.failed, *outcome.left]]
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print the curve, draw it, and put all of them into the page."""
+    name = Path(args.config).stem
+    for machine, rows in read_rows(args.results, name).items():
+        picture = args.work_dir / f'{name}_{machine}.png'
+        draw(rows, f'{name}, {rows[0]["machine"]["processor"]}', picture)
+        print(f'\n{write_table(rows)}\n\n{picture} written')
+    if args.doc:
+        put_results(args.doc, page(args.results, args.doc.parent / 'images'))
+
+
+def page(results: Path, images: Path) -> str:
+    """Write the tables of all curves of a folder, with their pictures."""
+    parts = []
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        for machine, rows in read_rows(results, folder.name).items():
+            picture = images / f'labels_{folder.name}_{machine}.png'
+            draw(rows, folder.name, picture)
+            shown = f'![{folder.name}]({images.name}/{picture.name})'
+            parts += [f'**{folder.name}**', shown, write_table(rows)]
+    return '\n\n'.join(parts) or 'Nothing is measured yet.'
+
+
+def main() -> None:
+    """Measure and show."""
+    args = parse_args()
+    exit_on_signals()
+    # mmengine tells of each variable of the environment in each config.
+    MMLogger.get_current_instance().setLevel('WARNING')
+    try:
+        lost = [] if args.table_only else measure(args)
+        if not args.list:
+            show(args)
+        if lost:
+            raise UserError(f'{len(lost)} are missing: {", ".join(lost)}')
+    except UserError as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
