@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Give labelled target images the roles train, choose and certify.
+"""Assign the roles train, choose and certify to labelled target images.
 
 python tools/assign_roles.py CONFIG OUT --train 10 --choose 20 --certify 40
 
-draws them and writes the file OUT; the first N of a role are those that a
-smaller draw by the same seed would have. With --images the images to train on
-are those of a list, the first ones first.
+draws images at random and writes the file OUT. With the same seed, a smaller
+draw is a prefix of a larger one. With --images, the training images are the
+first ones of a list.
 """
 
 from __future__ import annotations
@@ -23,22 +23,20 @@ from mmseg.datasets import BaseSegDataset
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that has the labelled target')
-    parser.add_argument('out', type=Path, help='file to write')
+    parser.add_argument('config', help='config with the labelled target')
+    parser.add_argument('out', type=Path, help='output file')
     for role in ('train', 'choose', 'certify'):
         parser.add_argument(f'--{role}', type=int, default=0, metavar='N')
-    parser.add_argument(
-        '--images', type=Path, help='list of the images to train on'
-    )
+    parser.add_argument('--images', type=Path, help='list of training images')
     parser.add_argument(
         '--dataset',
         default='target_labelled',
         metavar='KEY',
-        help='where the config has the data set (default: target_labelled)',
+        help='config key of the dataset (default: target_labelled)',
     )
     parser.add_argument(
         '--group',
-        help="expression that finds an image's group, such as its drive, in "
+        help="regular expression for an image's group, such as its drive, in "
         'its name; a group has one role',
     )
     parser.add_argument('--seed', type=int, default=0)
@@ -46,10 +44,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def build(cfg: Config, key: str) -> BaseSegDataset:
-    """Build the labelled target.
+    """Build the labelled target dataset.
 
     Raises:
-        UserError: The config has none.
+        UserError: The config has no such dataset.
     """
     from mmengine.registry import init_default_scope
 
@@ -63,16 +61,16 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
     if not part:
         raise UserError(
             f'{key}: not in the config, expected the labelled images of the '
-            'target; --dataset names another place'
+            'target; select another key by --dataset'
         )
     return build_dataset(part, key)
 
 
 def listed(path: Path, names: Sequence[str]) -> list[int]:
-    """Find the images of a list, by the ends of their names.
+    """Find the images of a list by the ends of their paths.
 
     Raises:
-        UserError: One is not among the target's, or is several.
+        UserError: A line matches no target image, or several.
     """
     from mmseg_cag.errors import UserError
 
@@ -85,8 +83,8 @@ def listed(path: Path, names: Sequence[str]) -> list[int]:
         ]
         if len(same) != 1:
             raise UserError(
-                f'{path}: {line} is the name of {len(same)} images of the '
-                'target, expected one'
+                f'{path}: {line} matches {len(same)} target images, expected '
+                'one'
             )
         found += same
     return found
@@ -95,13 +93,13 @@ def listed(path: Path, names: Sequence[str]) -> list[int]:
 def draw(
     groups: Sequence[str], counts: dict[str, int], first: list[int], seed: int
 ) -> dict[str, list[int]]:
-    """Draw the images of each role, no group for two of them.
+    """Draw the images of each role; no group gets two roles.
 
     Args:
         groups: The group of each image; its own name where it has none.
-        counts: Wanted images of each role.
-        first: Images of the first role, in the place of drawn ones.
-        seed: Of the draw.
+        counts: Number of images of each role.
+        first: Images of the first role, instead of drawn ones.
+        seed: Random seed.
 
     Raises:
         UserError: There are too few images.
@@ -116,8 +114,8 @@ def draw(
         own = [i for i in pool if groups[i] not in taken]
         if len(own) < count:
             raise UserError(
-                f'--{role} {count}: {len(own)} images of groups without '
-                'another role are left, expected no more than that'
+                f'--{role} {count}: {len(own)} images are left in groups '
+                'without another role, expected at most that'
             )
         drawn[role] = own[:count]
         taken |= {groups[i] for i in drawn[role]}
@@ -125,9 +123,9 @@ def draw(
 
 
 def main() -> None:
-    """Draw and write."""
+    """Draw and write the roles."""
     args = parse_args()
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.datasets.roles import (
         ROLES,
         Roles,

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Measure a network on images that nothing was trained or chosen on.
+"""Evaluate a network on images unused for training and selection.
 
     python tools/certify.py CONFIG CHECKPOINT [--against CHECKPOINT]
 
-prints mIoU, the IoU of each class and F1 of the foreground, each with an
-interval, and what a second network differs by on the same images.
+prints mIoU, per-class IoU and foreground F1 with confidence intervals, and the
+difference to a second network on the same images.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from mmseg_cag.fileio.json_file import write_json
 
 # legend: N images, R resamples, K classes, S statistics
 
-SHOWN = 5  # near-duplicates that are named
+SHOWN = 5  # near-duplicates listed by name
 
 
 class Sure(NamedTuple):
-    """A score in percent and the interval that holds the true one."""
+    """A score in percent with its confidence interval."""
 
     value: float
     low: float
@@ -65,25 +65,25 @@ def parse_args() -> argparse.Namespace:
         '--against', type=Path, help='another checkpoint of the same network'
     )
     parser.add_argument(
-        '--roles', help='file of roles (default: roles of the config)'
+        '--roles', help='roles file (default: roles of the config)'
     )
     parser.add_argument(
         '--group',
-        help='regular expression of what an image name says of its drive or '
-        'tile: what it matches is drawn together',
+        help='regular expression for the drive or tile in an image name: '
+        'images with the same match are resampled together',
     )
     parser.add_argument(
         '--foreground',
         nargs='+',
-        help='classes whose F1 is told (default: the second of two classes)',
+        help='classes to report F1 of (default: the second of two classes)',
     )
     parser.add_argument(
-        '--level', type=float, default=0.95, help='of the intervals'
+        '--level', type=float, default=0.95, help='confidence level'
     )
     parser.add_argument(
-        '--resamples', type=int, default=2000, help='of the bootstrap'
+        '--resamples', type=int, default=2000, help='bootstrap resamples'
     )
-    parser.add_argument('--out', type=Path, help='JSON file, not there yet')
+    parser.add_argument('--out', type=Path, help='JSON file; must not exist')
     args = parser.parse_args()
     if not 0 < args.level < 1:
         parser.error(f'--level {args.level}: expected a share between 0 and 1')
@@ -93,13 +93,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def certify(args: argparse.Namespace, cfg: Config) -> dict:
-    """Measure, and return all that is known of it.
+    """Evaluate the network; returns all results.
 
     Raises:
-        UserError: The set is empty, or the network has seen a part of it.
+        UserError: The set is empty, or the network has seen part of it.
     """
     if args.out and args.out.exists():
-        raise UserError(f'{args.out}: is there already, expected a new file')
+        raise UserError(f'{args.out}: already exists, expected a new file')
     roles = roles_of(cfg, args.roles)
     held = held_out(cfg, roles, args.group)
     classes = list(held.dataset.metainfo['classes'])
@@ -135,10 +135,10 @@ def certify(args: argparse.Namespace, cfg: Config) -> dict:
 
 
 def foreground_of(names: list[str] | None, classes: list[str]) -> list[str]:
-    """Choose the classes whose F1 is told.
+    """Choose the classes to report F1 of.
 
     Raises:
-        UserError: One is no class.
+        UserError: A name is no class.
     """
     if names is None:
         return classes[1:] if len(classes) == 2 else []
@@ -157,14 +157,14 @@ def score(
     foreground: list[str],
     args: argparse.Namespace,
 ) -> dict:
-    """Compute the scores of one network, or by how much a second is below.
+    """Compute the scores of one network, or its gain over a second one.
 
     Args:
-        counts: (N, 3 K) of `count`, or (N, 6 K) of two networks, side by
-            side: the first is then taken against the second.
-        groups: Of each image.
+        counts: (N, 3 K) from `count`, or (N, 6 K) of two networks side by
+            side, to compare the first with the second.
+        groups: Group of each image.
         classes: Names of the classes.
-        foreground: Those whose F1 is told.
+        foreground: Classes to report F1 of.
         args: Level and number of resamples.
     """
     width = 3 * len(classes)
@@ -197,7 +197,7 @@ def _scores(
 
 
 def _rows(found: Intervals) -> Iterator[dict | None]:
-    """Write each statistic with its interval; None where there is none."""
+    """Pair each statistic with its interval; None if undefined."""
     for row in zip(found.value, found.low, found.high, strict=True):
         known = np.isfinite(row).all()
         yield (
@@ -208,13 +208,13 @@ def _rows(found: Intervals) -> Iterator[dict | None]:
 
 
 def warn_of_near(held: HeldOut, seen: dict[str, list]) -> None:
-    """Tell of images that are nearly ones that the network has seen."""
+    """Warn of near-duplicates of images that the network has seen."""
     pairs = near_seen(held, seen)
     for path, other in pairs[:SHOWN]:
-        print(f'warning: {path} shows nearly the same as {other}')
+        print(f'warning: {path} is a near-duplicate of {other}')
     if more := len(pairs) - SHOWN:
         if more > 0:
-            print(f'warning: so do {more} other pairs of images')
+            print(f'warning: {more} more pairs of images are near-duplicates')
 
 
 def show(found: dict) -> None:
@@ -244,25 +244,25 @@ def show(found: dict) -> None:
 
 
 def cell(row: dict | None) -> str:
-    """Write a score with its interval, a dash where there is none."""
+    """Format a score with its interval; a dash if undefined."""
     return '-' if row is None else str(Sure(**row))
 
 
 def verdict(row: dict, names: list[str], share: str) -> str:
-    """Say which of two networks is better."""
+    """State which of two networks is better."""
     first, second = names
     if row['low'] > 0:
         return f'{first} is better than {second}'
     if row['high'] < 0:
         return f'{first} is worse than {second}'
     return (
-        f'Neither is better: the {share} interval of the difference has 0 '
-        'in it, more labelled images would narrow it'
+        f'Neither is better: the {share} interval of the difference contains '
+        '0, more labelled images would narrow it'
     )
 
 
 def main() -> None:
-    """Measure, show and write."""
+    """Evaluate, print and write."""
     args = parse_args()
     cfg = open_config(args)
     try:

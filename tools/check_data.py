@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 """Check the data of a config: ``python tools/check_data.py CONFIG``.
 
-Exits with 0 if all is good, 1 with warnings and 2 with errors.
+Exit codes: 0 without findings, 1 with warnings, 2 with errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ERROR = 2
 
 
 def positive(text: str) -> int:
-    """Read a number of things, at least one."""
+    """Parse a positive integer."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(
             f'expected a whole number from 1, found {text!r}'
@@ -32,7 +32,7 @@ def positive(text: str) -> int:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Check everything that a config is going to read'
+        description='Check all data that a config reads'
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -49,22 +49,22 @@ def parse_args() -> argparse.Namespace:
         '--sample',
         type=positive,
         default=200,
-        help='samples to decode of each data set, unless --full',
+        help='samples to decode per dataset, unless --full',
     )
     parser.add_argument(
         '--workers',
         type=positive,
-        help='processes that decode; one for each core',
+        help='decoding processes (default: one per core)',
     )
     parser.add_argument('--json', type=Path, help='write all findings here')
     return parser.parse_args()
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Read the config and register what it imports."""
+    """Read the config and register its imports."""
     if not Path(args.config).is_file():
         raise ValueError(f'{args.config}: config file not found')
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.fileio.safe_config import load_config
     from mmseg_cag.launch.cfg_options import merge_options, parse_options
 
@@ -77,8 +77,8 @@ def read_config(args: argparse.Namespace) -> Config:
 def progress(
     console: Console, items: Iterable, total: int, text: str
 ) -> Iterable:
-    """Show how many are done."""
-    # After the config, which may choose what is imported.
+    """Show the progress."""
+    # Imported after the config, which may select modules.
     from mmseg_cag.progress import track
 
     return track(items, text, total, console)
@@ -90,7 +90,7 @@ def main() -> int:
     notes = Console(stderr=True)
     try:
         cfg = read_config(args)
-    except Exception as error:  # a config is code: it can fail in any way
+    except Exception as error:  # a config is code: it can raise anything
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         notes.print(f'error: {line}', markup=False, soft_wrap=True)
         return ERROR

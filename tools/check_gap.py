@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tell in what the target differs from the source, before anything is trained.
+"""Measure how the target differs from the source, before training.
 
     python tools/check_gap.py CONFIG CHECKPOINT
 
-compares the two through a network that was trained on the source alone, tries
-what costs nothing, and says whether to adapt.
+compares both domains through a source-only network, tries remedies that need
+no training, and recommends whether to adapt.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ ENOUGH = 'source-only is enough'
 CORRECT = 'correct the prior'
 ADAPT = 'adapt'
 LABEL = 'label'
-FALLEN = 0.5  # of the source's mean margin, below which few labels are right
+FALLEN = 0.5  # margin, as a share of the source's, below which labels fail
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,17 +68,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
     parser.add_argument(
-        '--images', type=int, default=160, help='of each domain, evenly spread'
+        '--images', type=int, default=160, help='images per domain'
     )
     parser.add_argument(
-        '--roles',
-        help='file of roles, on whose choose labels remedies are scored',
+        '--roles', help='roles file; remedies are scored on its choose labels'
     )
     parser.add_argument(
         '--out',
         type=Path,
         default=Path('work_dirs/gap'),
-        help='gap.html and gap.json go there',
+        help='folder for gap.html and gap.json',
     )
     args = parser.parse_args()
     if args.images < 8:
@@ -89,7 +88,7 @@ def parse_args() -> argparse.Namespace:
 def look(
     network: LabelingNetwork, cfg: Config, domain: str, samples: list[Sample]
 ) -> list[Observed]:
-    """Look at the images of a domain through the network."""
+    """Run the network on the images of a domain."""
     preprocessor = build_preprocessor(cfg, domain)
     return [
         observe(network, preprocessor, sample)
@@ -100,10 +99,10 @@ def look(
 def remedy_samples(
     cfg: Config, path: str | None, target: list[Sample], classes: Sequence[str]
 ) -> list[Sample]:
-    """Choose what remedies are tried on: labels for choosing, if any.
+    """Choose samples to try remedies on: labels for selection, if any.
 
     Raises:
-        UserError: The labels are of other classes or no longer there.
+        UserError: The labels have other classes or are missing.
     """
     roles = roles_of(cfg, path)
     if not roles or not roles.of('choose'):
@@ -116,7 +115,7 @@ def remedy_samples(
 
 
 def mean_margin(images: Sequence[Observed]) -> float:
-    """Mean of (second - nearest) / second over the pixels' two anchors."""
+    """Compute the mean of (second - nearest) / second anchor distance."""
     counts = sum(image.margins for image in images)
     middles = (np.arange(len(counts)) + 0.5) / len(counts)
     return float((counts * middles).sum() / counts.sum())
@@ -125,18 +124,18 @@ def mean_margin(images: Sequence[Observed]) -> float:
 def judge(
     findings: Sequence[Finding], unknown: Sequence[str], fallen: float
 ) -> tuple[str, str]:
-    """Say what to do, and why.
+    """Return the verdict and its reason.
 
     Args:
-        findings: The differences, the first cause first.
-        unknown: Classes that no source label has.
+        findings: The differences, root causes first.
+        unknown: Classes without a source label.
         fallen: The target's mean margin as a share of the source's.
     """
     proven = [f for f in findings if f.score >= 1]
     if unknown:
         return LABEL, (
-            f'No source label has {", ".join(unknown)}: without labels of the '
-            'target nothing can learn that.'
+            f'No source label has {", ".join(unknown)}: this cannot be '
+            'learned without target labels.'
         )
     if not proven:
         return ENOUGH, (
@@ -157,7 +156,7 @@ def judge(
 def facts(
     source: Sequence[Observed], target: Sequence[Observed], prior: Prior
 ) -> dict[str, str]:
-    """List what is told beside the findings, each in words."""
+    """List further facts beside the findings, in words."""
     logits = np.concatenate([image.logits for image in source])
     truth = np.concatenate([image.truth for image in source])
     scores = np.concatenate([image.logits for image in target])
@@ -177,7 +176,7 @@ def facts(
     )
     return {
         'calibration error on the source': f'{error:.1%}',
-        'temperature that the source asks for': f'{prior.temperature:.2f}',
+        'temperature fitted on the source': f'{prior.temperature:.2f}',
         'mean confidence': f'{confidence[known].mean():.1%} on the source, '
         f'{other.mean():.1%} on the target',
         'inputs of batch norms': norms,
@@ -187,11 +186,10 @@ def facts(
 
 
 def analyse(args: argparse.Namespace, cfg: Config) -> dict:
-    """Compare the domains and try the remedies; returns all that is known.
+    """Compare the domains and try the remedies; returns all results.
 
     Raises:
-        UserError: The config has no source or no target, or the network is
-            another.
+        UserError: The config has no source or target, or another network.
     """
     classes = list(class_info(cfg)['classes'])
     state = read_state(args.checkpoint)
@@ -244,7 +242,7 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
 
 
 def tables(found: dict) -> list[tuple[str, list, list]]:
-    """Lay out what is known as tables: title, heads and rows."""
+    """Arrange the results as tables: title, heads and rows."""
     remedies = [Tried(**one) for one in found['remedies']]
     labelled = any(one.gain for one in remedies)
     quality = 'mIoU gained' if labelled else 'mean entropy (no proof)'
@@ -285,7 +283,7 @@ def _quality(one: Tried) -> str:
 
 
 def main() -> None:
-    """Compare, show and write."""
+    """Compare, print and write."""
     args = parse_args()
     cfg = open_config(args)
     try:

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Show what a network sees: ``python tools/demo.py CHECKPOINT INPUT``.
+"""Segment images or video: ``python tools/demo.py CHECKPOINT INPUT``.
 
-INPUT is an image, a folder of images or a video. The config is the one in the
-checkpoint, of which nothing is executed; the weights are read alike.
+INPUT is an image, a folder of images or a video. The config is read from the
+checkpoint; no code in the checkpoint is executed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'checkpoint', type=Path, help='of a run, or an exported student'
+        'checkpoint', type=Path, help='a run or an exported student'
     )
     parser.add_argument(
         'input', type=Path, nargs='?', help='an image, a folder or a video'
@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--config',
         type=Path,
-        help='a config that you trust, where the checkpoint holds none',
+        help='a trusted config, if the checkpoint contains none',
     )
     parser.add_argument(
         '--out',
@@ -32,13 +32,13 @@ def parse_args() -> argparse.Namespace:
         help='folder of the results (default: work_dirs/demo/RUN/INPUT)',
     )
     parser.add_argument(
-        '--opacity', type=float, default=0.5, help='of the classes (0 to 1)'
+        '--opacity', type=float, default=0.5, help='class opacity (0 to 1)'
     )
     parser.add_argument(
-        '--side-by-side', action='store_true', help='the image to the left'
+        '--side-by-side', action='store_true', help='add the input image'
     )
     parser.add_argument(
-        '--gradio', action='store_true', help='a page in the browser instead'
+        '--gradio', action='store_true', help='open a web page instead'
     )
     parser.add_argument('--host', default='127.0.0.1', help='of the page')
     parser.add_argument('--port', type=int, default=7860, help='of the page')
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    # What is wrong with a video is said once, in our words.
+    # Video errors are reported once, by our own message.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     from mmseg_cag.errors import UserError
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Write what the network sees of the input."""
+    """Write the predictions for the input."""
     from mmengine.logging import print_log
 
     from mmseg_cag.inference.demo.network import load_network
@@ -80,7 +80,7 @@ def show(args: argparse.Namespace) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Open the page until it is interrupted."""
+    """Serve the page until interrupted."""
     from mmseg_cag.inference.demo.network import load_network
     from mmseg_cag.inference.demo.page import build_page
 

@@ -1,15 +1,14 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-r"""From a finished run to a small network: teach, export, quantise, measure.
+r"""Distil a finished run into a small network; export, quantise, measure.
 
     python tools/distill.py work_dirs/minitown/cag_lite2 \
         configs/minitown/distill.py
     python tools/distill.py WORK_DIR              # the run's own network
 
-The run in the first folder teaches the student of the config; what is done
-already is not done again. Then the student is written as student.pth with
-student.py, student.onnx and student.int8.onnx, and a table says what mIoU,
-time, size and memory each form has on this CPU. Without a config these are of
-the run itself.
+The run in the first folder teaches the student of the config; finished steps
+are skipped. The student is exported as student.pth with student.py,
+student.onnx and student.int8.onnx. A table lists the mIoU, time, size and
+memory of each form on this CPU. Without a config, the run itself is exported.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('run', type=Path, help='work dir of a finished run')
     parser.add_argument(
-        'config', nargs='?', help='config of a DistillSegmentor, the student'
+        'config', nargs='?', help='config of the student, a DistillSegmentor'
     )
     parser.add_argument(
-        '--out', type=Path, help='folder of the forms (default: RUN/forms)'
+        '--out', type=Path, help='output folder (default: RUN/forms)'
     )
     parser.add_argument(
         '--calibration',
         type=int,
         default=64,
-        help='target images for the ranges of INT8 (default: 64)',
+        help='target images to calibrate INT8 (default: 64)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -51,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg.utils import register_all_modules
 
     from mmseg_cag.errors import UserError
@@ -81,10 +80,10 @@ def main() -> None:
 def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:
     """Get config, checkpoint and folder of the network to ship.
 
-    Trains it first, if there is a config and it is not done.
+    With a config, trains the student first if that is not done.
 
     Raises:
-        UserError: The run is not finished, or the config is of no student.
+        UserError: The run is not finished, or the config has no student.
     """
     from mmseg_cag.analysis.runs.run import dumped_configs, open_run
     from mmseg_cag.errors import UserError
@@ -99,7 +98,7 @@ def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:
     end = args.run / last_checkpoint(run.cfg).name
     if not end.is_file():
         raise UserError(
-            f'{args.run}: has no {end.name}, expected a run that is finished'
+            f'{args.run}: has no {end.name}, expected a finished run'
         )
     if args.config is None:
         return run.cfg, end, args.run

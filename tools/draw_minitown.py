@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Draws the minitown data sets into a folder.
+"""Draw the minitown datasets into a folder.
 
 Example:
     python tools/draw_minitown.py data/minitown --sheet minitown.png
@@ -19,9 +19,9 @@ from mmseg_cag.progress import progress
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('root', type=Path, help='folder of the data sets')
+    parser.add_argument('root', type=Path, help='folder of the datasets')
     parser.add_argument(
         '--size',
         type=int,
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
             f'--{name}',
             type=int,
             default=count,
-            help=f'images in the form of {form}',
+            help=f'images in the layout of {form}',
         )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, help='number of processes')
@@ -50,13 +50,13 @@ def parse_args() -> argparse.Namespace:
         help='replace a minitown drawn with other arguments',
     )
     parser.add_argument(
-        '--sheet', type=Path, help='write images and labels side by side here'
+        '--sheet', type=Path, help='write a sheet of images and labels here'
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Draws; what the user can mend is said in one line."""
+    """Draw; report user errors in one line."""
     try:
         run(parse_args())
     except UserError as error:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws, and says whether there was anything to draw."""
+    """Draw, and report whether anything was missing."""
     with progress('minitown') as show:
         drawn = draw_minitown(
             args.root,

@@ -1,13 +1,13 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write what adaptation without the source needs to know of it, in one file.
+"""Export all that source-free adaptation needs into one file.
 
     python tools/export_source_free.py CONFIG CHECKPOINT source_free.pth
 
-CONFIG is one of CAG with the source, CHECKPOINT the network that a stage is to
-begin from: of a source-only run, or the end of a stage. One pass over the
-source gives anchors, counts, the margin, the class prior and the moments of
-the features. The file has tensors and plain data only, no image and no label;
-tools/train.py begins from it by `load_from` (docs/source_free.md).
+CONFIG is a CAG config with the source. CHECKPOINT is the network to start a
+stage from: of a source-only run, or of the end of a stage. One pass over the
+source computes anchors, counts, the margin, the class prior and the feature
+moments. The file holds tensors and plain data only, no images or labels;
+tools/train.py starts from it by `load_from` (docs/source_free.md).
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from mmseg_cag.progress import track
 
 # legend: K classes, C feature channels, P pixels, h w feature map
 
-FEW = 1000  # pixels, below which a class is named
+FEW = 1000  # classes with fewer pixels are listed by name
 
 
 class ClassMoments:
     """Number, mean and covariance of the pixels of each class, in float64.
 
     Args:
-        like: Tensor (K, C) whose shape and device are taken.
+        like: Tensor (K, C) that sets shape and device.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -63,7 +63,7 @@ class ClassMoments:
         self.products = new(classes, channels, channels)
 
     def add(self, feat: Tensor, labels: Tensor) -> None:
-        """Add features (N, C, h, w) by labels (N, h, w); others are none."""
+        """Add features (N, C, h, w) by labels (N, h, w); skip other labels."""
         pixels = feat.movedim(1, -1).flatten(0, 2).double()
         labels = labels.flatten()
         for k in range(len(self.counts)):
@@ -73,11 +73,11 @@ class ClassMoments:
             self.products[k] += own.T @ own
 
     def prior(self) -> Tensor:
-        """Shares of the classes (K,) float32."""
+        """Return the class shares (K,) float32."""
         return (self.counts / self.counts.sum().clamp(min=1)).float()
 
     def spread(self) -> Tensor:
-        """Symmetric roots of the covariances (K, C, C) float32."""
+        """Return symmetric roots of the covariances (K, C, C) float32."""
         counts = self.counts.clamp(min=1)[:, None]
         means = self.sums / counts
         outer = means[:, :, None] * means[:, None, :]
@@ -90,8 +90,8 @@ class ClassMoments:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config of CAG, with the source')
-    parser.add_argument('checkpoint', help='network that a stage begins from')
+    parser.add_argument('config', help='CAG config with the source')
+    parser.add_argument('checkpoint', help='network to start a stage from')
     parser.add_argument('dst', type=Path, help='the file to write, *.pth')
     parser.add_argument(
         '--cfg-options',
@@ -106,7 +106,7 @@ def main() -> None:
     merge_or_exit(cfg, args.cfg_options)
     try:
         if args.dst.suffix != '.pth':
-            raise UserError(f'{args.dst}: expected the name of a file *.pth')
+            raise UserError(f'{args.dst}: expected a file name *.pth')
         content = export(cfg, args.checkpoint)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
@@ -120,19 +120,19 @@ def main() -> None:
 
 
 def export(cfg: Config, checkpoint: str) -> dict:
-    """Compute what the file holds.
+    """Compute the content of the file.
 
     Args:
-        cfg: Of CAG, with an ``anchor_dataloader``.
-        checkpoint: Of the network.
+        cfg: CAG config with an ``anchor_dataloader``.
+        checkpoint: Checkpoint of the network.
 
     Returns:
-        A checkpoint of the student with the state of the source; its config
-        is in ``meta``.
+        A checkpoint of the student with the source statistics; its config is
+        in ``meta``.
 
     Raises:
-        UserError: The config is of another method or has no source, or the
-            checkpoint is of another network.
+        UserError: The config uses another method or has no source, or the
+            checkpoint belongs to another network.
     """
     if cfg.model.type != 'CAGSegmentor':
         raise UserError(
@@ -160,8 +160,8 @@ def export(cfg: Config, checkpoint: str) -> dict:
     counts = zip(classes, moments.counts.tolist(), strict=True)
     if few := [name for name, n in counts if 0 < n < FEW]:
         print_log(
-            f'{", ".join(few)}: moments of fewer than {FEW} pixels, which say '
-            'much of each',
+            f'{", ".join(few)}: moments from fewer than {FEW} pixels, which '
+            'reveal much about each',
             'current',
         )
     return content
@@ -169,10 +169,10 @@ def export(cfg: Config, checkpoint: str) -> dict:
 
 @torch.no_grad()
 def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
-    """Give a model its anchors and margin, as a stage begins; find moments.
+    """Compute a stage's initial anchors and margin, and the moments.
 
     Args:
-        model: Its teacher is the network.
+        model: Model whose teacher is the network.
         loader: Config of the source's dataloader.
     """
     loader = Runner.build_dataloader(loader, seed=0)
@@ -197,7 +197,7 @@ def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
 
 
 def show(state: dict[str, Tensor]) -> None:
-    """Print what is in the file, and how large each part is."""
+    """Print the contents of the file and their sizes."""
     table = Table('part', 'shape', 'MB', title='One file about the source')
     network = [v for k, v in state.items() if k.split('.')[0] in PARTS]
     table.add_row('network', f'{len(network)} tensors', megabytes(*network))
@@ -209,7 +209,7 @@ def show(state: dict[str, Tensor]) -> None:
 
 
 def megabytes(*values: Tensor) -> str:
-    """Write the size of tensors."""
+    """Format the size of tensors in megabytes."""
     return f'{sum(v.nbytes for v in values) / 1e6:.3f}'
 
 

@@ -1,13 +1,13 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Label the target by the anchors of an encoder that is not trained.
+"""Pseudo-label the target by anchors of a frozen encoder.
 
     python tools/fit_anchors.py configs/minitown/nearest_anchor.py
 
-makes the anchors in two passes over the source's labelled images, writes
-them with the encoder as a checkpoint that tools/test.py and tools/demo.py
-take, and shows how many pixels of the target each class gets, and how good
-that is on the config's test set. The first thing to run on new data: it takes
-minutes, and says how far apart the domains are for this encoder.
+computes the anchors in two passes over the labelled source images and saves
+them with the encoder as a checkpoint for tools/test.py and tools/demo.py. It
+prints the pseudo-labelled target pixels of each class and their quality on the
+config's test set. Run it first on new data: it takes minutes and shows how far
+apart the domains are for this encoder.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from torch import Tensor, nn
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config whose head is an AnchorHead')
-    parser.add_argument('--work-dir', help='where checkpoint and log go')
+    parser.add_argument('config', help='config with an AnchorHead')
+    parser.add_argument('--work-dir', help='folder of checkpoint and log')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -55,7 +55,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise SystemExit(f'error: {args.config}: file not found')
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.launch.cfg_options import merge_or_exit
 
     merge_or_exit(cfg, args.cfg_options)
@@ -69,13 +69,13 @@ def load_config(args: argparse.Namespace) -> Config:
     for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg.pop(key, None)
     cfg.pop('param_scheduler', None)
-    # The table says what there is to say.
+    # The table shows everything.
     cfg.log_level = 'WARNING'
     return cfg
 
 
 def passes(runner: Runner, loader: object, title: str) -> Iterator:
-    """Compute the backbone's maps and the labels of each batch."""
+    """Yield the backbone's feature maps and the labels of each batch."""
     from mmseg_cag.models.data_preprocessor import UDADataPreprocessor
     from mmseg_cag.models.segmentors.base import bare_model, gt_labels
     from mmseg_cag.progress import track
@@ -93,10 +93,10 @@ def passes(runner: Runner, loader: object, title: str) -> Iterator:
 
 
 def fit(runner: Runner, cfg: Config) -> nn.Module:
-    """Make the anchors of a runner's model.
+    """Compute the anchors of a runner's model.
 
     Raises:
-        UserError: Its head is no `AnchorHead`, or there is no source.
+        UserError: The head is no `AnchorHead`, or there is no source.
     """
     from mmseg_cag.errors import UserError
     from mmseg_cag.models.heads import AnchorHead
@@ -119,7 +119,7 @@ def fit(runner: Runner, cfg: Config) -> nn.Module:
 
 
 def save(model: nn.Module, cfg: Config) -> Path:
-    """Write the network with its anchors."""
+    """Save the network with its anchors."""
     from mmseg_cag.fileio.atomic import atomic_write
 
     path = Path(cfg.work_dir, 'anchors.pth')
@@ -131,9 +131,9 @@ def save(model: nn.Module, cfg: Config) -> Path:
 
 
 def count(runner: Runner, model: nn.Module) -> Tensor:
-    """Count pseudo labels of the test set (K, K + 1), the last column none.
+    """Count pseudo labels of the test set (K, K + 1); last column: unlabelled.
 
-    Rows are the truth. On one process.
+    Rows are the ground truth. Runs on one process.
     """
     from mmseg_cag.analysis.evaluate import confusion
     from mmseg_cag.models.heads.anchor_head import labels_at
@@ -151,7 +151,7 @@ def count(runner: Runner, model: nn.Module) -> Tensor:
 def show(
     runner: Runner, model: nn.Module, counts: Tensor, results: dict
 ) -> None:
-    """Print, by class, IoU and the quality of the pseudo labels."""
+    """Print the IoU and pseudo-label quality of each class."""
     from mmseg_cag.analysis.evaluate import quality_of
 
     head = model.decode_head
@@ -172,7 +172,7 @@ def show(
 
 
 def cells(quality: object) -> list[str]:
-    """Write number, precision and coverage of pseudo labels."""
+    """Format number, precision and coverage of pseudo labels."""
     shares = quality.precision, quality.coverage
     return [
         str(quality.labels),
@@ -184,7 +184,7 @@ def main() -> None:
     """Fit, save, and evaluate."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.datasets.dataset_configs import require_images_of
     from mmseg_cag.engine.checks.require_weights import require_weights
     from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu

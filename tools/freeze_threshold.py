@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Choose the threshold of a binary network on a named split, and freeze it.
+"""Choose the threshold of a binary network on a split and freeze it.
 
 python tools/freeze_threshold.py CONFIG CHECKPOINT OUT --role choose
 
-finds the probability of the foreground from which the F1 of the split is
-highest, and writes a checkpoint whose classifier's bias is moved by it: any
-program that loads it predicts by this threshold.
+finds the foreground probability that maximises F1 on the split, and writes a
+checkpoint with a shifted classifier bias: any program that loads it predicts
+with this threshold.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.progress import track
 
-# Log-odds of the foreground, from about 1e-5 to 1 - 1e-5, that are told apart.
+# Bin edges of the foreground's log-odds, from about 1e-5 to 1 - 1e-5.
 EDGES = np.linspace(-12, 12, 2401)
 
 
@@ -45,15 +45,15 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
-    parser.add_argument('out', type=Path, help='checkpoint to write')
+    parser.add_argument('out', type=Path, help='output checkpoint')
     parser.add_argument(
         '--role',
         default='choose',
         choices=('choose', 'train'),
-        help='the split; certify is for measuring alone',
+        help='the split; certify is reserved for evaluation',
     )
     parser.add_argument(
-        '--roles', help='file of roles (default: roles of the config)'
+        '--roles', help='roles file (default: roles of the config)'
     )
     return parser.parse_args()
 
@@ -62,7 +62,7 @@ def count_odds(network: Frozen, samples: Iterable[Sample]) -> np.ndarray:
     """Count pixels (2, bins) of background and foreground by log-odds.
 
     Args:
-        network: Of two classes.
+        network: Network with two classes.
         samples: Labelled images.
     """
     counts = np.zeros((2, len(EDGES) - 1), np.int64)
@@ -83,7 +83,7 @@ def count_odds(network: Frozen, samples: Iterable[Sample]) -> np.ndarray:
 
 
 def f1_by_threshold(counts: np.ndarray) -> np.ndarray:
-    """Compute F1 in percent of each lower edge as the threshold (bins,).
+    """Compute F1 in percent with each bin's lower edge as threshold (bins,).
 
     Args:
         counts: Pixels (2, bins) of background and foreground.
@@ -94,14 +94,14 @@ def f1_by_threshold(counts: np.ndarray) -> np.ndarray:
 
 
 def best_odds(counts: np.ndarray) -> float:
-    """Find the log-odds of the highest F1, the nearest to 0 of equals."""
+    """Find the log-odds of the highest F1; ties go to the nearest to 0."""
     scores = f1_by_threshold(counts)
     best = np.flatnonzero(scores == scores.max())
     return float(EDGES[best[np.abs(EDGES[best]).argmin()]])
 
 
 def moved(checkpoint: dict, by: float, path: Path) -> dict:
-    """Move the bias of the foreground in a checkpoint.
+    """Shift the foreground bias in a checkpoint.
 
     Raises:
         UserError: The classifier has no bias.
@@ -109,8 +109,8 @@ def moved(checkpoint: dict, by: float, path: Path) -> dict:
     bias = checkpoint['state_dict'].get('decode_head.conv_seg.bias')
     if bias is None:
         raise UserError(
-            f'{path}: its classifier has no bias, expected one that a '
-            'threshold can move'
+            f'{path}: its classifier has no bias, expected one to shift by a '
+            'threshold'
         )
     state = dict(checkpoint['state_dict'])
     bias = bias.clone()
@@ -120,14 +120,12 @@ def moved(checkpoint: dict, by: float, path: Path) -> dict:
 
 
 def main() -> None:
-    """Choose, write, and say what it changes."""
+    """Choose, write, and print the change."""
     args = parse_args()
     cfg = open_config(args)
     try:
         if args.out.exists():
-            raise UserError(
-                f'{args.out}: is there already, expected a new file'
-            )
+            raise UserError(f'{args.out}: already exists, expected a new file')
         dataset = build_dataset(
             labelled_target(cfg), 'test_dataloader.dataset'
         )

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Train by a config of several sources with all, and without each of them.
+"""Train a multi-source config with all sources, then without each one.
 
 python tools/leave_one_out.py CONFIG
 
-trains, with what a run starts from, into a folder of its own each time, and
-goes on where it was interrupted. It prints what each source is worth to the
-target, and how the network does on the source that it has never seen.
+trains each run, and the warm-up it starts from, in its own folder, and resumes
+after an interruption. It prints how much each source helps on the target, and
+how the network performs on the unseen source.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ ALL = 'none'  # is left out
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config whose source is a DomainPool')
-    parser.add_argument('--work-dir', help='where the folders of the runs go')
+    parser.add_argument('config', help='config with a DomainPool as source')
+    parser.add_argument('--work-dir', help='parent folder of the runs')
     parser.add_argument(
         '--leave-out',
         nargs='+',
         metavar='SOURCE',
-        help=f'these alone; {ALL} trains with all',
+        help=f'leave out only these; {ALL} trains with all',
     )
     parser.add_argument(
         '--unseen-images',
         type=int,
         default=100,
         metavar='N',
-        help='images of the source left out to measure on; 0 for none',
+        help='images of the left-out source to evaluate on; 0 for none',
     )
     parser.add_argument(
         '--cfg-options',
@@ -56,7 +56,7 @@ def members_of(cfg: Config) -> dict[str, dict]:
     """Find the sources of a config by name.
 
     Raises:
-        UserError: They are no pool of two or more.
+        UserError: The source is no pool of two or more.
     """
     from mmseg_cag.errors import UserError
 
@@ -72,7 +72,7 @@ def members_of(cfg: Config) -> dict[str, dict]:
 
 
 def without(cfg: Config, name: str, folder: Path) -> Config:
-    """Leave a source out of a run, and of what it starts from."""
+    """Leave a source out of a run and its warm-up."""
     options: dict[str, Any] = {}
     if name != ALL:
         left_out = {name: None}
@@ -87,7 +87,7 @@ def without(cfg: Config, name: str, folder: Path) -> Config:
 
 
 def nested(paths: dict[str, Any]) -> dict[str, Any]:
-    """Write ``a.b`` as a dict in a dict."""
+    """Expand ``a.b`` into nested dicts."""
     [(path, value)] = paths.items()
     for part in reversed(path.split('.')):
         value = {part: value}
@@ -95,7 +95,7 @@ def nested(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(cfg: Config, unseen: dict | None, images: int) -> dict:
-    """Evaluate the last checkpoint of a run, also on a source left out."""
+    """Evaluate the last checkpoint of a run, also on a left-out source."""
     from mmseg_cag.analysis.evaluate import build_runner
     from mmseg_cag.launch.chain import last_checkpoint
 
@@ -113,9 +113,9 @@ def measure(cfg: Config, unseen: dict | None, images: int) -> dict:
 
 
 def main() -> None:
-    """Train and measure one run after another."""
+    """Train and evaluate one run after another."""
     args = parse_args()
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.errors import UserError, require_one_of
     from mmseg_cag.fileio.json_file import write_json
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tell what binds whoever ships a network: ``licences.py CHECKPOINT``.
+"""List licence obligations of a network: ``licences.py CHECKPOINT``.
 
-CHECKPOINT is a run's, an exported student (*.pth) or an ONNX file.
+CHECKPOINT is a run's checkpoint, an exported student (*.pth) or ONNX file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from mmseg_cag.engine.records.descent import (
 )
 from mmseg_cag.errors import MissingFileError, UserError
 
-SHORT = 12  # characters of a hash that are shown
+SHORT = 12  # displayed characters of a hash
 
 
 class Terms(NamedTuple):
-    """What a licence asks of whoever passes on what is under it.
+    """Terms of a licence for redistribution.
 
     Attributes:
-        commercial: Whether it may be used for gain.
-        passed_on: What must go along; empty for nothing.
+        commercial: Whether it permits commercial use.
+        passed_on: What to pass on with the work; may be empty.
     """
 
     commercial: bool
@@ -80,28 +80,28 @@ def main() -> None:
 
 
 def read_chain(path: Path) -> list[Entry]:
-    """Read what a network descends from.
+    """Read the provenance of a network.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is no network, or does not say.
+        UserError: It is no network, or has no provenance.
     """
     if not path.is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
     chain = read_onnx(path) if path.suffix == '.onnx' else read_descent(path)
     if not chain:
         raise UserError(
-            f'{path}: does not say what it descends from, expected a '
-            'checkpoint of version 0.2 or later, or an export of one'
+            f'{path}: has no provenance, expected a checkpoint of version '
+            '0.2 or later, or an export of one'
         )
     return chain
 
 
 def read_onnx(path: Path) -> list[Entry]:
-    """Read the descent that is noted in an ONNX file.
+    """Read the provenance stored in an ONNX file.
 
     Raises:
-        UserError: It is none.
+        UserError: It is no ONNX file.
     """
     import onnx
 
@@ -109,7 +109,7 @@ def read_onnx(path: Path) -> list[Entry]:
         content = onnx.load(path, load_external_data=False)
         notes = {p.key: p.value for p in content.metadata_props}
         return descent_in({DESCENT: json.loads(notes.get(DESCENT, '[]'))})
-    # Bytes that are no ONNX file make its reader fail in its own ways.
+    # On bytes that are no ONNX file, the reader raises various errors.
     except Exception as error:
         raise UserError(
             f'{path}: cannot be read as ONNX ({type(error).__name__})'
@@ -117,7 +117,7 @@ def read_onnx(path: Path) -> list[Entry]:
 
 
 def show(chain: list[Entry]) -> None:
-    """Print the chain as a table."""
+    """Print the provenance as a table."""
     table = Table('', 'what', 'licence', 'SHA-256', 'used as')
     for one in chain:
         licence = one['licence'] or ('' if one['kind'] == 'run' else 'unknown')
@@ -128,22 +128,22 @@ def show(chain: list[Entry]) -> None:
 
 
 def warnings(chain: list[Entry]) -> Iterator[str]:
-    """Warn of what may not be used for gain, and of what nobody knows."""
+    """Warn of non-commercial and unknown licences."""
     for one in _licensed(chain):
         licence, what = one['licence'], f'{one["kind"]} {one["name"]}'
         if licence is None:
             yield (
-                f'warning: {what}: under no licence that is known; name it '
-                "in the config's licences"
+                f'warning: {what}: has no known licence; name it in the '
+                "config's licences"
             )
         elif licence not in TERMS:
-            yield f'warning: {what}: {licence} is not known here, read it'
+            yield f'warning: {what}: {licence} is not in our list, read it'
         elif not TERMS[licence].commercial:
             yield f'warning: {what}: {licence}, not for commercial use'
 
 
 def obligations(chain: list[Entry]) -> Iterator[str]:
-    """Tell what must be passed on, a line a licence."""
+    """List what must be passed on, one line per licence."""
     found: dict[str, list[str]] = {}
     for one in _licensed(chain):
         if one['licence'] in TERMS and TERMS[one['licence']].passed_on:
@@ -156,7 +156,7 @@ def obligations(chain: list[Entry]) -> Iterator[str]:
 
 
 def _licensed(chain: list[Entry]) -> Iterator[Entry]:
-    """Leave out runs, whose own parts follow, and what stands twice."""
+    """Leave out runs, whose parts follow, and duplicates."""
     seen = set()
     for one in chain:
         key = (one['kind'], one['name'], one['licence'])

@@ -3,7 +3,7 @@
 
 python tools/make_pseudo_labels.py CONFIG CHECKPOINT OUT
 
-writes a label map of train ids for each image, and what made them into
+writes a label map of train ids for each image, and their provenance into
 OUT/pseudo_labels.json. Distributed: tools/dist_make_pseudo_labels.sh.
 """
 
@@ -19,23 +19,23 @@ from mmengine.config import Config
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
-    parser.add_argument('out', help='folder for the labels')
+    parser.add_argument('out', help='output folder of the labels')
     parser.add_argument(
         '--portion',
         type=float,
         default=0.5,
-        help='which of the ascending confidences of a class is its '
-        'threshold; 0.5, as published, is the median',
+        help="quantile of a class's confidences used as its threshold; 0.5, "
+        'as published, is the median',
     )
     parser.add_argument(
         '--cap',
         type=float,
         default=0.9,
-        help='the highest threshold, as published 0.9',
+        help='upper bound of the thresholds; 0.9 as published',
     )
-    parser.add_argument('--work-dir', help='where the log goes')
+    parser.add_argument('--work-dir', help='folder of the log')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
     cfg = load_or_exit(args.config)
@@ -72,10 +72,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def main() -> None:
-    """Make the labels and state the thresholds."""
+    """Make the labels and print the thresholds."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmengine.dist import is_main_process
     from mmengine.registry import init_default_scope
 

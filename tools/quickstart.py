@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Adapt a network from one drawn town to another, and show what it gains.
+"""Adapt a network from one synthetic town to another and show the gain.
 
-Draws the towns, trains on the source, adapts by anchors in a mean teacher,
-evaluates both networks on the target's validation set.
+Draws the towns, trains on the source, adapts with anchors in a mean teacher
+and evaluates both networks on the target's validation set.
 ``tools/quickstart.sh`` installs and calls this.
 """
 
@@ -27,8 +27,8 @@ from mmseg_cag.minitown.comparison import predict, save_comparison
 from mmseg_cag.minitown.runs import Budget, MinitownRuns
 from mmseg_cag.visualization import colorize
 
-METHOD = 'anchor_teacher'  # the best of docs/minitown.md
-ADAPT_ITERS = 200  # so that all takes 8 minutes on two idle cores
+METHOD = 'anchor_teacher'  # best method of docs/minitown.md
+ADAPT_ITERS = 200  # 8 minutes in total on two idle cores
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
-    """Paint input, truth and both networks for evenly spread images."""
+    """Draw input, ground truth and both predictions of some images."""
     columns = []
     for name in ('source_only', METHOD):
         runner = build_runner(
@@ -84,7 +84,7 @@ def save_picture(runs: MinitownRuns, path: Path, count: int = 4) -> None:
 
 
 def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
-    """Print the results and what they cost."""
+    """Print the results and their training time."""
     table = Table(title='Target mIoU over 19 classes, last checkpoints')
     table.add_column('network')
     table.add_column('mIoU, %', justify='right')
@@ -101,8 +101,8 @@ def show_table(results: dict[str, float], seconds: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Run the quickstart; what the user can mend is said in one line."""
-    # A file that it writes to shows each line at once.
+    """Run the quickstart; report user errors in one line."""
+    # Flush each line when output goes to a file.
     sys.stdout.reconfigure(line_buffering=True)
     exit_on_signals()
     try:

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Choose the target images whose labels are worth most, and pre-label them.
+"""Choose the target images most worth labelling, and pre-label them.
 
     python tools/select_images.py CONFIG CHECKPOINT -n 20
 
-writes a list, a page to look at, and pre-labels in three forms. What is
-corrected comes back by
+writes a list, an HTML page and pre-labels in three formats. Read the corrected
+labels back by
 
     python tools/select_images.py CONFIG --read FILE --out FOLDER
 """
@@ -54,7 +54,7 @@ from mmseg_cag.workflows.pseudo_labels.target_images import (
     target_images,
 )
 
-ANCHOR_IMAGES = 100  # source images that anchors are made of, if need be
+ANCHOR_IMAGES = 100  # source images to compute anchors, if needed
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,17 +65,17 @@ def parse_args() -> argparse.Namespace:
         '-n', '--number', type=int, default=20, help='images to choose'
     )
     parser.add_argument(
-        '--by', choices=WAYS, default='anchors', help='how they are chosen'
+        '--by', choices=WAYS, default='anchors', help='selection method'
     )
     parser.add_argument(
         '--images',
         type=int,
         default=1000,
-        help='images that are looked at, evenly spread',
+        help='candidate images, evenly spaced',
     )
     parser.add_argument('--seed', type=int, default=0, help='of --by random')
     parser.add_argument(
-        '--roles', help='file of roles, whose images are left out'
+        '--roles', help='roles file, whose images are left out'
     )
     parser.add_argument(
         '--read', type=Path, help='corrected labels: a folder, *.json or *.xml'
@@ -84,7 +84,7 @@ def parse_args() -> argparse.Namespace:
         '--out',
         type=Path,
         default=Path('work_dirs/to_label'),
-        help='new folder of the results',
+        help='output folder; must not exist',
     )
     args = parser.parse_args()
     for name in ('number', 'images'):
@@ -97,13 +97,13 @@ def parse_args() -> argparse.Namespace:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a draft that takes a folder's name when it is complete.
+    """Yield a temporary folder, renamed when complete.
 
     Raises:
-        UserError: The folder is there already.
+        UserError: The folder already exists.
     """
     if path.exists():
-        raise UserError(f'{path}: is there already, expected a new folder')
+        raise UserError(f'{path}: already exists, expected a new folder')
     draft = path.with_name(f'{path.name}.part')
     draft.mkdir(parents=True, exist_ok=True)
     try:
@@ -117,10 +117,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 def unlabelled(
     cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace
 ) -> list[int]:
-    """Choose the images that are looked at: none that has a role.
+    """Choose the candidate images: those without a role.
 
     Raises:
-        UserError: They are fewer than are asked for.
+        UserError: There are fewer than requested.
     """
     roles = roles_of(cfg, args.roles)
     known = {
@@ -137,21 +137,21 @@ def unlabelled(
     if len(free) < args.number:
         raise UserError(
             f'-n {args.number}: the target has {len(free)} images without a '
-            'role, expected no more than that'
+            'role, expected at most that'
         )
     return [free[i] for i in spread(free, max(args.images, args.number))]
 
 
 def select(args: argparse.Namespace, cfg: Config) -> list[str]:
-    """Choose images and write all that is to be written of them.
+    """Choose images and write all results.
 
     Returns:
-        Their names, the first ones first.
+        Their names, best first.
 
     Raises:
         UserError: There are too few, or the network has no anchors.
     """
-    mask_codec()  # before the work that needs it in the end
+    mask_codec()  # check early: needed only at the end
     info = class_info(cfg)
     dataset = build_dataset(target_images(cfg), 'the target')
     indices = unlabelled(cfg, dataset, args)
@@ -166,7 +166,7 @@ def select(args: argparse.Namespace, cfg: Config) -> list[str]:
         if len(chosen) < args.number:
             raise UserError(
                 f'-n {args.number}: {len(chosen)} of {len(indices)} images '
-                'are no near-duplicates of another, expected no more'
+                'are distinct, expected at most that'
             )
         root = dataset.data_prefix['img_path'].rstrip('/') + '/'
         names = [paths[i].removeprefix(root) for i in chosen]
@@ -206,7 +206,7 @@ def select(args: argparse.Namespace, cfg: Config) -> list[str]:
 
 
 def note(label: np.ndarray, classes: list[str], shown: int = 4) -> str:
-    """Say what a pre-label (H, W) has: its unsure share and main classes."""
+    """Describe a pre-label (H, W): its unsure share and main classes."""
     known, counts = np.unique(label[label != VOID], return_counts=True)
     order = np.argsort(-counts)[:shown]
     parts = [
@@ -216,17 +216,17 @@ def note(label: np.ndarray, classes: list[str], shown: int = 4) -> str:
 
 
 def write_forms(folder: Path, labels: dict, info: dict) -> None:
-    """Write pre-labels as PNG, for COCO's tools and for CVAT."""
+    """Write pre-labels as PNG, in COCO format and for CVAT."""
     write_png(folder / 'png', labels, **info)
     write_coco(folder / 'coco.json', labels, info['classes'])
     write_cvat(folder / 'cvat.xml', labels, **info)
 
 
 def read_back(args: argparse.Namespace, cfg: Config) -> list[str]:
-    """Write corrected labels as PNGs of train ids, named as their images.
+    """Write corrected labels as PNGs of train ids, named after their images.
 
     Raises:
-        UserError: They are of other classes, images or sizes.
+        UserError: Their classes, images or sizes do not match.
     """
     dataset = build_dataset(target_images(cfg), 'the target')
     root = dataset.data_prefix['img_path'].rstrip('/') + '/'
@@ -244,7 +244,7 @@ def read_back(args: argparse.Namespace, cfg: Config) -> list[str]:
 
 
 class Sizes(dict):
-    """Height and width of images by name, read as they are asked for.
+    """Height and width of images by name, read lazily.
 
     Args:
         paths: Their files by name.
@@ -264,7 +264,7 @@ class Sizes(dict):
 
 
 def main() -> None:
-    """Choose, or read what was corrected."""
+    """Choose images, or read corrected labels."""
     args = parse_args()
     cfg = open_config(args)
     try:

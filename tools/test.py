@@ -14,12 +14,12 @@ from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line, as mmseg users know it."""
+    """Read the command line, with mmseg's options."""
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where the log goes')
-    parser.add_argument('--show-dir', help='where to paint the predictions')
+    parser.add_argument('--work-dir', help='folder of the log')
+    parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -42,7 +42,7 @@ def load_config(args: argparse.Namespace) -> Config:
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
     cfg = load_or_exit(args.config)
@@ -62,7 +62,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.errors import UserError
     from mmseg_cag.launch.chain import evaluate_run
 

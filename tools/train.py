@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Train by a config: ``python tools/train.py CONFIG``.
+"""Train a config: ``python tools/train.py CONFIG``.
 
-Distributed runs start it through ``tools/dist_train.sh CONFIG GPUS``.
+Distributed: ``tools/dist_train.sh CONFIG GPUS``.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line, as mmseg users know it."""
-    parser = argparse.ArgumentParser(description='Train by a config')
+    """Read the command line, with mmseg's options."""
+    parser = argparse.ArgumentParser(description='Train a config')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the latest checkpoint in the work dir, if any',
+        help='resume from the latest checkpoint in the work dir, if any',
     )
     parser.add_argument(
         '--stage',
         type=int,
         metavar='K',
-        help='train this stage alone, from the end of the one before',
+        help='train only this stage, from the end of the previous one',
     )
     parser.add_argument(
         '--stage-iters',
         type=int,
         metavar='N',
-        help='give each stage N iterations; it is evaluated at its end',
+        help='train N iterations per stage, each evaluated at its end',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision, of float16'
+        '--amp', action='store_true', help='mixed precision in float16'
     )
     parser.add_argument(
-        '--bf16', action='store_true', help='mixed precision, of bfloat16'
+        '--bf16', action='store_true', help='mixed precision in bfloat16'
     )
     parser.add_argument(
         '--cfg-options',
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
     cfg = load_or_exit(args.config)
@@ -80,10 +80,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def main() -> None:
-    """Train, first what the config starts from if that is not done yet."""
+    """Train; run the config's warm-up first if not done yet."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.errors import UserError
     from mmseg_cag.launch.chain import default_work_dir, train_chain
     from mmseg_cag.launch.stages import select_stage, shorten_stages

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 """Run BDL's loop: ``python tools/train_bdl.py CONFIG``.
 
-The config lists the steps. Each is done once; called again, the command goes
-on where it stopped. Distributed: tools/dist_train_bdl.sh CONFIG GPUS.
+The config lists the steps. Each runs once; called again, the command resumes
+where it stopped. Distributed: tools/dist_train_bdl.sh CONFIG GPUS.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a loop')
     parser.add_argument(
-        '--work-dir', help='where each step gets a folder of its own'
+        '--work-dir', help="parent folder of the steps' folders"
     )
-    parser.add_argument('--until', metavar='NAME', help='step to end with')
+    parser.add_argument('--until', metavar='NAME', help='last step to run')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -38,9 +38,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the steps that are not done yet."""
+    """Run the remaining steps."""
     args = parse_args()
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.errors import UserError

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Translate all source images by a trained translator.
+"""Translate all source images with a trained translator.
 
 python tools/translate.py CONFIG CHECKPOINT OUT
 
 writes each image of the config's translate_dataloader under its own name, and
-what made them into OUT/translated_images.json. Distributed:
+their provenance into OUT/translated_images.json. Distributed:
 tools/dist_translate.sh.
 """
 
@@ -20,15 +20,15 @@ from mmengine.config import Config
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
-    parser.add_argument('out', help='folder for the translated images')
+    parser.add_argument('out', help='output folder of the translated images')
     parser.add_argument(
         '--batch-size',
         type=int,
-        help="images at a time, in place of the config's",
+        help="batch size, instead of the config's",
     )
-    parser.add_argument('--work-dir', help='where the log goes')
+    parser.add_argument('--work-dir', help='folder of the log')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
     cfg = load_or_exit(args.config)
@@ -64,10 +64,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def main() -> None:
-    """Translate the images and say how many there are."""
+    """Translate the images and print their number."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmengine.dist import is_main_process
     from mmengine.registry import init_default_scope
 

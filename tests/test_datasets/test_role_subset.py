@@ -188,15 +188,15 @@ def test_roles_of_a_list(assign, tmp_path):
     given = ('--images', tmp_path / 'images.txt')
     found = assign(*given, '--choose', 3)
     assert names(found, 'train') == [Path(name).name for name in wanted]
-    with pytest.raises(SystemExit, match='--choose 4: 3 images of groups'):
+    with pytest.raises(SystemExit, match='--choose 4: 3 images are left'):
         assign(*given, '--choose', 4, out='other.json')
     (tmp_path / 'images.txt').write_text('none.png\n')
-    with pytest.raises(SystemExit, match='none.png is the name of 0 images'):
+    with pytest.raises(SystemExit, match='none.png matches 0 target images'):
         assign(*given, out='other.json')
 
 
 def test_a_group_has_one_role(assign):
-    with pytest.raises(SystemExit, match='--choose 1: 0 images of groups'):
+    with pytest.raises(SystemExit, match='--choose 1: 0 images are left'):
         assign('--train', 1, '--choose', 1, '--group', 'bern')
 
 

@@ -356,8 +356,8 @@ def damage(folder: Path, how: str) -> None:
     [
         ('no result', 'x: no validation.json, expected the work dir of'),
         ('no config', 'x: no config *.py of the run'),
-        ('unfinished', 'x: its last result is of iteration 20 of 40'),
-        ('no length', 'x: its last result is of iteration 40 of None'),
+        ('unfinished', 'x: its last result is from iteration 20 of 40'),
+        ('no length', 'x: its last result is from iteration 40 of None'),
         ('damaged', 'validation.json: not readable as JSON'),
     ],
 )
@@ -377,5 +377,5 @@ def test_the_same_run_twice(tmp_path):
     with pytest.raises(ValueError, match='x: given twice'):
         tables(folder, folder)
     again = write_run(tmp_path / 'y', results())
-    with pytest.raises(ValueError, match='y: of the same method and seed 0'):
+    with pytest.raises(ValueError, match='y: has the same method and seed 0'):
         tables(folder, again)

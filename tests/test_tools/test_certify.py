@@ -129,7 +129,7 @@ def test_a_near_duplicate_is_warned_of(towns, run, capsys):
     tiny.save_image(other, brighter)
     run('--resamples', '100')
     shown = capsys.readouterr().out
-    assert f'{other} shows nearly the same as {first}' in shown
+    assert f'{other} is a near-duplicate of {first}' in shown
 
 
 def test_what_is_wrong_is_said_in_one_line(towns, run):
@@ -147,6 +147,6 @@ def test_what_is_wrong_is_said_in_one_line(towns, run):
     with pytest.raises(SystemExit, match="labels of the classes .'street'"):
         run('--roles', empty)
     (root / 'found.json').write_text('kept')
-    with pytest.raises(SystemExit, match='is there already, expected a new'):
+    with pytest.raises(SystemExit, match='already exists, expected a new'):
         run()
     assert (root / 'found.json').read_text() == 'kept'

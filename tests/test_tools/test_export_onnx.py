@@ -170,5 +170,5 @@ def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr('sys.argv', [*command[:-1], 'x.pth'])
     with pytest.raises(SystemExit):
         runpy.run_path(str(TOOL), run_name='__main__')
-    assert 'x.pth: expected the name of a file' in capsys.readouterr().err
+    assert 'x.pth: expected a file name' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

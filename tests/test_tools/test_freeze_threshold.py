@@ -102,7 +102,7 @@ def test_the_threshold_is_in_the_weights(run, town, capsys):
         found = runner.test().get('F1.car', 0.0)
         assert found == pytest.approx(expected, abs=0.5)
     assert best > before
-    with pytest.raises(SystemExit, match='is there already'):
+    with pytest.raises(SystemExit, match='already exists'):
         run()
 
 

@@ -162,8 +162,8 @@ def test_what_is_unknown_is_warned_of(command, tmp_path):
     path = tmp_path / 'a.pth'
     torch.save({'meta': {DESCENT: chain}, 'state_dict': {}}, path)
     out = command(path)
-    assert 'weights mine.pth: under no licence that is known' in out
-    assert 'data photos: LicenseRef-Mine is not known here' in out
+    assert 'weights mine.pth: has no known licence' in out
+    assert 'data photos: LicenseRef-Mine is not in our list' in out
     assert 'data free' not in out.split('warning', 1)[1]
 
 
@@ -173,7 +173,7 @@ def test_what_is_unknown_is_warned_of(command, tmp_path):
         ('none.pth', None, 'not found'),
         ('none.onnx', None, 'not found'),
         ('bad.onnx', b'no network', 'cannot be read as ONNX'),
-        ('bad.pth', b'no network', 'does not say what it descends from'),
+        ('bad.pth', b'no network', 'has no provenance'),
     ],
 )
 def test_bad_files(command, tmp_path, name, content, told):

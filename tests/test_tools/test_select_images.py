@@ -75,7 +75,7 @@ def test_labels_of_unknown_classes_images_and_sizes_are_refused(
     smaller = {name: (12, 19) for name in labels}
     with pytest.raises(UserError, match='a label of 20x12 pixels of bern/'):
         read_labels(written, CLASSES, smaller)
-    with pytest.raises(UserError, match='which is no image of the target'):
+    with pytest.raises(UserError, match='which is no target image'):
         read_labels(written, CLASSES, {'bern/a.png': (12, 20)})
 
 
@@ -202,7 +202,7 @@ def test_what_is_wrong_is_said_and_nothing_is_overwritten(run, tmp_path):
         run('-n', '4', '--roles', tmp_path / 'roles.json')
     assert not (tmp_path / 'out').exists()
     (tmp_path / 'out').mkdir()
-    with pytest.raises(SystemExit, match='out: is there already'):
+    with pytest.raises(SystemExit, match='out: already exists'):
         run('-n', '2')
     assert not [*(tmp_path / 'out').iterdir()]
 

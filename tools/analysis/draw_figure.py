@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Draw a figure for a paper from a finished run, as PNG and as PDF.
+"""Draw a paper figure from a finished run, as PNG and PDF.
 
     python tools/analysis/draw_figure.py pseudo_labels WORK_DIR
     python tools/analysis/draw_figure.py panels WORK_DIR
     python tools/analysis/draw_figure.py features WORK_DIR
 
-The target's labels are read for display alone, from val_dataloader.
+The target labels of val_dataloader are read for display only.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         type=Path,
-        help='path without ending; WORK_DIR/figures/FIGURE by default',
+        help='output path without suffix (default: WORK_DIR/figures/FIGURE)',
     )
     parser.add_argument(
-        '--checkpoint', type=Path, help='in the place of the last'
+        '--checkpoint', type=Path, help='used instead of the last'
     )
     parser.add_argument(
         '--start',
         type=Path,
-        help='checkpoint that the run began from, where it does not tell',
+        help='checkpoint the run started from, if the run does not record it',
     )
     parser.add_argument(
         '--images',
         type=int,
         default=100,
-        help='images of a domain that are read, evenly spread',
+        help='images read from each domain, evenly spaced',
     )
     parser.add_argument(
         '--show',
         type=int,
         nargs='+',
         metavar='INDEX',
-        help='target images that are shown',
+        help='indices of the target images to show',
     )
     parser.add_argument(
         '--cfg-options',
@@ -66,7 +66,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Draw the figure and name its files."""
+    """Draw the figure and print the paths of its files."""
     args = parse_args()
     register_all_modules()
     out = args.out or args.work_dir / 'figures' / args.figure

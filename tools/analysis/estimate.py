@@ -1,13 +1,13 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Estimate memory and time of a run before a card is rented for it.
+"""Estimate the memory and time of a run before renting a GPU for it.
 
     python tools/analysis/estimate.py CONFIG --gpus 4 --tflops 100
 
-takes real training steps of the config on random images, on the CPU: on two
-and on four crops, of half their sides where they are large. PyTorch's profiler
-has the peak of memory, its counter the FLOPs; both are carried on to the
-config's batch: memory grows with the pixels, FLOPs with them and, in
-attention, with their square. Workspaces of a GPU's libraries come on top.
+runs real training steps of the config on the CPU with random images: two and
+four crops, at half the side length if they are large. PyTorch's profiler
+measures the peak memory, its counter the FLOPs. Both are extrapolated to the
+config's batch: memory grows linearly with the pixels; FLOPs too, but
+quadratically in attention. Workspaces of GPU libraries are not included.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from torch.utils.flop_counter import (
 )
 
 aten = torch.ops.aten
-# The CPU's attention, which the counter does not know everywhere.
+# The CPU's attention kernel, which some FLOP counters do not know.
 CPU_ATTENTION = {
     aten._scaled_dot_product_flash_attention_for_cpu: (
         lambda q, k, v, *args, out_shape=None, **_: sdpa_flop_count(q, k, v)
@@ -49,17 +49,17 @@ CPU_ATTENTION = {
         )
     ),
 }
-IMAGES = 2  # of a probe: batch norms and mixing want more than one
-LARGE = 512 * 512  # pixels of crops that are not probed whole
+IMAGES = 2  # images of a probe: batch norm and mixing need more than one
+LARGE = 512 * 512  # pixels above which crops are probed at half size
 
 
 class Probe(NamedTuple):
-    """What a step costs.
+    """Cost of a training step.
 
     Attributes:
         images: Images of the batch.
         size: Their height and width.
-        memory: Peak of the step over what is always there, bytes.
+        memory: Peak of the step above the persistent memory, bytes.
         flops: Floating point operations; a multiply-add is two.
     """
 
@@ -70,7 +70,7 @@ class Probe(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """Pixels of an image."""
+        """Return the pixels of an image."""
         return self.size[0] * self.size[1]
 
 
@@ -83,19 +83,19 @@ def parse_args() -> argparse.Namespace:
         '--tflops',
         type=float,
         default=100,
-        help='what a GPU reaches in training, in 10^12 FLOPs a second',
+        help='training throughput of a GPU, in TFLOP/s',
     )
     parser.add_argument(
         '--size',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help="of training images, if the config's pipelines do not say",
+        help="image size, if the config's pipelines do not fix it",
     )
     parser.add_argument(
         '--measure',
         action='store_true',
-        help='also take a step of the whole batch here, and compare',
+        help='also run a step of the full batch here and compare',
     )
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument(
@@ -109,11 +109,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Merge the config file with the command line; leave out weights."""
+    """Merge the config file with the command line; drop pretrained weights."""
     if not Path(args.config).is_file():
         raise SystemExit(f'error: {args.config}: file not found')
     cfg = Config.fromfile(args.config)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.launch.cfg_options import merge_or_exit
     from mmseg_cag.launch.stages import walk
 
@@ -126,10 +126,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
-    """Find the height and width of training images in the pipelines.
+    """Read the height and width of training images from the pipelines.
 
     Raises:
-        UserError: They do not say.
+        UserError: They do not fix a size.
     """
     from mmseg_cag.errors import UserError
     from mmseg_cag.launch.stages import walk
@@ -149,7 +149,7 @@ def image_size(cfg: Config) -> tuple[int, int]:
 
 
 def random_batch(cfg: Config, images: int, size: tuple[int, int]) -> dict:
-    """Make a batch of random images and labels as the data sets would."""
+    """Make a random batch in the format of the datasets."""
     classes = cfg.model.decode_head.num_classes
     domains = cfg.train_dataloader.dataset.get('domains')
     generator = torch.Generator().manual_seed(0)
@@ -195,13 +195,13 @@ class Steps:
         self.optim = build_optim_wrapper(self.model, wrapper)
 
     def run(self, images: int, size: tuple[int, int]) -> None:
-        """Take a step; gradients are freed after it."""
+        """Run a step and free the gradients."""
         batch = random_batch(self.cfg, images, size)
         self.model.train_step(batch, self.optim)
         self.optim.zero_grad()
 
     def probe(self, images: int, size: tuple[int, int]) -> Probe:
-        """Take a step and count."""
+        """Run a step; measure memory and FLOPs."""
         activities = [ProfilerActivity.CPU]
         counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
         with profile(activities=activities, profile_memory=True) as trace:
@@ -211,11 +211,11 @@ class Steps:
         return Probe(images, size, peak_of(trace), flops)
 
     def estimate(self, images: int, size: tuple[int, int]) -> Probe:
-        """Compute what a step of a batch costs."""
+        """Estimate the cost of a step on a batch."""
         divisor = 2 if size[0] * size[1] > LARGE else 1
         large = tuple(side // divisor for side in size)
         small = tuple(max(side // 2, 32) for side in large)
-        self.run(IMAGES, small)  # the optimizer's state comes with the first
+        self.run(IMAGES, small)  # the first step creates the optimizer's state
         few = self.probe(IMAGES, large)
         return carry_on(
             self.probe(IMAGES, small),
@@ -225,7 +225,7 @@ class Steps:
         )
 
     def kept(self) -> dict[str, int]:
-        """Count bytes that are there between steps."""
+        """Count the bytes held between steps."""
         model = {
             p.untyped_storage().data_ptr(): p.untyped_storage().nbytes()
             for p in self.model.state_dict(keep_vars=True).values()
@@ -243,7 +243,7 @@ class Steps:
 
 
 def peak_of(trace: profile) -> int:
-    """Compute the highest sum of what was allocated and not freed, bytes."""
+    """Compute the peak of the allocated memory, bytes."""
     events = sorted(
         (event.start_ns(), event.nbytes())
         for event in trace.profiler.kineto_results.events()
@@ -254,18 +254,18 @@ def peak_of(trace: profile) -> int:
 
 
 def carry_on(small: Probe, few: Probe, more: Probe, whole: Probe) -> Probe:
-    """Compute what a batch costs of what smaller ones do.
+    """Extrapolate the cost of a batch from smaller ones.
 
     Args:
         small: A few small images.
-        few: As many larger ones.
-        more: More of these.
-        whole: The batch.
+        few: The same number of larger images.
+        more: More of the larger images.
+        whole: The full batch.
     """
     areas = [p.images * p.pixels for p in (few, more, whole)]
     slope = (more.memory - few.memory) / (areas[1] - areas[0])
     memory = few.memory + slope * (areas[2] - areas[0])
-    # FLOPs of a pixel: a + b p in an image of p pixels.
+    # FLOPs per pixel: a + b p in an image of p pixels.
     each = [p.flops / p.images / p.pixels for p in (small, few)]
     bend = (each[1] - each[0]) / (few.pixels - small.pixels)
     flops = areas[2] * (each[1] + bend * (whole.pixels - few.pixels))
@@ -273,7 +273,7 @@ def carry_on(small: Probe, few: Probe, more: Probe, whole: Probe) -> Probe:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Take a step of the whole batch in a fresh process."""
+    """Run a step of the full batch in a fresh process."""
     command = [sys.executable, __file__, *sys.argv[1:], '--child']
     done = subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, check=False
@@ -284,13 +284,13 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def be_child(cfg: Config, images: int, size: tuple[int, int]) -> None:
-    """Print what a step takes, by PyTorch's counters and the system's.
+    """Print the memory of a step, from PyTorch's counters and the system's.
 
-    The second is the highest resident memory over its idle value: it has
-    what libraries and the C library's heap hold beside the tensors.
+    The second is the peak resident memory above its idle value: it includes
+    libraries and the C library's heap beside the tensors.
     """
     steps = Steps(cfg)
-    # What a process loads once, and the optimizer's state.
+    # Loads the libraries once and creates the optimizer's state.
     steps.run(IMAGES, (64, 64))
     pages = Path('/proc/self/statm').read_text().split()[1]
     idle = int(pages) * resource.getpagesize()
@@ -308,9 +308,9 @@ def be_child(cfg: Config, images: int, size: tuple[int, int]) -> None:
 
 
 def highest_resident() -> int:
-    """Read the highest resident memory of this process, bytes.
+    """Read the peak resident memory of this process, bytes.
 
-    ``getrusage`` would begin with that of the process which started it.
+    ``getrusage`` would start from the parent process's peak.
     """
     for line in Path('/proc/self/status').read_text().splitlines():
         if line.startswith('VmHWM:'):
@@ -349,10 +349,10 @@ def show(cfg: Config, kept: dict, whole: Probe, args: object) -> dict:
 
 
 def main() -> None:
-    """Estimate, and measure if asked."""
+    """Estimate, and measure if requested."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.errors import UserError

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Compare a run's pseudo labels with the target's truth.
+"""Evaluate a run's pseudo labels against the target's ground truth.
 
     python tools/analysis/evaluate_pseudo_labels.py CONFIG CHECKPOINT
 
-on the config's test set, with the anchors, the margin and the teacher that the
-checkpoint holds. Training has no part in it and never sees such labels.
+uses the config's test set and the anchors, margin and teacher stored in the
+checkpoint. For analysis only: training never sees these labels.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from rich.table import Table
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
     parser.add_argument(
-        '--out', type=Path, help='JSON file for the figures, beside the table'
+        '--out', type=Path, help='also write the results to this JSON file'
     )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/pseudo_label_quality',
-        help='where the log goes',
+        help='folder of the log',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
         metavar='KEY=VALUE',
-        help='override settings, such as another test_dataloader.dataset: '
+        help='override settings, such as test_dataloader.dataset: '
         'key.of.config=value ...',
     )
     return parser.parse_args()
@@ -47,7 +47,7 @@ def load_config(args: argparse.Namespace) -> Config:
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
-    # After the command line: these imports take seconds.
+    # Imported after parsing: these imports take seconds.
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
     cfg = load_or_exit(args.config)
@@ -56,15 +56,15 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def percent(share: float | None) -> str:
-    """Write a share, a dash where it is of nothing."""
+    """Format a fraction as percent; a dash if undefined."""
     return '-' if share is None else f'{share:.1%}'
 
 
 def main() -> None:
-    """Count, show the tables and write the figures."""
+    """Count, print the tables and write the results."""
     args = parse_args()
     cfg = load_config(args)
-    # After the config, which may choose what is imported.
+    # Imported after the config, which may select modules.
     from mmseg_cag.analysis.evaluate import (
         build_runner,
         label_confusion,

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Put the last results of finished runs into tables beside published ones.
+"""Tabulate the final results of finished runs beside published ones.
 
     python tools/analysis/make_table.py work_dirs/cag/deeplabv2_gta2cs ...
     python tools/analysis/make_table.py CAG=work_dirs/a CAG=work_dirs/b
 
-writes Markdown and LaTeX. Runs of one name, or without a name those that
-differ in the seed alone, are one row: their mean and standard deviation.
+writes Markdown and LaTeX. Runs with the same name form one row, with mean and
+standard deviation; so do unnamed runs that differ only in the seed.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ def parse_args() -> argparse.Namespace:
         'runs',
         nargs='+',
         metavar='[NAME=]WORK_DIR',
-        help='work dir of a finished run, and the name of its method',
+        help="work dir of a finished run, optionally with its method's name",
     )
     parser.add_argument(
         '--out',
         type=Path,
         default='work_dirs/table',
-        help='the tables go to OUT.md and OUT.tex',
+        help='write the tables to OUT.md and OUT.tex',
     )
     return parser.parse_args()
 
 
 def read_named(argument: str) -> tuple[str | None, FinishedRun]:
-    """Read a run as the command line names it; a folder goes before a name."""
+    """Read the run of an argument; an existing folder takes priority."""
     name, mark, folder = argument.partition('=')
     if not mark or Path(argument).is_dir():
         return None, read_run(Path(argument))
@@ -48,7 +48,7 @@ def read_named(argument: str) -> tuple[str | None, FinishedRun]:
 
 
 def main() -> None:
-    """Write the tables and show them."""
+    """Write and print the tables."""
     args = parse_args()
     register_all_modules()
     try:

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Show runs in the browser: ``python tools/analysis/report.py WORK_DIR ...``.
+"""Report on runs in HTML: ``python tools/analysis/report.py WORK_DIR ...``.
 
-Writes one HTML file that needs no other and no network. What a run did not
-record, its checkpoints tell as far as they are kept.
+Writes one self-contained HTML file that works offline. Values the run did not
+record are computed from the checkpoints that still exist.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'runs', nargs='+', type=Path, metavar='WORK_DIR', help='of a run'
+        'runs', nargs='+', type=Path, metavar='WORK_DIR', help='work dirs'
     )
     parser.add_argument(
         '--out',
         type=Path,
-        help='the file (default: report.html in the first work dir)',
+        help='output (default: report.html in the first work dir)',
     )
     parser.add_argument(
         '--images',
         type=int,
         default=24,
-        help='validation images on which is computed what was not recorded',
+        help='validation images used to compute unrecorded values',
     )
     args = parser.parse_args()
     if args.images < 1:
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     args = parse_args()
     register_all_modules()
     try:

@@ -3,8 +3,8 @@
 
     python tools/analysis/score_checkpoints.py WORK_DIR ...
 
-writes scores.json into each work dir, and a table that sets the scores beside
-mIoU where that is known, with what each score would have chosen.
+writes scores.json into each work dir, and a table of the scores beside the
+mIoU where known, with the checkpoint that each score would select.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'runs', nargs='+', type=Path, metavar='WORK_DIR', help='of a run'
+        'runs', nargs='+', type=Path, metavar='WORK_DIR', help='work dirs'
     )
     parser.add_argument(
         '--out',
         type=Path,
         default='work_dirs/scores.md',
-        help='file of the tables',
+        help='output file of the tables',
     )
     parser.add_argument(
         '--evaluate',
         action='store_true',
-        help='compute the mIoU of checkpoints that have none noted; that '
-        'alone reads target labels',
+        help='compute missing mIoU values of checkpoints; only this option '
+        'reads target labels',
     )
     parser.add_argument(
         '--images',
         type=int,
         default=100,
-        help='images of each domain that are looked at, evenly spread',
+        help='images sampled from each domain, evenly spaced',
     )
     parser.add_argument(
         '--pixels',
         type=int,
         default=5000,
-        help='target pixels that the neighbourhood density is of',
+        help='target pixels sampled for the neighbourhood density',
     )
     parser.add_argument(
         '--cfg-options',
@@ -66,8 +66,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def score_runs(args: argparse.Namespace) -> list[str]:
-    """Score each run; returns the tables, the last of all runs together."""
-    # Before hours of work: every folder is one of a run.
+    """Score each run; returns the tables, the last one over all runs."""
+    # Check every folder before hours of work.
     options = parse_options(args.cfg_options or ())
     runs = [open_run(folder, options) for folder in args.runs]
     tables, all_scores = [], []
@@ -85,7 +85,7 @@ def score_runs(args: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
-    """Write the scores and show the tables."""
+    """Write the scores and print the tables."""
     args = parse_args()
     register_all_modules()
     try:

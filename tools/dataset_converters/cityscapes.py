@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the labels of Cityscapes as files of trainIds.
+"""Convert the labels of Cityscapes to trainIds.
 
 python tools/dataset_converters/cityscapes.py data/cityscapes
 """

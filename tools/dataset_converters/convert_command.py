@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The command line that the converters of all data sets share."""
+"""Command line shared by all dataset converters."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CLASSES = CityscapesDataset.METAINFO['classes']
 def convert_command(
     description: str, ids: str, gt_dir: str, suffix: str
 ) -> None:
-    """Run the converter of a data set; exits with 1 if a file failed.
+    """Run the converter of a dataset; exits with 1 if a file failed.
 
     Args:
-        description: What ``--help`` says.
+        description: Text of ``--help``.
         ids: Format of the label files, as `LoadLabelIds` knows it.
-        gt_dir: Folder of the label files in the data set, as published.
-        suffix: End of the label files' names.
+        gt_dir: Folder of the label files in the published dataset.
+        suffix: Suffix of the label files' names.
     """
     args = _parse(description, gt_dir)
     try:
@@ -49,9 +49,9 @@ def convert_command(
 
 def _parse(description: str, gt_dir: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument('root', type=Path, help='folder of the data set')
+    parser.add_argument('root', type=Path, help='folder of the dataset')
     parser.add_argument(
-        '--gt-dir', default=gt_dir, help=f'its labels, by default {gt_dir}'
+        '--gt-dir', default=gt_dir, help=f'label folder (default: {gt_dir})'
     )
     parser.add_argument(
         '-o',
@@ -77,7 +77,7 @@ def _convert(args: argparse.Namespace, ids: str, suffix: str) -> Conversion:
 
 
 def _report(result: Conversion) -> None:
-    """Print the pixels of each class, and what was done."""
+    """Print the pixels of each class and a summary."""
     counts = {
         name: result.pixels[train_id] for train_id, name in enumerate(CLASSES)
     }

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the labels of GTA5 as files of Cityscapes trainIds.
+"""Convert the labels of GTA5 to Cityscapes trainIds.
 
 python tools/dataset_converters/gta.py data/gta
 """

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Label files turned into ones of train ids, each in full or not at all."""
+"""Convert label files to train ids, each one atomically."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from mmseg_cag.workflows.output_folder import ensure_within
 
 # legend: H W image
 
-# The PNG text in which an output says what it was made of.
-BAND = 2**20  # pixels that are counted at once
+BAND = 2**20  # pixels counted at once
+# The PNG text chunk that records the source of an output.
 RECORD = 'mmseg_cag'
 PNG_END = b'\x00\x00\x00\x00IEND\xaeB`\x82'
 
 
 @dataclass
 class Conversion:
-    """What became of a set of label files.
+    """Result of converting a set of label files.
 
     Attributes:
-        pixels: Pixels by train id, of all files that are converted now.
+        pixels: Pixels by train id, over all converted files.
         written: Number of files written.
-        kept: Number of files that an earlier run had written.
-        failures: One line for each file that could not be converted.
+        kept: Number of files kept from an earlier run.
+        failures: One line per file that could not be converted.
     """
 
     pixels: Counter = field(default_factory=Counter)
@@ -60,22 +60,22 @@ def convert_labels(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Write all label files of a folder as files of train ids.
+    """Convert all label files of a folder to train ids.
 
-    A file that fails is noted and the others are still converted. What an
-    earlier run finished is kept, unless its source has changed since.
+    A failed file is recorded and the others are still converted. Finished
+    files are kept, unless their source has changed since.
 
     Args:
         root: Folder of the label files.
         out: Folder to write into, at the same relative paths.
         ids: Format of the label files, as `LoadLabelIds` knows it.
-        suffix: End of the label files' names; what stands before it goes on.
+        suffix: Suffix of the label files' names; the rest of a name is kept.
         workers: Number of processes; one per available core if None.
         progress: Called with the number of files done and their total.
 
     Raises:
         MissingFileError: The folder does not exist.
-        UserError: It holds no label files, or a process was ended.
+        UserError: It contains no label files, or a process was killed.
     """
     if not root.is_dir():
         raise MissingFileError(f'{root}: no such folder of label files')
@@ -85,7 +85,7 @@ def convert_labels(
     result = Conversion(failures=failures)
     convert = partial(_convert, root, out, LoadLabelIds(ids), suffix)
     workers = workers or core_count()
-    # The files are shared out already; more threads would only compete.
+    # The files are already split over processes; threads would only compete.
     with ProcessPoolExecutor(workers, process_context(), _one_thread) as pool:
         try:
             outcomes = pool.map(convert, sources, chunksize=8)
@@ -95,8 +95,8 @@ def convert_labels(
                     progress(done, len(sources))
         except BrokenProcessPool as error:
             raise UserError(
-                f'{root}: a converting process was ended from outside; run '
-                'the command again to go on'
+                f'{root}: a converter process was killed; run the command '
+                'again to resume'
             ) from error
     return result
 
@@ -106,7 +106,7 @@ def _one_thread() -> None:
 
 
 def _find(root: Path, suffix: str) -> tuple[list[Path], list[str]]:
-    """Find the label files; linked folders are named as failures."""
+    """Find the label files; linked folders are reported as failures."""
     sources, failures = [], []
     for folder, folders, files in os.walk(root):
         for name in folders:
@@ -127,7 +127,7 @@ def _find(root: Path, suffix: str) -> tuple[list[Path], list[str]]:
 def _convert(
     root: Path, out: Path, loader: LoadLabelIds, suffix: str, source: Path
 ) -> tuple[dict[int, int], bool] | str:
-    """Convert one file; returns why not, where it cannot be."""
+    """Convert one file; returns the reason if it fails."""
     relative = str(source.relative_to(root))
     target = out / (relative.removesuffix(suffix) + WRITTEN_SUFFIX)
     try:
@@ -153,7 +153,7 @@ def _add(result: Conversion, outcome: tuple[dict, bool] | str) -> None:
 def convert_file(
     loader: LoadLabelIds, source: Path, target: Path
 ) -> tuple[dict[int, int], bool]:
-    """Write a label file as train ids, unless that was done before.
+    """Convert a label file to train ids, unless done before.
 
     Args:
         loader: Reads the source.
@@ -161,7 +161,7 @@ def convert_file(
         target: The file of train ids, 8-bit grey.
 
     Returns:
-        Pixels by train id, and whether the file was written now.
+        Pixels by train id, and whether the file was written just now.
 
     Raises:
         UserError: The source is no label file, or the target is not ours.
@@ -186,7 +186,7 @@ def convert_file(
 def count_labels(labels: np.ndarray) -> dict[int, int]:
     """Count the pixels of each label (H, W) uint8, band by band.
 
-    numpy widens what it counts to 8 bytes a pixel.
+    Bands save memory: numpy widens its input to 8 bytes a pixel.
     """
     bands = np.array_split(labels, labels.size // BAND + 1)
     counts = sum(np.bincount(b.ravel(), minlength=2**8) for b in bands)
@@ -202,7 +202,7 @@ def _write(target: Path, labels: np.ndarray, record: dict) -> None:
 
 
 def _read_record(target: Path) -> dict | None:
-    """Read what a complete output says of itself; None if there is none.
+    """Read the record of a complete output; None if there is none.
 
     Raises:
         UserError: Another program wrote the file.
@@ -214,12 +214,12 @@ def _read_record(target: Path) -> dict | None:
     try:
         with open_image(target) as image:
             text = image.info.get(RECORD)
-    except (OSError, SyntaxError):  # no image, so no one's labels
+    except (OSError, SyntaxError):  # no image, so nobody's labels
         return None
     if text is None:
         raise UserError(
-            f'{target}: was not written by this converter and is left as it '
-            'is: remove it, or give another --out-dir'
+            f'{target}: was not written by this converter and is left '
+            'unchanged: remove it, or choose another --out-dir'
         )
     if not _ends(target):
         return None
@@ -229,7 +229,7 @@ def _read_record(target: Path) -> dict | None:
         train_id.isdecimal() and isinstance(count, int)
         for train_id, count in pixels.items()
     ):
-        raise UserError(f'{target}: its record counts no pixels, remove it')
+        raise UserError(f'{target}: its record has no pixel counts, remove it')
     return record
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the labels of SYNTHIA-RAND-CITYSCAPES as files of Cityscapes trainIds.
+"""Convert the labels of SYNTHIA-RAND-CITYSCAPES to Cityscapes trainIds.
 
 python tools/dataset_converters/synthia.py data/synthia
 """

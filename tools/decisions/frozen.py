@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A trained network as these commands open it: it is not trained further."""
+"""Load a trained network for inference only."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
 
 class Frozen(NamedTuple):
-    """A network that predicts, with what normalises its images.
+    """A network in inference mode with its preprocessor.
 
     Attributes:
         model: The network, in evaluation mode.
-        preprocessor: That of the target's images.
+        preprocessor: Preprocessor of the target images.
         classes: Names of the classes.
     """
 
@@ -48,8 +48,8 @@ class Frozen(NamedTuple):
 def add_arguments(
     parser: argparse.ArgumentParser, needs_checkpoint: bool = True
 ) -> None:
-    """Add what each of the commands takes."""
-    parser.add_argument('config', help='config that the run was trained by')
+    """Add the arguments shared by the commands."""
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument(
         'checkpoint',
         type=Path,
@@ -66,7 +66,7 @@ def add_arguments(
 
 
 def open_config(args: argparse.Namespace) -> Config:
-    """Read the config of a command and register what it imports."""
+    """Read the config of a command and register its imports."""
     cfg = load_or_exit(args.config)
     merge_or_exit(cfg, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
@@ -76,21 +76,21 @@ def open_config(args: argparse.Namespace) -> Config:
 def open_network(
     cfg: Config, checkpoint: Path, classes: list[str], domain: str = 'target'
 ) -> Frozen:
-    """Build the network of a checkpoint.
+    """Build the network and load a checkpoint.
 
     Args:
         cfg: The run's config.
-        checkpoint: Its weights.
+        checkpoint: Its checkpoint.
         classes: Names of the classes of the data.
-        domain: Whose images it is to see.
+        domain: Domain of its input images.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is damaged or of another network, or the network has
-            another number of classes.
+        UserError: It is damaged or belongs to another network, or the number
+            of classes differs.
     """
     model = build_network(cfg, read_state(checkpoint), checkpoint)
-    # One sigmoid tells two classes apart.
+    # A single sigmoid output separates two classes.
     number = max(model.num_classes, 2)
     if number != len(classes):
         raise UserError(

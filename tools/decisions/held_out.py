@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The images that a network is certified on, and whether it has seen them."""
+"""Select images to certify on and check that the network never saw them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .near_duplicates import near_pairs, thumbnails
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled images that nothing was trained or chosen on.
+    """Labelled images unused for training and selection.
 
     Attributes:
-        dataset: What they are among.
-        indices: Their places in it.
-        groups: Of each what it was taken with, such as a drive or a tile;
-            its own name where nothing tells.
+        dataset: Dataset that contains them.
+        indices: Their indices in it.
+        groups: Group of each image, such as its drive or tile; its own name if
+            unknown.
     """
 
     dataset: BaseSegDataset
@@ -45,7 +45,7 @@ class HeldOut:
 
     @property
     def paths(self) -> list[str]:
-        """The files of the images."""
+        """Return the paths of the images."""
         infos = map(self.dataset.get_data_info, self.indices)
         return [info['img_path'] for info in infos]
 
@@ -55,12 +55,12 @@ def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
 
     Args:
         cfg: The run's config.
-        roles: The file of roles, whose ``certify`` it is; without one, all
-            images of ``test_dataloader``.
-        pattern: Regular expression of what an image's name says of its group.
+        roles: The roles file, whose ``certify`` images are used; without one,
+            all images of ``test_dataloader``.
+        pattern: Regular expression for the group in an image's name.
 
     Raises:
-        UserError: There is none, or a file is another than it was.
+        UserError: There are none, or a file has changed.
     """
     dataset = build_dataset(labelled_target(cfg), 'test_dataloader.dataset')
     classes, key = dataset.metainfo['classes'], 'test_dataloader.dataset'
@@ -79,13 +79,13 @@ def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
 
 
 def roles_of(cfg: Config, path: str | None) -> Roles | None:
-    """Read the file of roles that a command or its config names, if any."""
+    """Read the roles file named by a command or its config, if any."""
     path = path or cfg.get('roles')
     return read_roles(path) if path else None
 
 
 def labelled_target(cfg: Config) -> dict:
-    """Find the config of the labelled target, of which roles are parts.
+    """Find the config of the labelled target that roles refer to.
 
     Its images are read as those of a test, whatever training does to them.
 
@@ -113,7 +113,7 @@ def _group_of(name: str, group: str, pattern: str | None) -> str:
     if found is None:
         raise UserError(
             f'{name}: --group {pattern} does not match it, expected an '
-            'expression that tells the group of every image'
+            'expression that finds the group of every image'
         )
     return found[0]
 
@@ -121,15 +121,15 @@ def _group_of(name: str, group: str, pattern: str | None) -> str:
 def seen_images(
     cfg: Config, checkpoints: Sequence[Path]
 ) -> dict[str, list[tuple[str, dict | None]]]:
-    """List the images that a run was trained or chosen on.
+    """List the images used to train or select a run.
 
     Args:
         cfg: The run's config.
-        checkpoints: Those that are certified; one that is called best was
-            chosen by the validation.
+        checkpoints: Those to certify; a best checkpoint was selected on the
+            validation set.
 
     Returns:
-        By what they were for, the files with the arguments of their backend.
+        The files and their backend arguments, by use.
     """
     found: dict[str, list[tuple[str, dict | None]]] = {}
     uses = {
@@ -147,7 +147,7 @@ def seen_images(
 
 
 def _images(dataset: object) -> Iterator[tuple[str, dict | None]]:
-    """List the images that a built data set, or a wrapper of some, reads."""
+    """List the images that a built dataset, or a wrapper, reads."""
     if hasattr(dataset, 'domains'):
         for part in dataset.domains.values():
             yield from _images(part)
@@ -165,12 +165,12 @@ def _images(dataset: object) -> Iterator[tuple[str, dict | None]]:
 def require_unseen(
     held: HeldOut, seen: dict[str, list], roles: Roles | None
 ) -> None:
-    """Refuse a set of which an image was trained or chosen on.
+    """Refuse a set that contains an image used for training or selection.
 
-    By the content of the files.
+    Compares the contents of the files.
 
     Raises:
-        UserError: One was.
+        UserError: It contains such an image.
     """
     backend = held.dataset.backend_args
     own = {file_sha256(path, backend): path for path in held.paths}
@@ -181,7 +181,7 @@ def require_unseen(
     sizes = {_size(path) for path in held.paths}
     for use, files in seen.items():
         for path, arguments in files:
-            # Where a length is known, only files of equal length are read.
+            # If lengths are known, only files of equal length are read.
             if None not in sizes and _size(path) not in {*sizes, None}:
                 continue
             found = own.get(file_sha256(path, arguments))
@@ -191,13 +191,13 @@ def require_unseen(
 
 def _refuse(path: str, other: str, use: str) -> None:
     raise UserError(
-        f'{path}: the same image as {other}, which was {use}; expected images '
-        'that nothing was trained or chosen on'
+        f'{path}: the same image as {other}, which was {use}; expected '
+        'images unused for training and selection'
     )
 
 
 def _size(path: str) -> int | None:
-    """Length of a file; None where only its backend can tell."""
+    """Return a file's length; None if only its backend knows it."""
     try:
         return os.path.getsize(path)
     except OSError:
@@ -207,12 +207,12 @@ def _size(path: str) -> int | None:
 def near_seen(
     held: HeldOut, seen: dict[str, list], at_most: int = 5000
 ) -> list[tuple[str, str]]:
-    """List images that are nearly one that was trained or chosen on.
+    """List near-duplicates of images used for training or selection.
 
     Args:
         held: The images to certify on.
-        seen: Those of the run.
-        at_most: Of each use so many are looked at, evenly spread.
+        seen: Images used by the run.
+        at_most: Number of images compared per use, evenly spaced.
     """
     own = thumbnails(held.paths, held.dataset.backend_args)
     pairs = []

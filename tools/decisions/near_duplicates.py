@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Images that show nearly the same, such as neighbours in a video."""
+"""Find near-duplicate images, such as neighbouring video frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mmseg_cag.fileio.images import read_image
 
 # legend: N M images, D numbers of a thumbnail
 
-SIDE = 32  # pixels of a thumbnail's sides
-NEAR = 0.95  # correlation from which two thumbnails are near-duplicates
+SIDE = 32  # side length of a thumbnail, in pixels
+NEAR = 0.95  # thumbnails correlated at least this much are near-duplicates
 
 
 def thumbnails(
@@ -21,8 +21,8 @@ def thumbnails(
 ) -> np.ndarray:
     """Read the thumbnails of images (N, D) float32.
 
-    Each is centred and of length 1, so that the product of two is their
-    correlation: a change of brightness or contrast alone does not show.
+    Each has zero mean and unit norm, so that the product of two is their
+    correlation: brightness and contrast alone do not matter.
 
     Args:
         paths: The images.
@@ -45,26 +45,26 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
 def near_pairs(
     first: np.ndarray, second: np.ndarray, near: float = NEAR
 ) -> list[tuple[int, int]]:
-    """List the pairs (i, j) of near-duplicates of two sets.
+    """List the near-duplicate pairs (i, j) between two sets.
 
     Args:
         first: Thumbnails (N, D).
         second: Thumbnails (M, D).
-        near: Correlation from which a pair counts.
+        near: Minimum correlation of a pair.
     """
     return [tuple(map(int, p)) for p in np.argwhere(first @ second.T >= near)]
 
 
 def thin(order: Iterable[int], seen: np.ndarray, near: float = NEAR) -> list:
-    """Leave out each image that is nearly one before it.
+    """Drop each image that nearly duplicates an earlier one.
 
     Args:
-        order: Numbers of images, the best first.
+        order: Indices of images, best first.
         seen: Thumbnails (N, D) of all of them.
-        near: Correlation from which two are nearly the same.
+        near: Minimum correlation of near-duplicates.
 
     Returns:
-        Those that stay, in the same order.
+        The remaining indices, in the same order.
     """
     kept: list[int] = []
     for number in order:

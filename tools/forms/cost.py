@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Time and peak memory of one form of a network, in a process of its own.
+"""Measure time and peak memory of one form of a network in a process.
 
     python tools/forms/cost.py student.onnx 128 256
     python tools/forms/cost.py student.pth 128 256 student.py
 
-prints JSON. One thread; nothing is imported but what the form needs.
+prints JSON. Uses one thread and imports only what the form needs.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def torch_form(checkpoint: str, config: str) -> Callable[[np.ndarray], object]:
 
 
 def peak_memory() -> float:
-    """Find the most memory that this process has had, MB."""
+    """Read the peak memory of this process, MB."""
     status = Path('/proc/self/status')
     if status.is_file():
-        # Not ru_maxrss: that begins with what its parent had.
+        # Not ru_maxrss: that starts from the parent's peak.
         [line] = re.findall(r'VmHWM:\s*(\d+) kB', status.read_text())
         return int(line) * 1024 / 1e6
     unit = 1 if sys.platform == 'darwin' else 1024
@@ -61,7 +61,7 @@ def peak_memory() -> float:
 
 
 def main() -> None:
-    """Measure the form that the command line names."""
+    """Measure the form named on the command line."""
     path, height, width, *config = sys.argv[1:]
     run = torch_form(path, *config) if config else onnx_form(path)
     shape = (1, 3, int(height), int(width))

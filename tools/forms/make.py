@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the forms of a trained network, evaluate and measure each."""
+"""Export a trained network in several forms; evaluate and time each."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ Logits = Callable[[Tensor], Tensor]
 
 
 class Form(NamedTuple):
-    """A form of a network, and what it costs.
+    """A form of a network and its cost.
 
     Attributes:
-        name: What a reader calls it.
-        miou: Of the config's test set, percent; None without labels.
-        ms: Of an image, the median.
-        mb: On disk.
-        peak_mb: Memory of a process that runs it, its libraries included.
+        name: Display name.
+        miou: On the config's test set, percent; None without labels.
+        ms: Median time per image.
+        mb: Size on disk.
+        peak_mb: Memory of a process that runs it, including libraries.
     """
 
     name: str
@@ -69,19 +69,19 @@ class Form(NamedTuple):
 def make_forms(
     cfg: Config, checkpoint: Path, folder: Path, calibration: int = 64
 ) -> list[Form]:
-    """Write PyTorch, ONNX and INT8 forms of a network, and measure them.
+    """Export PyTorch, ONNX and INT8 forms of a network and measure them.
 
     Args:
-        cfg: The config that it was trained by.
+        cfg: Its training config.
         checkpoint: Its checkpoint.
-        folder: Where ``student.*`` and ``forms.json`` are written.
-        calibration: Target images that the ranges of INT8 are of.
+        folder: Output folder of ``student.*`` and ``forms.json``.
+        calibration: Number of target images for INT8 calibration.
 
     Returns:
         The three forms.
 
     Raises:
-        UserError: The checkpoint is of another network, the target has no
+        UserError: The checkpoint belongs to another network, the target has no
             images, or a file differs from PyTorch.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
@@ -120,7 +120,7 @@ def make_forms(
 
 
 def write_stock(cfg: Config, checkpoint: Path, path: Path) -> None:
-    """Write the student as a stock checkpoint with its config."""
+    """Write the student as a stock mmseg checkpoint with its config."""
     content, exported = (
         student_checkpoint(cfg, checkpoint),
         student_config(cfg),
@@ -132,7 +132,7 @@ def write_stock(cfg: Config, checkpoint: Path, path: Path) -> None:
 
 
 def target_pixels(cfg: Config, count: int) -> Iterator[np.ndarray]:
-    """Load target training images (1, 3, H, W) as they are tested.
+    """Load target training images (1, 3, H, W) at test size.
 
     Raises:
         UserError: They differ in size.
@@ -151,7 +151,7 @@ def target_pixels(cfg: Config, count: int) -> Iterator[np.ndarray]:
 
 
 def session_logits(path: Path) -> Logits:
-    """Let an ONNX file compute logits (N, K, H, W) of images."""
+    """Compute logits (N, K, H, W) of images by an ONNX file."""
     session = InferenceSession(path, providers=['CPUExecutionProvider'])
 
     def run(images: Tensor) -> Tensor:
@@ -165,13 +165,13 @@ def session_logits(path: Path) -> Logits:
 def evaluate(
     cfg: Config, network: EncoderDecoder, logits: Logits, name: str
 ) -> float | None:
-    """Compute the mIoU of a form in percent, by the config's own metric.
+    """Compute the mIoU of a form in percent, by the config's metric.
 
     Args:
-        cfg: The config; without a test set there is nothing to compute.
-        network: Resizes scores to the images on disk.
-        logits: The form.
-        name: What it is called meanwhile.
+        cfg: The config; without a test set, returns None.
+        network: Resizes logits to the size of the images on disk.
+        logits: Function that runs the form.
+        name: Name shown as progress.
     """
     if not cfg.get('test_dataloader'):
         return None
@@ -190,10 +190,10 @@ def evaluate(
 
 
 def measure(path: Path, *words: str) -> dict[str, float]:
-    """Measure a form in a process of its own.
+    """Measure a form in a separate process.
 
     Raises:
-        UserError: It fails.
+        UserError: The process fails.
     """
     script = Path(__file__).with_name('cost.py')
     done = subprocess.run(  # noqa: S603

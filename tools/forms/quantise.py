@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""INT8 by onnxruntime's own static quantisation."""
+"""INT8 by onnxruntime's static quantisation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
 class Images(CalibrationDataReader):
-    """Images one by one, as onnxruntime asks for them.
+    """Calibration reader that yields images one by one.
 
     Args:
         images: (1, 3, H, W) float32, 0 to 255.
@@ -30,21 +30,21 @@ class Images(CalibrationDataReader):
         self.images = images
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """Give the next image by the name of the input; None at the end."""
+        """Return the next image by input name; None at the end."""
         image = next(self.images, None)
         return None if image is None else {'image': image}
 
 
 def quantise(src: Path, dst: Path, images: Iterator[np.ndarray]) -> None:
-    """Write a network with weights and activations of 8 bits.
+    """Quantise the weights and activations of a network to 8 bits.
 
-    Weights have a scale for each channel, activations one each, from the
-    range that they have on the images.
+    Weights are scaled per channel, activations per tensor, by their range on
+    the images.
 
     Args:
-        src: An ONNX file of `export_onnx`.
-        dst: The file to write.
-        images: Of the target (1, 3, H, W) float32, 0 to 255.
+        src: An ONNX file from `export_onnx`.
+        dst: The output file.
+        images: Target images (1, 3, H, W) float32, 0 to 255.
     """
     with TemporaryDirectory() as folder:
         prepared = Path(folder, 'prepared.onnx')

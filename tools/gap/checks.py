@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""In what the target differs from the source, and whether that is chance.
+"""Find how the target differs from the source, and test against chance.
 
-Each difference is measured in its own unit and compared with what as many
-images of the source, drawn at random, differ from the others of it. What comes
-before the network (light, colour, size of objects) moves what comes out of it
-as well, so it is named before classes are.
+Each difference is measured in its own unit and compared with the difference
+between equally many random source images and the other source images. Input
+shifts (light, colour, object size) also shift the predictions, so they are
+listed before the classes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .prior import black_box_prior, em_prior, softmax, temperature_of
 
 # legend: N images, K classes, P pixels, D draws
 
-DRAWS = 100  # sets of source images that chance is told by
-ENOUGH = 20_000  # pixels that a temperature is told by
-TRUSTED = 0.001  # share of the source below which a class tells nothing
-FLOOR = 2e-3  # share that is added to shares before a ratio is taken
-OVERFIT = 0.3  # logarithm of the factor of a predicted share, at least
-MANY = 3  # classes from which the prior as a whole has moved
-ABSENT = 0.2  # factor of the prior below which a class is called absent
+DRAWS = 100  # random sets of source images to estimate chance
+ENOUGH = 20_000  # pixels to fit the temperature
+TRUSTED = 0.001  # minimum share of the source for a class to count
+FLOOR = 2e-3  # added to shares before taking a ratio
+OVERFIT = 0.3  # minimum log factor of a predicted share
+MANY = 3  # shifted classes from which the whole prior has shifted
+ABSENT = 0.2  # prior factor below which a class is called absent
 
 BRIGHTNESS, COLOUR, SCALE, DETAIL, ABSENCE, PRIOR = (
     'brightness',
@@ -35,8 +35,8 @@ BRIGHTNESS, COLOUR, SCALE, DETAIL, ABSENCE, PRIOR = (
     'absent class',
     'class prior',
 )
-# The least difference of each that counts, whatever chance would make of it:
-# logarithms of factors.
+# Minimum difference of each that counts, even if it exceeds chance: logarithms
+# of factors.
 LEAST = {BRIGHTNESS: 0.12, COLOUR: 0.06, SCALE: 0.1, DETAIL: 0.6, PRIOR: 0.7}
 
 
@@ -45,9 +45,9 @@ class Finding(NamedTuple):
 
     Attributes:
         name: What differs.
-        value: By how much, the logarithm of a factor.
-        score: From 1 on it is no chance.
-        text: It in words.
+        value: Its size, the logarithm of a factor.
+        score: Significant from 1 on.
+        text: Description in words.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Finding(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is known of a set of images, all of them together.
+    """Statistics of a set of images.
 
     Attributes:
-        predicted: Share of the pixels (K,) that are predicted.
+        predicted: Predicted share of each class (K,).
         colour: Mean logarithm of red, green and blue (K, 3) by class.
         sizes: Mean logarithm of the sides of components (K,).
-        components: Weights of that (K,).
-        spectrum: Logarithm of the power by octave (B,).
+        components: Weights of these means (K,).
+        spectrum: Log power by octave (B,).
     """
 
     predicted: np.ndarray
@@ -75,7 +75,7 @@ class Summary(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A domain's images as arrays (N, ...), for sums over parts of them."""
+    """A domain's images as arrays (N, ...), to sum over subsets."""
 
     predicted: np.ndarray
     colour: np.ndarray
@@ -85,7 +85,7 @@ class Domain(NamedTuple):
 
     @classmethod
     def of(cls, images: Sequence[Observed]) -> Domain:
-        """Stack what was observed of images."""
+        """Stack the observations of images."""
         return cls(
             *(
                 np.array([getattr(image, name) for image in images], float)
@@ -94,7 +94,7 @@ class Domain(NamedTuple):
         )
 
     def summary(self, chosen: np.ndarray | slice = slice(None)) -> Summary:
-        """Sum some of the images."""
+        """Summarise a subset of the images."""
         pixels = self.predicted[chosen].sum(0)
         weights = self.components[chosen].sum(0)
         return Summary(
@@ -111,10 +111,10 @@ def _per(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def gains(target: Summary, source: Summary) -> np.ndarray:
-    """Estimate by how much red, green and blue (3,) were multiplied.
+    """Estimate the factors of red, green and blue (3,).
 
-    The median over the classes that both have: so neither a moved prior nor
-    a class of another colour counts as light. In logarithms.
+    The median over the classes in both domains: so neither a shifted prior nor
+    one recoloured class counts as light. In logarithms.
     """
     both = np.minimum(target.predicted, source.predicted) > 5 * TRUSTED
     if not both.any():
@@ -123,22 +123,22 @@ def gains(target: Summary, source: Summary) -> np.ndarray:
 
 
 def brightness(target: Summary, source: Summary) -> float:
-    """Logarithm of the factor of the light."""
+    """Compute the logarithm of the brightness factor."""
     return float(gains(target, source).mean())
 
 
 def cast(target: Summary, source: Summary) -> float:
-    """The largest difference of a colour's logarithm from their mean."""
+    """Compute the largest deviation of a channel's logarithm from the mean."""
     found = gains(target, source)
     found = found - found.mean()
     return float(found[np.abs(found).argmax()])
 
 
 def scale(target: Summary, source: Summary) -> float:
-    """Logarithm of the factor of the objects' sides.
+    """Compute the logarithm of the factor of object sizes.
 
-    Of predictions in both domains: of the source's labels against predictions
-    a network that breaks objects up would look like one of small objects.
+    Compares predictions in both domains: against source labels, a network that
+    fragments objects would look like smaller objects.
     """
     weight = np.sqrt(np.minimum(target.components, source.components))
     moved = weight * (target.sizes - source.sizes)
@@ -146,12 +146,12 @@ def scale(target: Summary, source: Summary) -> float:
 
 
 def detail(target: Summary, source: Summary) -> float:
-    """How much more power the finest octave has."""
+    """Compute how much more power the finest octave has."""
     return float(target.spectrum[0] - source.spectrum[0])
 
 
 def shares(target: Summary, source: Summary) -> np.ndarray:
-    """Logarithms of the factors of the classes' predicted shares (K,)."""
+    """Compute the log factors of the classes' predicted shares (K,)."""
     moved = np.log((target.predicted + FLOOR) / (source.predicted + FLOOR))
     known = np.maximum(target.predicted, source.predicted) > TRUSTED
     return np.where(known, moved, 0)
@@ -166,12 +166,12 @@ OF_IMAGES: dict[str, Callable[[Summary, Summary], float]] = {
 
 
 class Chance(NamedTuple):
-    """What sets of source images differ by.
+    """Differences between random sets of source images.
 
     Attributes:
         values: 99th percentile of each measure of `OF_IMAGES`.
         shares: Standard deviation of each class's `shares` (K,).
-        largest: 99th percentile of the largest of them, in its deviations.
+        largest: 99th percentile of the largest one, in standard deviations.
     """
 
     values: dict[str, float]
@@ -180,12 +180,12 @@ class Chance(NamedTuple):
 
 
 def chance(source: Domain, images: int, seed: int = 0) -> Chance:
-    """Draw sets of source images and compare them with the others.
+    """Compare random sets of source images with the others.
 
     Args:
         source: The source's images.
-        images: How many the target has; half of the source at most.
-        seed: Of the draws.
+        images: Size of the target; at most half of the source is used.
+        seed: Random seed.
     """
     number = len(source.predicted)
     size = max(min(images, number // 2), 1)
@@ -210,11 +210,11 @@ class Prior(NamedTuple):
     """The class priors.
 
     Attributes:
-        source: Of the source's labels (K,).
-        em: Of the target, by `em_prior`.
-        black_box: Of the target, by `black_box_prior`.
-        temperature: By which probabilities are calibrated on the source.
-        confusion: Pixels of the source (K, K).
+        source: From the source labels (K,).
+        em: Target prior by `em_prior`.
+        black_box: Target prior by `black_box_prior`.
+        temperature: Calibrates probabilities on the source.
+        confusion: Source pixels (K, K).
     """
 
     source: np.ndarray
@@ -227,7 +227,7 @@ class Prior(NamedTuple):
 def estimate_priors(
     source: Sequence[Observed], target: Sequence[Observed]
 ) -> Prior:
-    """Estimate the target's class prior in both ways."""
+    """Estimate the target's class prior by both methods."""
     confusion = sum(image.confusion for image in source).astype(float)
     own = confusion.sum(1) / confusion.sum()
     logits = np.concatenate([image.logits for image in source])
@@ -252,7 +252,7 @@ def check(
     classes: Sequence[str],
     prior: Prior,
 ) -> list[Finding]:
-    """List the differences, the first cause first.
+    """List the differences, root causes first.
 
     Args:
         source: Images of the source, with labels.
@@ -282,7 +282,7 @@ def _class_finding(
     classes: Sequence[str],
     prior: Prior,
 ) -> Finding:
-    """Judge the class whose share has moved most, for chance to explain."""
+    """Test the class whose share has shifted most against chance."""
     evidence = _evidence(moved, by_chance, prior)
     k = int(evidence.argmax())
     factor = factors(prior)[k]
@@ -292,18 +292,18 @@ def _class_finding(
 
 
 def factors(prior: Prior) -> np.ndarray:
-    """By how much each class's prior is multiplied (K,), by black box."""
+    """Compute each class's prior factor (K,), by black box."""
     return (prior.black_box + 1e-6) / (prior.source + 1e-6)
 
 
 def _evidence(
     moved: np.ndarray, by_chance: Chance, prior: Prior
 ) -> np.ndarray:
-    """How much more each class has moved than chance moves any (K,)."""
+    """Compute each class's shift relative to chance (K,)."""
     evidence = np.abs(moved) / by_chance.shares / by_chance.largest
     small = np.abs(np.log(factors(prior))) < LEAST[PRIOR]
-    # On images that it was not trained on a network is less sure of a class
-    # as it is: that is no other prior.
+    # On new images a network is less sure of a class anyway: that is no prior
+    # shift.
     small |= np.abs(moved) < OVERFIT
     return np.where(small, 0, evidence)
 
@@ -311,12 +311,12 @@ def _evidence(
 def proven_prior(
     source: Sequence[Observed], target: Sequence[Observed], prior: Prior
 ) -> np.ndarray:
-    """Estimate the target's prior (K,), as far as it is proven to have moved.
+    """Estimate the target's prior (K,), as far as its shift is significant.
 
-    Where that may be chance a correction does more harm than good, so one or
-    two classes that have moved are corrected alone. Where more have, the
-    prior as a whole has, and is that of EM. No class is corrected by more
-    than a factor of ten.
+    Correcting for chance does more harm than good, so only one or two
+    significantly shifted classes are corrected. If more have shifted, the
+    whole prior is replaced by EM's. No class is corrected by more than a
+    factor of ten.
     """
     own, other = Domain.of(source), Domain.of(target)
     moved = shares(other.summary(), own.summary())

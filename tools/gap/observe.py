@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What images and predictions are like, counted image by image."""
+"""Collect statistics of images and predictions, image by image."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from mmseg_cag.models.segmentors.base import resize_labels
 # legend: P pixels, K classes, H W image, h w feature map, B bands, L norms
 
 BANDS = 6  # octaves of the spectrum
-SMALLEST = 6  # pixels of a component that counts
+SMALLEST = 6  # minimum pixels of a component
 MARGIN_BINS = 20
 
 
 class Observed(NamedTuple):
-    """What is known of one image.
+    """Statistics of one image.
 
     Attributes:
-        logits: Class scores of drawn pixels (P, K).
+        logits: Class scores of sampled pixels (P, K).
         truth: Their true classes (P,), -1 where there is none or no label.
-        predicted: Pixels (K,) that are predicted.
-        confusion: Pixels (K, K), rows the truth; None without a label.
+        predicted: Predicted pixels of each class (K,).
+        confusion: Pixels (K, K), rows the ground truth; None without a label.
         colour: Sum of the logarithms of red, green and blue (K, 3) by
             predicted class.
         sizes: Sum of the logarithms of the sides of components (K,), weighted
             by their sides.
         components: Sum of these weights (K,).
-        spectrum: Logarithm of the power (B,) by octave, the finest first.
-        norms: How far the inputs of batch norms are from the statistics (L,),
-            in standard deviations.
+        spectrum: Log power (B,) by octave, the finest first.
+        norms: Distance of batch norms' inputs from the statistics (L,), in
+            standard deviations.
         margins: Pixels (20,) by the gap between the two nearest anchors, as
             a share of the farther.
     """
@@ -65,13 +65,13 @@ def observe(
     sample: Sample,
     pixels: int = 500,
 ) -> Observed:
-    """Look at an image through a network.
+    """Collect an image's statistics through a network.
 
     Args:
         network: The network with anchors.
-        preprocessor: That of the image's domain.
-        sample: The image; its label is counted where it has one.
-        pixels: How many are drawn for the scores.
+        preprocessor: Preprocessor of the image's domain.
+        sample: The image; its label is counted if present.
+        pixels: Number of pixels sampled for the scores.
     """
     with norm_shifts(network.model) as norms:
         seen = network.see(preprocessor, sample)
@@ -130,11 +130,11 @@ def component_sizes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure the connected components of each class.
 
-    Those that touch the border are cut, and left out.
+    Components that touch the border are truncated, and skipped.
 
     Returns:
-        Sum of weight times log side (K,) and of the weights, which are the
-        sides: else crumbs would outvote the objects.
+        Sums of weight times log side (K,) and of the weights. The weights are
+        the sides: otherwise specks would outvote the objects.
     """
     sums, weights = np.zeros((2, classes))
     height, width = labels.shape
@@ -152,10 +152,10 @@ def component_sizes(
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:
-    """Compute the logarithm of an image's power by octave (B,).
+    """Compute an image's log power by octave (B,).
 
-    The finest octave first; relative to the mean over the octaves, so that
-    contrast alone does not show.
+    The finest octave first; relative to the mean over octaves, so that
+    contrast alone does not matter.
     """
     level = np.log(image.mean(2) + 4).astype(np.float32)
     powers = []
@@ -171,12 +171,12 @@ def spectrum(image: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def norm_shifts(model: nn.Module) -> Iterator[list[float]]:
-    """Measure how far inputs of batch norms are from their statistics.
+    """Measure the distance of batch norms' inputs from their statistics.
 
     Yields:
-        A list that gets, for each norm that a pass inside meets, the root
-        mean square over channels of (mean of the input - running mean) /
-        running standard deviation.
+        A list. For each norm in a forward pass inside, it gets the root mean
+        square over channels of (mean of the input - running mean) / running
+        standard deviation.
     """
     shifts: list[float] = []
 

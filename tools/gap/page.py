@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The page of check_gap.py, which needs no other file."""
+"""Self-contained HTML page of check_gap.py."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _row(tag: str, cells: Sequence) -> str:
 
 
 def _cell(value: object) -> str:
-    """Write a text, or a pair of shares as two bars."""
+    """Render a text, or a pair of shares as two bars."""
     if not isinstance(value, tuple):
         return escape(str(value))
     first, second = (round(300 * share) for share in value)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How often a class is in the target, estimated without a label of it."""
+"""Estimate the target's class prior without target labels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def em_prior(
 ) -> np.ndarray:
     """Estimate the class prior by expectation maximisation.
 
-    Probabilities are corrected by the ratio of the priors, whose mean is the
-    next prior, until it stays (Saerens, Latinne and Decaestecker, "Adjusting
-    the Outputs of a Classifier to New a Priori Probabilities", Neural
-    Computation 2002, eq. 2.6 to 2.9).
+    Probabilities are corrected by the ratio of the priors; their mean is the
+    next prior, until convergence (Saerens, Latinne and Decaestecker,
+    "Adjusting the Outputs of a Classifier to New a Priori Probabilities",
+    Neural Computation 2002, eq. 2.6 to 2.9).
 
     Args:
-        probabilities: Of the target's pixels (P, K), calibrated on the source.
+        probabilities: Target pixels (P, K), calibrated on the source.
         source: Class prior of the source (K,).
-        steps: How many at most.
+        steps: Maximum number of steps.
 
     Returns:
         The target's prior (K,).
@@ -45,17 +45,17 @@ def black_box_prior(
 ) -> np.ndarray:
     """Estimate the class prior from hard predictions alone.
 
-    What is predicted is a mixture of what is predicted of each class, whose
-    weights are the prior: they are found by least squares, none negative
-    (Lipton, Wang and Smola, "Detecting and Correcting for Label Shift with
-    Black Box Predictors", ICML 2018, Sec. 3).
+    Predictions are a mixture of the predictions for each class, weighted by
+    the prior: the weights are found by non-negative least squares (Lipton,
+    Wang and Smola, "Detecting and Correcting for Label Shift with Black Box
+    Predictors", ICML 2018, Sec. 3).
 
     Args:
-        confusion: Source pixels (K, K), rows are the truth.
-        predicted: Share of the target's pixels (K,) that is predicted.
+        confusion: Source pixels (K, K), rows are the ground truth.
+        predicted: Predicted share of the target's pixels (K,).
 
     Returns:
-        The target's prior (K,); 0 of a class that the source has not.
+        The target's prior (K,); 0 for classes missing in the source.
     """
     pixels = confusion.sum(1, keepdims=True)
     of_class = np.divide(
@@ -71,19 +71,19 @@ def black_box_prior(
 def reweight(
     logits: np.ndarray, source: np.ndarray, target: np.ndarray
 ) -> np.ndarray:
-    """Correct class scores (..., K) for a prior that has moved.
+    """Correct class scores (..., K) for a shifted prior.
 
     Args:
         logits: Scores whose softmax is calibrated on the source.
         source: Class prior of the source (K,).
-        target: That of the target.
+        target: Class prior of the target (K,).
     """
     moved = np.log((target + 1e-6) / (source + 1e-6))
     return (logits + moved).astype(logits.dtype)
 
 
 def temperature_of(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature of least negative log likelihood.
+    """Find the temperature that minimises the negative log likelihood.
 
     Args:
         logits: Class scores (P, K).
@@ -108,9 +108,9 @@ def calibration_error(
     """Compute the expected calibration error, 0 to 1.
 
     Args:
-        confidence: Probability of what is predicted (P,).
-        right: Whether that is true (P,).
-        bins: Of equal width.
+        confidence: Probability of the prediction (P,).
+        right: Whether it is correct (P,).
+        bins: Number of equal-width bins.
     """
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gap = np.bincount(place, confidence - right, bins)

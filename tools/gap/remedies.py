@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What can be done about a gap without training, tried at once."""
+"""Try remedies for a domain gap that need no training."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from mmseg_cag.models.segmentors.base import resize_labels
 
 # legend: N images, K classes, H W image, h w score map
 
-BATCH = 4  # images whose statistics batch norms are given at once
+BATCH = 4  # batch size to re-estimate batch norm statistics
 Predict = Callable[[Tensor], Tensor]
 
 
 class Tried(NamedTuple):
-    """What a remedy does to the frozen network's predictions.
+    """Effect of a remedy on the frozen network's predictions.
 
     Attributes:
-        name: Of the remedy.
-        changed: Share of the pixels that get another class.
-        entropy: Mean entropy with it, in nats; no proof of quality.
-        gain: By how much mIoU rises, in percent, with the ends of its 95 %
-            interval; None without labels.
+        name: Name of the remedy.
+        changed: Share of pixels that change class.
+        entropy: Mean entropy, in nats; no proof of quality.
+        gain: Gain in mIoU, in percent, with the ends of its 95 % interval;
+            None without labels.
     """
 
     name: str
@@ -61,8 +61,8 @@ def try_remedies(
     """Try each remedy on images, with labels or without.
 
     Args:
-        model: The network; it stays as it is.
-        preprocessor: Of the target's images.
+        model: The network; left unchanged.
+        preprocessor: Preprocessor of the target images.
         samples: The images.
         priors: Class prior of the source and of the target (K,).
         scale: Factor by which the input is resized, 1 for none.
@@ -98,7 +98,7 @@ def try_remedies(
 def with_own_statistics(
     model: EncoderDecoder, images: list[Tensor], samples: Sequence[Sample]
 ) -> EncoderDecoder:
-    """Copy a network and give its batch norms the images' statistics."""
+    """Copy a network and re-estimate its batch norms on the images."""
     renewed = copy.deepcopy(model)
     batches = []
     for start in range(0, len(images), BATCH):
@@ -119,7 +119,7 @@ def _compare(
     images: list[Tensor],
     samples: Sequence[Sample],
 ) -> list[Tried]:
-    """Compare each remedy with the first one, which does nothing."""
+    """Compare each remedy with the first one, the identity."""
     counts: dict[str, list] = {name: [] for name in remedies}
     changed = dict.fromkeys(remedies, 0.0)
     entropy = dict.fromkeys(remedies, 0.0)

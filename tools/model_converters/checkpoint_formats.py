@@ -1,9 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Rename the weights of published checkpoints to those of this project.
+"""Rename the weights of published checkpoints to this project's names.
 
-A format is a list of parts, each one module of the published network with
-its name here. The list is complete, so that any other or absent key is an
-error.
+A format is a list of parts. Each part maps one module of the published network
+to its name here. The list is complete: any other or missing key is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NORM = (*AFFINE, 'running_mean', 'running_var', 'num_batches_tracked')
 RESNET101_DEPTHS = (3, 4, 23, 3)
 MIT_B5_DEPTHS = (3, 6, 40, 3)
 DLV2_BRANCHES = 4
-# Of a run of DAFormer and its heirs: the student, and what trained with it.
+# Modules in runs of DAFormer and its successors: the student, and others.
 STUDENT = 'model.'
 OTHER_NETWORKS = ('ema_model.', 'imnet_model.', 'mic.')
 
@@ -42,10 +41,10 @@ class Part(NamedTuple):
 
 
 class Format(NamedTuple):
-    """Where a checkpoint keeps its weights and what they are.
+    """Location and names of the weights in a checkpoint.
 
     ``optional`` parts are imported if present, ``dropped`` prefixes ignored.
-    ``finish`` puts together what mmseg has in one tensor.
+    ``finish`` merges tensors that mmseg keeps in one.
     """
 
     path: tuple[str, ...]
@@ -56,7 +55,7 @@ class Format(NamedTuple):
 
 
 def resnet101(prefix: str = '', deep_stem: bool = False) -> list[Part]:
-    """List the backbone, whose names differ only in their prefix."""
+    """List the backbone; names differ only in their prefix."""
     modules = [('conv1', WEIGHT), ('bn1', NORM)]
     if deep_stem:
         stem = enumerate((WEIGHT, NORM) * 3)
@@ -77,7 +76,7 @@ def resnet101(prefix: str = '', deep_stem: bool = False) -> list[Part]:
 
 
 def dlv2(source: str, target: str, active: int = DLV2_BRANCHES) -> list[Part]:
-    """List a DeepLab-V2 head; branches that are not active have no target."""
+    """List a DeepLab-V2 head; inactive branches have no target."""
     return [
         Part(
             f'{source}.conv2d_list.{index}',
@@ -192,7 +191,7 @@ def join_mit(weights: Weights) -> Weights:
 
 
 def daformer_head(name: str = 'decode_head') -> list[Part]:
-    """List DAFormer's head, whose names are those of the release."""
+    """List DAFormer's head, with the names of the release."""
     fusion = f'{name}.fuse_layer'
     convs = [f'{fusion}.aspp_modules.0', f'{fusion}.bottleneck']
     for branch in (1, 2, 3):
@@ -207,7 +206,7 @@ def daformer_head(name: str = 'decode_head') -> list[Part]:
 
 
 def scale_attention() -> list[Part]:
-    """List what HRDA weighs its two resolutions by."""
+    """List HRDA's scale attention."""
     name = 'decode_head.scale_attention'
     return same(
         [(f'{name}.embed_layers.{i}.proj', AFFINE) for i in range(4)]
@@ -229,11 +228,11 @@ def reduced_dlv2(branches: int) -> list[Part]:
 
 
 def dinov2(depth: int, *tokens: str) -> list[Part]:
-    """List the encoder of VFM-UDA, which keeps DINOv2's names.
+    """List the encoder of VFM-UDA, with DINOv2's names.
 
     Args:
         depth: Blocks.
-        *tokens: Tensors beside those of class and position.
+        *tokens: Tensors beside class token and position embedding.
     """
     own = 'network.encoder', 'backbone'
     parts = [Part(*own, ('cls_token', 'pos_embed', *tokens))]
@@ -258,7 +257,7 @@ def under(source: str, target: str, modules: dict) -> list[Part]:
 
 
 def vit_adapter() -> list[Part]:
-    """List what VFM-UDA++ has beside the ViT, under the same names."""
+    """List VFM-UDA++'s modules beside the ViT, under the same names."""
     looks = ['query_norm', 'feat_norm'] + [
         f'attn.{name}'
         for name in (
@@ -328,11 +327,11 @@ def of_mmcv(
     dropped: tuple[str, ...] = (),
     finish: Callable[[Weights], Weights] = join_mit,
 ) -> Format:
-    """Make the format of a checkpoint of DAFormer or its heirs."""
+    """Make the format of a checkpoint of DAFormer or its successors."""
     return Format(('state_dict',), parts, dropped=dropped, finish=finish)
 
 
-# SePiCo's projections: they serve its training alone.
+# SePiCo's projections are used only in training.
 PROJECTIONS = ('auxiliary_head.',)
 HRDA = of_mmcv(
     mit(MIT_B5_DEPTHS) + daformer_head('decode_head.head') + scale_attention()
@@ -359,7 +358,7 @@ FORMATS = {
         + dlv2('layer6', 'decode_head', active=2)
         + dlv2('layer5', 'auxiliary_head', active=2),
     ),
-    # Also BDL's published checkpoints, older than its fix to four branches.
+    # Also BDL's published checkpoints, from before its fix to four branches.
     'adaptsegnet_single': Format(
         (), resnet101() + dlv2('layer5', 'decode_head', active=2)
     ),
@@ -375,7 +374,7 @@ FORMATS = {
         resnet101() + proda_head(),
         optional=[Part('bn_pretrain', 'decode_head.input_bn', NORM)],
     ),
-    # The ImageNet weights that the DeepLab-V2 family starts from.
+    # ImageNet weights that the DeepLab-V2 family starts from.
     'deeplab_init': Format((), resnet101(), dropped=('layer5.',)),
     'fc_discriminator': Format(
         (),
@@ -392,11 +391,11 @@ def read_published(path: str | Path, name: str) -> dict[str, Tensor]:
 
     Args:
         path: The checkpoint.
-        name: Its format, one of the keys of ``FORMATS``.
+        name: Its format, a key of ``FORMATS``.
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If the file is not of that format or not safe to read.
+        UserError: If the file has another format or is not safe to read.
     """
     content = safe_load(path)
     for key in FORMATS[name].path:
@@ -417,12 +416,12 @@ def read_published(path: str | Path, name: str) -> dict[str, Tensor]:
 def rename(state: Weights, name: str) -> Weights:
     """Rename published weights.
 
-    Prefixes of wrappers are removed, and the counters of batch norm that
-    PyTorch up to 0.4.0 did not save are set to zero.
+    Removes prefixes of wrappers and sets the batch norm counters that PyTorch
+    up to 0.4.0 did not save to zero.
 
     Args:
         state: Weights by published key.
-        name: Their format, one of the keys of ``FORMATS``.
+        name: Their format, a key of ``FORMATS``.
 
     Raises:
         ValueError: If a key is missing or unexpected.
@@ -448,7 +447,7 @@ def rename(state: Weights, name: str) -> Weights:
 
 
 def student_of(state: Weights) -> Weights:
-    """Choose the student of a run; one on the source alone has no other."""
+    """Choose the student of a run; source-only runs have just one network."""
     if not any(key.startswith(STUDENT) for key in state):
         return state
     return {

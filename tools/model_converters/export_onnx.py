@@ -3,9 +3,9 @@
 
 python tools/model_converters/export_onnx.py CONFIG CHECKPOINT student.onnx
 
-The normalisation of images is inside: image (N, 3, H, W) float32, 0 to 255,
-BGR, to logits (N, K, H, W). With ``--card FRAMES`` what `mmseg_cag.watch`
-needs is there, too, and the domain card beside the file.
+The network includes image normalisation: image (N, 3, H, W) float32, 0 to 255,
+BGR, to logits (N, K, H, W). ``--card FRAMES`` adds the outputs for
+`mmseg_cag.watch` and writes the domain card beside the file.
 """
 
 from __future__ import annotations
@@ -35,17 +35,15 @@ from mmseg_cag.watch.card import make_card
 from mmseg_cag.watch.files import read_frames
 from mmseg_cag.watch.network import WatchedNetwork
 
-IMAGES = 200  # of the source, for anchors where the checkpoint has none
+IMAGES = 200  # source images, to compute anchors if the checkpoint has none
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        'config', type=Path, help='config that the run was trained by'
-    )
+    parser.add_argument('config', type=Path, help='training config of the run')
     parser.add_argument('checkpoint', type=Path, help='checkpoint of the run')
-    parser.add_argument('dst', type=Path, help='the file to write, *.onnx')
+    parser.add_argument('dst', type=Path, help='output file, *.onnx')
     parser.add_argument(
         '--size',
         type=int,
@@ -57,23 +55,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--any-size',
         action='store_true',
-        help='for images of other sizes too; takes minutes for some networks',
+        help='allow other image sizes; takes minutes for some networks',
     )
     parser.add_argument(
         '--card',
         type=Path,
         metavar='FRAMES',
-        help='a folder or video of the target, of which the domain card is '
-        'made (docs/watch.md)',
+        help='target folder or video to make the domain card from '
+        '(docs/watch.md)',
     )
     parser.add_argument(
         '--unknown',
         action='store_true',
-        help='with an output that tells unknown pixels (docs/unknown.md)',
+        help='add an output that marks unknown pixels (docs/unknown.md)',
     )
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
-        parser.error(f'{args.dst}: expected the name of a file *.onnx')
+        parser.error(f'{args.dst}: expected a file name *.onnx')
     return args
 
 
@@ -87,7 +85,7 @@ def main() -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Write the file; it appears once it agrees with PyTorch."""
+    """Write the file once its outputs agree with PyTorch."""
     network = load_network(args.checkpoint, args.config).cpu()
     model = DeploymentModel(network)
     if args.card or args.unknown:
@@ -108,10 +106,10 @@ def convert(args: argparse.Namespace) -> None:
 def watched_model(
     network: EncoderDecoder, args: argparse.Namespace
 ) -> WatchedModel:
-    """Add the anchors of the checkpoint, or some that the source makes.
+    """Add the anchors of the checkpoint, or compute them on the source.
 
     Raises:
-        UserError: The unknown is asked for, and the config has no limits.
+        UserError: --unknown is set, but the config has no limits.
     """
     cfg = load_config(args.config)
     state = read_state(args.checkpoint)
@@ -133,17 +131,17 @@ def write_card(args: argparse.Namespace) -> None:
     card = make_card(seen, network.fingerprint, network.classes, None, True)
     path = args.dst.with_suffix('.card.json')
     card.write(path)
-    print_log(f'{path} written, of {card.frames} frames', 'current')
+    print_log(f'{path} written, from {card.frames} frames', 'current')
 
 
 def check(
     model: DeploymentModel, path: Path, args: argparse.Namespace
 ) -> None:
-    """Compare the file with PyTorch, in all sizes that it should take."""
+    """Compare the file with PyTorch at all supported sizes."""
     height, width = args.size
     shapes = [(1, 3, height, width), (3, 3, height, width)]
     if args.any_size:
-        # Of no common factor with any stride.
+        # Shares no factor with any stride.
         shapes.append((2, 3, height + 7, width + 11))
     for shape in shapes:
         image = torch.randint(0, 256, shape).float()

@@ -26,13 +26,13 @@ from mmseg_cag.launch.cfg_options import load_or_exit
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
-    parser.add_argument('dst', help='the checkpoint to write, *.pth')
+    parser.add_argument('dst', help='output checkpoint, *.pth')
     args = parser.parse_args()
     dst = Path(args.dst)
     if dst.suffix != '.pth':
-        raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
+        raise SystemExit(f'error: {dst}: expected a file name *.pth')
     register_all_modules()
     cfg = load_or_exit(args.config)
     try:

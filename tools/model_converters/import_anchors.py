@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Turn an anchor file of the CAG release into a file of two tensors.
+"""Convert an anchor file of the CAG release to a file of two tensors.
 
 python tools/model_converters/import_anchors.py category_anchors DST
 """
@@ -18,7 +18,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('src', help='the published file')
-    parser.add_argument('dst', help='the file of anchors and counts to write')
+    parser.add_argument('dst', help='output file of anchors and counts')
     args = parser.parse_args()
     try:
         anchors, counts = read_category_anchors(args.src)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Turn a published checkpoint into one that mmseg's tools load.
+"""Convert a published checkpoint for mmseg's tools.
 
 python tools/model_converters/import_checkpoint.py cag SRC DST
 """
@@ -18,9 +18,9 @@ from mmseg_cag.errors import UserError
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('format', choices=FORMATS, help='who published it')
+    parser.add_argument('format', choices=FORMATS, help="publisher's format")
     parser.add_argument('src', help='the published checkpoint')
-    parser.add_argument('dst', help='the file to write')
+    parser.add_argument('dst', help='output file')
     args = parser.parse_args()
     try:
         weights = read_published(args.src, args.format)

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Estimate the statistics of a checkpoint's batch norms on target images.
+"""Re-estimate a checkpoint's batch norm statistics on target images.
 
 python tools/model_converters/reestimate_norm.py CONFIG CHECKPOINT OUT.pth
 
-reads all training images of the config's target once, at the size of
-evaluation, and no label. OUT.pth is the checkpoint with other statistics.
+reads all target training images of the config once, at evaluation size, and no
+labels. OUT.pth is the checkpoint with the new statistics.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from mmseg_cag.launch.cfg_options import load_or_exit
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config that the run was trained by')
+    parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
-    parser.add_argument('dst', help='the checkpoint to write, *.pth')
+    parser.add_argument('dst', help='output checkpoint, *.pth')
     parser.add_argument(
-        '--domain',
-        help='the one of several targets that it is for (default: all)',
+        '--domain', help='one of several targets to use (default: all)'
     )
     args = parser.parse_args()
     dst = Path(args.dst)
     if dst.suffix != '.pth':
-        raise SystemExit(f'error: {dst}: expected the name of a file *.pth')
+        raise SystemExit(f'error: {dst}: expected a file name *.pth')
     register_all_modules()
     cfg = load_or_exit(args.config)
     try:

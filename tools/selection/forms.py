@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Label maps in the forms that labelling programs read and write.
+"""Read and write label maps in the formats of labelling programs.
 
-A pixel that nobody labelled is in no mask of COCO and CVAT, and black in a
-PNG. Classes go by their names in all three forms: numbers and colours are
-those of the file.
+An unlabelled pixel is in no mask of COCO and CVAT, and black in a PNG. All
+three formats identify classes by name; numbers and colours are local to the
+file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from mmseg_cag.fileio.json_file import read_json
 # legend: H W image
 
 VOID = 255
-BACKGROUND = 'background'  # what PNGs call pixels without a label
+BACKGROUND = 'background'  # name of unlabelled pixels in PNGs
 COLOURS, MASKS = 'labelmap.txt', 'SegmentationClass'
 Labels = Mapping[str, np.ndarray]  # (H, W) uint8 by the image's name
 
 
 def mask_codec() -> object:
-    """Import what packs masks.
+    """Import pycocotools.
 
     Raises:
         UserError: It is not installed.
@@ -71,7 +71,7 @@ def write_png(
 
 
 def distinct(palette: Sequence) -> list[tuple[int, int, int]]:
-    """Give classes of one colour, or a black one, others."""
+    """Replace duplicate and black class colours."""
     free = np.random.default_rng(0)
     found: list[tuple[int, int, int]] = []
     for colour in palette:
@@ -83,7 +83,7 @@ def distinct(palette: Sequence) -> list[tuple[int, int, int]]:
 
 
 def write_coco(path: Path, labels: Labels, classes: Sequence[str]) -> None:
-    """Write a COCO file: one mask, run-length encoded, a class and image.
+    """Write a COCO file: one run-length encoded mask per class and image.
 
     Raises:
         UserError: pycocotools is not installed.
@@ -123,7 +123,7 @@ def write_coco(path: Path, labels: Labels, classes: Sequence[str]) -> None:
 def write_cvat(
     path: Path, labels: Labels, classes: Sequence[str], palette: Sequence
 ) -> None:
-    """Write a file of the form "CVAT for images 1.1", with masks."""
+    """Write a file in the format "CVAT for images 1.1", with masks."""
     root = ElementTree.Element('annotations')
     ElementTree.SubElement(root, 'version').text = '1.1'
     task = ElementTree.SubElement(ElementTree.SubElement(root, 'meta'), 'task')
@@ -161,7 +161,7 @@ def _of_classes(label: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _runs(mask: np.ndarray) -> dict[str, str]:
-    """Pack a mask as CVAT does: runs of its box, row by row, 0 first."""
+    """Encode a mask as CVAT does: runs of its box, row by row, 0 first."""
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     flat = mask[top : top + height, left : left + width].ravel()
     ends = np.flatnonzero(np.diff(flat)) + 1
@@ -178,21 +178,21 @@ def _runs(mask: np.ndarray) -> dict[str, str]:
 def read_labels(
     path: Path, classes: Sequence[str], sizes: Mapping[str, tuple[int, int]]
 ) -> dict[str, np.ndarray]:
-    """Read label maps of any of the three forms, by the names of classes.
+    """Read label maps in any of the three formats, by class name.
 
     Args:
         path: A folder with ``labelmap.txt``, a JSON file of COCO or an XML
             file of CVAT.
-        classes: The classes that are trained.
-        sizes: Height and width of each image that may be in it, by name.
+        classes: The trained classes.
+        sizes: Height and width of each allowed image, by name.
 
     Returns:
-        Train ids (H, W) uint8 by the image's name, 255 where no label is.
+        Train ids (H, W) uint8 by image name, 255 where unlabelled.
 
     Raises:
-        MissingFileError: It is not there.
-        UserError: It is of no such form, or has an unknown class, an unknown
-            image, or a label of another size than its image.
+        MissingFileError: The path does not exist.
+        UserError: It has another format, an unknown class, an unknown image,
+            or a label whose size differs from its image.
     """
     if path.is_dir():
         found = _read_png(path, classes, sizes)
@@ -228,9 +228,7 @@ def _require_size(
     path: Path,
 ) -> None:
     if name not in sizes:
-        raise UserError(
-            f'{path}: labels {name}, which is no image of the target'
-        )
+        raise UserError(f'{path}: labels {name}, which is no target image')
     if size != sizes[name]:
         (found, expected) = (
             'x'.join(map(str, s[::-1])) for s in (size, sizes[name])
@@ -330,7 +328,7 @@ def _read_cvat(
 
 
 def _paint(label: np.ndarray, shape: ElementTree.Element, k: int) -> None:
-    """Put a mask or a polygon of CVAT onto a label map."""
+    """Draw a CVAT mask or polygon onto a label map."""
     found = shape.attrib
     if shape.tag == 'polygon':
         points = [

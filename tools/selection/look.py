@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a network says of unlabelled images, image by image."""
+"""Collect a network's predictions on unlabelled images."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ VOID = 255
 
 
 class Looks(NamedTuple):
-    """What is known of N images.
+    """Statistics of N images.
 
     Attributes:
-        shares: Share of the pixels (N, K) whose nearest anchor is of a class.
-        unsure: Share of the pixels (N, K) of which that is no clear case:
-            the runner-up is nearer than the margin.
+        shares: Share of pixels (N, K) nearest to each class's anchor.
+        unsure: Share of pixels (N, K) where that is ambiguous: the runner-up
+            is within the margin.
         entropy: Mean entropy (N,) of the classifier's probabilities.
     """
 
@@ -42,13 +42,13 @@ def look_at(
     dataset: BaseSegDataset,
     indices: list[int],
 ) -> Looks:
-    """Look at images of the target.
+    """Run the network on target images.
 
     Args:
         network: The network with anchors.
         cfg: The run's config.
-        dataset: The images; no label of them is opened.
-        indices: Which of them.
+        dataset: The images; their labels are never opened.
+        indices: Indices of the images.
 
     Raises:
         UserError: An image cannot be read.
@@ -72,7 +72,7 @@ def look_at(
 def prelabel(
     network: LabelingNetwork, cfg: Config, sample: Sample
 ) -> np.ndarray:
-    """Label an image where classifier and anchors agree and are sure.
+    """Label an image where classifier and anchors agree confidently.
 
     Returns:
         Classes (H, W) uint8 at the image's own size, 255 where unsure.

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Which images are worth a label, from what is known of each."""
+"""Rank images by how much they are worth labelling."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .look import Looks
 # legend: N images, K classes
 
 WAYS = ('anchors', 'entropy', 'random')
-POOL = 5  # candidates of the ranking for each image that is chosen
+POOL = 5  # ranked candidates per chosen image
 
 
 def anchor_scores(looks: Looks) -> np.ndarray:
-    """Score images (N,) by their unclear pixels, those of rare classes more.
+    """Score images (N,) by their ambiguous pixels, weighting rare classes.
 
-    A pixel counts 1 / sqrt(share of its class in all images): so a class that
-    has a hundredth of the pixels of another has a tenth of its weight.
+    A pixel counts 1 / sqrt(share of its class in all images): a class with a
+    hundredth of another's pixels has a tenth of its weight.
     """
     share = looks.shares.mean(0)
     weight = np.divide(
@@ -28,16 +28,16 @@ def anchor_scores(looks: Looks) -> np.ndarray:
 
 
 def k_centres(points: np.ndarray, first: int, count: int) -> list[int]:
-    """Choose points that are far from each other, one after another.
+    """Choose points far from each other, greedily.
 
-    Each is the one whose nearest chosen point is farthest (Gonzalez 1985;
+    Each next point is the one farthest from all chosen points (Gonzalez 1985;
     Sener and Savarese, "Active Learning for Convolutional Neural Networks",
     ICLR 2018, Alg. 1).
 
     Args:
         points: (N, D).
-        first: The point to begin with.
-        count: How many to choose, N at most.
+        first: Index of the first point.
+        count: Number of points, at most N.
     """
     chosen = [first]
     nearest = np.linalg.norm(points - points[first], axis=1)
@@ -52,19 +52,19 @@ def k_centres(points: np.ndarray, first: int, count: int) -> list[int]:
 def choose(
     looks: Looks, thumbnails: np.ndarray, count: int, by: str, seed: int = 0
 ) -> list[int]:
-    """Choose images to label, the first ones first.
+    """Choose images to label, best first.
 
-    ``anchors`` takes the best five times as many, and of these the ones whose
-    class histograms are far from each other (Hellinger distance); ``entropy``
-    the most entropic; ``random`` any. Near-duplicates of one that is ranked
-    higher are left out by all three.
+    ``anchors`` takes five times as many top candidates, and among these the
+    ones whose class histograms are far apart (Hellinger distance); ``entropy``
+    takes the highest entropy; ``random`` any. All three skip near-duplicates
+    of a higher-ranked image.
 
     Args:
-        looks: What is known of the images.
-        thumbnails: Theirs (N, D).
-        count: How many; fewer come back where too few are left.
-        by: Of `WAYS`.
-        seed: Of the random choice.
+        looks: Statistics of the images.
+        thumbnails: Their thumbnails (N, D).
+        count: Number of images; fewer if too few remain.
+        by: One of `WAYS`.
+        seed: Seed of the random choice.
     """
     if by == 'random':
         order = np.random.default_rng(seed).permutation(len(thumbnails))

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The chosen images on one page that needs no other file."""
+"""Show the chosen images on a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mmseg_cag.visualization import colorize
 
 # legend: H W image
 
-WIDTH = 480  # pixels of a picture on the page
-GREY = 40  # of pixels without a pre-label
+WIDTH = 480  # width of a picture on the page, in pixels
+GREY = 40  # colour of pixels without a pre-label
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -46,9 +46,9 @@ def contact_sheet(
     """Write the page.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         pictures: Image (H, W, 3), blue first, and pre-label (H, W), by name.
-        notes: What is said of each.
+        notes: Caption of each.
         classes: Names of the classes.
         palette: Their colours.
     """

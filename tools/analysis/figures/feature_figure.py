@@ -18,7 +18,7 @@ from .style import GREY, WIDTH, figure, save
 # legend: P pixels, K classes
 
 
-NO_CLASS = [128] * 3  # colour of pixels without a label
+NO_CLASS = [128] * 3  # colour of unlabelled pixels
 MARKS = {
     'source': dict(marker='o', s=5, linewidths=0, alpha=0.55),
     'target': dict(marker='x', s=8, linewidths=0.7, alpha=0.9),
@@ -34,7 +34,7 @@ def save_feature_figure(
     """Draw the panels side by side, in the same coordinates.
 
     Args:
-        path: Without the endings.
+        path: Without suffix.
         panels: One for each network.
         classes: Names of the K classes.
         palette: Their colours (red, green, blue), 0 to 255.
@@ -57,7 +57,7 @@ def save_feature_figure(
 
 
 def _frame(panels: Sequence[Panel]) -> np.ndarray:
-    """Frame all points: lower left and upper right corner (2, 2)."""
+    """Compute the bounding box of all points: both corners (2, 2)."""
     places = np.concatenate(
         [
             part
@@ -69,13 +69,13 @@ def _frame(panels: Sequence[Panel]) -> np.ndarray:
         ]
     )
     low, high = np.nanmin(places, 0), np.nanmax(places, 0)
-    # Names of anchors stand out at the edges.
+    # Names of anchors may extend beyond the points.
     return np.stack([low, high]) + 0.08 * (high - low) * [[-1], [1]]
 
 
 def _draw_pixels(axis: Axes, panel: Panel, colours: np.ndarray) -> None:
     for name, (positions, labels) in panel.domains.items():
-        # Thousands of points: a bitmap within the PDF.
+        # Thousands of points: rasterize them in the PDF.
         axis.scatter(
             *positions.T, c=colours[labels], rasterized=True, **MARKS[name]
         )
@@ -154,7 +154,7 @@ class Box(NamedTuple):
     size: np.ndarray
 
     def meets(self, other: Box) -> bool:
-        """Whether it overlaps another one."""
+        """Return whether it overlaps another box."""
         apart = np.abs(self.middle - other.middle)
         return bool((apart < self.size + other.size).all())
 
@@ -162,7 +162,7 @@ class Box(NamedTuple):
 def place_labels(
     places: np.ndarray, names: Sequence[str]
 ) -> list[tuple[int, int]]:
-    """Choose the side of each star on which its name meets least.
+    """Place each star's name on the side with the fewest overlaps.
 
     Args:
         places: Where the stars are (K, 2).

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Features of sampled pixels of both domains, seen by several networks."""
+"""Features of sampled pixels of both domains in several networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmseg_cag.models.segmentors.base import resize_labels
 
 
 class Panel(NamedTuple):
-    """What one network makes of the pixels.
+    """Embedded pixels and anchors of one network.
 
     Attributes:
         title: Above the panel.
@@ -36,7 +36,7 @@ class Pixels(NamedTuple):
     """Sampled pixels of a domain.
 
     Attributes:
-        labels: True classes (P,); K for all of images without labels.
+        labels: True classes (P,); K where the images have no labels.
         feats: Their features (P, C), one array for each network.
     """
 
@@ -56,12 +56,12 @@ def sample_features(
     All networks see the same pixels; the choice is random and repeatable.
 
     Args:
-        samples: Images of a domain; without truth, as many pixels as of K
-            classes are taken from anywhere.
+        samples: Images of a domain. Without labels, as many pixels as for K
+            classes are sampled anywhere.
         preprocessor: Normalises them.
         teachers: The networks.
-        per_class: At most so many pixels of a class.
-        per_image: At most so many of them from one image.
+        per_class: Maximum number of pixels of a class.
+        per_image: Maximum number of them from one image.
     """
     rng = np.random.default_rng(0)
     labels, feats = [], [[] for _ in teachers]
@@ -86,13 +86,13 @@ def sample_features(
 def choose_pixels(
     labels: np.ndarray, num_classes: int, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose at most so many pixels of each class.
+    """Sample up to ``count`` pixels of each class.
 
     Args:
         labels: Classes of any shape; values outside 0..K-1 are left out.
         num_classes: Classes K.
-        count: At most so many of a class.
-        rng: What chooses.
+        count: Maximum number of pixels of a class.
+        rng: Random generator.
 
     Returns:
         Indices into the flat labels.
@@ -107,9 +107,9 @@ def choose_pixels(
 def nearest_share(
     teacher: LabelingNetwork, pixels: Pixels, number: int
 ) -> float:
-    """Compute the share of classes' pixels whose nearest anchor is theirs.
+    """Compute the share of pixels nearest to the anchor of their class.
 
-    The mean over classes, for the network of that number.
+    Averaged over classes, for the network with that index.
     """
     feat = torch.from_numpy(pixels.feats[number])
     feat = feat.to(teacher.bank.anchors.device)[:, :, None, None]
@@ -132,8 +132,8 @@ def lay_out(
         domains: The sampled pixels, by name of the domain.
 
     Returns:
-        A panel for each network, whose title states the share of target
-        pixels that are nearest to the anchor of their class, if it is known.
+        A panel for each network. Its title states the share of target pixels
+        nearest to the anchor of their class, if labels exist.
     """
     known = [teacher.bank.counts.cpu().numpy() > 0 for teacher in teachers]
     parts = [
@@ -163,14 +163,14 @@ def lay_out(
 
 
 def embed_2d(parts: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
-    """Lay out points of several arrays together in the plane by t-SNE.
+    """Embed the points of several arrays jointly in 2D by t-SNE.
 
-    One embedding for all, so that their positions can be compared. It starts
-    from the principal components and is the same each time.
+    A joint embedding makes positions comparable. It starts from the principal
+    components and is deterministic.
 
     Args:
         parts: Arrays (P, C) of features.
-        seed: What remains random.
+        seed: Random seed.
 
     Returns:
         Positions (P, 2) of each array's points, around 0 and within 1.

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The figures, from a run's folder to files."""
+"""Make figure files from a run's folder."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def save_panel_figure(
     """Draw rows of images side by side above a legend of classes.
 
     Args:
-        path: Without the endings.
+        path: Without suffix.
         titles: Title of each column.
-        rows: Images (H, W, 3) uint8, RGB, one a column.
+        rows: Images (H, W, 3) uint8, RGB, one per column.
         classes: Names of the classes.
         palette: Their colours (red, green, blue), 0 to 255.
     """
@@ -72,13 +72,13 @@ def save_panel_figure(
 
 
 class Choices(NamedTuple):
-    """What a figure is made of.
+    """Options of a figure.
 
     Attributes:
-        checkpoint: In the place of the run's last.
-        start: Checkpoint that the run began from, where it does not tell.
-        images: Images of a domain that are read.
-        show: Target images that are shown; evenly spread by default.
+        checkpoint: Used instead of the run's last.
+        start: Checkpoint the run started from, if not recorded.
+        images: Number of images read from each domain.
+        show: Indices of target images; evenly spaced by default.
     """
 
     checkpoint: Path | None = None
@@ -88,17 +88,17 @@ class Choices(NamedTuple):
 
 
 def classes_of(dataset: BaseSegDataset) -> tuple[list[str], list]:
-    """Names and colours of a data set's classes."""
+    """Return the names and colours of a dataset's classes."""
     return list(dataset.metainfo['classes']), dataset.metainfo['palette']
 
 
 def shown_images(
     dataset: BaseSegDataset, choices: Choices, count: int
 ) -> list[int]:
-    """Choose the images that are shown.
+    """Choose the images to show.
 
     Raises:
-        UserError: The data set has no such image.
+        UserError: The dataset has no such image.
     """
     for index in choices.show or []:
         if not 0 <= index < len(dataset):
@@ -117,7 +117,7 @@ def rgb_of(sample: Sample) -> np.ndarray:
 def make_pseudo_label_figure(
     run: Run, out: Path, choices: Choices
 ) -> list[Path]:
-    """Draw the labels that a checkpoint's stage was trained on."""
+    """Draw the pseudo labels that a checkpoint was trained on."""
     path = choices.checkpoint or list(run.checkpoints.values())[-1]
     state = teacher_state(read_state(path))
     teacher = build_labeling_network(run.cfg, state, path, choices.images)
@@ -142,7 +142,7 @@ def make_pseudo_label_figure(
 
 
 def make_panel_figure(run: Run, out: Path, choices: Choices) -> list[Path]:
-    """Draw input, truth and what the start and each stage predict."""
+    """Draw input, ground truth and predictions of the start and each stage."""
     states = networks_of(run, choices, run.stage_ends)
     dataset = target_dataset(run.cfg)
     classes, palette = classes_of(dataset)
@@ -193,15 +193,15 @@ def make_feature_figure(
 def networks_of(
     run: Run, choices: Choices, ends: dict[str, Path]
 ) -> dict[str, tuple[State, Path]]:
-    """Read the weights of the start, if any, and of checkpoints.
+    """Load the weights of the start, if any, and of checkpoints.
 
     Args:
         run: The run.
-        choices: A checkpoint of its own takes the place of the others.
+        choices: A selected checkpoint replaces the others.
         ends: The checkpoints by title.
 
     Returns:
-        By title the weights and where they are from.
+        The weights and their origin, by title.
     """
     if choices.checkpoint:
         ends = {choices.checkpoint.stem: choices.checkpoint}

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Figure 1: pseudo labels by anchors against those by probability."""
+"""Figure 1: pseudo labels from anchors and from probabilities."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MARKS = {
     'anchor': dict(color=BLUE, marker='o'),
     'probability': dict(color=VERMILLION, marker='D'),
 }
-# The one drawn first is larger, so that both are seen where they are equal.
+# The first curve is wider, so that both stay visible where they coincide.
 SIZES = {'anchor': 5.2, 'probability': 3}
 
 
@@ -50,10 +50,10 @@ def save_pseudo_label_figure(
     classes: Sequence[str],
     palette: Sequence,
 ) -> list[Path]:
-    """Draw maps of some images above the statistics of all.
+    """Draw label maps of some images above the statistics of all.
 
     Args:
-        path: Without the endings.
+        path: Without suffix.
         shown: Image (H, W, 3) uint8, truth (H, W) and labels of each; None
             for the truth of images without labels.
         pixels: The joined pixels of all images; None without labels.
@@ -133,7 +133,7 @@ def _draw_curves(axis: Axes, pixels: Maps) -> None:
         right = found.label == pixels.truth
         line = '-' if kind == 'anchor' else '--'
         coverage, precision = precision_coverage(found.score, right)
-        # Of fewer pixels the precision says little.
+        # Precision is unreliable for fewer pixels.
         shown = coverage >= SHOWN
         axis.plot(
             coverage[shown],

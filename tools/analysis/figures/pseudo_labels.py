@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What anchors and probabilities label in the target, and how rightly."""
+"""Coverage and precision of pseudo labels by anchors and probability."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Maps(NamedTuple):
     """The labels of an image, at the size of the feature map (h, w).
 
     Attributes:
-        truth: Its true classes; values outside 0..K-1 are void, as all are
-            of an image without a label.
-        kinds: By kind, of `KINDS`, those that it is given.
+        truth: Its true classes; values outside 0..K-1 are void. All are void
+            for an image without labels.
+        kinds: Pseudo labels by kind, one of `KINDS`.
     """
 
     truth: np.ndarray
@@ -40,12 +40,12 @@ class Maps(NamedTuple):
 def label_image(
     teacher: LabelingNetwork, preprocessor: nn.Module, sample: Sample
 ) -> Maps:
-    """Label a target image in both ways.
+    """Pseudo-label a target image in both ways.
 
     Args:
-        teacher: What labels.
+        teacher: Network that labels.
         preprocessor: Normalises target images.
-        sample: The image with its truth, for display only.
+        sample: The image with its ground truth, for display only.
     """
     seen = teacher.see(preprocessor, sample)
     if sample.has_truth:
@@ -56,7 +56,7 @@ def label_image(
 
 
 def join(maps: Iterable[Maps], num_classes: int) -> Maps:
-    """Join the pixels (P,) of images, without void ones.
+    """Concatenate the non-void pixels (P,) of images.
 
     Args:
         maps: The images.
@@ -79,7 +79,7 @@ def join(maps: Iterable[Maps], num_classes: int) -> Maps:
 def shares_by_class(
     truth: np.ndarray, found: Assigned, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute how much of each class is labelled, and how rightly.
+    """Compute the coverage and precision of pseudo labels by class.
 
     Args:
         truth: True classes (P,).
@@ -87,9 +87,9 @@ def shares_by_class(
         num_classes: Classes K.
 
     Returns:
-        Coverage (K,), the share of each class's pixels that take a label, NaN
+        Coverage (K,), the share of each class's pixels that are labelled, NaN
         for a class without pixels; and precision (K,), the share of each
-        class's labels that are right, NaN for a class that no pixel takes.
+        class's labels that are correct, NaN for a class without labels.
     """
     label = np.where(found.active, found.label, num_classes)
     counts = confusion(
@@ -106,20 +106,20 @@ def shares_by_class(
 def precision_coverage(
     score: np.ndarray, right: np.ndarray, points: int = 400
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute how right the clearest pixels are, whatever the threshold.
+    """Compute the precision-coverage curve over all thresholds.
 
     Args:
-        score: How clear each pixel's label is (P,).
-        right: Whether it is right (P,) bool.
-        points: At most so many of the curve.
+        score: Confidence of each pixel's label (P,).
+        right: Whether the label is correct (P,) bool.
+        points: Maximum number of points of the curve.
 
     Returns:
-        Coverage and precision, ascending in coverage: of the pixels at or
-        above a score, their share of all and the share that is right.
+        Coverage and precision, ascending in coverage: the share of pixels at
+        or above a score, and the share of these that is correct.
     """
     order = np.argsort(-score, kind='stable')
     ordered = score[order]
-    # Pixels of one score are labelled together: judge the last of a run.
+    # Pixels of equal score are labelled together: keep the last of a run.
     last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     count = last + 1
     precision = np.cumsum(right[order])[last] / count

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 # Inches: the text width of a two-column paper.
 WIDTH = 7.0
-# Of Okabe and Ito, told apart by all eyes.
+# Okabe and Ito's palette, safe for colour-blind readers.
 BLUE, VERMILLION, GREY = '#0072B2', '#D55E00', '#595959'
 # Pixels without a label.
 UNLABELLED = 236
@@ -63,12 +63,12 @@ def save(drawn: Figure, path: Path) -> list[Path]:
 
     Args:
         drawn: The figure.
-        path: Without the endings.
+        path: Without suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = [path.with_name(path.name + end) for end in ('.png', '.pdf')]
     for file in paths:
-        # Without the date the same run gives the same file.
+        # Without the date, the same run writes identical files.
         metadata = {'CreationDate': None} if file.suffix == '.pdf' else None
         drawn.savefig(file, metadata=metadata)
     return paths
@@ -85,13 +85,13 @@ def show_image(axis: Axes, image: np.ndarray) -> None:
 def class_legend(
     drawn: Figure, classes: Sequence[str], palette: Sequence, extra: str = ''
 ) -> None:
-    """Name the colours of the classes below a figure.
+    """Add a legend of the class colours below a figure.
 
     Args:
         drawn: The figure.
         classes: Names of the classes.
         palette: Their colours (red, green, blue), 0 to 255.
-        extra: What pixels without a class are called, if there are any.
+        extra: Legend entry for pixels without a class, if any.
     """
     handles = [
         Patch(

@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tables of finished runs beside the published figures."""
+"""Tables of finished runs beside published results."""

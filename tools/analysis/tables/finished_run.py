@@ -17,10 +17,10 @@ from mmseg_cag.evaluation.uda_iou_metric import CLASS
 
 @dataclass(frozen=True)
 class FinishedRun(Run):
-    """The last result of a run and what it is of.
+    """Final result of a run with its setting.
 
     Attributes:
-        iteration: At which it ended.
+        iteration: The last iteration.
         metrics: The result, in percent.
     """
 
@@ -29,7 +29,7 @@ class FinishedRun(Run):
 
     @property
     def domains(self) -> tuple[str, str]:
-        """Types of the source's and of the target's data set."""
+        """Return the dataset types of source and target."""
         dataset = self.cfg.train_dataloader.dataset
         target = target_config(self.cfg).type
         if dataset.type == 'UDADataset':
@@ -38,7 +38,7 @@ class FinishedRun(Run):
 
     @property
     def iou(self) -> dict[str, float]:
-        """The IoU of each class that has one."""
+        """Return the IoU of each class that has one."""
         return {
             name.removeprefix(CLASS): value
             for name, value in self.metrics.items()
@@ -47,7 +47,7 @@ class FinishedRun(Run):
 
     @property
     def means(self) -> dict[str, float]:
-        """The mIoU and the means over sets of classes."""
+        """Return the mIoU and the means over class subsets."""
         return {
             name: value
             for name, value in self.metrics.items()
@@ -56,31 +56,31 @@ class FinishedRun(Run):
 
     @property
     def data_root(self) -> str:
-        """The folder of the data set that it was evaluated on."""
+        """Return the root folder of the evaluated dataset."""
         return target_config(self.cfg).get('data_root') or ''
 
     @property
     def is_minitown(self) -> bool:
-        """Whether the data is drawn, though it has the published form."""
+        """Return whether the data is synthetic in a published layout."""
         root = Path(self.data_root)
         return 'minitown' in root.parts or (root.parent / MANIFEST).is_file()
 
     @property
     def method(self) -> str:
-        """What the run depends on but for seeds, as text to compare."""
+        """Return all settings except seeds, as text to compare."""
         return json.dumps(
             _without_seed(provenance_of(self.cfg)), sort_keys=True
         )
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """Read the last result of a run, never its best.
+    """Read the final result of a run, never its best.
 
     Args:
         folder: Its work dir.
 
     Raises:
-        MissingFileError: There is no such folder, no result or no config.
+        MissingFileError: The folder, its result or its config is missing.
         UserError: The result is damaged or the run is not finished.
     """
     notes = folder / NOTES
@@ -94,7 +94,7 @@ def read_run(folder: Path) -> FinishedRun:
     run = FinishedRun(folder, read_config(folder), last, results.get(last, {}))
     if last != run.max_iters:
         raise UserError(
-            f'{folder}: its last result is of iteration {last} of '
+            f'{folder}: its last result is from iteration {last} of '
             f'{run.max_iters}, expected a finished run'
         )
     return run
@@ -105,7 +105,7 @@ def _without_seed(provenance: dict) -> dict:
     if isinstance(start, dict):
         start = _without_seed(start)
     elif start:
-        # Folders of seeds differ above the run's own.
+        # Seeds' folders differ above the run's own.
         start = Path(start).parts[-2:]
     randomness = {**(provenance.get('randomness') or {}), 'seed': None}
     made = list(provenance.get('inputs_sha256') or ())
@@ -119,7 +119,7 @@ def _without_seed(provenance: dict) -> dict:
 
 
 def _without_folders(node: Any, names: list[str]) -> Any:
-    """Shorten each path of a folder of these names to the name."""
+    """Replace each path of a named folder by the name."""
     if isinstance(node, dict):
         return {k: _without_folders(v, names) for k, v in node.items()}
     if isinstance(node, list):

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The two benchmarks, and figures as others have published them.
+"""The two benchmarks and their published results.
 
-None of them is measured here. Percent; IoU in the order of Cityscapes' train
-ids. Where the IoU of classes is not given, only the mean stands here.
+None of them is measured here. In percent; IoU in the order of Cityscapes'
+train ids. Where per-class IoU was not published, only the mean is given.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SOURCES = {
 
 
 class Published(NamedTuple):
-    """A row as it was published.
+    """A published row.
 
     Attributes:
         method: Its name.
-        source: Where it is from, of `SOURCES`.
-        means: By the name of the mean.
-        iou: Of all classes, or none.
-        note: What the figures alone do not say.
+        source: Its source, a key of `SOURCES`.
+        means: Means by name.
+        iou: IoU of all classes, or empty.
+        note: Remark on the figures.
     """
 
     method: str
@@ -116,16 +116,15 @@ THIRTEEN = tuple(
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """A pair of data sets, and what is reported of it.
+    """A pair of datasets and its reported metrics.
 
     Attributes:
         title: Its name.
-        domains: Types of the source's and of the target's data set.
-        classes: Whose IoU is reported.
-        means: Which means are.
-        plain: What ``mIoU`` is called of a network that has these classes
-            alone.
-        published: Rows of others.
+        domains: Dataset types of source and target.
+        classes: Classes whose IoU is reported.
+        means: Reported means.
+        plain: Name of ``mIoU`` for a network with exactly these classes.
+        published: Published rows.
     """
 
     title: str

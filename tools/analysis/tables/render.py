@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tables as Markdown and as LaTeX."""
+"""Render tables as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def to_markdown(table: ResultTable) -> str:
 
 
 def to_latex(table: ResultTable) -> str:
-    """Render a table; it needs no package."""
+    """Render a table that needs no LaTeX package."""
     columns = f'll{"r" * len(table.classes)}|{"r" * len(table.means)}'
     lines = [_latex_row(_cells(table, row)) for row in table.rows]
     notes = [note.translate(LATEX) for note in table.notes]

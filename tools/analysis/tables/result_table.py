@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tables of methods: quoted rows, and measured ones over seeds."""
+"""Tables of methods: quoted rows and rows measured over seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmseg_cag.errors import UserError
 from .finished_run import FinishedRun
 from .published import BENCHMARKS, SOURCES, Benchmark, Published
 
-# A run, and the name that the user gives its method, if any.
+# A run and the user's name for its method, if any.
 Named = tuple[str | None, FinishedRun]
 
 
@@ -22,11 +22,11 @@ class Row(NamedTuple):
 
     Attributes:
         method: Its name.
-        origin: Where its figures are from.
-        iou: By class, in percent; a class may be missing.
-        means: By name, mean and standard deviation over runs; of one run, or
-            where none is published, the latter is None.
-        note: What is to be said below the table.
+        origin: Where its figures come from.
+        iou: IoU by class, in percent; classes may be missing.
+        means: Mean and standard deviation over runs, by name; the latter is
+            None for one run or if unpublished.
+        note: Footnote below the table.
     """
 
     method: str
@@ -40,10 +40,10 @@ class ResultTable(NamedTuple):
     """A table of methods.
 
     Attributes:
-        title: What it is of.
-        classes: Names of its columns of IoU.
-        means: Names of its columns of means.
-        rows: Quoted ones first.
+        title: Its title.
+        classes: Names of its IoU columns.
+        means: Names of its columns with means.
+        rows: Rows, quoted ones first.
     """
 
     title: str
@@ -53,7 +53,7 @@ class ResultTable(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said below it."""
+        """Return the footnotes of the table."""
         notes = ['IoU and its means in percent']
         if any(
             deviation for r in self.rows for _, deviation in r.means.values()
@@ -73,14 +73,14 @@ class ResultTable(NamedTuple):
 
 
 def make_tables(runs: Iterable[Named]) -> list[ResultTable]:
-    """Sort runs into tables, one for each pair of data sets.
+    """Group runs into tables, one per pair of datasets.
 
     Args:
-        runs: In the order of the rows; those of one name, or without a name
-            those that differ in the seed alone, are one row.
+        runs: In the order of the rows. Runs of the same name form one row; so
+            do unnamed runs that differ only in the seed.
 
     Raises:
-        UserError: A run is given twice, or two of a row have the same seed.
+        UserError: A run is given twice, or two runs of a row share a seed.
     """
     tables: dict[Hashable, list[Named]] = defaultdict(list)
     folders = set()
@@ -144,7 +144,7 @@ def _measured_rows(
 
 
 def quoted_row(row: Published, classes: Sequence[str]) -> Row:
-    """Take over a published row; its IoU are in the order of the classes."""
+    """Convert a published row; its IoU follow the order of the classes."""
     iou = dict(zip(classes, row.iou, strict=True)) if row.iou else {}
     means = {name: (value, None) for name, value in row.means.items()}
     return Row(row.method, f'quoted ({row.source})', iou, means, row.note)
@@ -153,15 +153,15 @@ def quoted_row(row: Published, classes: Sequence[str]) -> Row:
 def measured_row(
     name: str | None, runs: list[FinishedRun], benchmark: Benchmark | None
 ) -> Row:
-    """Average runs of one method; a class that one lacks is left out.
+    """Average runs of one method; classes missing in any run are left out.
 
     Args:
-        name: The method's name; None takes it from the folders.
-        runs: Of several seeds.
-        benchmark: What they are of, if it is a known one.
+        name: The method's name; None derives it from the folders.
+        runs: Runs with different seeds.
+        benchmark: Their benchmark, if it is a known one.
 
     Raises:
-        UserError: Two have the same seed.
+        UserError: Two runs share a seed.
     """
     _check_seeds(runs)
     means = [_named_means(run, benchmark) for run in runs]
@@ -181,16 +181,16 @@ def _check_seeds(runs: list[FinishedRun]) -> None:
         other = first.setdefault(run.seed, run)
         if other is not run:
             raise UserError(
-                f'{run.folder}: of the same method and seed {run.seed} as '
-                f'{other.folder}, expected other seeds or, as NAME=WORK_DIR, '
-                'names that tell them apart'
+                f'{run.folder}: has the same method and seed {run.seed} as '
+                f'{other.folder}, expected different seeds or distinct '
+                'names, as NAME=WORK_DIR'
             )
 
 
 def _named_means(
     run: FinishedRun, benchmark: Benchmark | None
 ) -> dict[str, float]:
-    """Call the mean over all classes by what it is a mean of."""
+    """Rename the mean over all classes by its class set."""
     if benchmark is None:
         return run.means
     means = dict(run.means)
@@ -209,7 +209,7 @@ def _mean_sd(values: list[float]) -> tuple[float, float | None]:
 
 
 def _name_of(runs: list[FinishedRun]) -> str:
-    """Join what the ends of the folders' paths have in common."""
+    """Join the common trailing parts of the folders' paths."""
     ends = [run.folder.resolve().parts[-2:] for run in runs]
     common = [
         parts[0] for parts in zip(*ends, strict=True) if len(set(parts)) == 1
