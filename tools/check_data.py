@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from command_line import add_cfg_options
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
@@ -35,13 +36,7 @@ def parse_args() -> argparse.Namespace:
         description='Check all data that a config reads'
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--full', action='store_true', help='decode every file'
     )

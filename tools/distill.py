@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from command_line import add_cfg_options
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -37,12 +38,9 @@ def parse_args() -> argparse.Namespace:
         default=64,
         help='target images to calibrate INT8 (default: 64)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help="override settings of the student's config: key=value ...",
+    add_cfg_options(
+        parser,
+        "override settings of the student's config: key=value ...",
     )
     return parser.parse_args()
 

@@ -17,6 +17,7 @@ import io
 from pathlib import Path
 
 import torch
+from command_line import add_cfg_options
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -93,13 +94,7 @@ def main() -> None:
     parser.add_argument('config', help='CAG config with the source')
     parser.add_argument('checkpoint', help='network to start a stage from')
     parser.add_argument('dst', type=Path, help='the file to write, *.pth')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     register_all_modules()
     cfg = load_or_exit(args.config)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from command_line import add_cfg_options, add_launcher
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -32,21 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config with an AnchorHead')
     parser.add_argument('--work-dir', help='folder of checkpoint and log')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', '0')
-    return args
+    add_cfg_options(parser)
+    add_launcher(parser)
+    return parser.parse_args()
 
 
 def load_config(args: argparse.Namespace) -> Config:

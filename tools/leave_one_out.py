@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from command_line import add_cfg_options
 from mmengine.config import Config, ConfigDict
 from series import placed
 
@@ -40,13 +41,7 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='images of the left-out source to evaluate on; 0 for none',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', '0')
     return args

@@ -10,10 +10,8 @@ OUT/pseudo_labels.json. Distributed: tools/dist_make_pseudo_labels.sh.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-from mmengine.config import Config
+from command_line import add_run_options, load_run
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,46 +33,18 @@ def parse_args() -> argparse.Namespace:
         default=0.9,
         help='upper bound of the thresholds; 0.9 as published',
     )
-    parser.add_argument('--work-dir', help='folder of the log')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
+    add_run_options(parser)
     args = parser.parse_args()
     for name in ('portion', 'cap'):
         if not 0 <= getattr(args, name) <= 1:
             raise SystemExit(f'error: --{name}: expected a number in 0..1')
-    os.environ.setdefault('LOCAL_RANK', '0')
     return args
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """Merge the config file with the command line."""
-    # Imported after parsing: these imports take seconds.
-    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
-
-    cfg = load_or_exit(args.config)
-    cfg.launcher = args.launcher
-    merge_or_exit(cfg, args.cfg_options)
-    path = Path(args.config)
-    cfg.work_dir = args.work_dir or cfg.get(
-        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
-    )
-    return cfg
 
 
 def main() -> None:
     """Make the labels and print the thresholds."""
     args = parse_args()
-    cfg = load_config(args)
+    cfg = load_run(args)
     # Imported after the config, which may select modules.
     from mmengine.dist import is_main_process
     from mmengine.registry import init_default_scope

@@ -7,9 +7,9 @@ Prints the IoU of each class and the mean over the test set of the config.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from command_line import add_run_options, load_run
 from mmengine.config import Config
 
 
@@ -18,23 +18,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='folder of the log')
     parser.add_argument('--show-dir', help='folder for painted predictions')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', '0')
-    return args
+    add_run_options(parser)
+    return parser.parse_args()
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -42,16 +28,7 @@ def load_config(args: argparse.Namespace) -> Config:
     for path in (args.config, args.checkpoint):
         if not Path(path).is_file():
             raise SystemExit(f'error: {path}: file not found')
-    # Imported after parsing: these imports take seconds.
-    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
-
-    cfg = load_or_exit(args.config)
-    cfg.launcher = args.launcher
-    merge_or_exit(cfg, args.cfg_options)
-    path = Path(args.config)
-    cfg.work_dir = args.work_dir or cfg.get(
-        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
-    )
+    cfg = load_run(args)
     cfg.load_from = args.checkpoint
     if args.show_dir:
         cfg.default_hooks.visualization.draw = True

@@ -7,9 +7,9 @@ Distributed: ``tools/dist_train.sh CONFIG GPUS``.
 from __future__ import annotations
 
 import argparse
-import os
 
 import torch
+from command_line import add_cfg_options, add_launcher
 from mmengine.config import Config
 
 
@@ -41,21 +41,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--bf16', action='store_true', help='mixed precision in bfloat16'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', '0')
-    return args
+    add_cfg_options(parser)
+    add_launcher(parser)
+    return parser.parse_args()
 
 
 def load_config(args: argparse.Namespace) -> Config:

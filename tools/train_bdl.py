@@ -8,7 +8,8 @@ where it stopped. Distributed: tools/dist_train_bdl.sh CONFIG GPUS.
 from __future__ import annotations
 
 import argparse
-import os
+
+from command_line import add_cfg_options, add_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,22 +20,13 @@ def parse_args() -> argparse.Namespace:
         '--work-dir', help="parent folder of the steps' folders"
     )
     parser.add_argument('--until', metavar='NAME', help='last step to run')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: options.key.of.all.runs=value, '
+    add_cfg_options(
+        parser,
+        'override settings: options.key.of.all.runs=value, '
         'steps.3.iters=value ...',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', '0')
-    return args
+    add_launcher(parser)
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -1,0 +1,66 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Options that several commands share, and the config that they give."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+
+def add_cfg_options(
+    parser: argparse.ArgumentParser,
+    text: str = 'override settings: key.of.config=value ...',
+) -> None:
+    """Add ``--cfg-options``.
+
+    Args:
+        parser: The command's.
+        text: Its help.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help=text,
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that runs on one or several processes."""
+    parser.add_argument('--work-dir', help='folder of the log')
+    add_cfg_options(parser)
+    add_launcher(parser)
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+    )
+    # torchrun sets it; mmengine reads it with every launcher.
+    os.environ.setdefault('LOCAL_RANK', '0')
+
+
+def load_run(args: argparse.Namespace) -> Config:
+    """Load a command's config, with the options of the command line.
+
+    Args:
+        args: ``config``, ``cfg_options``, ``launcher`` and ``work_dir``.
+    """
+    # Imported after parsing: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
+
+    cfg = load_or_exit(args.config)
+    cfg.launcher = args.launcher
+    merge_or_exit(cfg, args.cfg_options)
+    path = Path(args.config)
+    cfg.work_dir = args.work_dir or cfg.get(
+        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
+    )
+    return cfg
