@@ -2,8 +2,8 @@
 """Unsupervised domain adaptation for mmsegmentation by category anchors.
 
 Importing the package registers its classes in mmseg's registries; a config
-does so by ``custom_imports = dict(imports=['mmseg_cag'])``. Where there is no
-torch nothing is registered: `mmseg_cag.watch` does without.
+does so with ``custom_imports = dict(imports=['mmseg_cag'])``. Without torch
+nothing is registered: `mmseg_cag.watch` does not need it.
 """
 
 from mmseg_cag.stack import can_import, require_one_stack, write_utf8

@@ -7,8 +7,8 @@ from collections.abc import Container
 def escape_control_chars(text: object) -> str:
     r"""Escape control characters of untrusted text.
 
-    Control characters, such as those that move a terminal's cursor, and lone
-    surrogates, which cannot be printed, become escapes such as ``\x1b``.
+    Control characters, such as those that move a terminal's cursor, and
+    unprintable lone surrogates become escapes such as ``\x1b``.
 
     Args:
         text: A name, or a message with names in it.
@@ -27,11 +27,11 @@ class UserError(ValueError):
     """
 
     def __str__(self) -> str:
-        """Give the message alone.
+        """Return only the message.
 
-        A data loader's worker hands its error over with the traceback before
-        it, of which the last line is ours. What files and classes are called
-        cannot break the line or steer a terminal.
+        A dataloader worker passes its error with a traceback whose last line
+        is the message. Names of files and classes cannot break the line or
+        control a terminal.
         """
         name = f'{type(self).__module__}.{type(self).__qualname__}: '
         return escape_control_chars(
@@ -40,11 +40,11 @@ class UserError(ValueError):
 
 
 class MissingFileError(UserError, FileNotFoundError):
-    """A file or folder that a setting names and that does not exist."""
+    """A file or folder named in a setting that does not exist."""
 
 
 def require_one_of(key: str, value: object, known: Container) -> None:
-    """Check that a setting is one of a few.
+    """Check that a setting is one of the known values.
 
     Raises:
         UserError: It is not.

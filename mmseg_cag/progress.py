@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How far a long piece of work is: a bar on a terminal, lines elsewhere."""
+"""Progress display: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# Seconds from one line to the next in a log.
+# Seconds between lines in a log.
 INTERVAL = 10.0
 Show = Callable[[int, int | None], None]
 Item = TypeVar('Item')
@@ -31,14 +31,14 @@ def track(
     console: Console | None = None,
     disable: bool = False,
 ) -> Iterator[Item]:
-    """Pass items on and show how many are done.
+    """Iterate over items and show the progress.
 
     Args:
-        items: What is worked on, one after another.
-        title: What the user reads.
-        total: Their number, if they cannot tell it themselves.
-        console: Where it is shown; the standard output by default.
-        disable: Whether nothing is shown, as on all ranks but one.
+        items: The items.
+        title: Text for the user.
+        total: Number of items, if they have no length.
+        console: Output; by default the standard output.
+        disable: Whether to show nothing, as on all ranks but one.
     """
     if disable:
         yield from items
@@ -53,18 +53,18 @@ def track(
 
 @contextmanager
 def progress(title: str, console: Console | None = None) -> Iterator[Show]:
-    """Show how far a piece of work is.
+    """Show the progress of a task.
 
-    A log that is no terminal gets a line as the first item is done, as the
-    last one is, and every ten seconds between them.
+    A log file gets a line for the first and the last item, and every ten
+    seconds in between.
 
     Args:
         title: What the user reads.
         console: Where it is shown; the standard output by default.
 
     Yields:
-        Takes how many items are done and how many there are, None if that is
-        not known.
+        Function of the number of finished items and the total, None if
+        unknown.
     """
     console = console or get_console()
     if not console.is_terminal:
@@ -82,7 +82,7 @@ def progress(title: str, console: Console | None = None) -> Iterator[Show]:
 
 
 class _Lines:
-    """Write plain lines, not too many of them."""
+    """Write plain lines at a limited rate."""
 
     def __init__(self, title: str, console: Console) -> None:
         self._title = title

@@ -1,9 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Whose mmcv, mmengine and mmseg are installed, and on what they run.
+"""Checks of the installed OpenMMLab packages and the platform.
 
-OpenMMLab's packages and their maintained continuation, ``onedl-*``, are
-imported by the same names. Neither is preferred; both at once overwrite each
-other's files.
+OpenMMLab's packages and their maintained successors, ``onedl-*``, have the
+same import names. Either works; both together overwrite each other's files.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.context import BaseContext
 
-# What is imported, and the packages that provide it.
+# Import names and the packages that provide them.
 PROVIDERS = {
     'mmcv': ('mmcv', 'onedl-mmcv'),
     'mmengine': ('mmengine', 'onedl-mmengine'),
@@ -28,10 +27,10 @@ PROVIDERS = {
 
 
 def require_one_stack() -> None:
-    """Check that each of the packages is there, from one provider.
+    """Check that each package is installed from exactly one provider.
 
     Raises:
-        ImportError: One is missing, or is there twice.
+        ImportError: A package is missing or installed twice.
     """
     for name, packages in PROVIDERS.items():
         own, maintained = packages
@@ -43,9 +42,9 @@ def require_one_stack() -> None:
             )
         if all(is_installed(package) for package in packages):
             raise ImportError(
-                f'{name} is of two packages that overwrite each other: pip '
-                f'uninstall {own} {maintained}, then install one of them anew '
-                '(docs/stacks.md)'
+                f'{name} is installed from two packages that overwrite each '
+                f'other: pip uninstall {own} {maintained}, then reinstall one '
+                'of them (docs/stacks.md)'
             )
     if find_spec('timm') is not None:
         require_fitting_torchvision()
@@ -61,16 +60,16 @@ def require_fitting_torchvision() -> None:
         import_module('torchvision')
     except RuntimeError as error:
         raise ImportError(
-            f'torchvision does not fit torch ({error}): timm is installed and '
-            'needs one of the same build as torch; install that, or pip '
+            f'torchvision does not fit torch ({error}): timm needs a '
+            'torchvision of the same build as torch; install it, or pip '
             'uninstall timm (docs/encoders.md)'
         ) from error
-    except ImportError:  # mmseg does without timm then
+    except ImportError:  # mmseg then works without timm
         return
 
 
 def can_import(name: str) -> bool:
-    """Tell whether a module is there, and nothing refuses to import it."""
+    """Return whether a module exists and can be imported."""
     try:
         return find_spec(name) is not None
     except ImportError:
@@ -78,7 +77,7 @@ def can_import(name: str) -> bool:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a package is installed."""
+    """Return whether a package is installed."""
     try:
         distribution(package)
     except PackageNotFoundError:
@@ -94,14 +93,14 @@ def core_count() -> int:
 
 
 def process_context() -> BaseContext:
-    """Choose how helping processes start: as usual, on Windows by spawning."""
+    """Choose the start method of worker processes: spawn on Windows."""
     return get_context(None if hasattr(os, 'fork') else 'spawn')
 
 
 def write_utf8() -> None:
-    """Write text as UTF-8 where the locale knows ASCII alone.
+    """Write text as UTF-8 if the locale is ASCII.
 
-    So does Python itself, unless ``LC_ALL=C PYTHONUTF8=0`` tells it not to.
+    Python does the same, unless ``LC_ALL=C PYTHONUTF8=0`` disables it.
     """
     if codecs.lookup(locale.getpreferredencoding(False)).name != 'ascii':
         return

@@ -108,7 +108,11 @@ def test_ranks_with_the_same_data_may_start(own):
 @pytest.mark.parametrize(
     ('ranks', 'other', 'message'),
     [
-        (2, (7, 'x'), 'source: rank 1 has images of other names than rank 0'),
+        (
+            2,
+            (7, 'x'),
+            'rank 1 has images with other names than rank 0',
+        ),
         (2, (5, 'x'), 'source: rank 1 has 5 images, rank 0 has 7; expected'),
         (8, None, 'source: has 7 images, expected at least one for each of'),
     ],

@@ -133,7 +133,7 @@ def test_the_effective_batch_is_told_and_compared(root):
     [log] = (root / 'two').glob('*/*.log')
     text = log.read_text()
     assert (
-        'Effective batch: 4 images of each domain: 2 a process, 2 processes, '
-        '1 accumulated' in text
+        'Effective batch: 4 images of each domain: 2 per process, '
+        '2 processes, 1 accumulated' in text
     )
     assert 'Effective batch: 4 images, the recipe has 2' in text

@@ -19,20 +19,20 @@ from .stages import anchor_loader, build_loader, preprocess_source
 
 @HOOKS.register_module()
 class ForeignAnchorHook(Hook):
-    """Make the anchors of a foreign encoder before the first step.
+    """Compute the anchors of a foreign encoder before the first step.
 
     Two passes over the ``anchor_dataloader`` of the config: one for k-means,
-    the spread and the margin, one for the exact means over all ranks. A run
-    that goes on has them in its checkpoint.
+    covariance and margin, one for the exact means over all ranks. A resumed
+    run has them in its checkpoint.
     """
 
     priority = 'BELOW_NORMAL'
 
     def before_train(self, runner: Runner) -> None:
-        """Make the anchors, unless there are some.
+        """Compute the anchors unless they exist.
 
         Raises:
-            UserError: The method has no foreign encoder, or the config no
+            UserError: The method has no foreign encoder, or the config has no
                 ``anchor_dataloader``.
         """
         model = bare_model(runner)

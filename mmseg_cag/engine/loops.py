@@ -38,21 +38,22 @@ from .resilience.signals import (
 )
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again
-# In the message hub: by how many batches the data are ahead of the iterations.
+# In the message hub: number of batches by which the data are ahead of the
+# iterations.
 AHEAD = 'batches_ahead'
-# As it builds its loop this mmengine draws a seed of workers by torch's global
-# generator: initial weights, drawn later, are the same under either loop.
+# When building its loop, this mmengine draws a worker seed from torch's global
+# generator; doing the same keeps initial weights equal under both loops.
 STARTS_EARLY = digit_version(mmengine.__version__) <= digit_version('0.10.7')
 
 
 class TrainBatches:
-    """Endless batches of a data loader, whose workers start with the first.
+    """Endless batches of a data loader; workers start with the first batch.
 
-    mmengine 0.10.7 starts them as it builds its loop, before a hook could let
-    them ignore signals, and loads all that a resumed run skips.
+    mmengine 0.10.7 starts workers when it builds its loop, before a hook could
+    make them ignore signals, and loads all batches that a resumed run skips.
 
     Args:
-        loader: The data loader, which nobody has iterated over yet.
+        loader: The data loader, not iterated yet.
     """
 
     def __init__(self, loader: DataLoader) -> None:
@@ -66,21 +67,21 @@ class TrainBatches:
         return next(self._batches)
 
     def skip(self, count: int) -> None:
-        """Begin after the first batches; they are not loaded if possible."""
+        """Skip the first batches, without loading them if possible."""
         loader, sampler = self._loader, self._loader.sampler
-        # A batch sampler of one's own may take any number of samples.
+        # A custom batch sampler may take any number of samples.
         samples = count * (loader.batch_size or 0)
         if samples and hasattr(sampler, 'skip'):
             sampler.skip(samples)
         elif samples and isinstance(sampler, InfiniteSampler):
-            # That of mmengine 0.10.7.
+            # mmengine 0.10.7's sampler.
             rest = itertools.islice(sampler.indices, samples, None)
             sampler.indices = rest
         else:
             chooser = sampler if loader.batch_size else loader.batch_sampler
             print_log(
                 f'{type(chooser).__name__} cannot skip: {count} batches are '
-                'loaded and dropped, as UDASampler would not',
+                'loaded and dropped, which UDASampler avoids',
                 'current',
                 logging.WARNING,
             )
@@ -89,10 +90,10 @@ class TrainBatches:
 
 
 def stop_workers(loader: DataLoader) -> None:
-    """End the worker processes of a data loader, also persistent ones.
+    """Stop the worker processes of a data loader, also persistent ones.
 
-    A worker whose queue is collected together with the runner, in a cycle,
-    only looks up after 5 seconds.
+    If a worker's queue is garbage-collected in a cycle with the runner, the
+    worker only notices after 5 seconds.
     """
     loader._iterator = None
 
@@ -105,10 +106,10 @@ def _endless(loader: DataLoader) -> Iterator:
             yield batch
         if empty:
             raise UserError(
-                'train_dataloader: has no batch, expected at least as many '
-                'images as batch_size'
+                'train_dataloader: no batch, expected at least as many images '
+                'as batch_size'
             )
-        # As mmengine does at the end of a sampler that has one.
+        # As mmengine does at the end of an epoch.
         for owner in (loader, loader.batch_sampler):
             sampler = getattr(owner, 'sampler', None)
             if hasattr(sampler, 'set_epoch'):
@@ -118,29 +119,27 @@ def _endless(loader: DataLoader) -> Iterator:
 
 @LOOPS.register_module()
 class UDATrainLoop(BaseLoop):
-    """Training by iterations, which can be stopped, resumed and rolled back.
+    """Iteration-based training that can be stopped, resumed and rolled back.
 
-    As mmengine's `IterBasedTrainLoop`, and besides:
+    Like mmengine's `IterBasedTrainLoop`, and in addition:
 
-    * Worker processes start with the first batch, after the hooks are ready;
-      they end with the loop.
-    * A resumed run begins after the batches that it has seen, without loading
-      them where the sampler can skip, and first does a validation that was
-      missed.
-    * After a signal (`StopHook`) it stops between two updates, saved.
-    * A batch whose loss is not finite (`NonFiniteHook`) can be undone, or the
-      run rolled back to a checkpoint; the data go on.
+    * Worker processes start with the first batch, after the hooks are ready,
+    and stop with the loop. * A resumed run skips the batches it has seen,
+    without loading them if the sampler supports it, and first does a missed
+    validation. * On a signal (`StopHook`) it saves and stops between two
+    updates. * A batch with a non-finite loss (`NonFiniteHook`) can be undone,
+    or the run rolled back to a checkpoint; the data continue.
 
     Args:
         runner: The runner.
-        dataloader: The training data, or their config.
+        dataloader: The training dataloader or its config.
         max_iters: Iterations of the run.
-        val_interval: Iterations from one validation to the next; there is
-            always one at the end.
-        val_begin: The first iteration that may be followed by a validation.
+        val_interval: Iterations between validations; the run always ends with
+            one.
+        val_begin: First iteration that a validation may follow.
 
     Raises:
-        UserError: One of these is no positive number.
+        UserError: One of these is not positive.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class UDATrainLoop(BaseLoop):
         self.val_interval = val_interval
         self.val_begin = val_begin
         self.stop_training = False  # set by mmengine's EarlyStoppingHook
-        # By these names mmengine resumes.
+        # mmengine resumes by these names.
         self._iter = 0
         self._epoch = 0
         self._batches: TrainBatches | None = None
@@ -168,7 +167,7 @@ class UDATrainLoop(BaseLoop):
         self._kept: KeptBuffers | None = None
         self._request: StopSignals | None = None
         self._stop_interval = 1
-        self._told = False  # to stop: this rank or another
+        self._told = False  # whether this or another rank is told to stop
         if STARTS_EARLY:
             torch.empty((), dtype=torch.int64).random_()
         metainfo = getattr(self.dataloader.dataset, 'metainfo', None)
@@ -177,31 +176,31 @@ class UDATrainLoop(BaseLoop):
 
     @property
     def iter(self) -> int:
-        """Iterations that are done."""
+        """Number of finished iterations."""
         return self._iter
 
     @property
     def epoch(self) -> int:
-        """The whole run is one epoch, so 0."""
+        """Always 0: the whole run is one epoch."""
         return self._epoch
 
     @property
     def model(self) -> nn.Module:
-        """The model, out of its distributed wrapper."""
+        """The model without its distributed wrapper."""
         return bare_model(self.runner)
 
     @property
     def stage_iters(self) -> int:
-        """Iterations of a stage: here there is one alone."""
+        """Iterations of a stage; this loop has a single one."""
         return self.max_iters
 
     @property
     def stage_begins(self) -> bool:
-        """Whether the coming iteration is the first of a stage."""
+        """Whether the next iteration is the first of a stage."""
         return self._iter % self.stage_iters == 0
 
     def run(self) -> nn.Module:
-        """Train; returns the model."""
+        """Train and return the model."""
         try:
             self._train()
         except WORKER_FAULTS as error:
@@ -228,7 +227,7 @@ class UDATrainLoop(BaseLoop):
         runner.call_hook('after_train')
 
     def _next_batch(self) -> Any:
-        """Wait for a batch; a signal breaks that off, saved as of before."""
+        """Wait for a batch; on a signal, save the state and stop."""
         if (
             self._request is None
             or not self.dataloader.num_workers
@@ -243,10 +242,10 @@ class UDATrainLoop(BaseLoop):
             self._stop()
 
     def run_iter(self, data_batch: dict) -> None:
-        """Train by one batch.
+        """Train on one batch.
 
         Args:
-            data_batch: It, as the data loader collates it.
+            data_batch: The collated batch.
         """
         runner, index = self.runner, self._iter
         runner.call_hook(
@@ -255,7 +254,7 @@ class UDATrainLoop(BaseLoop):
         if self._kept is not None:
             self._kept.keep(self.model)
         optim = self._optim or runner.optim_wrapper
-        # With the gradients of the last batch the update before was complete.
+        # The last batch completed the previous update.
         self.model.update_begins = runner.optim_wrapper.should_update()
         outputs = runner.model.train_step(data_batch, optim_wrapper=optim)
         runner.call_hook(
@@ -267,26 +266,26 @@ class UDATrainLoop(BaseLoop):
         self._iter += 1
 
     def guard_steps(self, keep_buffers: bool) -> None:
-        """Step from now on only where the loss is finite, on all ranks.
+        """From now on, step only if the loss is finite on all ranks.
 
         Args:
-            keep_buffers: Whether `undo_batch` is to be possible.
+            keep_buffers: Whether to support `undo_batch`.
         """
         self._optim = GuardedOptim(self.runner.optim_wrapper)
         self._kept = KeptBuffers() if keep_buffers else None
 
     def loss_was_finite(self) -> bool:
-        """Tell whether the last loss was, on all ranks."""
+        """Return whether the last loss was finite on all ranks."""
         return self._optim is None or self._optim.was_finite()
 
     def undo_batch(self) -> None:
-        """Go back to before the batch; its step was not taken."""
+        """Restore the state before the batch, whose step was not taken."""
         self._kept.restore()
 
     def roll_back(self, checkpoint: str | Path) -> None:
-        """Go back to a checkpoint within an iteration; the data go on.
+        """Roll back to a checkpoint within an iteration; the data continue.
 
-        To be called in ``after_train_iter``.
+        Call it in ``after_train_iter``.
 
         Args:
             checkpoint: A checkpoint of this run.
@@ -295,25 +294,24 @@ class UDATrainLoop(BaseLoop):
         consumed = self._iter + 1 + hub.get_info(AHEAD, 0)
         runner.resume(str(checkpoint))
         hub.update_info(AHEAD, consumed - self._iter)
-        # Accumulation begins anew.
+        # Accumulation restarts.
         runner.optim_wrapper.zero_grad()
         runner.optim_wrapper.initialize_count_status(
             runner.model, self._iter, self.max_iters
         )
         self._optim.begin_update()
-        runner.call_hook('rewind')  # of those that keep records of the run
-        # The iteration that ends here is counted all the same.
+        runner.call_hook('rewind')  # for hooks that keep records of the run
+        # The iteration that ends here still counts.
         self._iter -= 1
 
     def stop_on_signals(self, interval: int) -> None:
-        """Stop between updates from now on, where SIGTERM or SIGINT comes.
+        """From now on, stop between updates on SIGTERM or SIGINT.
 
         Args:
-            interval: Iterations after which ranks, if there are several, ask
-                each other.
+            interval: Iterations between queries among several ranks.
 
         Raises:
-            UserError: No hook could save the state between two savings.
+            UserError: No hook can save the state outside its interval.
         """
         self._find_saver()
         self._stop_interval = interval
@@ -324,16 +322,16 @@ class UDATrainLoop(BaseLoop):
         self._request.listen()
 
     def stop_in_validation(self) -> None:
-        """Stop within a validation, if asked to and there is one rank alone.
+        """Stop within a validation if requested, with a single rank only.
 
-        The resumed run begins with this validation.
+        The resumed run starts with this validation.
         """
         if self._request and self._request.signal and get_world_size() == 1:
             self._stop()
 
     def _stop_if_told(self) -> None:
         self._told = self._told or self._ask()
-        # Gradients that are accumulated are in no checkpoint.
+        # Accumulated gradients are not in checkpoints.
         if self._told and self.runner.optim_wrapper.should_update():
             self._stop()
 
@@ -355,7 +353,7 @@ class UDATrainLoop(BaseLoop):
         sign = self._request.signal or 'a signal to another rank'
         self.runner.logger.warning(
             f'{sign}: stopped after iteration {self._iter}, which is saved; '
-            'the same command goes on with --resume'
+            'rerun the command with --resume to continue'
         )
         raise SystemExit(EXIT_CODE)
 
@@ -369,32 +367,32 @@ class UDATrainLoop(BaseLoop):
         )
 
     def _tell_schedules(self) -> None:
-        """Let schedules restart with each stage."""
+        """Tell schedules to restart with each stage."""
         for scheduler in _flatten(self.runner.param_schedulers):
             if isinstance(scheduler, PolyRestartLR):
                 scheduler.restart_iters = self.stage_iters
 
     def _skip_consumed_batches(self) -> None:
-        # After a rollback there are more than iterations.
+        # After a rollback the data are ahead of the iterations.
         ahead = self.runner.message_hub.get_info(AHEAD, 0)
         if count := self._iter + ahead:
             self.runner.logger.info(
-                f'The data begin after the {count} batches that were seen'
+                f'The data start after the {count} batches already seen'
             )
             self._batches.skip(count)
 
     def _validates_here(self) -> bool:
-        """Tell whether a validation follows the iterations that are done."""
+        """Return whether a validation follows the current iteration."""
         if self.runner.val_loop is None or self._iter < self.val_begin:
             return False
         at_end = self._iter == self.max_iters
         return at_end or self._iter % self.val_interval == 0
 
     def _validate_if_missed(self) -> None:
-        """Validate first, where a run was stopped before that was over.
+        """Validate first if the run stopped before finishing a validation.
 
-        Checkpoints are written before the validation. Where its result is
-        noted, it may still have been stopped before the best was saved.
+        Checkpoints are written before the validation. Even if its result is
+        recorded, the run may have stopped before the best was saved.
         """
         runner = self.runner
         if self._iter == 0 or not self._validates_here():
@@ -410,7 +408,7 @@ class UDATrainLoop(BaseLoop):
                 hook.after_val_epoch(runner, found[0])
 
     def _close(self) -> None:
-        """Leave the signals alone, and end the workers."""
+        """Restore the signals and stop the workers."""
         if self._request is not None:
             self._request.end()
         self._batches = None
@@ -420,10 +418,10 @@ class UDATrainLoop(BaseLoop):
 
 
 def require_uda_loop(runner: Runner, hook: Hook) -> UDATrainLoop:
-    """Get the loop of a run whose hook needs one of this package.
+    """Return the run's loop if it is one of this package.
 
     Raises:
-        UserError: It is another.
+        UserError: It is another loop.
     """
     loop = runner.train_loop
     if not isinstance(loop, UDATrainLoop):
@@ -435,13 +433,13 @@ def require_uda_loop(runner: Runner, hook: Hook) -> UDATrainLoop:
 
 
 def total_iters(train_cfg: dict) -> int:
-    """Compute the iterations of a run.
+    """Compute a run's number of iterations.
 
     Args:
         train_cfg: Settings of its loop.
 
     Raises:
-        UserError: They do not tell, or a number is none.
+        UserError: A setting is missing or not a number.
     """
     names = ('stages', 'stage_iters')
     if 'max_iters' in train_cfg:
@@ -463,7 +461,7 @@ def require_positive(**settings: Any) -> None:
     """Check settings of ``train_cfg``.
 
     Raises:
-        UserError: One is no positive whole number.
+        UserError: One is not a positive integer.
     """
     for name, value in settings.items():
         if not isinstance(value, int) or value < 1:
@@ -473,7 +471,7 @@ def require_positive(**settings: Any) -> None:
 
 
 def clear_optimizer_state(wrapper: OptimWrapper) -> None:
-    """Forget momentum and the like of an optimizer, or of all joint ones."""
+    """Clear the state of an optimizer, or of all joint ones."""
     members = getattr(wrapper, 'optim_wrappers', {'': wrapper})
     for member in members.values():
         member.optimizer.state.clear()

@@ -33,35 +33,34 @@ from .loops import (
 
 @LOOPS.register_module()
 class StageTrainLoop(UDATrainLoop):
-    """Training in stages of one length: at 0, S, 2S, ... one begins.
+    """Training in stages of equal length, which start at 0, S, 2S, ...
 
-    There the model's ``start_stage`` is called, which makes a teacher of the
-    student of this moment; the optimizer's state is cleared (CAG-UDA restarts
-    it at each stage; `PolyRestartLR` restarts the rate); then hooks'
-    ``before_stage(runner)``. All this is a function of the weights at that
-    iteration, so a run that resumes at a boundary does it again and one that
-    resumes within a stage finds its result in the checkpoint.
+    At the start of a stage the model's ``start_stage`` copies the student to
+    the teacher; the optimizer state is cleared (CAG-UDA restarts it at each
+    stage; `PolyRestartLR` restarts the rate); then hooks'
+    ``before_stage(runner)`` is called. All this depends only on the weights at
+    that iteration: a run that resumes at a boundary repeats it, one that
+    resumes within a stage finds the result in the checkpoint.
 
-    The stage's number goes on from that of the checkpoint that the run starts
-    from: it is 1 after a warm-up and 2 after a stage 1.
+    Stage numbers continue from the starting checkpoint: 1 after a warm-up, 2
+    after stage 1.
 
     Args:
         runner: The runner.
-        dataloader: The training data, or their config.
+        dataloader: The training dataloader or its config.
         stages: Number of stages.
         stage_iters: Iterations S of a stage. Schedule, validations and
-            checkpoints follow.
-        vals_per_stage: Validations of a stage at most, equally spaced; its
-            end is one of them.
-        saves_per_stage: Checkpoints of a stage likewise, in the place of
-            ``default_hooks.checkpoint.interval``; None leaves that alone.
-        first_stage: The stage that the run is to begin with; by default the
-            one after the checkpoint's.
-        val_begin: As of `UDATrainLoop`.
+            checkpoints follow it.
+        vals_per_stage: Maximum number of equally spaced validations per stage,
+            including one at its end.
+        saves_per_stage: Checkpoints per stage, likewise; replaces
+            ``default_hooks.checkpoint.interval``. None keeps the interval.
+        first_stage: Number of the first stage; by default one after the
+            checkpoint's.
+        val_begin: See `UDATrainLoop`.
 
     Raises:
-        UserError: One of these is no positive number, or the model knows no
-            stages.
+        UserError: One of these is not positive, or the model has no stages.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class StageTrainLoop(UDATrainLoop):
         return self._stage_iters
 
     def run_iter(self, data_batch: dict) -> None:
-        """Train by one batch; begin a stage first if one begins here."""
+        """Train on one batch; start a stage first if one starts here."""
         if self.stage_begins:
             self._begin_stage()
         super().run_iter(data_batch)
@@ -122,15 +121,15 @@ class StageTrainLoop(UDATrainLoop):
                 hook.interval = interval
 
     def _require_stage_before(self) -> None:
-        """Check that what the run starts from is the stage before.
+        """Check that the run starts from the previous stage.
 
         Raises:
-            UserError: It is another.
+            UserError: It starts from another stage.
         """
         if self.first_stage is None or self._iter > 0:
             return
         done = self.model.stage
-        # A checkpoint from elsewhere, such as an imported one, notes none.
+        # Other checkpoints, such as imported ones, have no stage.
         if done not in (0, self.first_stage - 1):
             raise UserError(
                 f'{self.runner.cfg.get("load_from")}: a checkpoint of stage '
@@ -140,9 +139,9 @@ class StageTrainLoop(UDATrainLoop):
         done.fill_(self.first_stage - 1)
 
     def _begin_stage(self) -> None:
-        """Begin a stage from the student of this moment, on all ranks."""
+        """Start a stage from the current student, on all ranks."""
         runner, model = self.runner, self.model
-        # Batch statistics differ by rank; the teacher is to be the same.
+        # Batch statistics differ between ranks; the teacher must not.
         statistics = [b for b in model.buffers() if b.is_floating_point()]
         all_reduce_params(statistics, op='mean')
         model.start_stage()
@@ -152,12 +151,12 @@ class StageTrainLoop(UDATrainLoop):
 
 
 def divide_stage(stage_iters: int, parts: int) -> int:
-    """Compute the interval of what is done several times a stage.
+    """Compute the interval of an event that recurs within a stage.
 
     Args:
         stage_iters: Iterations of a stage.
-        parts: How often it is done, at most: the largest number up to this
-            that divides the stage, so that its end is always one of them.
+        parts: Maximum number of events: the largest divisor of the stage up to
+            this, so that the last event is at its end.
     """
     return stage_iters // max(
         n
@@ -168,20 +167,20 @@ def divide_stage(stage_iters: int, parts: int) -> int:
 
 @HOOKS.register_module()
 class AnchorHook(Hook):
-    """Compute the anchors over the source set as a stage begins.
+    """Compute the anchors over the source at the start of a stage.
 
-    `StageTrainLoop` has made the new teacher: the centroids are its. They are
-    taken by ``anchor_dataloader`` of the config: the source without
-    augmentation, read by a sampler that does not repeat images
-    (``round_up=False``). Each rank takes its share, each image once.
+    The centroids are of the new teacher made by `StageTrainLoop`. The config's
+    ``anchor_dataloader`` reads the source without augmentation, with a sampler
+    that does not repeat images (``round_up=False``). Ranks split the images.
 
     Args:
-        recompute: Whether each stage computes them anew; else those that are
-            there, computed once or loaded, are kept with their margin, and a
-            source is not needed.
-        init_from: File of anchors that the run begins with in the place of
-            computed ones: the release's or one of ``import_anchors.py``.
-        margin_pixels: Source pixels that an automatic margin is chosen on.
+        recompute: Whether each stage recomputes them; else existing anchors,
+            computed once or loaded, are kept with their margin, and no source
+            is needed.
+        init_from: File of initial anchors instead of computed ones: the
+            release's or one from ``import_anchors.py``.
+        margin_pixels: Number of source pixels for calibrating an automatic
+            margin.
     """
 
     priority = 'BELOW_NORMAL'
@@ -197,17 +196,17 @@ class AnchorHook(Hook):
         self.margin_pixels = margin_pixels
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loop, and where the anchors are from.
+        """Check the loop and the origin of the anchors.
 
         Raises:
-            UserError: The run has no stages, neither anchors nor an
+            UserError: The run has no stages, has neither anchors nor an
                 ``anchor_dataloader``, or the file is of another network.
         """
         loop = type(runner.train_loop)
         if not issubclass(loop, StageTrainLoop):
             raise UserError(
                 f'AnchorHook: train_cfg.type is {loop.__name__}, expected '
-                'StageTrainLoop, by whose stages anchors are computed'
+                'StageTrainLoop, which computes anchors at each stage'
             )
         model = runner.train_loop.model
         if self.init_from:
@@ -249,7 +248,7 @@ class AnchorHook(Hook):
         if model.pseudo_label_head.needs_source:
             raise UserError(
                 f"AnchorHook: init_from={self.init_from} and margin='auto', "
-                'which is chosen as anchors are computed; expected a number'
+                'which requires computed anchors; expected a number'
             )
         anchors, counts = read_category_anchors(self.init_from)
         expected = model.anchor_bank.anchors.shape
@@ -279,7 +278,7 @@ class AnchorHook(Hook):
             if isinstance(loader.dataset, SkipBadFiles):
                 count_skipped(runner, batch['data_samples'])
             images, samples = preprocess_source(model, batch)
-            # In the precision of the training step, as labels will be made.
+            # In the precision of the training step, in which labels are made.
             with runner.optim_wrapper.optim_context(runner.model):
                 model.collect_centroids(centroids, sample, images, samples)
         model.store_anchors(centroids, sample)
@@ -287,10 +286,10 @@ class AnchorHook(Hook):
 
 @HOOKS.register_module()
 class PrototypeHook(Hook):
-    """Compute ProDA's prototypes over the target as a stage begins.
+    """Compute ProDA's prototypes over the target at the start of a stage.
 
-    `StageTrainLoop` has made the network that labels: the class means are of
-    what it predicts on all target images, as they are evaluated.
+    The class means use the predictions of the labelling network made by
+    `StageTrainLoop` on all target images, with the evaluation pipeline.
     """
 
     priority = 'BELOW_NORMAL'
@@ -301,7 +300,7 @@ class PrototypeHook(Hook):
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:
-        """Compute the prototypes; each rank takes its share of the images."""
+        """Compute the prototypes; ranks split the images."""
         model = runner.train_loop.model
         loader = build_target_loader(runner.cfg, model, runner.seed)
         means = model.prototypes.new_centroids()
@@ -317,9 +316,9 @@ class PrototypeHook(Hook):
 
 
 def anchor_loader(cfg: dict) -> dict:
-    """Find the source's dataloader that the anchors are computed by.
+    """Return the config of the source dataloader for the anchors.
 
-    Its data set skips bad files where training does.
+    Its dataset skips bad files if training does.
 
     Args:
         cfg: The run's config.
@@ -340,10 +339,10 @@ def anchor_loader(cfg: dict) -> dict:
 
 
 def build_loader(runner: Runner) -> DataLoader:
-    """Build the dataloader that the anchors are computed by.
+    """Build the dataloader for the anchors.
 
     Raises:
-        UserError: Its data set has other classes than that of training.
+        UserError: Its classes differ from those of training.
     """
     cfg = anchor_loader(runner.cfg)
     loader = runner.build_dataloader(cfg, seed=runner.seed)
@@ -360,12 +359,12 @@ def build_loader(runner: Runner) -> DataLoader:
 
 
 def report_anchors(runner: Runner, model: CAGSegmentor, origin: str) -> None:
-    """Log which classes have an anchor; raise an alarm for those without.
+    """Log the classes with an anchor; raise an alarm for missing ones.
 
     Args:
         runner: The run.
-        model: The model that has the anchors.
-        origin: Where they are from.
+        model: The model with the anchors.
+        origin: Origin of the anchors, for the log.
     """
     counts = model.anchor_bank.counts
     margins = sorted({*model.pseudo_label_head.margin.tolist()})
@@ -381,14 +380,13 @@ def report_anchors(runner: Runner, model: CAGSegmentor, origin: str) -> None:
     if absent:
         message = (
             f'No source pixel of {", ".join(absent)}: no anchor, never '
-            "assigned as a pseudo label; see that the source's labels "
-            'have it'
+            'assigned as a pseudo label; check the source labels for it'
         )
         write_alarm(runner, Alarm('no_anchor', None, message))
 
 
 def preprocess_source(model: UDASegmentor, batch: dict) -> tuple:
-    """Normalise a batch of the source; its images and samples."""
+    """Preprocess a source batch; return its images and samples."""
     batch = {key: {'source': value} for key, value in batch.items()}
     batch = model.data_preprocessor(batch)
     return batch['inputs']['source'], batch['data_samples']['source']

@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Files: read safely, written whole."""
+"""Safe reading and atomic writing of files."""

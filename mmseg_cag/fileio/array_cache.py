@@ -14,19 +14,18 @@ from mmseg_cag.errors import UserError
 
 
 class ArrayCache:
-    """Decoded files as plain arrays on disk, of which parts can be read.
+    """On-disk cache of decoded files as arrays that can be read in part.
 
-    An entry is a ``.npy`` file followed by a signature of what it was made
-    from: the size and the time of the source file. A source that has changed,
-    or an entry that is not whole, is made again in the same place. Entries
-    are written beside their place and renamed, so that any number of
-    processes may fill one folder.
+    An entry is a ``.npy`` file followed by a signature of its source: size and
+    modification time. Entries of changed sources and incomplete entries are
+    remade in place. Entries are written under a temporary name and renamed, so
+    any number of processes may share one folder.
 
-    A source in a zip file that its path names has that file's size and time;
-    one that is no local file is told by its name alone.
+    A source in a zip file has the zip file's size and time; a source that is
+    not a local file is identified by its name only.
 
     Args:
-        folder: Where the entries go.
+        folder: Folder of the entries.
     """
 
     def __init__(self, folder: str) -> None:
@@ -35,16 +34,16 @@ class ArrayCache:
     def get(
         self, path: str, content: str, make: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Open the entry of a file, after making it if there is none.
+        """Open the entry of a file, making it if needed.
 
         Args:
             path: The source file.
-            content: What is stored of it: what is read or mapped in another
-                way needs another text.
-            make: Reads it; its errors pass through.
+            content: Description of the stored content; other ways of reading
+                or mapping need another text.
+            make: Reads the source; its errors pass through.
 
         Returns:
-            A read-only array on disk: what is not touched is not read.
+            A read-only memory-mapped array.
 
         Raises:
             UserError: The folder cannot be written, or the disk is full.
@@ -76,13 +75,13 @@ class ArrayCache:
             with suppress(OSError):
                 part.unlink()
             raise UserError(
-                f'{self.folder}: the input cache cannot be written, expected '
-                f'a folder with free space ({error.strerror or error})'
+                f'{self.folder}: cannot write the input cache, expected a '
+                f'writable folder with free space ({error.strerror or error})'
             ) from error
 
 
 def _signature(path: str) -> bytes:
-    """Size and time of the file, or of the zip file that it lies in."""
+    """Return size and time of a file, or of its zip file."""
     local = Path(path.split('://')[-1])
     for place in (local, *local.parents):
         if place.is_file():
@@ -95,19 +94,19 @@ def _signature(path: str) -> bytes:
 
 
 def _open(entry: Path) -> np.ndarray | None:
-    """Open an entry; None if it is no array of bytes."""
+    """Open an entry; None if it is not a byte array."""
     try:
         array = np.load(entry, mmap_mode='r', allow_pickle=False)
-    except Exception:  # the header is text, which is parsed in many ways
+    except Exception:  # parsing a damaged header can raise anything
         return None
     return array if array.dtype == np.uint8 else None
 
 
 def _is_whole(entry: Path, signature: bytes) -> bool:
-    """Whether the entry ends as it was meant to."""
+    """Return whether the entry ends with its signature."""
     try:
         with entry.open('rb') as file:
             file.seek(-len(signature), os.SEEK_END)
             return file.read() == signature
-    except OSError:  # there is none, or it is shorter than a signature
+    except OSError:  # missing, or shorter than a signature
         return False

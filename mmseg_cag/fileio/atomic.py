@@ -28,35 +28,35 @@ class AtomicBackend(LocalBackend):
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file so that a kill at any instant leaves the old or the new.
+    """Write a file atomically: a kill leaves the old or the new one.
 
     Args:
-        path: The file; a draft of it stands beside it while it is written.
-        content: What is to be in it.
+        path: The file; a draft exists next to it during writing.
+        content: Its new content.
 
     Raises:
-        OSError: It cannot be written; the old one is there, and no draft.
+        OSError: Writing failed; the old file remains, without a draft.
     """
     path = Path(path)
     with atomic_path(path) as draft, draft.open('wb') as file:
         file.write(content)
         file.flush()
-        # Else a power cut could leave the new name on an empty file.
+        # Otherwise a power cut could leave the new name on an empty file.
         os.fsync(file.fileno())
     _sync_folder(path.parent)
 
 
 @contextmanager
 def atomic_path(path: Path, ending: str = '') -> Iterator[Path]:
-    """Give a draft to write, which takes a file's place in the end.
+    """Yield a draft path that replaces the file on success.
 
     Args:
-        path: The file; its folder is made.
-        ending: Of the draft's name, for programs that go by it.
+        path: The file; its folder is created.
+        ending: Suffix of the draft, for programs that depend on it.
 
     Yields:
-        The draft, which stands beside the file; where writing it fails, it
-        is removed and the old file stays.
+        The draft next to the file; on failure it is removed and the old file
+        stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
@@ -70,12 +70,12 @@ def atomic_path(path: Path, ending: str = '') -> Iterator[Path]:
 
 
 def draft_of(path: Path) -> Path:
-    """Name the file that is written in the place of another."""
+    """Return the draft path of a file."""
     return path.with_name(f'.{path.name}.part')
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == 'nt':  # it opens no folders
+    if os.name == 'nt':  # it cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -88,10 +88,10 @@ class DeferredRemovalBackend(LocalBackend):
     """File backend that defers removing superseded checkpoints.
 
     Args:
-        folder: That of the files.
+        folder: Folder of the files.
 
     Attributes:
-        paths: Those that are to be removed.
+        paths: Files to remove.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -99,15 +99,15 @@ class DeferredRemovalBackend(LocalBackend):
         self.paths: list[str] = []
 
     def remove(self, filepath: str | Path) -> None:
-        """Note a file, unless it is of the folder that this one was once."""
+        """Record a file, unless it is in a former folder of this run."""
         if Path(filepath).parent == self.folder:
             self.paths.append(str(filepath))
 
     def remove_now(self, keep: list[str]) -> None:
-        """Remove the files that were noted.
+        """Remove the recorded files.
 
         Args:
-            keep: Those that were written anew, and stay.
+            keep: Files that were rewritten and stay.
         """
         for path in self.paths:
             if path not in keep:

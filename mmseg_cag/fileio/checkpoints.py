@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The checkpoints in a run's folder."""
+"""Checkpoints in a run's folder: finding, validating, archiving."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BEST = 'best*.pth'
 
 
 def numbered(folder: str | Path) -> list[Path]:
-    """List the checkpoints of a folder, the earliest iteration first.
+    """List the checkpoints of a folder by iteration.
 
-    By their numbers: times of files are wrong after a clock has jumped.
+    Sorted by number: file times are wrong after a clock change.
     """
     found = [
         (int(match[1]), path)
@@ -36,25 +36,25 @@ def numbered(folder: str | Path) -> list[Path]:
 
 
 def latest_valid_checkpoint(folder: str | Path) -> Path | None:
-    """Find the newest checkpoint that a run can go on from.
+    """Find the newest checkpoint that a run can resume from.
 
-    That is what ``last_checkpoint`` names or, where it is damaged, one
-    before; each that is passed over is warned of.
+    This is the one named in ``last_checkpoint`` or, if it is damaged, an
+    earlier one. Logs a warning for each skipped one.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
 
     Returns:
-        Its path, None where the folder has no checkpoint.
+        Its path; None if the folder has no checkpoint.
 
     Raises:
-        MissingFileError: A checkpoint is named, and there is none.
-        UserError: None is whole.
+        MissingFileError: The named checkpoint does not exist.
+        UserError: None is valid.
     """
     found = numbered(folder)
     named = _named(Path(folder))
     if named in found:
-        # What has a higher number is of a save that did not come to its end.
+        # Higher numbers are from saves that did not finish.
         found = found[: found.index(named) + 1]
     elif named and not found:
         raise MissingFileError(
@@ -65,14 +65,14 @@ def latest_valid_checkpoint(folder: str | Path) -> Path | None:
         if fault is None:
             return path
         print_log(
-            f'{path}: passed over, it is damaged ({fault})',
+            f'{path}: skipped, it is damaged ({fault})',
             'current',
             logging.WARNING,
         )
     if found:
         raise UserError(
-            f'{folder}: none of its {len(found)} checkpoints is whole, '
-            'expected one to go on from; move it away to train anew'
+            f'{folder}: none of its {len(found)} checkpoints is intact, '
+            'expected one to resume from; move it away to retrain'
         )
     return None
 
@@ -82,19 +82,19 @@ def _named(folder: Path) -> Path | None:
         text = (folder / LAST_CHECKPOINT).read_text(errors='replace').strip()
     except FileNotFoundError:
         return None
-    # By its name alone: the folder may have been moved since.
+    # By name only: the folder may have been moved since.
     name = text.rpartition('/')[2]
     return folder / name if NUMBERED.fullmatch(name) else None
 
 
 def archive_previous(folder: str | Path) -> Path | None:
-    """Move an earlier run's checkpoints out of the way of a new run's.
+    """Move an earlier run's checkpoints into an archive folder.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
 
     Returns:
-        The folder within it where they are now, None if there were none.
+        The archive folder in it; None if there were no checkpoints.
     """
     folder = Path(folder)
     old = [*numbered(folder), *folder.glob(BEST)]
@@ -111,12 +111,12 @@ def archive_previous(folder: str | Path) -> Path | None:
 
 
 def remove_drafts(folder: str | Path) -> None:
-    """Remove what a killed run was writing."""
+    """Remove the drafts of a killed run."""
     for path in Path(folder).glob(draft_of(Path('*.pth')).name):
         path.unlink()
 
 
-# What zipfile raises on a file that is cut or altered anywhere.
+# Errors that zipfile raises for truncated or altered files.
 DAMAGE = (
     BadZipFile,
     EOFError,
@@ -129,16 +129,16 @@ DAMAGE = (
 
 
 def find_corruption(path: str | Path) -> str | None:
-    """Find out whether a checkpoint is whole, running nothing that is in it.
+    """Check whether a checkpoint is intact, without running its code.
 
-    A file of ``torch.save`` is a zip file and has a checksum of each of its
-    tensors; all of it is read once.
+    Files of ``torch.save`` are zip files with a checksum per tensor; reads the
+    whole file once.
 
     Args:
         path: The file.
 
     Returns:
-        What is wrong with it, None if nothing is.
+        A description of the fault, or None.
     """
     try:
         with ZipFile(path) as archive:
@@ -152,7 +152,7 @@ BLOCK = 2**20  # bytes read at a time
 
 
 def checkpoint_hash(path: str | Path) -> str:
-    """Compute the SHA-256 of a checkpoint, by which what it made is known.
+    """Compute the SHA-256 of a checkpoint, which identifies its outputs.
 
     Args:
         path: The file.

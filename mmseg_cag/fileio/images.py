@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Images: which files of a folder they are, and how they are read."""
+"""Finding and reading image files."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from mmseg_cag.errors import MissingFileError, UserError
 
 PNG = b'\x89PNG\r\n\x1a\n'
-AROUND = 12  # bytes of a chunk beside its content: length, name, checksum
-# What Pillow would unpack for nothing, and refuses where it is large.
+AROUND = 12  # bytes of a chunk without its content: length, name, checksum
+# Chunks that Pillow unpacks needlessly, and refuses if large.
 UNREAD = (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
-HEAD = 4096  # bytes within which a WebP file says how it was saved
+HEAD = 4096  # bytes that contain a WebP file's compression mode
 LOSSY = ('JPEG', 'MPO', 'JPEG2000', 'AVIF')
 LOSSY_TIFF = ('jpeg', 'tiff_jpeg', 'webp', 'jpeg2000')
-# Pixels of the largest image that is read. OpenCV obeys the same variable,
-# and reads 2**30 at most where it is not set.
+# Maximum number of pixels to read. OpenCV obeys the same variable, with a
+# default of 2**30.
 LIMIT = 'OPENCV_IO_MAX_IMAGE_PIXELS'
 _set = os.environ.get(LIMIT, '')
 MAX_PIXELS = int(_set) if _set.isdigit() else 2**28
-# Pillow warns from its number on and refuses from twice that on.
+# Pillow warns above its limit and refuses above twice the limit.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-# Of one text, too, for the steps that hand a file to Pillow as it is.
+# Also limit text chunks, for transforms that pass files to Pillow directly.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
-# Folders that systems make by themselves, beside those that begin with a dot.
+# Folders that systems create, besides those with a leading dot.
 OF_SYSTEMS = {
     '#recycle',
     '#snapshot',
@@ -53,10 +53,10 @@ OF_SYSTEMS = {
 
 
 def is_hidden(name: str | PurePath) -> bool:
-    """Tell whether a file or one of the folders in its name is hidden.
+    """Return whether a file or a folder in its path is hidden.
 
     Args:
-        name: Relative to a folder, which itself may be hidden.
+        name: Path relative to a folder, which may itself be hidden.
     """
     parts = PurePath(name).parts
     return any(p.startswith('.') or p in OF_SYSTEMS for p in parts)
@@ -64,55 +64,54 @@ def is_hidden(name: str | PurePath) -> bool:
 
 @register_backend('local', force=True, prefixes='')
 class VisibleFilesBackend(LocalBackend):
-    """mmengine's local disk, of which hidden folders are not listed either.
+    """mmengine's local backend that also skips hidden folders.
 
-    mmengine leaves out hidden files alone, so that the thumbnails and copies
-    that notebooks and network disks keep would become images of a data set.
+    mmengine skips hidden files only, so thumbnails and copies from notebooks
+    and network disks would become images of a dataset.
     """
 
     def list_dir_or_file(self, *args: Any, **kwargs: Any) -> Iterator[str]:
-        """List files and folders as mmengine does, without hidden ones."""
+        """List files and folders without hidden ones."""
         names = super().list_dir_or_file(*args, **kwargs)
         return (name for name in names if not is_hidden(name))
 
 
 class DamagedPngError(UserError, OSError):
-    """A file that begins as a PNG and is cut or altered."""
+    """A truncated or altered PNG."""
 
 
 class TooLargeError(UserError, OSError):
-    """An image of more pixels than are read."""
+    """An image with too many pixels."""
 
     def __init__(self, path: str = '') -> None:
         super().__init__(
-            f'{path and path + ": "}has more than {MAX_PIXELS} pixels; if it '
-            f'is what it says, set the environment variable {LIMIT}'
+            f'{path and path + ": "}has more than {MAX_PIXELS} pixels; if '
+            f'that is correct, set the environment variable {LIMIT}'
         )
 
 
 def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Read an image, the one way for the check, training and all the rest.
+    """Read an image; used everywhere, from data checks to training.
 
-    As OpenCV and mmseg's ``LoadImageFromFile`` do: grey and palette become
-    colours, alpha is dropped, the picture is turned as its EXIF tag says, and
-    of 16 bits the upper 8 remain.
+    Like OpenCV and mmseg's ``LoadImageFromFile``: converts grey and palette to
+    colour, drops alpha, applies the EXIF orientation, and keeps the upper 8 of
+    16 bits.
 
     Args:
         path: The image.
         backend_args: Arguments of mmengine's file backend.
 
     Returns:
-        uint8 (H, W, 3), blue first.
+        uint8 (H, W, 3), BGR.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is damaged, too large, or of a kind that OpenCV cannot
-            decode to this.
+        UserError: It is damaged, too large, or OpenCV cannot decode it.
     """
     try:
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError as error:
-        raise MissingFileError(f'{path}: no such image') from error
+        raise MissingFileError(f'{path}: image not found') from error
     return decode_image(content, path)
 
 
@@ -122,7 +121,7 @@ def decode_image(
     """Decode the bytes of an image, as `read_image` does.
 
     Raises:
-        UserError: It is damaged, too large or of another kind.
+        UserError: It is damaged, too large or of an unsupported kind.
     """
     check_png(content, path)
     image = imdecode(content, flags)
@@ -130,16 +129,16 @@ def decode_image(
         if _is_too_large(content):
             raise TooLargeError(path)
         raise UserError(
-            f'{path}: cannot be decoded, expected an image of 8 or 16 bits'
+            f'{path}: cannot be decoded, expected an 8-bit or 16-bit image'
         )
     return image
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """List name, begin and end of the parts of a PNG, whatever follows it.
+    """Yield name, start and end of a PNG's chunks.
 
     Args:
-        content: The bytes of any file; one that is no PNG has none.
+        content: Bytes of any file; other formats have no chunks.
     """
     start = len(PNG) if content.startswith(PNG) else len(content)
     while start < len(content):
@@ -152,14 +151,14 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def check_png(content: bytes, path: str) -> None:
-    """Check a PNG against its checksums, which OpenCV leaves unread.
+    """Verify a PNG's checksums, which OpenCV ignores.
 
     Args:
         content: The bytes of any file.
         path: Its name, for the error.
 
     Raises:
-        DamagedPngError: It is a PNG, and cut or altered.
+        DamagedPngError: It is a truncated or altered PNG.
     """
     view, last = memoryview(content), b''
     for name, start, end in png_chunks(content):
@@ -174,9 +173,9 @@ def check_png(content: bytes, path: str) -> None:
 
 
 def chunk_overruns(content: bytes) -> bool:
-    """Tell whether a PNG claims that a part of it is longer than the file.
+    """Return whether a PNG chunk claims to exceed the file.
 
-    OpenCV allocates and clears what is claimed, up to 4 GB.
+    OpenCV allocates and clears the claimed size, up to 4 GB.
 
     Args:
         content: The bytes of any file.
@@ -186,15 +185,15 @@ def chunk_overruns(content: bytes) -> bool:
 
 
 def imdecode(content: bytes, flags: int) -> np.ndarray | None:
-    """Decode an image by OpenCV.
+    """Decode an image with OpenCV.
 
     Args:
         content: The bytes of the file.
-        flags: Those of ``cv2.imdecode``.
+        flags: Flags of ``cv2.imdecode``.
 
     Returns:
-        The image, or None if it is none, whatever OpenCV makes of it: it
-        refuses an empty buffer, or a size beyond its limit, in many lines.
+        The image, or None on any failure; OpenCV raises multi-line errors for
+        empty buffers and sizes beyond its limit.
     """
     if not content or chunk_overruns(content) or _is_too_large(content):
         return None
@@ -210,12 +209,12 @@ def _is_too_large(content: bytes) -> bool:
             return False
     except TooLargeError:
         return True
-    except Exception:  # of no kind that Pillow knows, so OpenCV decides
+    except Exception:  # unknown to Pillow, so OpenCV decides
         return False
 
 
 def is_lossy(image: Image.Image, head: bytes) -> bool:
-    """Tell whether a format changes what is saved, so that it holds no ids.
+    """Return whether a format is lossy, so that it cannot hold ids.
 
     Args:
         image: The image, opened.
@@ -230,15 +229,16 @@ def is_lossy(image: Image.Image, head: bytes) -> bool:
 
 @contextmanager
 def open_image(file: bytes | Path | IO[bytes]) -> Iterator[Image.Image]:
-    """Open an image by Pillow, whose errors are then all of a few kinds.
+    """Open an image with Pillow and unify its errors.
 
     Args:
-        file: A path, an open file or its bytes; of bytes no text is read.
+        file: A path, an open file or its bytes; text chunks of bytes are not
+            read.
 
     Raises:
-        TooLargeError: It claims more pixels than are read.
-        OSError: It is no image, is damaged, or claims to be of a size that
-            no memory holds.
+        TooLargeError: It claims too many pixels.
+        OSError: It is not an image, is damaged, or claims a size that exceeds
+            memory.
         SyntaxError: It is a damaged PNG.
     """
     if isinstance(file, bytes):
@@ -250,32 +250,29 @@ def open_image(file: bytes | Path | IO[bytes]) -> Iterator[Image.Image]:
             yield image
     except Image.DecompressionBombError as error:
         raise TooLargeError from error
-    # What decoders raise for numbers that make no sense, too.
+    # Also what decoders raise for invalid numbers.
     except (ValueError, OverflowError, MemoryError) as error:
         raise OSError(str(error) or type(error).__name__) from error
 
 
 @contextmanager
 def open_label(content: bytes) -> Iterator[Image.Image]:
-    """Open a label map by `open_image`.
+    """Open a label map with `open_image`.
 
     Raises:
-        OSError: It is none, or of a format that changes ids.
+        OSError: It is not an image, or of a lossy format.
         SyntaxError: It is a damaged PNG.
     """
     with open_image(content) as image:
         if is_lossy(image, content):
-            raise OSError(
-                f'{image.format} changes pixels as it saves them, expected '
-                'ids in PNG'
-            )
+            raise OSError(f'{image.format} is lossy, expected ids in PNG')
         yield image
 
 
 def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
     """Read an 8-bit grey or palette PNG; a palette's index is the id.
 
-    Pillow keeps the index, where OpenCV expands a palette to its colours.
+    Pillow keeps the index; OpenCV expands a palette to colours.
 
     Args:
         path: The label file.
@@ -286,23 +283,23 @@ def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
 
     Raises:
         UserError: The file is an image of another kind.
-        OSError, SyntaxError: It is no image, or a damaged one.
+        OSError, SyntaxError: It is not an image or is damaged.
     """
     raw = fileio.get(path, backend_args=backend_args)
-    # Decoding alone leaves the checksums of a PNG unread.
+    # Decoding does not verify a PNG's checksums.
     check_png(raw, path)
     with open_label(raw) as image:
         if image.mode not in ('L', 'P'):
             raise UserError(
-                f'{path}: expected one id a pixel, an 8-bit grey or palette '
-                f'image, found one of mode {image.mode}: colours are no ids, '
-                'so take the label file as published, not a colour-coded copy'
+                f'{path}: expected one id per pixel, an 8-bit grey or palette '
+                f'image, found mode {image.mode}: colours are not ids, so use '
+                'the published label file, not a colour-coded copy'
             )
         return np.asarray(image)
 
 
 def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Read the red channel of a 16-bit RGB PNG, which Pillow would cut to 8.
+    """Read the red channel of a 16-bit RGB PNG, without loss of bits.
 
     Args:
         path: The label file.
@@ -313,7 +310,7 @@ def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
 
     Raises:
         UserError: The file is an image of another kind.
-        OSError: It is no image, or a damaged one.
+        OSError: It is not an image or is damaged.
     """
     raw = fileio.get(path, backend_args=backend_args)
     image = imdecode(raw, cv2.IMREAD_UNCHANGED)
@@ -322,9 +319,9 @@ def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
     if image.dtype != np.uint16 or image.ndim != 3:
         channels = image.shape[2] if image.ndim == 3 else 1
         raise UserError(
-            f'{path}: expected the 16-bit RGB image of GT/LABELS, its red '
-            f'channel the class, found {8 * image.itemsize} bits and '
+            f'{path}: expected the 16-bit RGB image of GT/LABELS, with the '
+            f'class in the red channel, found {8 * image.itemsize} bits and '
             f'{channels} channel(s): GT/COLOR and 8-bit copies hold no ids'
         )
-    red = 2  # OpenCV's order is blue, green, red
+    red = 2  # OpenCV's order is BGR
     return cv2.extractChannel(image, red)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Notes, objects of JSON: what a folder holds, and who made it."""
+"""Reading and writing of JSON metadata files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .atomic import atomic_path
 
 
 def write_json(path: Path, metadata: dict) -> None:
-    """Write a JSON object, in full or not at all."""
+    """Write a JSON object atomically."""
     with atomic_path(path) as draft:
         draft.write_text(json.dumps(metadata, indent=1) + '\n')
 
@@ -23,7 +23,7 @@ def read_json(path: Path) -> dict:
     """Read a JSON object.
 
     Raises:
-        UserError: It cannot be read, or is something else.
+        UserError: It cannot be read or is not an object.
     """
     try:
         text = path.read_text(encoding='utf-8')
@@ -33,18 +33,18 @@ def read_json(path: Path) -> dict:
 
 
 def parse_json(text: str | bytes, path: Path) -> dict:
-    """Read a JSON object that is part of a file.
+    """Parse a JSON object that is part of a file.
 
     Args:
         text: The JSON text.
-        path: Where it is from, for the error.
+        path: Its file, for the error.
 
     Raises:
-        UserError: It is something else.
+        UserError: It is not an object.
     """
     try:
         metadata = json.loads(text)
-    # The last where it is nested too deep.
+    # The last one if it is nested too deeply.
     except (ValueError, RecursionError) as error:
         raise UserError(f'{path}: not readable as JSON ({error})') from error
     if not isinstance(metadata, dict):
@@ -56,14 +56,14 @@ def parse_json(text: str | bytes, path: Path) -> dict:
 
 
 def read_object(path: Path, problems: list[str]) -> dict:
-    """Read a JSON object; an unreadable one is a problem, a missing is not.
+    """Read a JSON object; reports unreadable files, but not missing ones.
 
     Args:
         path: The file.
-        problems: Gets one line for what cannot be read.
+        problems: Receives one line if the file cannot be read.
 
     Returns:
-        The object, empty where there is none.
+        The object; empty if there is none.
     """
     if not path.is_file():
         return {}
@@ -78,11 +78,11 @@ def read_object(path: Path, problems: list[str]) -> dict:
 def read_lines(
     path: Path, problems: list[str], required: tuple[str, ...] = ()
 ) -> list[dict]:
-    """Read a file of one JSON object a line, leaving out the damaged lines.
+    """Read a JSON lines file, skipping damaged lines.
 
     Args:
         path: The file.
-        problems: Gets one line that counts what was left out.
+        problems: Receives one line with the number of skipped lines.
         required: Keys that each object must have, with a number.
     """
     if not path.is_file():
@@ -96,14 +96,14 @@ def read_lines(
                 good.append(record)
     if lost := len(lines) - len(good):
         problems.append(
-            f'{path.name}: {lost} of {len(lines)} lines left out, damaged '
-            'or of another version'
+            f'{path.name}: {lost} of {len(lines)} lines skipped, damaged or '
+            'of another version'
         )
     return good
 
 
 def numbers(record: object) -> dict[str, float]:
-    """Keep the entries of a record that are finite numbers."""
+    """Select the finite numbers of a record."""
     if not isinstance(record, dict):
         return {}
     return {

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Load a config, or read the text of a dumped one as data alone."""
+"""Loading configs, and parsing dumped ones as data only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 
-# Nesting beyond what the parser can hold ends it by the last two.
+# Too deep nesting raises the last two in the parser.
 FAULTS = (
     SyntaxError,
     ValueError,
@@ -25,27 +25,27 @@ FAULTS = (
 )
 
 
-# What would end a text between quotes, or has a meaning in it.
+# Characters that end a quoted string or are special in it.
 QUOTES = ('\\', "'", '"')
 
 
 def load_config(path: str | Path) -> Config:
-    """Load a config file, whose folders may be called anything.
+    """Load a config file with any folder names.
 
-    mmengine writes environment variables that a config asks for into its
-    text, where ``'{{$GTA_ROOT:data/gta}}'`` would end at an apostrophe.
+    mmengine substitutes environment variables into a config's text, where
+    ``'{{$GTA_ROOT:data/gta}}'`` would end at an apostrophe.
 
     Args:
         path: The file; it is executed.
 
     Raises:
-        UserError: It cannot be read as one; the line tells why.
+        UserError: It cannot be read; the message says why.
     """
     kept = {k: v for k, v in os.environ.items() if any(map(v.count, QUOTES))}
     for name, value in kept.items():
         for character in QUOTES:
             value = value.replace(character, f'\\{character}')
-        # It is the pattern of a replacement, in which a backslash is two.
+        # Used as a replacement pattern, which needs double backslashes.
         os.environ[name] = value.replace('\\', '\\\\')
     try:
         return Config.fromfile(path)
@@ -54,10 +54,10 @@ def load_config(path: str | Path) -> Config:
         reason = str(error).partition('\n')[0]
         if any(map(str(folder).count, QUOTES)):
             reason = f'{folder} has a quote in its name, rename it'
-        raise UserError(f'{path}: no valid Python, {reason}') from error
+        raise UserError(f'{path}: invalid Python, {reason}') from error
     except UserError:
         raise
-    except Exception as error:  # it is code: it can fail in any way
+    except Exception as error:  # it is code and can raise anything
         reason = ' '.join(str(error).split()) or 'no more is known'
         raise UserError(
             f'{path}: cannot be read as a config, {type(error).__name__}: '
@@ -68,7 +68,7 @@ def load_config(path: str | Path) -> Config:
 
 
 def _place(error: Exception) -> str:
-    """Name the line of a config that failed, maybe in a base of it."""
+    """Describe the line of a config, or of its base, that failed."""
     file = place = ''
     for frame, line in walk_tb(error.__traceback__):
         if frame.f_code.co_name == '_file2dict':  # of mmengine
@@ -79,16 +79,16 @@ def _place(error: Exception) -> str:
 
 
 def parse_config(text: str, name: str) -> Config:
-    """Read assignments of plain values, the form that mmengine dumps.
+    """Parse assignments of plain values, as dumped by mmengine.
 
     ``Config.fromstring`` would run the text as Python.
 
     Args:
         text: Lines ``key = value`` of literals and of ``dict(key=value)``.
-        name: What the text is from, for messages.
+        name: Origin of the text, for messages.
 
     Raises:
-        UserError: The text holds anything else.
+        UserError: The text contains anything else.
     """
     try:
         return Config(dict(_assignment(line) for line in ast.parse(text).body))

@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Read files of ``torch.save`` from others, and run no code of theirs.
+"""Loading of untrusted ``torch.save`` files without running code.
 
 mmengine 0.10.7 cannot read its own checkpoints under torch >= 2.6; its
-continuation runs what it finds after a warning. Here both read what
-`read_checkpoint` allows, wherever mmengine loads: to resume, to test, for
+successor runs any code after a warning. Here both read only what
+`read_checkpoint` allows wherever mmengine loads: to resume, to test, and for
 pretrained weights.
 """
 
@@ -30,21 +30,21 @@ STATISTICS = ('min', 'max', 'current', 'mean')
 
 
 def statistic(owner: type, name: str) -> Callable:
-    """Stand in for the ``getattr`` that mmengine's checkpoints ask for.
+    """Restricted ``getattr`` for mmengine's checkpoints.
 
-    They refer to the methods of `HistoryBuffer` by it. ``getattr`` itself
-    would give a stranger every attribute of everything that is allowed.
+    They use it to refer to methods of `HistoryBuffer`. The real ``getattr``
+    would expose every attribute of everything allowed.
     """
     if owner is not HistoryBuffer or name not in STATISTICS:
         raise ValueError(f'GLOBAL builtins.getattr of {owner!r}, {name!r}')
     return getattr(owner, name)
 
 
-# The functions that rebuild NumPy's arrays and scalars from a pickle.
+# Functions that rebuild NumPy arrays and scalars from a pickle.
 REBUILDERS = (np.zeros(1).__reduce__()[0], np.float64().__reduce__()[0])
 NUMBERS = '? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8'.split()
-# What a pickle may call besides what PyTorch allows. NumPy 1 wrote another
-# module name than NumPy 2.
+# Functions that a pickle may call in addition to PyTorch's. NumPy 1 and NumPy
+# 2 use different module names.
 ALLOWED = [
     *(
         (function, f'numpy.{core}.multiarray.{function.__name__}')
@@ -67,16 +67,16 @@ def safe_load(
     map_location: str | torch.device | None = 'cpu',
     mmap: bool | None = None,
 ) -> Any:
-    """Load tensors, arrays and plain data, and nothing that can run code.
+    """Load tensors, arrays and plain data only.
 
     Args:
         path: A file of ``torch.save``, of any PyTorch version.
-        map_location: Where its tensors go.
-        mmap: Whether tensors stay on disk until they are used.
+        map_location: Device of the tensors.
+        mmap: Whether to memory-map tensors.
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If the file asks for anything else or is no such file.
+        UserError: If the file contains anything else or has another format.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: no such file')
@@ -89,30 +89,32 @@ def read_checkpoint(
     map_location: str | torch.device | None = 'cpu',
     mmap: bool | None = None,
 ) -> dict:
-    """Read a checkpoint of mmengine by `safe_load`.
+    """Read an mmengine checkpoint with `safe_load`.
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If it is no checkpoint or refused.
+        UserError: If it is not a checkpoint or refused.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path}: checkpoint not found')
     content = without_wrappers(safe_load(path, map_location, mmap))
     weights = content.get('state_dict') if isinstance(content, dict) else None
     if not is_state_dict(weights):
-        raise UserError(f'{path}: holds no state_dict, so is no checkpoint')
+        raise UserError(
+            f'{path}: has no state_dict, so it is not a checkpoint'
+        )
     return content
 
 
-# What names begin with of networks that are saved within a wrapper.
+# Prefixes of weights saved from wrapped networks.
 WRAPPERS = re.compile(r'(module\.|_orig_mod\.)+')
 
 
 def without_wrappers(content: Any) -> Any:
-    """Name weights as in the network itself where all are in a wrapper.
+    """Remove wrapper prefixes if all weights have them.
 
     Args:
-        content: A checkpoint or bare weights; anything else stays as it is.
+        content: A checkpoint or plain weights; anything else is unchanged.
     """
     if not isinstance(content, dict):
         return content
@@ -126,7 +128,7 @@ def without_wrappers(content: Any) -> Any:
 
 
 def is_state_dict(weights: object) -> bool:
-    """Tell whether something is what networks save: tensors by name."""
+    """Return whether an object is a state dict: tensors by name."""
     return isinstance(weights, dict) and all(
         isinstance(key, str) and isinstance(value, torch.Tensor)
         for key, value in weights.items()
@@ -137,15 +139,15 @@ def is_state_dict(weights: object) -> bool:
 def refusing(
     path: str | Path, kind: type[Exception] = Exception
 ) -> Iterator[None]:
-    """Turn what PyTorch raises as it reads a file into one line.
+    """Turn PyTorch's loading errors into one line.
 
     Args:
         path: The file.
-        kind: What is turned. Bytes that are not a pickle make the reader fail
-            in any way at all.
+        kind: Exceptions to convert. Bytes that are not a pickle can raise
+            anything.
 
     Raises:
-        UserError: The file asks for something, or cannot be read.
+        UserError: The file asks for code, or cannot be read.
     """
     try:
         yield
@@ -165,8 +167,8 @@ def refusing(
 
 Loader = Callable[..., Any]
 Device = str | torch.device | None
-# What PyTorch reads at each load. The first overrules the caller; PyTorch
-# refuses to load where both are set.
+# Variables PyTorch reads at each load. The first overrides the caller; PyTorch
+# refuses to load if both are set.
 SAFE, UNSAFE = (
     'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
     'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD',
@@ -174,11 +176,11 @@ SAFE, UNSAFE = (
 
 
 def load_from_local(filename: str, map_location: Device = None) -> dict:
-    """Load a checkpoint, or bare weights, from a disk.
+    """Load a checkpoint or plain weights from disk.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It asks to run code, or is no checkpoint.
+        UserError: It asks to run code or is not a checkpoint.
     """
     path = os.path.expanduser(filename)
     checkpoint = without_wrappers(safe_load(path, map_location))
@@ -191,7 +193,7 @@ def load_from_local(filename: str, map_location: Device = None) -> dict:
 
 
 def load_safely(loader: Loader) -> Loader:
-    """Let a loader of mmengine read tensors and plain data alone."""
+    """Restrict an mmengine loader to tensors and plain data."""
 
     @wraps(loader)
     def load(filename: str, *args: Any, **kwargs: Any) -> Any:
@@ -203,7 +205,7 @@ def load_safely(loader: Loader) -> Loader:
 
 @contextmanager
 def weights_only() -> Iterator[None]:
-    """Force PyTorch to load weights only, meanwhile."""
+    """Force ``weights_only`` loading inside the context."""
     before = {name: os.environ.pop(name, None) for name in (SAFE, UNSAFE)}
     os.environ[SAFE] = '1'
     try:
@@ -215,7 +217,7 @@ def weights_only() -> Iterator[None]:
 
 
 def register_safe_loaders() -> None:
-    """Put the loaders in mmengine's place, once."""
+    """Replace mmengine's loaders, once."""
     for prefix, loader in list(CheckpointLoader._schemes.items()):
         if not hasattr(loader, '__wrapped__') and prefix:
             safe = load_safely(loader)

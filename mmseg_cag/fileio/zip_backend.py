@@ -19,21 +19,21 @@ from mmseg_cag.errors import MissingFileError, UserError
 
 from .zip_index import ArchiveHandles, ZipLocator
 
-# What zipfile raises on reading a member that is cut or altered.
+# Errors that zipfile raises for truncated or altered members.
 DAMAGE = (BadZipFile, EOFError, LZMAError, zlib.error)
-# And what it raises for places and forms that make no sense.
+# And for invalid offsets and formats.
 NONSENSE = (OSError, ValueError, RuntimeError)
 
 
 @register_backend('zip', prefixes='zip')
 class ZipBackend(BaseStorageBackend):
-    """Files inside zip files, as mmengine's file backend ``zip``.
+    """File backend ``zip`` of mmengine for files inside zip files.
 
     ``zip://data/gta/images/00001.png`` is the member ``images/00001.png`` of
     any zip file in the folder ``data/gta``; a path may also name one zip
-    file as if it were a folder. So ``data_root='zip://data/gta'`` is all that
-    a data set needs. Read-only. Safe in workers, forked or spawned, and in
-    threads; the list of members is read once.
+    file as if it were a folder. So a dataset only needs
+    ``data_root='zip://data/gta'``. Read-only. Safe in forked or spawned
+    workers and in threads; the member list is read once.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class ZipBackend(BaseStorageBackend):
 
     @contextmanager
     def open(self, filepath: str | Path) -> Iterator[IO[bytes]]:
-        """Open a member for reading; no more is unpacked than is read.
+        """Open a member for reading, decompressed on demand.
 
         Raises:
             MissingFileError: There is no such member.
@@ -76,18 +76,18 @@ class ZipBackend(BaseStorageBackend):
 
     @contextmanager
     def get_local_path(self, filepath: str | Path) -> Iterator[str]:
-        """Unpack a member into a file that lives as long as the context."""
+        """Extract a member to a temporary file for the context."""
         with TemporaryDirectory() as folder:
             local = Path(folder, PurePosixPath(filepath).name)
             local.write_bytes(self.get(filepath))
             yield str(local)
 
     def exists(self, filepath: str | Path) -> bool:
-        """Check whether there is such a file or folder."""
+        """Return whether a file or folder exists."""
         return self.isfile(filepath) or self.isdir(filepath)
 
     def isfile(self, filepath: str | Path) -> bool:
-        """Check whether there is such a member."""
+        """Return whether a member exists."""
         try:
             index, name = self._locator.file(filepath)
         except MissingFileError:
@@ -95,7 +95,7 @@ class ZipBackend(BaseStorageBackend):
         return name in index.files
 
     def isdir(self, filepath: str | Path) -> bool:
-        """Check whether there is such a folder in any of the archives."""
+        """Return whether a folder exists in any of the archives."""
         try:
             index, name = self._locator.folder(filepath)
         except MissingFileError:
@@ -114,13 +114,13 @@ class ZipBackend(BaseStorageBackend):
         suffix: str | tuple[str, ...] | None = None,
         recursive: bool = False,
     ) -> Iterator[str]:
-        """Name what lies in a folder, relative to it, as on a local disk.
+        """List the content of a folder, relative to it.
 
         Args:
             dir_path: The folder.
-            list_dir: Whether to name folders.
-            list_file: Whether to name files; hidden ones are left out.
-            suffix: Only files that end so.
+            list_dir: Whether to list folders.
+            list_file: Whether to list files, except hidden ones.
+            suffix: Suffix of the files to list.
             recursive: Whether to descend.
 
         Raises:
@@ -128,7 +128,7 @@ class ZipBackend(BaseStorageBackend):
             TypeError: A suffix is given for folders.
         """
         if list_dir and suffix is not None:
-            raise TypeError('suffix must be None where folders are listed')
+            raise TypeError('suffix must be None when folders are listed')
         index, folder = self._locator.folder(dir_path)
         if folder not in index.folders:
             raise MissingFileError(f'{dir_path}: no such folder in a zip file')
@@ -144,7 +144,7 @@ class ZipBackend(BaseStorageBackend):
 def _naming(
     path: str | Path, archive: str, *errors: type[Exception]
 ) -> Iterator[None]:
-    """Turn what zipfile raises into an error that names the member."""
+    """Turn errors of zipfile into one that names the member."""
     try:
         yield
     except errors as error:
@@ -158,10 +158,10 @@ def _naming(
 def open_file(
     path: str, backend_args: dict | None = None
 ) -> Iterator[IO[bytes]]:
-    """Open a file of any backend, reading no more of it than is asked for.
+    """Open a file of any backend for partial reading.
 
-    mmengine's backends read whole files, which is too much for a header;
-    only those that lie elsewhere than on a disk are read so here.
+    mmengine's backends read whole files, too much for a header; here only
+    remote files are read whole.
 
     Args:
         path: The file.

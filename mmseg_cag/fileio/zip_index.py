@@ -13,17 +13,17 @@ from .images import is_hidden
 
 
 class ZipIndex:
-    """The members of the zip files that form one data set.
+    """Index of the members of a dataset's zip files.
 
     Args:
-        archives: The members of each archive, by the archive's path.
+        archives: Members by archive path.
 
     Attributes:
-        files: Name of each file to its archive and its name there.
-        folders: Names of the folders; the empty one holds all.
+        files: Maps each file name to its archive and member name.
+        folders: Folder names, including the empty root.
 
     Raises:
-        UserError: A member's name leads out of its archive.
+        UserError: A member's path leads outside its archive.
     """
 
     def __init__(self, archives: dict[str, Iterable[ZipInfo]]) -> None:
@@ -36,13 +36,13 @@ class ZipIndex:
                 self._add(archive, member)
 
     def find(self, name: str) -> tuple[str, str]:
-        """Find the archive that holds a file, and the file's name there.
+        """Find a file's archive and member name.
 
         Args:
             name: One of `files`.
 
         Raises:
-            UserError: Two archives do, with different contents.
+            UserError: Two archives hold it with different contents.
         """
         if name in self._clashes:
             raise UserError(
@@ -52,11 +52,11 @@ class ZipIndex:
         return self.files[name]
 
     def folders_in(self, folder: str) -> list[str]:
-        """Name the folders below a folder, relative to it."""
+        """List the folders in a folder, relative to it."""
         return _below(folder, self.folders - {''})
 
     def files_in(self, folder: str) -> list[str]:
-        """Name the files below a folder, relative to it, but hidden ones."""
+        """List the visible files in a folder, relative to it."""
         return [n for n in _below(folder, self.files) if not is_hidden(n)]
 
     def _add(self, archive: str, member: ZipInfo) -> None:
@@ -81,12 +81,12 @@ def _below(folder: str, names: Iterable[str]) -> list[str]:
 
 
 def _checked_name(archive: str, member: ZipInfo) -> str:
-    """Name a member without dots, double or trailing slashes."""
+    """Normalise a member name: no dots, double or trailing slashes."""
     name = member.filename.replace('\\', '/')
     if not name or name.startswith('/') or '..' in name.split('/'):
         raise UserError(
-            f'{archive}: its member {member.filename!r} leads out of the '
-            'archive, expected one as its publisher made it'
+            f'{archive}: its member {member.filename!r} leads outside the '
+            'archive, expected the original file'
         )
     return posixpath.normpath(f'/{name}')[1:]
 
@@ -97,8 +97,8 @@ PREFIX = 'zip://'
 class ZipLocator:
     """Finds the zip files that a path leads into.
 
-    The nearest zip file on the way up the path, or all zip files in the
-    nearest folder that has some, looked into together.
+    Uses the nearest zip file up the path, or all zip files of the nearest
+    folder that contains some.
 
     Args:
         handles: The open archives.
@@ -110,20 +110,20 @@ class ZipLocator:
         self._folders: dict[str, tuple[ZipIndex, str]] = {}
 
     def file(self, path: str | Path) -> tuple[ZipIndex, str]:
-        """Find the index for a file, and the file's name in it.
+        """Find the index of a file and its name in it.
 
         Raises:
-            MissingFileError: There is no zip file on the way.
+            MissingFileError: There is no zip file on the path.
         """
         folder, name = os.path.split(_without_prefix(path))
         index, inside = self.folder(folder)
         return index, f'{inside}/{name}' if inside else name
 
     def folder(self, path: str | Path) -> tuple[ZipIndex, str]:
-        """Find the index for a folder, and the folder's name in it.
+        """Find the index of a folder and its name in it.
 
         Raises:
-            MissingFileError: There is no zip file on the way.
+            MissingFileError: There is no zip file on the path.
         """
         folder = _without_prefix(path)
         if folder not in self._folders:
@@ -131,7 +131,7 @@ class ZipLocator:
             while not (archives := _archives(root)):
                 if root == root.parent:
                     raise MissingFileError(
-                        f'{PREFIX}{folder}: no zip file there, expected one '
+                        f'{PREFIX}{folder}: no zip file found, expected one '
                         'on the path or in a folder of it'
                     )
                 root = root.parent
@@ -153,7 +153,7 @@ def _without_prefix(path: str | Path) -> str:
 
 
 def _archives(path: Path) -> list[str]:
-    """Name the zip files that a path stands for: itself, or those in it."""
+    """List a path's zip files: itself or those in the folder."""
     if path.is_dir():
         return sorted(str(p) for p in path.iterdir() if _is_zip(p))
     return [str(path)] if _is_zip(path) else []
@@ -164,10 +164,10 @@ def _is_zip(path: Path) -> bool:
 
 
 class ArchiveHandles:
-    """Open zip files, opened on first use by each process for itself.
+    """Open zip files, opened lazily by each process.
 
-    A forked process would share its parent's position in the file and read
-    another member's bytes; it opens its own instead.
+    A forked process that shared its parent's file position would read wrong
+    bytes, so it opens its own.
     """
 
     def __init__(self) -> None:
@@ -175,13 +175,13 @@ class ArchiveHandles:
         self._files: dict[str, ZipFile] = {}
 
     def __getitem__(self, archive: str) -> ZipFile:
-        """Open an archive, or return it where this process has it open.
+        """Return an archive, opened in this process.
 
         Args:
             archive: Local path of a zip file.
 
         Raises:
-            UserError: It is damaged or no zip file.
+            UserError: It is damaged or not a zip file.
         """
         if self._process != os.getpid():
             self._process, self._files = os.getpid(), {}

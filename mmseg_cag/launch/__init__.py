@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Start a run: its chain, its lock, its resume."""
+"""Launching runs: chains, locks, resume and checks of settings."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Settings of a command line: each is read by something, or refused."""
+"""Command-line settings: refused if nothing reads them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import load_config
 
 FLAG = '--cfg-options'
-# What a runner, the launcher or a tool reads of a config. Other names in it
-# are its own: their values were copied while it was parsed.
+# Keys that the runner, the launcher or a tool reads. Other names are a
+# config's own variables, whose values were copied during parsing.
 KEYS = (
     'anchor_dataloader',
     'activation_checkpointing',
@@ -64,9 +64,9 @@ KEYS = (
     'visualizer',
     'work_dir',
 )
-# Of the config of a loop (tools/train_bdl.py).
+# Keys of a loop's config (tools/train_bdl.py).
 LOOP_KEYS = ('launcher', 'options', 'steps', 'work_dir')
-# What may stand in a dict that no class is built of, by its key.
+# Keys allowed in dicts that are not built into a class.
 PLAIN = {
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'clip_grad': {'type', 'max_norm', 'norm_type', 'clip_value'},
@@ -85,8 +85,8 @@ PLAIN = {
     },
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
 }
-# Dicts of any keys: whoever reads them knows which. Those of the run before
-# are held against its own config.
+# Dicts with arbitrary keys, checked by their reader. Options of the starting
+# run are checked against its own config.
 FREE = {
     'class_sets',
     'custom_keys',
@@ -97,7 +97,7 @@ FREE = {
     'steps',
 }
 FREE_IN_MODEL = {'train_cfg', 'test_cfg'}
-# What a builder takes beside the arguments of the class.
+# Keys that a builder accepts in addition to the class's arguments.
 BESIDE = {
     'custom_hooks': {'priority'},
     'default_hooks': {'priority'},
@@ -105,7 +105,7 @@ BESIDE = {
     'optim_wrapper': {'constructor', 'members', 'paramwise_cfg'},
     'param_scheduler': {'convert_to_iter_based'},
 }
-# Those that mmengine adds itself where a config has none; None is for it.
+# Keys that mmengine adds if a config lacks them; None leaves them to it.
 STOCK_HOOKS = {
     'checkpoint',
     'logger',
@@ -117,7 +117,7 @@ STOCK_HOOKS = {
 
 
 def load_or_exit(path: str) -> Config:
-    """Load a command's config file, or end the command in one line."""
+    """Load a config file, or exit with a one-line error."""
     if not Path(path).is_file():
         raise SystemExit(f'error: {path}: config file not found')
     try:
@@ -127,11 +127,11 @@ def load_or_exit(path: str) -> Config:
 
 
 def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:
-    """Merge the settings of a command line; end the program at a wrong one.
+    """Merge command-line settings; exit at a wrong one.
 
     Args:
         cfg: The config, changed in place.
-        words: As they were typed, ``key.of.config=value``.
+        words: Settings as typed, ``key.of.config=value``.
     """
     try:
         merge_options(cfg, parse_options(words or ()))
@@ -140,10 +140,10 @@ def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
-    """Read ``key.of.config=value``, with mmengine's forms of values.
+    """Parse ``key.of.config=value`` with mmengine's value syntax.
 
     Raises:
-        UserError: One has another form.
+        UserError: A setting has another form.
     """
     found = Namespace(options={})
     for word in words:
@@ -160,15 +160,15 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
 def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
     """Merge settings into a config.
 
-    A hook that is set to None is taken out.
+    A hook set to None is removed.
 
     Args:
         cfg: The config, changed in place.
-        options: By their paths, as ``train_cfg.max_iters``.
-        key: What gives them, for errors.
+        options: Values by path, such as ``train_cfg.max_iters``.
+        key: Origin of the options, for errors.
 
     Raises:
-        UserError: Nothing reads one.
+        UserError: Nothing reads an option.
     """
     given = dict(_flatten(options))
     for path in given:
@@ -183,7 +183,7 @@ def merge_options(cfg: Config, options: dict, key: str = FLAG) -> None:
 
 
 def _take_out_none(node: Any, path: str) -> None:
-    """Make room for a part, named by its type, where the config has None."""
+    """Replace None with a dict where a typed part is set."""
     parent, _, name = path.removesuffix('.type').rpartition('.')
     for part in filter(None, parent.split('.')):
         node = node.get(part) if isinstance(node, dict) else None
@@ -193,7 +193,7 @@ def _take_out_none(node: Any, path: str) -> None:
 
 
 def _flatten(options: dict, above: str = '') -> Iterator[tuple[str, Any]]:
-    """List the paths that are set, those within dicts too."""
+    """Yield all set paths, including those inside dicts."""
     for name, value in options.items():
         path = f'{above}.{name}' if above else name
         if isinstance(value, dict) and value and '_delete_' not in value:
@@ -211,13 +211,13 @@ def _require_read(cfg: Config, path: str, options: dict, key: str) -> None:
             known = _known(node, above, given)
             if known is None:
                 return
-            # Where parts have names of choice, a new one tells its type.
+            # Where part names are free, a new part must have a type.
             named = above and 'type' not in node
             is_new = '.'.join([*above, part, 'type']) in options
             if part not in known and not (named and is_new):
                 _refuse(cfg, path, depth, known, key)
             if part not in node and 'type' in node:
-                return  # an argument: its class knows what is in it
+                return  # an argument, checked by its class
             node = node.get(part, {})
         elif isinstance(node, list | tuple):
             if not (part.isdigit() and int(part) < len(node)):
@@ -243,19 +243,19 @@ def _known(node: dict, above: list[str], kind: str | None) -> set[str] | None:
 def readable(
     node: dict, above: Sequence[str], kind: str | None = None
 ) -> set[str] | None:
-    """List what is read of a part of a config; None for anything.
+    """List the keys that are read of a config part; None for any.
 
     Args:
         node: The part.
         above: Its path.
-        kind: Its type, where the settings give another.
+        kind: Its type, if the settings change it.
     """
     if not above:
         if 'steps' in node:
             return {*LOOP_KEYS}
         known = {*KEYS}
         if _trains_on_target(node):
-            # The target of training is what is read.
+            # The training target is what is read.
             known.remove('target_dataset')
         return known
     name, root = above[-1], above[0]
@@ -271,7 +271,7 @@ def readable(
         arguments = _arguments(kind)
         if arguments is None:
             return None
-        # An `HRDAHead` hands on what the head takes that it names.
+        # An `HRDAHead` passes arguments on to its inner head.
         within = node.get('head')
         named = _arguments(within) if isinstance(within, str) else None
         return {*arguments, *(named or ()), *beside}
@@ -289,7 +289,7 @@ def _trains_on_target(cfg: dict) -> bool:
 
 
 def registries() -> list[Registry]:
-    """List those of mmseg and of mmengine."""
+    """List the registries of mmseg and mmengine."""
     return [
         value
         for module in (mmseg.registry, mmengine.registry)
@@ -299,17 +299,17 @@ def registries() -> list[Registry]:
 
 
 def classes_of(kind: Any) -> tuple[Any, ...]:
-    """Find what a name is in any registry, or is itself."""
+    """Find all classes of a name in the registries."""
     if not isinstance(kind, str):
         return (kind,)
     found = {one.module_dict.get(kind): None for one in registries()}
-    if found.keys() == {None}:  # not imported yet, or of another scope
+    if found.keys() == {None}:  # not imported yet, or from another scope
         found = {one.get(kind): None for one in registries()}
     return tuple(one for one in found if one is not None)
 
 
 def _arguments(kind: Any) -> set[str] | None:
-    """List what the classes of a name take; None for anything."""
+    """List the arguments of a name's classes; None for any."""
     classes = classes_of(kind)
     names: set[str] = set()
     for one in classes:
@@ -321,7 +321,7 @@ def _arguments(kind: Any) -> set[str] | None:
 
 
 def _signature(target: Any) -> set[str] | None:
-    """Collect the arguments of a class, of its parents where it passes on."""
+    """Collect a class's arguments, including parents' if it forwards."""
     if not inspect.isclass(target):
         makers = [target]
     else:
@@ -346,7 +346,7 @@ def _signature(target: Any) -> set[str] | None:
 def _refuse(
     cfg: Config, path: str, depth: int, known: set[str], key: str
 ) -> None:
-    """Name the nearest path that is read.
+    """Refuse a path and suggest the nearest valid one.
 
     Raises:
         UserError: Always.
@@ -355,7 +355,7 @@ def _refuse(
     is_there = path in paths
     read = _known(cfg._cfg_dict, [], None)
     near = get_close_matches(parts[depth], sorted(known), 1, 0.7)
-    # The name of a variable is no slip of the hand.
+    # The name of a config variable is not a typo.
     if near and parts[0] not in cfg or near and depth:
         nearest = '.'.join([*parts[:depth], near[0], *parts[depth + 1 :]])
     else:
@@ -373,7 +373,7 @@ def _refuse(
 
 
 def _likeness(one: str, other: str) -> tuple[float, float]:
-    """Compare two paths by their words, without any by their letters."""
+    """Compare two paths by words, and by letters without common words."""
     words, others = ({*re.split(r'[._]', path)} for path in (one, other))
     if shared := len(words & others) / len(words | others):
         return shared, 0.0
@@ -381,7 +381,7 @@ def _likeness(one: str, other: str) -> tuple[float, float]:
 
 
 def _paths(node: Any, above: str = '') -> Iterator[str]:
-    """List the paths of all settings."""
+    """Yield the paths of all settings."""
     if isinstance(node, dict):
         pairs = node.items()
     elif isinstance(node, list | tuple):

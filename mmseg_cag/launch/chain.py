@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Train a run after the run that it starts from."""
+"""Training of a run and the runs that it starts from."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from .resume import check_provenance, check_resume_config, resume_run
 from .run_lock import is_first_rank, locked, require_locks
 from .settings import check_settings
 
-# Roles of the dataloaders that a run of training reads.
+# Dataloader roles that a training run reads.
 TRAINING = ('train', 'val', 'anchors', 'translation')
 
 
 def train_chain(cfg: Config, resume: bool = False) -> None:
     """Train by a config; first by that of its ``start_from``, if need be.
 
-    A complete result of an earlier run is reused, an interrupted one is gone
-    on with. All ranks decide so before any of them writes.
+    Finished runs are reused, interrupted ones resumed. All ranks decide before
+    any of them writes.
 
     Args:
         cfg: The run's config, with ``work_dir`` and ``launcher``.
-        resume: Whether to go on from the run's own latest checkpoint, if any.
+        resume: Whether to resume from the run's own latest checkpoint, if any.
 
     Raises:
-        UserError: A config, file or folder that is needed is wrong; a folder
-            holds the result of other settings, or another run is in it.
+        UserError: A config, file or folder is wrong; a folder holds the result
+            of other settings or is in use.
     """
     if not cfg.get('load_from'):
-        # mmengine would resume from the start's checkpoint, of another run.
+        # Otherwise mmengine would resume from the starting run's checkpoint.
         resume = resume or cfg.get('resume', False)
         cfg.resume = False
     runs = pending_runs(load_chain(cfg), resume)
@@ -72,10 +72,10 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
 
 
 def train_runs(runs: list[Config]) -> None:
-    """Train one run after another, by all ranks together.
+    """Train runs in sequence on all ranks.
 
     Raises:
-        UserError: Another run is in one's folder, or a checkpoint is wrong.
+        UserError: A folder is in use, or a checkpoint is wrong.
     """
     with locked(runs):
         for run in runs:
@@ -85,7 +85,7 @@ def train_runs(runs: list[Config]) -> None:
 
 
 def train(cfg: Config) -> None:
-    """Train one run and free what it held."""
+    """Train one run and free its memory."""
     use_gloo_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -95,10 +95,10 @@ def train(cfg: Config) -> None:
 
 
 def evaluate_run(cfg: Config) -> dict[str, float]:
-    """Test by a config; returns the results.
+    """Evaluate a config and return the metrics.
 
     Raises:
-        UserError: A setting or a file is wrong, or no batch comes.
+        UserError: A setting or file is wrong, or loading fails.
     """
     check_settings(cfg)
     if is_first_rank(cfg.launcher):
@@ -111,18 +111,18 @@ def evaluate_run(cfg: Config) -> dict[str, float]:
 
 
 def load_chain(cfg: Config) -> list[Config]:
-    """Load the configs of the runs that a run starts from, earliest first.
+    """Load the chain of configs that a run starts from, earliest first.
 
-    Each begins from the last checkpoint of the one before; its
-    ``initialized_from`` is that one's provenance, so a change anywhere before
-    it is seen.
+    Each starts from the last checkpoint of the previous run; its
+    ``initialized_from`` is that run's provenance, so any earlier change is
+    detected.
 
     Args:
         cfg: The last run's config, changed in place.
 
     Raises:
-        MissingFileError: A config that ``start_from`` names is no file.
-        UserError: The runs go in a circle, or nothing is trained on this
+        MissingFileError: A config in ``start_from`` is not a file.
+        UserError: The chain is circular, or training is not supported on this
             system.
     """
     require_locks()
@@ -132,7 +132,7 @@ def load_chain(cfg: Config) -> list[Config]:
         path = os.path.normpath(chain[0].start_from)
         if path in paths:
             circle = ' -> '.join([*paths, path])
-            raise UserError(f'start_from: goes in a circle, {circle}')
+            raise UserError(f'start_from: circular, {circle}')
         paths.append(path)
         options = chain[0].get('start_options') or {}
         chain.insert(0, load_run(path, options, cfg.launcher))
@@ -155,15 +155,14 @@ def load_run(
 
     Args:
         path: The config file.
-        options: Settings in which the run is to differ from it.
-        launcher: As of the run that needs it.
-        key: What names the file, for errors.
-        options_key: What gives the options, for errors.
+        options: Settings to override.
+        launcher: Launcher of the run that needs it.
+        key: Key that names the file, for errors.
+        options_key: Key that gives the options, for errors.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: Its train_cfg does not tell its iterations, or nothing
-            reads an option.
+        UserError: Its train_cfg has no iterations, or nothing reads an option.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{key}={path}: config file not found')
@@ -180,9 +179,9 @@ def load_run(
 
 
 def set_work_dir(cfg: Config, folder: str) -> None:
-    """Name the folder of a run's results."""
+    """Set a run's work dir."""
     cfg.work_dir = folder
-    # mmengine tells runs of one process apart by it.
+    # mmengine distinguishes runs in one process by it.
     cfg.experiment_name = '_'.join(Path(folder).parts[-2:])
 
 
@@ -190,21 +189,21 @@ def _require_own_folder(chain: list[Config]) -> None:
     folders = [Path(cfg.work_dir).resolve() for cfg in chain]
     if folders[0] in folders[1:]:
         raise UserError(
-            f'start_from={chain[1].start_from}: has the work_dir '
-            f'{chain[0].work_dir}, as the run that starts from it, expected '
-            'one of its own'
+            f'start_from={chain[1].start_from}: has the same work_dir '
+            f'{chain[0].work_dir} as the run that starts from it, expected '
+            'another'
         )
 
 
 def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
-    """List the runs that are to be done, after the last that has begun.
+    """List the runs to train, from the last one that was started.
 
     Args:
-        chain: As of `load_chain`; a run that has begun is set to resume.
-        resume: Whether the last run, too, goes on from where it was.
+        chain: Result of `load_chain`; a started run is set to resume.
+        resume: Whether to resume the last run, too.
 
     Raises:
-        UserError: A folder holds the result of other settings, or no whole
+        UserError: A folder holds the result of other settings, or no valid
             checkpoint.
     """
     *earlier, last = chain
@@ -215,13 +214,13 @@ def pending_runs(chain: list[Config], resume: bool) -> list[Config]:
 
 
 def unfinished_runs(chain: list[Config]) -> list[Config]:
-    """List the runs that are to be done for the result of the last one.
+    """List the unfinished runs needed for the last one's result.
 
     Args:
-        chain: As of `load_chain`; a run that has begun is set to resume.
+        chain: Result of `load_chain`; a started run is set to resume.
 
     Raises:
-        UserError: A folder holds the result of other settings, or no whole
+        UserError: A folder holds the result of other settings, or no valid
             checkpoint.
     """
     for index, run in reversed(list(enumerate(chain))):
@@ -237,11 +236,11 @@ def unfinished_runs(chain: list[Config]) -> list[Config]:
 
 
 def default_work_dir(path: str | Path) -> str:
-    """Name the folder of a config's results."""
+    """Return the default work dir of a config."""
     path = Path(path)
     return str(Path('work_dirs', path.parent.name, path.stem))
 
 
 def last_checkpoint(cfg: Config) -> Path:
-    """Name the checkpoint at the end of a run."""
+    """Return the path of a run's final checkpoint."""
     return Path(cfg.work_dir, f'iter_{total_iters(cfg.train_cfg)}.pth')

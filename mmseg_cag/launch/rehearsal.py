@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The parts of a run, built and tried once before any run is trained."""
+"""Rehearsal: build and try all parts of a run before training."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.models.teacher import Teacher
 
-THREADS = 16  # that read headers
-FAULTS = (  # of a wrong setting, in whatever class meets it
+THREADS = 16  # threads that read headers
+FAULTS = (  # errors that a wrong setting can cause in a class
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -60,16 +60,16 @@ FAULTS = (  # of a wrong setting, in whatever class meets it
 
 
 def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
-    """Build what a run consists of, and load its first batches.
+    """Build the parts of a run and load its first batches.
 
-    Random states are left as they were. The network sees a batch of the size
-    of the first one, without values: in no time, and on no device. A run that
-    goes on from its own checkpoint was tried as it began.
+    Random states are restored. The network gets a meta tensor of the first
+    batch's size, which takes no time and no device. A resumed run was tried
+    when it started.
 
     Args:
         cfg: The run's config, whose settings are checked.
-        roles: Of the dataloaders that are read.
-        ahead: Whether the data are checked, as the run will do as it begins.
+        roles: Roles of the dataloaders to read.
+        ahead: Whether to check the data, as the run does at its start.
 
     Raises:
         UserError: A part cannot be built, does not fit another, or cannot be
@@ -90,7 +90,7 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
     with _same_random_states():
         for hook in hooks_of(cfg):
             name = f'{hook.get("type")} of the hooks'
-            # Some ask for what only a runner has made.
+            # Some hooks need objects that only a runner creates.
             with told_by(name), suppress(RuntimeError):
                 HOOKS.build(hook)
         with told_by('model'):
@@ -119,7 +119,7 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
 
 
 def warn_of_other_data(runs: Sequence[Config]) -> None:
-    """Warn where a run starts from one that was trained on another source.
+    """Warn if a run starts from one trained on another source.
 
     Args:
         runs: Configs of a chain, earliest first.
@@ -129,12 +129,12 @@ def warn_of_other_data(runs: Sequence[Config]) -> None:
             {part.get('data_root') for part in _sources(cfg)}
             for cfg in (earlier, later)
         ]
-        # One without a source has what the other was trained on.
+        # A run without a source inherits the other's source.
         if all(roots) and roots[0].isdisjoint(roots[1]):
             print_log(
                 f'start_from={later.start_from}: is trained on the source '
-                f'{_list(roots[0])}, this run on {_list(roots[1])}; where '
-                'that is not meant, start_options sets the other, too',
+                f'{_list(roots[0])}, this run on {_list(roots[1])}; if that '
+                'is not intended, set the other in start_options, too',
                 'current',
                 logging.WARNING,
             )
@@ -150,7 +150,7 @@ def _list(names: Iterable[str | None]) -> str:
 
 
 class _Holder:
-    """What mmengine builds an optimizer for: something with a model."""
+    """Minimal object with a model, for mmengine's optimizer builder."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -158,10 +158,10 @@ class _Holder:
 
 @contextmanager
 def told_by(key: str) -> Iterator[None]:
-    """Tell in one line, by the key, what a class says of its settings.
+    """Turn a class's errors into one line that names the key.
 
     Raises:
-        UserError: Any mistake, by any class.
+        UserError: The class raised an error.
     """
     try:
         yield
@@ -191,7 +191,7 @@ def _build_loader(cfg: Config, key: str) -> DataLoader:
 
 
 def _check_classes(cfg: Config, loaders: dict[str, DataLoader]) -> None:
-    """Check that all heads have the classes of the data."""
+    """Check that all heads have the same classes as the data."""
     for loader in loaders.values():
         classes = (getattr(loader.dataset, 'metainfo', None) or {}).get(
             'classes'
@@ -205,14 +205,14 @@ def _check_classes(cfg: Config, loaders: dict[str, DataLoader]) -> None:
 def _check_teachers(
     network: nn.Module, loaders: dict[str, DataLoader]
 ) -> None:
-    """Check that fixed teachers have the classes of the data, by name."""
+    """Check that fixed teachers have the same class names as the data."""
     dataset = loaders['train_dataloader'].dataset
     wanted = (getattr(dataset, 'metainfo', None) or {}).get('classes', ())
     for part in network.modules():
         if not isinstance(part, Teacher) or not part.is_fixed:
             continue
         found = wanted
-        with suppress(UserError):  # of a network alone, which names none
+        with suppress(UserError):  # plain weights, without class names
             found = class_info(load_config(part.config))['classes']
         for own, other in zip_longest(found, wanted):
             if own != other:
@@ -230,7 +230,7 @@ def _first_batch(loader: DataLoader, key: str) -> Any:
     try:
         return loader.collate_fn([loader.dataset[item] for item in items])
     except (UserError, *FAULTS) as error:
-        # First of the files: what is wrong with one is known by that.
+        # Check files first: their errors are specific.
         stop_at_faults(list_readings({key: loader.dataset}), THREADS)
         if isinstance(error, UserError):
             raise
@@ -239,7 +239,7 @@ def _first_batch(loader: DataLoader, key: str) -> Any:
 
 
 def _tell_step(loader: DataLoader, key: str) -> None:
-    """Find the step of a pipeline that fails.
+    """Find the failing step of a pipeline.
 
     Raises:
         UserError: It fails again.
@@ -252,7 +252,7 @@ def _tell_step(loader: DataLoader, key: str) -> None:
                 data = step(data)
             except KeyError as error:
                 raise UserError(
-                    f'{where}: reads {error}, which no step before it gives'
+                    f'{where}: reads {error}, which no earlier step provides'
                 ) from error
             except FAULTS as error:
                 raise UserError(f'{where}: {_say(error)}') from error
@@ -261,7 +261,7 @@ def _tell_step(loader: DataLoader, key: str) -> None:
 def _require_shared_memory(
     loaders: dict[str, DataLoader], batches: dict[str, Any]
 ) -> None:
-    """Check that the batches of all workers fit into shared memory.
+    """Check that all workers' batches fit into shared memory.
 
     Raises:
         UserError: They do not.
@@ -276,15 +276,15 @@ def _require_shared_memory(
         raise UserError(
             f'{SHARED}: {free >> 20} MiB are free, expected '
             f'{-(-need // 2**20)} MiB for the batches of the worker processes '
-            f'of {", ".join(loaders)}; more of it (docker run --shm-size=8g), '
-            'a smaller num_workers, or 0'
+            f'of {", ".join(loaders)}; increase it (docker run '
+            '--shm-size=8g), or reduce num_workers, to 0 if needed'
         )
 
 
 def _bytes(node: Any) -> int:
     if isinstance(node, Tensor):
         return node.numel() * node.element_size()
-    if hasattr(node, 'all_items'):  # a data sample, or a part of one
+    if hasattr(node, 'all_items'):  # a data sample or part of one
         return sum(_bytes(value) for _, value in node.all_items())
     if isinstance(node, dict):
         node = node.values()
@@ -296,7 +296,7 @@ def _bytes(node: Any) -> int:
 
 
 def _require_fit(network: nn.Module, batch: Any) -> None:
-    """Check that a batch of the first one's size passes the network.
+    """Check that the network accepts a batch of the first one's size.
 
     Raises:
         UserError: It does not.
@@ -314,13 +314,13 @@ def _require_fit(network: nn.Module, batch: Any) -> None:
         except NotImplementedError:
             continue  # an operator that needs values
         except FAULTS as error:
-            # Of this device, not of the network.
+            # An error of this device, not of the network.
             if 'meta' in str(error) or 'scalarType' in str(error):
                 continue
             few = 'Expected more than 1 value per channel' in str(error)
             hint = (
                 f'train_dataloader.batch_size={shape[0]}: a batch norm has '
-                'one value a channel, expected 2 images or more'
+                'one value per channel, expected 2 or more images'
                 if few
                 else f'model: a batch {shape} does not pass, {_say(error)}'
             )

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Whether a checkpoint is that of a config, so that its run can go on."""
+"""Checks that a checkpoint matches a config, to resume its run."""
 
 from __future__ import annotations
 
@@ -20,50 +20,53 @@ from mmseg_cag.version import __version__
 
 from .stages import walk
 
-OLD = ['0', '1']  # its settings and states have other forms
+OLD = ['0', '1']  # with other formats of settings and state
 
 
 def resume_run(cfg: Config, latest: Path) -> Config:
-    """Let a run resume from its latest checkpoint."""
-    # Before its start, which mmengine would resume from.
+    """Set a run to resume from its latest checkpoint."""
+    # Takes precedence over load_from, which mmengine would resume from.
     cfg.load_from = str(latest)
     cfg.resume = True
     return cfg
 
 
 def check_provenance(cfg: Config, checkpoint: Path) -> None:
-    """Check that a checkpoint was trained by this very config.
+    """Check that a checkpoint was trained with exactly this config.
 
     Raises:
-        UserError: It was not, does not tell, or is of a version whose runs
-            cannot go on.
+        UserError: It was not, has no provenance, or its version cannot be
+            resumed.
     """
     _require_version(cfg, checkpoint)
     provenance = read_provenance(checkpoint)
     advice = (
-        f'move {cfg.work_dir} away to train it anew, or set load_from to a '
-        'checkpoint in it to start from that all the same'
+        f'move {cfg.work_dir} away to retrain, or set load_from to a '
+        'checkpoint in it to start from that anyway'
     )
     if provenance is None:
-        raise UserError(f'{checkpoint}: does not tell its settings; {advice}')
+        raise UserError(
+            f'{checkpoint}: has no record of its settings; {advice}'
+        )
     _require_equal(checkpoint, provenance, provenance_of(cfg), advice)
 
 
 def check_resume_config(cfg: Config, checkpoint: Path) -> None:
-    """Check that what a run did so far is what this config would have done.
+    """Check that a run so far matches what this config would have done.
 
-    So the number of stages may differ, or the length of a run whose schedule
-    does not depend on it; and the place of the data, of which the checkpoint
-    has a fingerprint. Where the run began from is asked only of a chain.
+    The number of stages may differ, as may the length of a run if the schedule
+    does not depend on it, and the location of the data, which have a
+    fingerprint. The starting checkpoint is compared only in a chain.
 
     Raises:
-        UserError: It is not, or of a version whose runs cannot go on.
+        UserError: It does not, or its version cannot be resumed.
     """
     _require_version(cfg, checkpoint)
     provenance = read_provenance(checkpoint)
     if provenance is None:
         print_log(
-            f'{checkpoint}: does not tell its settings, they are not compared',
+            f'{checkpoint}: has no record of its settings, which are not '
+            'compared',
             'current',
             logging.WARNING,
         )
@@ -79,8 +82,7 @@ def check_resume_config(cfg: Config, checkpoint: Path) -> None:
     if not all(isinstance(start, dict) for start in starts):
         provenance['initialized_from'] = now['initialized_from']
     advice = (
-        f'mend the config, or move {cfg.work_dir} away to train by it from '
-        'the beginning'
+        f'fix the config, or move {cfg.work_dir} away to train from scratch'
     )
     _require_equal(checkpoint, provenance, now, advice)
 
@@ -90,8 +92,8 @@ def _require_version(cfg: Config, checkpoint: Path) -> None:
     if found and found.split('.')[:2] == OLD:
         raise UserError(
             f'{checkpoint}: was trained by mmseg_cag {found}, whose runs '
-            f'{__version__} cannot go on with; move {cfg.work_dir} away to '
-            'train anew, or set load_from to a checkpoint in it to start from '
+            f'{__version__} cannot resume; move {cfg.work_dir} away to '
+            'retrain, or set load_from to a checkpoint in it to start from '
             'that'
         )
 
@@ -108,7 +110,7 @@ def _require_equal(
 
 
 def _is_of_run_length(schedules: object) -> bool:
-    """Tell whether the end of the run is that of a schedule."""
+    """Return whether a schedule ends with the run."""
     return any(
         not (schedule.get('end') or schedule.get('decay_iters'))
         for schedule in walk(schedules)
@@ -117,7 +119,7 @@ def _is_of_run_length(schedules: object) -> bool:
 
 
 def _forget(node: object, key: str) -> None:
-    """Remove a key from all dicts within."""
+    """Remove a key from all nested dicts."""
     if isinstance(node, dict):
         node.pop(key, None)
         node = list(node.values())

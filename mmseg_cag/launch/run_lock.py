@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""One run at a time in a folder."""
+"""Locks that allow one run at a time in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK = '.lock'
-# Where launchers tell a process its rank, before any group of them is there.
+# Environment variables with a process's rank, before the group exists.
 RANKS = {
     'pytorch': 'RANK',
     'slurm': 'SLURM_PROCID',
@@ -29,7 +29,7 @@ RANKS = {
 
 
 def require_locks() -> None:
-    """Check that folders can be locked here, as training does.
+    """Check that this system supports folder locks, for training.
 
     Raises:
         UserError: They cannot.
@@ -43,15 +43,15 @@ def require_locks() -> None:
 
 @contextmanager
 def locked(runs: Iterable[Config]) -> Iterator[None]:
-    """Keep others out of runs' work dirs; the first rank does so for all.
+    """Lock the work dirs of runs, on the first rank for all.
 
-    A lock ends with its process, however that ends.
+    A lock is released when its process ends, in any way.
 
     Args:
-        runs: Configs of the runs that are to be done.
+        runs: Configs of the runs to train.
 
     Raises:
-        UserError: Another run is in one, or it cannot be written to.
+        UserError: A folder is in use or not writable.
     """
     with ExitStack() as stack:
         for run in runs:
@@ -61,7 +61,7 @@ def locked(runs: Iterable[Config]) -> Iterator[None]:
 
 
 def is_first_rank(launcher: str) -> bool:
-    """Tell whether a launched process is the one that writes."""
+    """Return whether this process is the one that writes."""
     return os.environ.get(RANKS.get(launcher, ''), '0') == '0'
 
 
@@ -77,7 +77,7 @@ def _locked(folder: Path) -> Iterator[None]:
         ) from error
     with file:
         try:
-            # A record lock: workers, being forked, do not hold it.
+            # A record lock, which forked workers do not inherit.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
@@ -90,7 +90,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sign(file: object, folder: Path) -> None:
-    """Say who holds the lock; the first bytes that the disk must take."""
+    """Write the owner of the lock, which also tests the disk."""
     try:
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}')
@@ -98,5 +98,5 @@ def _sign(file: object, folder: Path) -> None:
     except OSError as error:
         raise UserError(
             f'{folder}: cannot be written to ({error.strerror}), expected '
-            'room for the results'
+            'free space for the results'
         ) from error

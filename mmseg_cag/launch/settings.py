@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Settings of a run: each of the kind and the size that its reader expects."""
+"""Checks of a run's settings against the types and ranges expected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .cfg_options import (
     registries,
 )
 
-# The least of whole numbers, each alone or in a list; -1 is for never or all.
+# Minimum of integers, single or in lists; -1 stands for never or all.
 WHOLE = {
     'accumulative_counts': 1,
     'base_batch_size': 1,
@@ -51,10 +51,10 @@ WHOLE = {
     'val_interval': 1,
     'vals_per_stage': 1,
 }
-# Both ends of other numbers, each alone or in a list.
+# Ranges of other numbers, single or in lists.
 NUMBERS = {
     'cat_max_ratio': (0, 1),
-    'dropout_ratio': (-1, 1),  # mmseg's configs say -1 for none
+    'dropout_ratio': (-1, 1),  # mmseg's configs use -1 for none
     'loss_weight': (0, None),
     'lr': (0, None),
     'momentum': (0, 1),
@@ -62,12 +62,12 @@ NUMBERS = {
     'timeout': (0, None),
     'weight_decay': (0, None),
 }
-NEAR = 0.8  # of difflib: a slip of the hand
-# torch's annotations of these cannot be read at run time.
+NEAR = 0.8  # difflib ratio that counts as a typo
+# torch's annotations of these cannot be resolved at run time.
 LOADER = dict(drop_last=bool, pin_memory=bool, persistent_workers=bool)
 ENDLESS = ('InfiniteSampler', 'UDASampler')
 HEADS = ('decode_head', 'auxiliary_head')
-# What mmseg's metric gives for each of its iou_metrics.
+# Results of mmseg's metric for each of its iou_metrics.
 RESULTS = {
     'mIoU': {'aAcc', 'mIoU', 'mAcc'},
     'mDice': {'aAcc', 'mDice', 'mAcc'},
@@ -78,19 +78,18 @@ WORDS |= {bool: 'True or False', numbers.Number: 'a number'}
 
 
 def check_settings(cfg: Config) -> None:
-    """Check, before anything is built, the settings that a run reads.
+    """Check all settings of a run before building anything.
 
-    Each argument that a part's class does not take, or of a kind that its
-    annotation excludes; numbers beyond their ends; and settings that do not
-    go together.
+    Finds unknown arguments, values that contradict annotations, numbers out of
+    range and inconsistent settings.
 
     Args:
         cfg: The run's config.
 
     Raises:
-        UserError: One is wrong, by its key and with what was expected.
+        UserError: A setting is wrong; names its key and what was expected.
     """
-    # Not what nothing reads, and the first place of what is copied.
+    # Skip unread keys; report copies at their first location.
     read = readable(cfg._cfg_dict, ()) or ()
     for key in sorted(read & cfg.keys(), key=lambda k: (k not in LOADERS, k)):
         for path, node in _dicts(cfg[key], (key,)):
@@ -107,7 +106,7 @@ def check_settings(cfg: Config) -> None:
 def _dicts(
     node: Any, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], dict]]:
-    """Visit the dicts of a config whose keys are not of free choice."""
+    """Yield the dicts of a config that have fixed keys."""
     if path[-1] in FREE:
         return
     if isinstance(node, dict):
@@ -125,7 +124,7 @@ def _check_part(path: tuple[str, ...], node: dict) -> None:
     key, kind = '.'.join(path), node.get('type')
     own = path[-1] != 'clip_grad' and '.' not in str(kind)
     if kind and own and not classes_of(kind):
-        # Without a near name it may be for another library to build.
+        # Without a similar name another library may build it.
         for near in get_close_matches(str(kind), _registered(), 1, NEAR):
             raise UserError(
                 f'{key}.type={kind!r}: is not known, the nearest is {near}'
@@ -138,7 +137,7 @@ def _check_part(path: tuple[str, ...], node: dict) -> None:
     hints = _hints(kind) if kind else LOADER if typed else {}
     for name, value in node.items():
         if typed and known and name not in known:
-            # What else a class passes on is for others to take.
+            # Other forwarded arguments are checked by their receiver.
             least = 0.85 if is_open else 0
             names = sorted(known - {'type', '_delete_'})
             for near in get_close_matches(name, names, 1, least):
@@ -155,7 +154,7 @@ def _check_part(path: tuple[str, ...], node: dict) -> None:
 
 
 def _passes_on(kind: Any) -> bool:
-    """Tell whether a class takes arguments of any name."""
+    """Return whether a class accepts arbitrary keyword arguments."""
     return any(
         parameter.kind is parameter.VAR_KEYWORD
         for one in classes_of(kind)
@@ -164,7 +163,7 @@ def _passes_on(kind: Any) -> bool:
 
 
 def _named(kind: Any) -> set[str]:
-    """List the arguments that a class and its parents name."""
+    """List the named arguments of a class and its parents."""
     makers = [
         parent.__init__
         for one in classes_of(kind)
@@ -180,7 +179,7 @@ def _registered() -> list[str]:
 
 
 def _beyond(name: str, value: Any, kind: Any) -> str:
-    """Say what was expected of a number; nothing where it is that."""
+    """Describe the expected range of a number; empty if it fits."""
     if value is None or isinstance(value, dict):
         return ''
     least = WHOLE.get(f'{kind}.{name}', WHOLE.get(name))
@@ -199,7 +198,7 @@ def _beyond(name: str, value: Any, kind: Any) -> str:
 
 
 def _hints(kind: Any) -> dict[str, Any]:
-    """Read the annotations of a class's arguments, where one has the name."""
+    """Read the type annotations of a class's arguments."""
     found = classes_of(kind)
     if len(found) != 1:
         return {}
@@ -208,7 +207,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     for maker in [o.__init__ for o in owners if '__init__' in vars(o)]:
         try:
             hints = {**get_type_hints(maker), **hints}
-        except Exception:  # names of its module that are not there
+        except Exception:  # names missing in its module
             break
         kinds = {p.kind for p in inspect.signature(maker).parameters.values()}
         if inspect.Parameter.VAR_KEYWORD not in kinds:
@@ -217,7 +216,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value of a config can be of an annotated type."""
+    """Return whether a config value fits an annotated type."""
     origin, parts = get_origin(hint) or hint, get_args(hint)
     if value is None or origin is Any:
         return True
@@ -231,7 +230,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and value in (0, 1)
     if origin is int:
         return isinstance(value, int)
-    if origin is str:  # or a number, which some annotations leave out
+    if origin is str:  # or a number, which some annotations omit
         return not isinstance(value, list | tuple | dict)
     if origin in (float, numbers.Number):
         return isinstance(value, int | float)
@@ -264,7 +263,7 @@ def _describe(hint: Any) -> str:
 
 
 def _check_outer(cfg: Config) -> None:
-    """Check what no class takes."""
+    """Check settings outside any class."""
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list | tuple):
         raise UserError('custom_hooks: expected a list, [dict(type=...), ...]')
@@ -287,12 +286,12 @@ def _check_loader(cfg: Config, key: str) -> None:
         for name in ('prefetch_factor', 'timeout'):
             if loader.get(name):
                 raise UserError(
-                    f'{key}.{name}={loader[name]}: is of worker processes, '
+                    f'{key}.{name}={loader[name]}: only for worker processes, '
                     f'expected {key}.num_workers from 1, or {name}=None'
                 )
         if loader.pop('persistent_workers', None):
             logging.getLogger('mmengine').warning(
-                f'{key}.persistent_workers is left out: num_workers is 0'
+                f'{key}.persistent_workers is ignored: num_workers is 0'
             )
     dataset = loader.get('dataset') or {}
     sampler = (loader.get('sampler') or {}).get('type')
@@ -306,8 +305,7 @@ def _check_loader(cfg: Config, key: str) -> None:
             )
     elif sampler in ENDLESS:
         raise UserError(
-            f'{key}.sampler.type={sampler}: does not end, expected '
-            'DefaultSampler'
+            f'{key}.sampler.type={sampler}: infinite, expected DefaultSampler'
         )
     padding = (cfg.get('model') or {}).get('data_preprocessor') or {}
     labelled = dataset.get('labelled', ('source',))
@@ -319,15 +317,15 @@ def _check_loader(cfg: Config, key: str) -> None:
             crop = crop_of(part.get('pipeline') or []) or (0, 0)
             if size and any(c > s for c, s in zip(crop, size, strict=True)):
                 raise UserError(
-                    f'model.data_preprocessor.size={tuple(size)}: a batch is '
-                    f'padded to it, but {where} crops to {crop}; expected '
-                    'the same'
+                    f'model.data_preprocessor.size={tuple(size)}: batches are '
+                    f'padded to it, but {where} crops to {crop}; expected the '
+                    'same'
                 )
         names = (part.get('metainfo') or {}).get('classes')
         if isinstance(names, str) and not Path(names).is_file():
             raise UserError(
                 f'{where}.metainfo.classes={names!r}, expected a list of '
-                f'names; one name is [{names!r}]'
+                f'names; for one name write [{names!r}]'
             )
         for index, step in enumerate(part.get('pipeline') or []):
             if not isinstance(step, dict):
@@ -337,12 +335,12 @@ def _check_loader(cfg: Config, key: str) -> None:
             if domain and domain not in labelled and ratio < 1:
                 raise UserError(
                     f'{where}.pipeline.{index}.cat_max_ratio={ratio}: needs '
-                    f'labels, which {domain} has none of; expected 1'
+                    f'labels, but {domain} has none; expected 1'
                 )
 
 
 def _check_zero_label(part: dict, step: dict, key: str) -> None:
-    """Check that a data set and its loading step agree about id 0."""
+    """Check that a dataset and its loading transform agree on id 0."""
     name, own = 'reduce_zero_label', False
     for one in classes_of(part.get('type')):
         if parameter := inspect.signature(one).parameters.get(name):
@@ -350,16 +348,16 @@ def _check_zero_label(part: dict, step: dict, key: str) -> None:
     own = part.get(name, own)
     if step.get(name) not in (None, own):
         raise UserError(
-            f'{key}.reduce_zero_label={step[name]}: its data set has {own}, '
+            f'{key}.reduce_zero_label={step[name]}: the dataset has {own}, '
             'expected the same in both'
         )
 
 
 def _check_network(model: dict) -> None:
-    """Check heads, class weights and windows of a network."""
+    """Check a network's heads, class weights and sliding windows."""
     test = model.get('test_cfg') or {}
     mode = test.get('mode', 'whole')
-    if not str(mode).startswith(('whole', 'slide')):  # or one's own form
+    if not str(mode).startswith(('whole', 'slide')):  # or a custom mode
         raise UserError(
             f"model.test_cfg.mode={mode!r}, expected 'whole' or 'slide'"
         )
@@ -368,7 +366,7 @@ def _check_network(model: dict) -> None:
         if not isinstance(size, list | tuple) or len(size) != 2:
             raise UserError(
                 f'model.test_cfg.{name}={size!r}, expected (height, width), '
-                "as of mode='slide'"
+                "as for mode='slide'"
             )
     first = model.get('decode_head')
     last = first[-1] if isinstance(first, list | tuple) else first
@@ -379,7 +377,7 @@ def _check_network(model: dict) -> None:
         if own == 1 and 'num_classes' in node and not binary:
             raise UserError(
                 f'{key}.num_classes=1, expected 2 or more; a binary network '
-                'has the class and its background, 2 classes (with '
+                'has 2 classes, foreground and background (with '
                 'out_channels=1 for one sigmoid output)'
             )
         head = [i for i, name in enumerate(path) if name in HEADS]
@@ -391,7 +389,7 @@ def _check_network(model: dict) -> None:
                 above = above[int(path[head[-1] + 1])] if above else {}
             own = above.get('num_classes', classes)
         weights = node.get('class_weight')
-        if 'cls' in node.get('loss_name', ''):  # of masks, not of pixels
+        if 'cls' in node.get('loss_name', ''):  # of masks, not pixels
             continue
         if isinstance(weights, list | tuple) and (
             own
@@ -399,13 +397,13 @@ def _check_network(model: dict) -> None:
             or not all(isinstance(w, int | float) for w in weights)
         ):
             raise UserError(
-                f'{key}.class_weight={list(weights)}, expected a number for '
+                f'{key}.class_weight={list(weights)}, expected one number for '
                 f'each of the {own} classes'
             )
 
 
 def _compares_two(model: dict) -> bool:
-    """Tell whether a model takes one sigmoid for two classes."""
+    """Return whether a model treats one sigmoid as two classes."""
     return any(
         inspect.isclass(one) and issubclass(one, UDASegmentor)
         for one in classes_of(model.get('type'))
@@ -413,12 +411,12 @@ def _compares_two(model: dict) -> bool:
 
 
 def _check_evaluator(cfg: Config, part: str) -> None:
-    """Check what is evaluated by, and that the best can be told by it."""
+    """Check the metrics, and that save_best is one of them."""
     keys = [f'{part}_{name}' for name in ('dataloader', 'cfg', 'evaluator')]
     missing = [key for key in keys if not cfg.get(key)]
     if missing and len(missing) < 3:
         raise UserError(
-            f'{missing[0]} is missing, expected it beside '
+            f'{missing[0]} is missing, expected it together with '
             f'{" and ".join(key for key in keys if key not in missing)}'
         )
     if missing:
@@ -430,7 +428,7 @@ def _check_evaluator(cfg: Config, part: str) -> None:
         chosen = metric.get('iou_metrics', ['mIoU'])
         chosen = [chosen] if isinstance(chosen, str) else chosen
         if not str(metric.get('type')).endswith('IoUMetric'):
-            return  # of one's own: its results are not known
+            return  # a custom metric with unknown results
         for name in chosen:
             if name not in RESULTS:
                 raise UserError(

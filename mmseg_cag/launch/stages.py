@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The stages of a config: their length, and one of them alone."""
+"""Stages of a config: their length and selection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmseg_cag.errors import UserError
 
 
 def stage_length(cfg: dict) -> int | None:
-    """Get the iterations of a stage.
+    """Return the iterations of a stage.
 
     Args:
         cfg: The run's config, or its provenance.
@@ -27,14 +27,14 @@ def stage_length(cfg: dict) -> int | None:
 
 
 def shorten_stages(cfg: Config, iters: int) -> None:
-    """Give each stage of a config another length; their number stays.
+    """Change the length of each stage, but not their number.
 
     Args:
         cfg: The run's config, changed in place.
         iters: Iterations of a stage, from 1.
 
     Raises:
-        UserError: The config has no stages, or the length is none.
+        UserError: The config has no stages, or the length is invalid.
     """
     if not stage_length(cfg) or iters < 1:
         raise UserError(
@@ -45,11 +45,11 @@ def shorten_stages(cfg: Config, iters: int) -> None:
 
 
 def select_stage(cfg: Config, stage: int) -> None:
-    """Let a run train one of its config's stages alone.
+    """Restrict a run to one stage of its config.
 
-    It starts from ``load_from`` or, by default, from the end of the stage
-    before, in the folder of the whole run or of that stage alone (stage 1
-    starts as the run does), and has a folder of its own in that one.
+    It starts from ``load_from`` or, by default, from the end of the previous
+    stage in the folder of the whole run or of that stage (stage 1 starts like
+    the run). It writes to its own subfolder.
 
     Args:
         cfg: The run's config, changed in place.
@@ -75,10 +75,10 @@ def select_stage(cfg: Config, stage: int) -> None:
     cfg.work_dir = str(Path(cfg.work_dir, f'stage_{stage}'))
     cfg.train_cfg.update(stages=1, first_stage=stage)
     if stage > 1 and 'anchors' in cfg.default_hooks:
-        # A file of anchors is what the whole run begins with.
+        # An anchor file only applies to the start of the whole run.
         cfg.default_hooks.anchors.init_from = None
-    # The data's order is a function of the seed and the iteration, which is
-    # 0 again: without this each stage would see the same pairs.
+    # The data order depends on seed and iteration, which restarts at 0:
+    # without this each stage would see the same pairs.
     seed = cfg.get('randomness', {}).get('seed') or 0
     cfg.merge_from_dict({'randomness.seed': seed + stage - 1})
 
@@ -89,21 +89,21 @@ def _end_before(folder: str, stage: int, length: int) -> Path:
     found = [path for path in (whole, alone) if path.is_file()]
     if len(found) > 1:
         raise UserError(
-            f'--stage {stage}: both {whole} and {alone} are there, expected '
+            f'--stage {stage}: both {whole} and {alone} exist, expected '
             'load_from to name one'
         )
     for path in found:
         other = stage_length(read_provenance(path) or {})
         if other and other != length:
             raise UserError(
-                f'{path}: is of stages of {other} iterations, expected '
-                f'{length}; name another as load_from'
+                f'{path}: has stages of {other} iterations, expected '
+                f'{length}; set load_from to another'
             )
     return (found or [whole])[0]
 
 
 def walk(node: object) -> Iterator[ConfigDict]:
-    """Visit all dicts of a nested config."""
+    """Yield all dicts of a nested config."""
     if isinstance(node, dict):
         yield node
         for value in node.values():
@@ -114,11 +114,10 @@ def walk(node: object) -> Iterator[ConfigDict]:
 
 
 def set_iters(cfg: Config, iters: int) -> None:
-    """Give a run, or each of its stages, another length.
+    """Change the length of a run, or of each of its stages.
 
-    A run without stages is then validated and saved at its end. Where the
-    schedule decays over more iterations than that, the rate at the end stays
-    what it was.
+    A run without stages is then validated and saved at its end. If the
+    schedule decays over more iterations, the final rate stays the same.
     """
     loop = cfg.train_cfg
     before = stage_length(cfg) or loop.max_iters

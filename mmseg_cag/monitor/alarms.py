@@ -20,12 +20,12 @@ ALARMS = 'alarms.jsonl'
 
 
 class Alarm(NamedTuple):
-    """Something that goes wrong.
+    """An alarm about adaptation.
 
     Attributes:
-        kind: What.
-        name: Of which class; None if it is of none.
-        message: One line that says it, and what to do.
+        kind: Kind of the alarm.
+        name: Class that it concerns, or None.
+        message: One line with the problem and a remedy.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Alarm(NamedTuple):
 
 @master_only
 def write_alarm(runner: Runner, alarm: Alarm) -> None:
-    """Name an alarm in the log and in ``alarms.jsonl`` of the work dir."""
+    """Write an alarm to the log and to ``alarms.jsonl`` in the work dir."""
     iteration = runner.iter + 1
     about = f' of {alarm.name}' if alarm.name else ''
     runner.logger.warning(
@@ -53,21 +53,21 @@ def write_alarm(runner: Runner, alarm: Alarm) -> None:
 
 
 class Rule(Protocol):
-    """Says of each record of a run, in their order, what is wrong."""
+    """Rule that checks a run's records in order."""
 
     def look(self, record: dict) -> list[Alarm]:
-        """List what is wrong as of this record."""
+        """Return the problems found at this record."""
 
 
 class AlarmRules:
-    """Ask rules of each record and raise each alarm once an occurrence.
+    """Apply rules to each record; raise each alarm once per occurrence.
 
-    What it knows comes from the records alone: to show it those of an
-    interrupted run again is to restore it.
+    The state depends only on the records: replaying those of an interrupted
+    run restores it.
 
     Args:
-        rules: What to ask.
-        rest: Records without it after which an alarm is raised anew.
+        rules: The rules.
+        rest: Records without an alarm before it is raised again.
     """
 
     def __init__(self, rules: Sequence[Rule], rest: int = 5) -> None:
@@ -77,7 +77,7 @@ class AlarmRules:
         self._last: dict[tuple[str, str | None], int] = {}
 
     def look(self, record: dict) -> list[Alarm]:
-        """List the alarms that this record raises."""
+        """Return the alarms that this record raises."""
         self._position += 1
         return [
             alarm
@@ -94,23 +94,24 @@ class AlarmRules:
 
 
 class CoverageCollapse:
-    """Too few target pixels that have a pseudo label, in all or of a class.
+    """Too few target pixels with a pseudo label, overall or of a class.
 
-    The cross entropy is a mean over active pixels: where few are left, they
-    have all its weight, and the student learns the target from them alone.
+    The cross entropy is a mean over active pixels: if few are left, they get
+    all the weight, and the student learns the target from them only.
 
-    A method without stages, a mean teacher, labels every pixel and weighs all
-    by the share of active ones, which may begin at 0: there a fall is below
-    what was at most, and no class is named.
+    A method without stages, with a mean teacher, labels every pixel and
+    weights all by the share of active ones, which may start at 0: there the
+    fall is measured from the maximum, and no class is named.
 
     Args:
-        window: Records that are averaged.
-        least: Share of the pixels that must be active.
-        fall: Share of what was active in the stage's first records that must
-            still be.
-        floor: Share of the pixels that the student predicts a class on, from
-            which the class must have pseudo labels.
-        class_least: How many of these, as a share of the former.
+        window: Number of averaged records.
+        least: Minimum share of active pixels.
+        fall: Minimum share of active pixels relative to the stage's first
+            records.
+        floor: Share of the student's predictions from which a class must have
+            pseudo labels.
+        class_least: Minimum pseudo labels of a class relative to its
+            predictions.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class CoverageCollapse:
         self._start: float | None = None
 
     def look(self, record: dict) -> list[Alarm]:
-        """List what lacks pseudo labels as of this record."""
+        """Return the alarms about missing pseudo labels at this record."""
         if 'active' not in record:
             return []
         if record.get('stage') != self._stage:
@@ -167,17 +168,17 @@ class CoverageCollapse:
     def _tell(self, active: float) -> str:
         return (
             f'{active:.2%} of the target pixels have a pseudo label, '
-            f"{self._start:.2%} in the stage's first looks: the student "
-            'learns next to nothing of the target; lower margin (or '
-            "probability) of model.pseudo_label_head, or take margin='auto'"
+            f"{self._start:.2%} in the stage's first records: the student "
+            'hardly learns from the target; lower margin (or probability) of '
+            "model.pseudo_label_head, or set margin='auto'"
         )
 
     def _tell_fall(self, active: float) -> str:
         return (
-            f'{active:.2%} of the target pixels are active, '
-            f'{self._start:.2%} at most before: the student learns next to '
-            'nothing of the target; lower the learning rate, or what a pixel '
-            'must have to be active, such as model.threshold'
+            f'{active:.2%} of the target pixels are active, after at most '
+            f'{self._start:.2%}: the student hardly learns from the target; '
+            'lower the learning rate, or the threshold of active pixels, such '
+            'as model.threshold'
         )
 
 
@@ -185,23 +186,22 @@ def _tell_class(predicted: float, labelled: float) -> str:
     return (
         f'the student predicts it on {predicted:.2%} of the target pixels, '
         f'but {labelled:.3%} have it as a pseudo label, so it will be '
-        'unlearned; see that the source labels have it (counts in '
+        'unlearned; check that the source labels have it (counts in '
         'anchors.jsonl), or set model.pseudo_label_head.per_class=True with '
         "margin='auto'"
     )
 
 
 class Disagreement:
-    """A student that contradicts the teacher it was as the stage began.
+    """Disagreement of the student with its state at the start of the stage.
 
-    Measured by Cohen's kappa, the agreement beyond chance: of two networks
-    that both predict mostly road, a large part of the pixels agree whatever
-    the rest has become.
+    Measured by Cohen's kappa, the agreement beyond chance: two networks that
+    both predict mostly road agree on most pixels, regardless of the rest.
 
     Args:
-        window: Records that are averaged.
-        fall: Share of the kappa of the stage's first record, when student and
-            teacher differ by dropout and batch norm alone, that must be left.
+        window: Number of averaged records.
+        fall: Minimum kappa relative to the stage's first record, when student
+            and teacher differ only by dropout and batch norm.
     """
 
     def __init__(self, window: int = 3, fall: float = 0.5) -> None:
@@ -211,7 +211,7 @@ class Disagreement:
         self._start: float | None = None
 
     def look(self, record: dict) -> list[Alarm]:
-        """Tell whether student and teacher are too far apart."""
+        """Return an alarm if student and teacher disagree too much."""
         if 'kappa' not in record:
             return []
         if record.get('stage') != self._stage or self._start is None:
@@ -224,27 +224,27 @@ class Disagreement:
         if not full or now >= self.fall * self._start:
             return []
         message = (
-            f'kappa of student and teacher is {now:.2f}, as the stage began '
-            f'it was {self._start:.2f}: the student has left what its labels '
-            "were made by; lower the optimizer's lr and go back to a "
-            'checkpoint before this'
+            f'kappa of student and teacher is {now:.2f}, down from '
+            f'{self._start:.2f} at the start of the stage: the student '
+            "contradicts the teacher of its labels; lower the optimizer's lr "
+            'and return to an earlier checkpoint'
         )
         return [Alarm('disagreement', None, message)]
 
 
 class ExplodedClass:
-    """A class that the student predicts far more often than anything explains.
+    """A class that the student predicts unexplainably often.
 
-    What explains a share is how often the source's labels have it and how
-    often the student predicted it as the run began. Odds p / (1 - p) are
-    compared: a class of 40 % cannot become six times as frequent, but its
-    odds can.
+    A share is explained by the class's frequency in the source labels and in
+    the student's predictions at the start of the run. Odds p / (1 - p) are
+    compared: a class of 40 % cannot become six times as frequent, but its odds
+    can.
 
     Args:
-        window: Records that are averaged.
-        floor: Share of the pixels from which a class is watched: a record is
-            of a few crops, and a bus that is near fills a third of one.
-        odds: Factor by which its odds must be above those that are explained.
+        window: Number of averaged records.
+        floor: Share of the pixels from which a class is watched: a record
+            covers a few crops, and a nearby bus fills a third of one.
+        odds: Factor of the explained odds that triggers the alarm.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class ExplodedClass:
         self._looks = 0
 
     def look(self, record: dict) -> list[Alarm]:
-        """List the classes that have exploded as of this record."""
+        """Return the classes that explode at this record."""
         if 'source' not in record:
             return []
         self._start = self._start or record['predicted']
@@ -275,15 +275,15 @@ class ExplodedClass:
     def _look_at(self, name: str) -> list[Alarm]:
         share = mean(predicted[name] for predicted in self._recent)
         explained = max(self._start[name], self._source[name])
-        # Nothing of a class in some crops is not nothing at all.
+        # A class missing in some crops is not absent everywhere.
         limit = self.odds * _odds(max(explained, 1e-3))
         if share < self.floor or _odds(share) <= limit:
             return []
         message = (
             f'the student predicts it on {share:.2%} of the target pixels, '
             f'the source has it on {self._source[name]:.2%} and the run '
-            f"began with {self._start[name]:.2%}; lower the optimizer's lr, "
-            "or estimate the batch norms' statistics on the target first"
+            f"started with {self._start[name]:.2%}; lower the optimizer's lr, "
+            'or first re-estimate batch-norm statistics on the target'
         )
         return [Alarm('exploded_class', name, message)]
 
@@ -294,11 +294,11 @@ def _odds(share: float) -> float:
 
 @dataclass
 class ClassHistory:
-    """How often the student has predicted a class.
+    """History of a class in the student's predictions.
 
     Attributes:
-        looks: Records up to the last that had it.
-        seen: How many of them had it.
+        looks: Records up to the last one with the class.
+        seen: Number of these with the class.
         total: Sum of its shares in them.
         absent: Records since then.
     """
@@ -310,11 +310,11 @@ class ClassHistory:
 
     @property
     def mean(self) -> float:
-        """Its mean share of the pixels while it was predicted."""
+        """Return its mean pixel share in records with the class."""
         return self.total / max(self.looks, 1)
 
     def add(self, share: float, is_present: bool) -> None:
-        """Take in a record."""
+        """Add a record."""
         if not is_present:
             self.absent += 1
             return
@@ -325,19 +325,19 @@ class ClassHistory:
 
 
 class VanishedClass:
-    """A class that the student predicted and predicts no more.
+    """A class that the student no longer predicts.
 
-    A record is of a few crops, which may have none of a class, so a class is
-    missed only where its absence can hardly be chance: with p the share of
-    earlier records that had it, n records without it happen with probability
-    (1 - p) ^ n. A class counts as absent below a tenth of its mean share.
+    A record covers a few crops, which may lack a class, so a class is reported
+    only if its absence is unlikely to be chance: with p the share of earlier
+    records with it, n records without it have probability (1 - p) ^ n. A class
+    counts as absent below a tenth of its mean share.
 
     Args:
-        chance: Probability below which the absence is no chance.
-        floor: Mean share of the pixels from which a class is watched: of the
-            crops of a step, less is a handful of pixels, mostly noise.
+        chance: Probability below which the absence is reported.
+        floor: Mean pixel share from which a class is watched: below it a
+            step's crops have a handful of pixels, mostly noise.
         faint: Share of its mean below which a class counts as absent.
-        warm_up: Records that a class must have been seen in.
+        warm_up: Minimum number of records with the class.
     """
 
     def __init__(
@@ -354,7 +354,7 @@ class VanishedClass:
         self._history: dict[str, ClassHistory] = {}
 
     def look(self, record: dict) -> list[Alarm]:
-        """List the classes that are missed as of this record."""
+        """Return the classes that vanish at this record."""
         alarms = []
         for name, share in record.get('predicted', {}).items():
             known = self._history.setdefault(name, ClassHistory())
@@ -367,16 +367,16 @@ class VanishedClass:
     def _is_missed(self, known: ClassHistory) -> bool:
         if known.seen < self.warm_up or known.mean < self.floor:
             return False
-        # One more look without it keeps a class seen always from certainty.
+        # One extra record without it avoids a probability of 1.
         presence = known.seen / (known.looks + 1)
         return known.absent * math.log1p(-presence) < math.log(self.chance)
 
 
 def _tell(known: ClassHistory) -> str:
     return (
-        f'the student predicted it in {known.seen} of {known.looks} looks, '
+        f'the student predicted it in {known.seen} of {known.looks} records, '
         f'on {known.mean:.2%} of the pixels, and in none of the last '
-        f'{known.absent}; see that the source labels have it and whether it '
-        "has pseudo labels (pseudo in monitor.jsonl), lower the optimizer's "
-        'lr or end adaptation earlier'
+        f'{known.absent}; check that it has source labels and pseudo labels '
+        "(pseudo in monitor.jsonl), lower the optimizer's lr or stop "
+        'adaptation earlier'
     )

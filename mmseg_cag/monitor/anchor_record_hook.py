@@ -21,25 +21,25 @@ ANCHORS = 'anchors.jsonl'
 
 @HOOKS.register_module()
 class AnchorRecordHook(Hook):
-    """Record the anchors' geometry as each stage begins.
+    """Record the anchors' geometry at the start of each stage.
 
-    A line of ``anchors.jsonl`` in the work dir: the distances between the
-    anchors, how far each has moved since the stage before, what each is a
-    mean of, and the margin. Runs without anchors have none.
+    Writes a line to ``anchors.jsonl`` in the work dir: distances between
+    anchors, drift since the previous stage, pixel counts, and the margin. Runs
+    without anchors write none.
     """
 
-    # After AnchorHook has made them.
+    # Runs after AnchorHook.
     priority = 'LOW'
 
     def before_train(self, runner: Runner) -> None:
-        """Go on from the records that there are."""
+        """Continue from the existing records."""
         self.rewind(runner)
 
     @master_only
     def rewind(self, runner: Runner) -> None:
-        """Drop what is of later stages, and keep the anchors that there are.
+        """Drop records of later stages and keep the current anchors.
 
-        A stage that begins where the run goes on begins again.
+        A stage that starts at the resumed iteration starts again.
         """
         self.file = RecordFile(Path(runner.work_dir, ANCHORS))
         self.file.keep(lambda record: record['iter'] < runner.iter)
@@ -47,7 +47,7 @@ class AnchorRecordHook(Hook):
 
     @master_only
     def before_stage(self, runner: Runner) -> None:
-        """Record the anchors of a stage that begins."""
+        """Record the anchors of a new stage."""
         now = _anchors_of(runner)
         if now is None or not now[1].any():
             return
@@ -72,7 +72,7 @@ def anchor_drift(
     now: tuple[Tensor, Tensor],
     classes: list[str],
 ) -> dict[str, float]:
-    """Compute how far each anchor is from the one before.
+    """Compute the drift of each anchor since the previous stage.
 
     Args:
         before: Anchors (K, C) and their counts (K,), 0 where there is none.
@@ -80,7 +80,7 @@ def anchor_drift(
         classes: Names of the K classes.
 
     Returns:
-        Euclidean distance by class, of those that have both.
+        Euclidean distance by class, for classes with both anchors.
     """
     moved = (now[0].double() - before[0].double()).norm(dim=1)
     both = (before[1] > 0) & (now[1] > 0)
@@ -101,7 +101,7 @@ def _anchors_of(runner: Runner) -> tuple[Tensor, Tensor] | None:
 
 
 def _rows(distances: Tensor) -> list[list[float | None]]:
-    """Write distances (K, K), None from or to a class without an anchor."""
+    """Convert distances (K, K) to lists, None for missing anchors."""
     return [
         [round(x, DIGITS) if x < float('inf') else None for x in row]
         for row in distances.tolist()

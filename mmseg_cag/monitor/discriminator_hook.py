@@ -14,12 +14,12 @@ from .alarms import Alarm, write_alarm
 
 @dataclass
 class Watch:
-    """Since when a loss is beyond its limits, counted where the loss is.
+    """Counters of a loss beyond its limits, on the loss's device.
 
     Attributes:
-        counts: Steps in a row that it was below and above.
-        longest: The most that there were.
-        warned: Whether its user was told, for below and above.
+        counts: Consecutive steps below and above.
+        longest: Maximum of these counts.
+        warned: Whether a warning was logged, for below and above.
     """
 
     counts: Tensor
@@ -29,13 +29,12 @@ class Watch:
 
 @HOOKS.register_module()
 class DiscriminatorHook(Hook):
-    """Warn of a discriminator that has collapsed or explodes.
+    """Warn about a collapsed or exploding discriminator.
 
-    Where its loss is next to nothing it tells the domains apart without
-    fail, and the student is told nothing; where it grows without bound it is
-    the discriminator that learns nothing. Steps are counted on the device
-    and looked at from time to time, so that no step waits for it. Each
-    discriminator is warned of once.
+    With a loss near zero it separates the domains perfectly, and the student
+    gets no signal; with a growing loss the discriminator does not learn. Steps
+    are counted on the device and read at an interval, so that no step waits.
+    Warns once per discriminator.
 
     Args:
         floor: Loss, of both domains, below which it counts as collapsed ...
@@ -69,7 +68,7 @@ class DiscriminatorHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count this step and, now and then, look at the counts."""
+        """Count this step; read the counts at the interval."""
         for name, loss in self.losses_of(outputs or {}).items():
             self._count(name, loss.detach())
         if self.every_n_train_iters(runner, self.interval):
@@ -77,7 +76,7 @@ class DiscriminatorHook(Hook):
                 self._look(runner, name, watch)
 
     def losses_of(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum each discriminator's losses over the domains, by its name."""
+        """Sum each discriminator's losses over domains, by name."""
         losses: dict[str, Tensor] = {}
         for key, value in outputs.items():
             _, _, name = key.partition('.')
@@ -96,7 +95,7 @@ class DiscriminatorHook(Hook):
 
     def _look(self, runner: Runner, name: str, watch: Watch) -> None:
         what = (
-            f'below {self.floor}: it has collapsed, the student learns '
+            f'below {self.floor}: it has collapsed, and the student learns '
             'nothing from it',
             f'above {self.ceiling}: it explodes',
         )

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What is known to precede harm, seen in predictions without a label."""
+"""Signs of harmful adaptation in predictions, without labels."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a change of the predictions is harm.
+    """Thresholds from which a change of predictions counts as harm.
 
     Attributes:
-        odds: Factor by which the odds of a class rise above, or fall below,
-            all that can explain them.
-        most: Share of the pixels from which an exploded class counts.
-        least: Share of the pixels from which a vanished class counts.
-        gone: Share of the pixels that vanished classes had together.
-        kept: Cohen's kappa on the source's images that must be left between
-            the network before and the one now.
-        active: Share of the target's pixels that must have a pseudo label.
-        looks: Of the monitor, over which that is averaged.
-        sure: Mean probability that the network before must give its own
-            predictions on the source: one that has not learnt it is no
-            network to go back to.
+        odds: Factor by which a class's odds exceed, or fall below, all
+            explained values.
+        most: Minimum pixel share of an exploded class.
+        least: Minimum former pixel share of a vanished class.
+        gone: Minimum former pixel share of all vanished classes together.
+        kept: Minimum Cohen's kappa on source images between the starting and
+            the current network.
+        active: Minimum share of target pixels with a pseudo label.
+        looks: Number of monitor records to average for it.
+        sure: Minimum mean confidence of the starting network on the source: a
+            network that has not learnt it is no fallback.
     """
 
     odds: float = 6.0
@@ -42,11 +41,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a network predicts on the images that are looked at.
+    """Predictions of a network on the watched images.
 
     Attributes:
-        target: Classes of pixels of the target (P,).
-        source: Classes of pixels of the source (P,).
+        target: Predicted classes of target pixels (P,).
+        source: Predicted classes of source pixels (P,).
     """
 
     target: np.ndarray
@@ -54,13 +53,13 @@ class Seen:
 
 
 def shares(prediction: np.ndarray, num_classes: int) -> np.ndarray:
-    """Compute the share of pixels (K,) that each class is predicted on."""
+    """Compute the predicted pixel share of each class (K,)."""
     counts = np.bincount(prediction.ravel(), minlength=num_classes)
     return counts / max(counts.sum(), 1)
 
 
 def kappa(one: np.ndarray, other: np.ndarray, num_classes: int) -> float:
-    """Compute the agreement of two predictions (P,) beyond chance.
+    """Compute Cohen's kappa of two predictions (P,).
 
     Source: Cohen, A coefficient of agreement for nominal scales, 1960.
     """
@@ -73,14 +72,13 @@ def kappa(one: np.ndarray, other: np.ndarray, num_classes: int) -> float:
 def exploded(
     now: np.ndarray, explained: np.ndarray, limits: Limits
 ) -> np.ndarray:
-    """Mark the classes (K,) that are predicted far too often.
+    """Mark classes (K,) that are predicted far too often.
 
     Args:
-        now: Their shares of the target's pixels (K,).
-        explained: Shares (R, K) that something explains: what the network
-            before predicts on the source and on the target, and what it does
-            after each remedy that needs no training.
-        limits: From where on that is.
+        now: Shares of the target's pixels (K,).
+        explained: Explained shares (R, K): predictions of the starting network
+            on source and target, and after each training-free remedy.
+        limits: Thresholds.
     """
     ratio = _odds(now) / _odds(explained.max(0))
     return (now >= limits.most) & (ratio > limits.odds)
@@ -89,7 +87,7 @@ def exploded(
 def vanished(
     now: np.ndarray, explained: np.ndarray, limits: Limits
 ) -> np.ndarray:
-    """Mark the classes (K,) that are predicted no more; see `exploded`."""
+    """Mark classes (K,) that are no longer predicted; see `exploded`."""
     least = explained.min(0)
     ratio = _odds(least) / _odds(now)
     return (least >= limits.least) & (ratio > limits.odds)
@@ -102,26 +100,26 @@ def signs_of_harm(
     classes: Sequence[str],
     limits: Limits,
 ) -> list[str]:
-    """Tell what in the predictions is known to precede harm.
+    """List the signs of harm in the predictions.
 
     Args:
-        before: By the network that adaptation began from.
-        now: By the adapted one, on the same images.
-        remedies: Predictions on the target (P,) by the former, each after a
-            remedy that needs no training.
+        before: Predictions of the starting network.
+        now: Predictions of the adapted network on the same images.
+        remedies: Target predictions (P,) of the starting network after each
+            training-free remedy.
         classes: Names of the K classes.
         limits: From where on a change is harm.
 
     Returns:
-        A phrase a sign; none where nothing is wrong.
+        One phrase per sign; empty if there are none.
     """
     number = len(classes)
     plausible = [before.source, before.target, *remedies]
     explained = np.stack([shares(seen, number) for seen in plausible])
     share = shares(now.target, number)
     signs = [
-        f'{classes[k]} is predicted on {share[k]:.1%} of the target, '
-        f'{explained[:, k].max():.1%} at most are explained'
+        f'{classes[k]} is predicted on {share[k]:.1%} of the target, at most '
+        f'{explained[:, k].max():.1%} is explained'
         for k in np.flatnonzero(exploded(share, explained, limits))
     ]
     lost = np.flatnonzero(vanished(share, explained, limits))
@@ -131,24 +129,24 @@ def signs_of_harm(
     kept = kappa(before.source, now.source, number)
     if kept < limits.kept:
         signs.append(
-            f'on the source it agrees with the network before by kappa '
-            f'{kept:.2f} alone'
+            'on the source it agrees with the network before by a kappa of '
+            f'only {kept:.2f}'
         )
     return signs
 
 
 def lacks_labels(records: Sequence[dict], limits: Limits) -> str | None:
-    """Tell where a stage has next to no pseudo labels.
+    """Check whether a stage has almost no pseudo labels.
 
-    A method without stages weighs all pixels by the share of active ones,
-    which may begin at 0, and is not asked.
+    Not checked for methods without stages, which weight all pixels by the
+    share of active ones, possibly 0 at the start.
 
     Args:
         records: Lines of ``monitor.jsonl``.
-        limits: From where on that is harm.
+        limits: Thresholds.
 
     Returns:
-        A phrase, None where nothing is wrong.
+        A phrase, or None if nothing is wrong.
     """
     stage = records[-1].get('stage') if records else None
     active = [
@@ -161,9 +159,9 @@ def lacks_labels(records: Sequence[dict], limits: Limits) -> str | None:
     share = sum(active) / limits.looks
     if share >= limits.active:
         return None
-    return f'{share:.2%} of the target have a pseudo label'
+    return f'only {share:.2%} of the target has a pseudo label'
 
 
 def _odds(share: np.ndarray) -> np.ndarray:
-    clipped = share.clip(1e-4, 1 - 1e-4)  # a class of no pixel is not 0 times
+    clipped = share.clip(1e-4, 1 - 1e-4)  # avoid odds of 0
     return clipped / (1 - clipped)

@@ -42,16 +42,16 @@ RECORDS = 'monitor.jsonl'
 
 @HOOKS.register_module()
 class MonitorHook(WatchHook):
-    """Record how adaptation goes on the target, without its labels.
+    """Monitor adaptation on the target without its labels.
 
-    Each look is a line of ``monitor.jsonl`` in the work dir and goes to the
-    visualizer; see docs/monitor.md for what it holds. It is of the batch of
-    one iteration, over all ranks. What the lines show to go wrong is an
-    alarm, in the log and in ``alarms.jsonl``.
+    Each record covers the batch of one iteration over all ranks. It is a line
+    of ``monitor.jsonl`` in the work dir (docs/monitor.md lists the keys) and
+    goes to the visualizer. Problems raise an alarm in the log and in
+    ``alarms.jsonl``.
 
     Args:
-        interval: Iterations from one look to the next; 0 for none.
-        bins: Bins of the histogram of gaps, which the margin cuts.
+        interval: Iterations between records; 0 for none.
+        bins: Bins of the histogram of gaps.
         vanished_class: Settings of `VanishedClass`.
         coverage: Settings of `CoverageCollapse`.
         disagreement: Settings of `Disagreement`.
@@ -83,7 +83,7 @@ class MonitorHook(WatchHook):
 
     @master_only
     def rewind(self, runner: Runner) -> None:
-        """Drop what is of later iterations than the run goes on from."""
+        """Drop records of iterations after the resumed one."""
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / RECORDS)
         self.alarms = self._new_watch()
@@ -97,25 +97,25 @@ class MonitorHook(WatchHook):
     def _look_again(self, record: dict) -> None:
         try:
             self.alarms.look(record)
-        # The rules take what was written here as it is.
+        # The rules trust the file's content.
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
-                f'{self.file.path}: iteration {record["iter"]} has no record '
-                'of this monitor, move the file away'
+                f'{self.file.path}: iteration {record["iter"]} is not a '
+                'record of this monitor, move the file away'
             ) from error
 
     @torch.no_grad()
     def look(
         self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
     ) -> None:
-        """Count, add up over ranks, and record."""
+        """Count, reduce over ranks, and record."""
         record = self.make_record(runner, maps, data_batch)
         self.write(runner, record)
 
     def make_record(
         self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
     ) -> dict:
-        """Make the record of a step; every rank takes part."""
+        """Make a step's record; all ranks must call it."""
         model = bare_model(runner)
         classes = runner.train_dataloader.dataset.metainfo['classes']
         edges = None
@@ -158,14 +158,14 @@ class MonitorHook(WatchHook):
 
 
 def _labelled_samples(runner: Runner, data_batch: dict) -> list[SegDataSample]:
-    """List the samples of a batch whose labels are the method's to read."""
+    """List the samples of a batch that have labels."""
     samples = data_batch['data_samples']
     names = getattr(runner.train_dataloader.dataset, 'labelled', ())
     return [sample for name in names for sample in samples[name]]
 
 
 def _scalars(record: dict) -> list[tuple[str, float]]:
-    """Name a record's numbers for a visualizer, those of a class by it."""
+    """Flatten a record into named scalars for a visualizer."""
     single = ('active', 'agreement', 'kappa', 'followed')
     found = [(f'monitor/{k}', record[k]) for k in single if k in record]
     for key in ('predicted', 'coverage', 'pseudo'):

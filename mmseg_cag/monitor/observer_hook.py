@@ -11,17 +11,17 @@ from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 
 
 class WatchHook(Hook):
-    """Look at a training step from time to time, and change nothing.
+    """Base hook that observes training steps without changing them.
 
-    It gets the maps that the segmentor shows of the step, which are computed
-    anyway. Runs without a target are not looked at.
+    It receives the maps that the segmentor passes to observers, which are
+    computed anyway. Runs without a target are not observed.
 
     Args:
-        interval: Iterations from one look to the next; the first iteration of
-            the run and of each stage is looked at, too. 0 never looks.
+        interval: Iterations between observations; the first iteration of the
+            run and of each stage is observed, too. 0 disables it.
     """
 
-    # Before mmengine's log, which tells what was seen.
+    # Runs before mmengine's log, which writes the results.
     priority = 'ABOVE_NORMAL'
 
     def __init__(self, interval: int) -> None:
@@ -31,7 +31,7 @@ class WatchHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Ask for the maps of this step if it is to be looked at."""
+        """Request the maps of this step if it is due."""
         model = bare_model(runner)
         if isinstance(model, UDASegmentor) and self.is_due(runner):
             model.observers.append(self.maps.update)
@@ -43,7 +43,7 @@ class WatchHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Look at the maps, if there are, and let go of them."""
+        """Process the maps, if any, and release them."""
         if not self.maps:
             return
         bare_model(runner).observers.remove(self.maps.update)
@@ -51,10 +51,10 @@ class WatchHook(Hook):
         self.maps.clear()
 
     def is_due(self, runner: Runner) -> bool:
-        """Tell whether the coming iteration is looked at."""
+        """Return whether the next iteration is observed."""
         if not self.interval:
             return False
-        # Another loop than the package's has no stages.
+        # Other loops have no stages.
         begins = getattr(runner.train_loop, 'stage_begins', runner.iter == 0)
         return begins or (runner.iter + 1) % self.interval == 0
 
@@ -62,4 +62,4 @@ class WatchHook(Hook):
     def look(
         self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
     ) -> None:
-        """Do what this hook is for with a step, on each rank."""
+        """Process an observed step, on each rank."""

@@ -20,15 +20,15 @@ from .observer_hook import WatchHook
 
 @HOOKS.register_module()
 class PanelHook(WatchHook):
-    """Show target images as a step has them, by the visualizer.
+    """Draw target images of a step with predictions and pseudo labels.
 
-    Side by side: the input, the student's prediction and, of a method with a
-    teacher, the pseudo labels, black where a pixel has none. The images are
-    those of the loader, in BGR as mmcv loads them.
+    Side by side: the input, the student's prediction and, with a teacher, the
+    pseudo labels, black where there is none. Images are the loader's, in BGR
+    as mmcv loads them.
 
     Args:
-        interval: Iterations from one look to the next; 0 for none.
-        images: How many of the batch's images are shown, below each other.
+        interval: Iterations between panels; 0 for none.
+        images: Number of the batch's images, one per row.
     """
 
     def __init__(self, interval: int = 5000, images: int = 2) -> None:
@@ -39,7 +39,7 @@ class PanelHook(WatchHook):
     def look(
         self, runner: Runner, maps: dict[str, Tensor], data_batch: dict
     ) -> None:
-        """Draw the step's target and hand it to the visualizer."""
+        """Draw the step's target images in the visualizer."""
         palette = runner.train_dataloader.dataset.metainfo['palette']
         images = data_batch['inputs']['target'][: self.images]
         shown = [maps['student'].argmax(1)]
@@ -66,7 +66,7 @@ def enlarge(labels: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def _stack(rows: list[np.ndarray]) -> np.ndarray:
-    """Put images below each other that may differ in width."""
+    """Stack images of different widths vertically."""
     width = max(row.shape[1] for row in rows)
     return np.vstack(
         [
@@ -78,13 +78,13 @@ def _stack(rows: list[np.ndarray]) -> np.ndarray:
 
 @HOOKS.register_module()
 class TranslationPanelHook(Hook):
-    """Draw images of the batch, their translations, and the way back.
+    """Draw images of a batch, their translations and reconstructions.
 
     A panel has a row for each image, the source's first, and goes to the
     runner's visualizer.
 
     Args:
-        interval: Iterations from one panel to the next.
+        interval: Iterations between panels.
         num_images: Images of each domain.
     """
 
@@ -100,7 +100,7 @@ class TranslationPanelHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Draw a panel, now and then."""
+        """Draw a panel at the interval."""
         if self.every_n_train_iters(runner, self.interval):
             panel = draw_panel(bare_model(runner), data_batch, self.num_images)
             runner.visualizer.add_image(
@@ -114,7 +114,7 @@ class TranslationPanelHook(Hook):
 def draw_panel(
     model: torch.nn.Module, data_batch: dict, num_images: int
 ) -> Tensor:
-    """Draw images of a batch, their translations, and the way back.
+    """Draw images of a batch, their translations and reconstructions.
 
     Args:
         model: An `ImageTranslator`.

@@ -15,19 +15,19 @@ from mmseg_cag.fileio.json_file import parse_json
 
 
 class RecordFile:
-    """What a run notes as it goes: valid JSON, a line each.
+    """Records of a run as JSON lines.
 
     Args:
-        path: The file; there is none until something is noted.
+        path: The file, created by the first record.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, record: dict) -> None:
-        """Add a line, which a killed run then still has.
+        """Append a line that survives a kill.
 
-        One for which the disk has no room is left out, and that is said.
+        If the disk is full, the line is dropped with a warning.
         """
         line = f'{json.dumps(record, allow_nan=False)}\n'.encode()
         size = self.path.stat().st_size if self.path.is_file() else 0
@@ -35,31 +35,31 @@ class RecordFile:
             with self.path.open('ab') as file:
                 file.write(line)
         except OSError as error:
-            if self.path.is_file():  # half of the line may be in it
+            if self.path.is_file():  # it may contain half of the line
                 os.truncate(self.path, size)
             print_log(
                 f'{self.path}: could not be written ({error.strerror}); '
-                'training goes on',
+                'training continues',
                 'current',
                 logging.ERROR,
             )
 
     def read(self) -> list[dict]:
-        """Read the lines; one that was cut off as it was written is none.
+        """Read the lines, except an incomplete last one.
 
         Raises:
-            UserError: A line is no record.
+            UserError: A line is not a record.
         """
         return [self._parse(line) for line in self._lines()]
 
     def keep(self, is_kept: Callable[[dict], bool]) -> list[dict]:
-        """Drop all other lines; a file without any is removed.
+        """Keep only selected lines; remove the file if none remain.
 
         Args:
-            is_kept: Tells of a record whether it stays.
+            is_kept: Predicate of the records to keep.
 
         Returns:
-            The records that stay.
+            The remaining records.
         """
         records = [(line, self._parse(line)) for line in self._lines()]
         kept = [pair for pair in records if is_kept(pair[1])]
@@ -76,7 +76,9 @@ class RecordFile:
         try:
             lines = self.path.read_text(encoding='utf-8').split('\n')
         except UnicodeError as error:
-            raise UserError(f'{self.path}: no text ({error})') from error
+            raise UserError(
+                f'{self.path}: not a text file ({error})'
+            ) from error
         return [f'{line}\n' for line in lines[:-1]]
 
     def _parse(self, line: str) -> dict:

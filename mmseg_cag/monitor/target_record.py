@@ -20,7 +20,7 @@ def anchor_distances(anchors: Tensor, counts: Tensor) -> Tensor:
 
     Args:
         anchors: Anchors (K, C).
-        counts: What each is a mean of (K,); 0 where there is no anchor.
+        counts: Pixel counts (K,); 0 where there is no anchor.
 
     Returns:
         (K, K) float64, infinite from and to a class without an anchor.
@@ -31,7 +31,7 @@ def anchor_distances(anchors: Tensor, counts: Tensor) -> Tensor:
 
 
 def gap_edges(distances: Tensor, bins: int) -> Tensor | None:
-    """Choose edges of bins that hold every gap that can occur.
+    """Choose bin edges that cover all possible gaps.
 
     By the triangle inequality a pixel's gap, from its nearest anchor to the
     runner-up, is at most the distance from that anchor to its own nearest
@@ -42,7 +42,7 @@ def gap_edges(distances: Tensor, bins: int) -> Tensor | None:
         bins: Number of bins B.
 
     Returns:
-        Edges (B + 1,) from 0; None where there are not two anchors.
+        Edges (B + 1,) from 0; None with fewer than two anchors.
     """
     others = distances.clone().fill_diagonal_(float('inf'))
     neighbours = others.min(1).values
@@ -69,7 +69,7 @@ def count_gaps(
         (K, B) int64; a gap on the last edge is in the last bin.
     """
     bins = len(edges) - 1
-    # The inner edges alone: what rounding puts outside is in an outer bin.
+    # Only inner edges: values that rounding puts outside go to an outer bin.
     index = torch.bucketize(gap, edges[1:-1].to(gap.dtype), right=True)
     flat = torch.bincount(label * bins + index, minlength=num_classes * bins)
     return flat.view(num_classes, bins)
@@ -78,30 +78,29 @@ def count_gaps(
 def count_target(
     maps: dict[str, Tensor], num_classes: int, edges: Tensor | None
 ) -> dict[str, Tensor]:
-    """Count the target's pixels of a step.
+    """Count a step's target pixels.
 
     Args:
-        maps: What the segmentor showed of the step: ``student`` and, of a
-            method with a teacher, ``teacher``, both scores (N, K, h, w);
-            ``distances`` to the anchors (N, K, h, w); pseudo labels
-            ``anchor`` and ``probability`` (N, h, w) int64.
+        maps: Maps from the segmentor: ``student`` and, with a teacher,
+            ``teacher``, both scores (N, K, h, w); ``distances`` to the anchors
+            (N, K, h, w); pseudo labels ``anchor`` and ``probability`` (N, h,
+            w) int64.
         num_classes: Classes K.
         edges: Edges of the bins (B + 1,) of the gaps.
 
     Returns:
-        Counts int64 by name. ``predicted`` (K,): by the student. With a
-        teacher ``teacher`` (K,), what that predicts, ``agree`` (), pixels
-        where both predict the same, and of the pseudo labels (those by
-        anchors, if there are, else those by probability) ``candidates`` (K,),
-        the class that a pixel may get, ``active`` (K,), the one that it gets,
-        and ``followed`` (), active pixels where the student predicts it. With
-        edges ``gaps`` (K, B).
+        Counts int64 by name. ``predicted`` (K,): student predictions. With a
+        teacher: ``teacher`` (K,), its predictions; ``agree`` (), pixels where
+        both agree; and for pseudo labels (by anchors if available, else by
+        probability) ``candidates`` (K,), labels before the threshold,
+        ``active`` (K,), assigned labels, and ``followed`` (), active pixels
+        where the student predicts the label. With edges: ``gaps`` (K, B).
     """
     student = maps['student'].argmax(1)
     if 'teacher' not in maps:
         return {'predicted': _by_class(student, num_classes)}
     candidates = maps['teacher'].argmax(1)
-    # A teacher of two views labels at the size of the images.
+    # A teacher with a mirrored view labels at the size of the images.
     student = resize_labels(student, candidates)
     counts = {'predicted': _by_class(student, num_classes)}
     counts['teacher'] = _by_class(candidates, num_classes)
@@ -124,7 +123,7 @@ def count_labels(samples: Sequence[SegDataSample], like: Tensor) -> Tensor:
 
     Args:
         samples: Samples with labels.
-        like: Other counts (K,), whose device and classes these get.
+        like: Counts (K,) that give device and number of classes.
     """
     total = torch.zeros_like(like)
     for sample in samples:
@@ -134,7 +133,7 @@ def count_labels(samples: Sequence[SegDataSample], like: Tensor) -> Tensor:
 
 
 def sum_over_ranks(counts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the counts of all ranks in one exchange; all get the sums."""
+    """Sum counts over all ranks in one collective."""
     flat = torch.cat([count.flatten() for count in counts.values()])
     all_reduce(flat)
     parts = flat.split([count.numel() for count in counts.values()])
@@ -149,25 +148,24 @@ def _by_class(labels: Tensor, num_classes: int) -> Tensor:
     return torch.bincount(labels[is_class], minlength=num_classes)
 
 
-DIGITS = 6  # of shares: a millionth is less than a pixel of a crop
+DIGITS = 6  # digits of shares: a millionth is less than a pixel of a crop
 
 
 def target_record(
     counts: dict[str, Tensor], classes: Sequence[str]
 ) -> dict[str, float | dict[str, float]]:
-    """Turn counts of the target's pixels into shares of them.
+    """Convert counts of target pixels to shares.
 
     Args:
-        counts: As `count_target` makes them.
+        counts: Result of `count_target`.
         classes: Names of the K classes.
 
     Returns:
-        ``predicted``: share of pixels that the student predicts, by class.
-        With a teacher ``agreement``, ``active`` (both of all pixels),
-        ``kappa`` (Cohen's: how much of the agreement beyond chance there is),
-        ``followed`` (of active pixels), ``pseudo`` (of active pixels, by
-        class), and ``coverage``, by class the share of the pixels that may
-        get it which do. A share of no pixels is left out.
+        ``predicted``: share of the student's predictions by class. With a
+        teacher ``agreement`` and ``active`` (of all pixels), ``kappa``
+        (Cohen's), ``followed`` (of active pixels), ``pseudo`` (of active
+        pixels, by class), and ``coverage`` (active share of candidates, by
+        class). Shares of zero pixels are omitted.
     """
     pixels = counts['predicted'].sum()
     record = {'predicted': shares_of(counts['predicted'], classes)}
@@ -192,17 +190,17 @@ def target_record(
 
 
 def cohens_kappa(counts: dict[str, Tensor]) -> float | None:
-    """Compute how far student and teacher agree beyond chance.
+    """Compute Cohen's kappa of student and teacher.
 
-    1 where they always agree and 0 where no more than two who draw classes
-    by their own shares at random, such as a student that predicts one class.
+    1 for full agreement, 0 for the agreement of independent predictions with
+    the same class shares, such as a student that predicts one class.
 
     Args:
         counts: ``predicted`` and ``teacher`` (K,), ``agree`` ().
 
     Returns:
-        (p - e) / (1 - e) of the share p of pixels that agree and the share e
-        that would by chance; None where both know the same single class.
+        (p - e) / (1 - e) with the observed agreement p and the chance
+        agreement e; None if both predict the same single class.
 
     Source: Cohen, A coefficient of agreement for nominal scales, 1960.
     """
@@ -220,7 +218,7 @@ def cohens_kappa(counts: dict[str, Tensor]) -> float | None:
 def gap_record(
     gaps: Tensor, edges: Tensor, classes: Sequence[str]
 ) -> dict[str, list | dict]:
-    """Write counts of gaps (K, B) with their edges (B + 1,) and classes."""
+    """Convert gap counts (K, B) with edges (B + 1,) and classes to JSON."""
     return {
         'edges': [round(edge, DIGITS) for edge in edges.tolist()],
         'counts': dict(zip(classes, gaps.tolist(), strict=True)),
@@ -230,9 +228,9 @@ def gap_record(
 def margin_record(
     margin: Tensor, classes: Sequence[str]
 ) -> float | dict[str, float | None] | None:
-    """Write a margin (K,): one number if it is one, else one a class.
+    """Convert a margin (K,) to JSON: one number if equal for all classes.
 
-    Where it is infinite there is None: nothing is assigned.
+    Infinite values become None: nothing is assigned.
     """
     values = [m if m < float('inf') else None for m in margin.tolist()]
     if len(set(values)) == 1:
@@ -245,7 +243,7 @@ def _share(part: Tensor, whole: Tensor) -> float:
 
 
 def shares_of(parts: Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Turn counts (K,) into shares of their sum, by class; none of 0."""
+    """Convert counts (K,) to shares by class, omitting zeros."""
     whole = parts.sum()
     if not whole:
         return {}

@@ -14,10 +14,10 @@ from mmseg_cag.errors import escape_control_chars
 
 
 class _AnyName:
-    """Takes images of any name; OpenCV crashes at one that is no UTF-8."""
+    """Accepts any image name; OpenCV crashes on invalid UTF-8."""
 
     def add_image(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Write an image, with the bytes of its name escaped."""
+        """Write an image with an escaped name."""
         super().add_image(escape_control_chars(name), *args, **kwargs)
 
 
@@ -25,34 +25,34 @@ class _AnyName:
 class OptionalTensorboardVisBackend(_AnyName, TensorboardVisBackend):
     """TensorBoard backend; a logged no-op if TensorBoard is missing.
 
-    The config is left to mmengine's own backend, which keeps it in a file:
+    Does not store the config, which mmengine's own backend writes to a file:
     formatting it takes seconds.
     """
 
     def _init_env(self) -> None:
-        """Start the writer as it is first used."""
+        """Create the writer at its first use."""
         if find_spec('tensorboard'):
             super()._init_env()
             return
         self._tensorboard = NoWriter()
         print_log(
-            'TensorBoard is not installed (pip install tensorboard): '
-            'curves go to vis_data/scalars.json alone',
+            'TensorBoard is not installed (pip install tensorboard): curves '
+            'go to vis_data/scalars.json only',
             'current',
         )
 
     def add_config(self, config: Config, **kwargs: Any) -> None:
-        """Leave the config out."""
+        """Skip the config."""
 
 
 class NoWriter:
-    """Takes what a `SummaryWriter` takes and keeps none of it."""
+    """No-op replacement of `SummaryWriter`."""
 
     def add_scalar(self, *args: Any) -> None:
-        """Take a number."""
+        """Ignore a number."""
 
     def add_image(self, *args: Any, **kwargs: Any) -> None:
-        """Take an image."""
+        """Ignore an image."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -62,11 +62,11 @@ class NoWriter:
 class BestEffortVisBackend(_AnyName, LocalVisBackend):
     """Local backend that never stops a run on a write error.
 
-    Where a line cannot be written, as on a full disk, that is said once.
+    If a line cannot be written, as on a full disk, it warns once.
 
     Args:
-        *args: Those of mmengine's backend.
-        **kwargs: Those of mmengine's backend.
+        *args: Arguments of mmengine's backend.
+        **kwargs: Arguments of mmengine's backend.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

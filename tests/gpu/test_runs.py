@@ -140,7 +140,7 @@ KINDS = {'cag': tiny.cag, 'dacs': tiny.dacs, 'clan': tiny.clan}
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_group_of_one_process(kind, synchronised, device, group, exact):
     if synchronised and device == 'cpu':
-        pytest.skip('torch synchronises batch norms on GPUs alone')
+        pytest.skip('torch synchronises batch norms only on GPUs')
     alone = weights(make(KINDS[kind]()), device, wrap=False)
     model = make(KINDS[kind]())
     if synchronised:

@@ -109,8 +109,8 @@ def test_where_weights_came_from_is_no_longer_asked(checkpoint, tmp_path):
         ({'state_dict': {}}, 'holds no config, name it by --config'),
         ({'state_dict': {}, 'meta': [1]}, 'holds no config'),
         ({'state_dict': {}, 'meta': None}, 'holds no config'),
-        ({'x': 1}, 'holds no state_dict'),
-        ([1], 'holds no state_dict'),
+        ({'x': 1}, 'has no state_dict'),
+        ([1], 'has no state_dict'),
     ],
 )
 def test_what_is_missing_is_named(content, message, tmp_path):

@@ -151,10 +151,10 @@ def batches(*labels: list[int], classes: int = 2) -> None:
 
 def test_a_run_without_a_labelled_pixel_stops(monkeypatch):
     batches([255, 255], [255, 255], [255, 1])
-    with pytest.raises(UserError, match=r'label\.png: .* in 3 batches'):
+    with pytest.raises(UserError, match=r'label\.png: .* of 3 batches'):
         batches([255, 255], [255, 255], [255, 255])
     monkeypatch.setattr(check_data_hook, 'PATIENCE', 2)
-    with pytest.raises(UserError, match=r'label\.png: .* in 2 batches'):
+    with pytest.raises(UserError, match=r'label\.png: .* of 2 batches'):
         batches([255, 255], [255, 255], [255, 1])
 
 

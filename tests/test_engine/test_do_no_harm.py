@@ -262,7 +262,7 @@ def test_labels_of_other_classes_or_of_one_image(root, tmp_path):
         run(cfg)
     cfg = config(root, tmp_path, **labels(root))
     cfg.default_hooks.do_no_harm.labelled.metainfo = dict(classes=['road'])
-    with pytest.raises(UserError, match="its classes are .'road'"):
+    with pytest.raises(UserError, match="has the classes .'road'"):
         run(cfg)
 
 
@@ -272,9 +272,7 @@ def test_a_network_that_has_learnt_nothing_is_not_gone_back_to(root, tmp_path):
     Runner.from_cfg(cfg).train()
     assert not (tmp_path / KEPT).exists()
     [log] = tmp_path.glob('*/*.log')
-    assert 'nothing is compared, the network before is not sure' in (
-        log.read_text()
-    )
+    assert 'no comparison, the network before is not sure' in (log.read_text())
 
 
 def confusions(right: float, seed: int) -> np.ndarray:

@@ -68,7 +68,7 @@ def test_scaled_rates_are_told(caplog):
         ),
         (
             dict(counts=2, base_batch_size=4, enable=True),
-            'accumulative_counts=2, which mmengine does not count',
+            'accumulative_counts=2, which mmengine ignores',
         ),
     ],
 )

@@ -184,7 +184,7 @@ def test_the_loss_scale_is_saved_and_goes_on(amp):
             dict(members=dict(judge=dict())),
             "expected 'student' among them, which trains backbone",
         ),
-        (dict(paramwise_cfg=dict(bias_lr_mult=2.0)), 'stands beside members'),
+        (dict(paramwise_cfg=dict(bias_lr_mult=2.0)), 'next to members'),
         (
             dict(members=dict(student=dict(), jury=dict())),
             'members.jury: Pair has no such part',

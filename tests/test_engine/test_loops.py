@@ -87,7 +87,7 @@ def test_batches_of_a_batch_sampler_are_skipped_by_their_number():
 
 def test_data_without_a_batch():
     data = DataLoader(range(1), batch_size=2, drop_last=True)
-    with pytest.raises(UserError, match='train_dataloader: has no batch'):
+    with pytest.raises(UserError, match='train_dataloader: no batch'):
         next(TrainBatches(data))
 
 

@@ -191,9 +191,9 @@ class OwnUpdate(OptimWrapper):
 def test_an_update_that_cannot_be_guarded_is_refused():
     weight = torch.nn.Parameter(torch.ones(()))
     wrapper = OwnUpdate(torch.optim.SGD([weight], lr=0.1))
-    with pytest.raises(UserError, match='OwnUpdate has its own update_params'):
+    with pytest.raises(UserError, match='OwnUpdate overrides update_params'):
         GuardedOptim(wrapper)
-    with pytest.raises(UserError, match='OptimWrapperDict has its own'):
+    with pytest.raises(UserError, match='OptimWrapperDict overrides'):
         GuardedOptim(OptimWrapperDict(one=wrapper))
 
 

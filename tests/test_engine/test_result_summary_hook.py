@@ -61,7 +61,7 @@ def test_both_are_told_with_their_checkpoints(tmp_path):
         'Best by mIoU: mIoU 3.00, mIoU16 4.00 at iteration 20 '
         '(best_mIoU_iter_20.pth). '
     )
-    assert 'no unsupervised choice' in best
+    assert 'not unsupervised' in best
 
 
 def test_the_last_may_be_the_best_and_without_a_file(tmp_path):

@@ -217,7 +217,7 @@ def test_there_is_no_room_to_hand_a_batch_over(lab, monkeypatch):
 def test_a_worker_that_ends_while_a_batch_is_fetched_is_told_in_one_line():
     shared = resource_sharer.DupFd(1)
     resource_sharer.stop()
-    with pytest.raises(UserError, match='ended as it handed a batch over'):
+    with pytest.raises(UserError, match='ended while passing a batch'):
         try:
             shared.detach()
         except WORKER_FAULTS as error:

@@ -51,7 +51,7 @@ def test_damaged_ones_are_passed_over(tmp_path, caplog):
     (tmp_path / 'iter_4.pth').write_bytes(b'')
     assert newest(tmp_path) == 'iter_2.pth'
     (tmp_path / 'iter_2.pth').write_bytes(b'PK')
-    with pytest.raises(UserError, match='none of its 3 checkpoints is whole'):
+    with pytest.raises(UserError, match='none of its 3 checkpoints is intact'):
         newest(tmp_path)
 
 

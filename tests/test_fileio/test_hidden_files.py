@@ -107,7 +107,7 @@ def test_a_root_may_have_quotes(tmp_path, monkeypatch, value):
 def test_a_config_that_is_no_python(tmp_path):
     path = tmp_path / 'a.py'
     path.write_text('model = dict(\n')
-    with pytest.raises(ValueError, match=r'a\.py: no valid Python, ') as info:
+    with pytest.raises(ValueError, match=r'a\.py: invalid Python, ') as info:
         load_config(path)
     assert '\n' not in str(info.value)
     folder = tmp_path / "o'brien"

@@ -237,7 +237,7 @@ def test_the_limit_of_size_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(images, 'MAX_PIXELS', HEIGHT * WIDTH - 1)
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', HEIGHT * WIDTH // 2 - 1)
     text = (
-        'has more than 239 pixels; if it is what it says, set the '
+        'has more than 239 pixels; if that is correct, set the '
         'environment variable OPENCV_IO_MAX_IMAGE_PIXELS'
     )
     with pytest.raises(UserError, match=f'{path}: {text}'):
@@ -273,7 +273,7 @@ def test_labels_in_a_lossy_format_are_refused(tmp_path, name, mode):
         LoadLabelsByName(classes, dict(road=(1, 1, 1), car=(2, 2, 2))),
     ]
     for reader in readers:
-        with pytest.raises(UserError, match=f'{label}: .*changes pixels'):
+        with pytest.raises(UserError, match=f'{label}: .*is lossy'):
             reader.read_ids(str(label))
 
 

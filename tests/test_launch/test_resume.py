@@ -78,7 +78,7 @@ def test_a_run_of_version_0_1_does_not_go_on(cfg, tmp_path, check):
         check(cfg, path)
     assert str(caught.value) == (
         f'{path}: was trained by mmseg_cag 0.1.0, whose runs {__version__} '
-        f'cannot go on with; move {cfg.work_dir} away to train anew, or set '
+        f'cannot resume; move {cfg.work_dir} away to retrain, or set '
         'load_from to a checkpoint in it to start from that'
     )
 

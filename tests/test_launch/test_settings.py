@@ -177,7 +177,7 @@ def test_what_another_library_builds_is_left_to_it():
 @pytest.mark.parametrize(
     ('text', 'reason'),
     [
-        ("x = '", 'no valid Python'),
+        ("x = '", 'invalid Python'),
         ("y = 1\nx = '20k' // 10", '(line 2 of '),
         ('x = dict(y=z)', "NameError: name 'z' is not defined"),
         ("_base_ = './nowhere.py'", 'FileNotFoundError'),

@@ -39,8 +39,7 @@ def test_nothing_is_wrong_where_predictions_change_a_little():
 def test_a_rare_class_explodes():
     [sign] = signs(pixels(40, 25, 10, 25))
     assert sign == (
-        'person is predicted on 25.0% of the target, 1.0% at most are '
-        'explained'
+        'person is predicted on 25.0% of the target, at most 1.0% is explained'
     )
 
 
@@ -86,7 +85,7 @@ def look(active: float, stage: int | None = 1) -> dict:
 def test_a_stage_without_pseudo_labels():
     few = [look(0.004)] * 5
     assert lacks_labels(few, Limits()) == (
-        '0.40% of the target have a pseudo label'
+        'only 0.40% of the target has a pseudo label'
     )
     assert lacks_labels(few[1:], Limits()) is None
     assert lacks_labels([look(0.0)] * 5 + [look(0.4, 2)] * 5, Limits()) is None

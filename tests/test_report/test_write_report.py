@@ -185,7 +185,7 @@ CASES = {
     with_damaged_images: ['cannot be read', 'chart-confusion-1'],
     without_checkpoints: ['no checkpoint is kept', 'chart-confusion-1'],
     without_start: ['>source</span>', 'class="slider"'],
-    other_version: ['3 of 3 lines left out', 'AncientBackbone'],
+    other_version: ['3 of 3 lines skipped', 'AncientBackbone'],
     odd_values: ['>road</th>', 'chart-losses-1'],
     broken_config: ['config is not plain data', 'no config'],
 }

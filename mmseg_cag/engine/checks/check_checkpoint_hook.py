@@ -9,25 +9,25 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import bare_model
 
 PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
-# What a checkpoint may lack; what it has must fit.
+# Parts that a checkpoint may lack; those it has must fit.
 HELPING = ('teacher.module.', 'start.')
 
 
 @HOOKS.register_module()
 class CheckCheckpointHook(Hook):
-    """Refuse a checkpoint that is not of this network.
+    """Refuse a checkpoint that does not fit the network.
 
-    mmengine loads whatever fits and warns of the rest, so that a network of
-    random weights can be trained on or evaluated unawares. A head that can
-    begin as another one does so (`HRDAHead.adopt`). A model that needs more
-    than a network checks it itself, by ``require_state(state, path)``.
+    mmengine loads whatever fits and warns about the rest, so a network with
+    random weights can be trained or evaluated unnoticed. A head may convert
+    another head's weights (`HRDAHead.adopt`). A model with further
+    requirements checks them in ``require_state(state, path)``.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the parts that predict, and those that teach.
+        """Compare the prediction modules and the teacher.
 
         Raises:
-            UserError: One is missing or has another shape.
+            UserError: A key is missing or has another shape.
         """
         found = checkpoint.get('state_dict', checkpoint)
         model = bare_model(runner)

@@ -54,23 +54,22 @@ from mmseg_cag.models.segmentors.base import bare_model
 
 from .data_fingerprint_hook import SAME
 
-# Batches of which one must have a labelled pixel; more for a longer epoch.
+# Batches within which a labelled pixel must occur; more if an epoch is longer.
 PATIENCE = 100
 
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
-    """Check the data before a run starts, not hours into it.
+    """Check all data of a run before it starts.
 
-    All that the doctor finds in the data sets of training, of validation and
-    of every other dataloader that the run reads: folders, pairs, the header
-    and end of every file, and the contents of a few. An error stops the run,
-    a warning is logged.
-    Files that training skips do not stop the run. Pseudo labels of a target
-    are there and have its classes; every label of a translated source has its
-    image. A run that goes on with files of the same names and sizes
-    (`DataFingerprintHook`) is not checked again. In training, one batch of
-    the first pass over the data must have a labelled pixel.
+    Applies the data check to the datasets of training, validation and every
+    other dataloader of the run: folders, pairs, header and end of every file,
+    and the contents of a few. An error stops the run, a warning is logged.
+    Files that training skips do not stop the run. Pseudo labels must exist and
+    have the target's classes; every label of a translated source must have its
+    image. A resumed run with files of the same names and sizes
+    (`DataFingerprintHook`) is not checked again. In training, one batch of the
+    first pass over the data must have a labelled pixel.
 
     Args:
         workers: Threads that open files.
@@ -80,11 +79,11 @@ class CheckDataHook(Hook):
 
     def __init__(self, workers: int = 16) -> None:
         self.workers = workers
-        self._batches = 0  # without a labelled pixel; None once there was one
-        self._own_ids = True  # whether the loading step knows the classes
+        self._batches = 0  # without a labelled pixel; None: done
+        self._own_ids = True  # whether the loading transform knows the classes
 
     def before_train(self, runner: Runner) -> None:
-        """Check what training and validation will read."""
+        """Check the data of training and validation."""
         dataset = runner.train_dataloader.dataset
         datasets = {'train_dataloader': dataset}
         self._own_ids = not any(
@@ -100,7 +99,7 @@ class CheckDataHook(Hook):
             check_evaluation(runner, 'val')
 
     def before_test(self, runner: Runner) -> None:
-        """Check what the test will read."""
+        """Check the data of the test."""
         dataset = runner.test_loop.dataloader.dataset
         self._check(runner, {'test_dataloader': dataset})
         check_evaluation(runner, 'test')
@@ -108,10 +107,10 @@ class CheckDataHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Look for ids that are no class and for a pixel that is labelled.
+        """Check a batch for invalid ids and for labelled pixels.
 
         Raises:
-            UserError: An id is no class, or no batch had a labelled pixel.
+            UserError: An id is not a class, or no batch had a labelled pixel.
         """
         head = getattr(bare_model(runner), 'decode_head', None)
         if head is None or self._own_ids and self._batches is None:
@@ -125,10 +124,10 @@ class CheckDataHook(Hook):
             epoch = len(runner.train_dataloader.dataset) // len(samples)
             if self._batches == min(max(PATIENCE, epoch), runner.max_iters):
                 raise UserError(
-                    f'{samples[0].get("seg_map_path")}: no pixel of it is '
-                    f'labelled, nor of any other label in {self._batches} '
-                    'batches, so that nothing is learned; check_data.py '
-                    'shows the classes of the files'
+                    f'{samples[0].get("seg_map_path")}: no pixel is labelled, '
+                    f'nor in any other label of {self._batches} batches, so '
+                    'nothing is learned; check_data.py shows the classes in '
+                    'the files'
                 )
 
     def _check(
@@ -141,7 +140,7 @@ class CheckDataHook(Hook):
         if head is not None:  # an image translator has none
             for dataset in datasets.values():
                 check_classes(dataset, head)
-        # What a run went on with was checked when it began.
+        # Data of a resumed run were checked when it started.
         same = runner.message_hub.get_info(SAME, False)
         if is_main_process() and not same:
             if further:
@@ -153,13 +152,13 @@ class CheckDataHook(Hook):
 
 
 def further_datasets(cfg: Config) -> dict[str, Dataset]:
-    """Build what a run reads beside training, validation and test.
+    """Build datasets other than those of training, validation and test.
 
     Args:
         cfg: The run's config.
 
     Returns:
-        By the key of the dataloader.
+        Datasets by the key of their dataloader.
     """
     found = {}
     for key in loaders_of(cfg):
@@ -175,15 +174,15 @@ def further_datasets(cfg: Config) -> dict[str, Dataset]:
 
 
 def list_readings(datasets: dict[str, Dataset]) -> list[DatasetInput]:
-    """List the data sets within, each that reads the same files once.
+    """List the inner datasets, once per set of files.
 
     Args:
-        datasets: Data sets, with or without wrappers, by their dataloader.
+        datasets: Datasets, with or without wrappers, by dataloader.
     """
     readings: dict[str, DatasetInput] = {}
     for key, dataset in datasets.items():
         role = LOADERS[key]
-        # An evaluation may read no labels: its predictions are written.
+        # An evaluation that only writes predictions reads no labels.
         unlabelled = role in ('translation', 'val', 'test')
         labelled = None if unlabelled else True
         for reading in dataset_inputs(
@@ -197,7 +196,7 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
     """Check that a network has as many classes as the data.
 
     Args:
-        dataset: What it is trained or evaluated on.
+        dataset: Dataset of training or evaluation.
         head: The network's decode head.
 
     Raises:
@@ -212,15 +211,15 @@ def check_classes(dataset: BaseDataset, head: nn.Module) -> None:
 
 
 def check_patches(model: nn.Module, dataset: BaseDataset) -> None:
-    """Check that an encoder of patches takes what it will be evaluated on.
+    """Check that evaluation images suit an encoder's patch size.
 
     Args:
         model: The segmentor.
-        dataset: The data set; its first image is read, unless windows are
-            cut out of it.
+        dataset: The dataset; its first image is read, unless the model slides
+            windows.
 
     Raises:
-        UserError: The patches do not divide the sides.
+        UserError: The sides are not multiples of the patch size.
     """
     encoder = getattr(model, 'backbone', None)
     if getattr(encoder, 'resize', 1) is not None or not hasattr(
@@ -235,14 +234,14 @@ def check_patches(model: nn.Module, dataset: BaseDataset) -> None:
 
 
 def check_made_files(dataset: BaseDataset) -> None:
-    """Check what networks have made of a data set, where it reads such files.
+    """Check pseudo labels and translated images that a dataset reads.
 
     Args:
-        dataset: The data set, without wrappers.
+        dataset: The dataset, without wrappers.
 
     Raises:
         MissingFileError: A pseudo label or a translated image is missing.
-        UserError: One is something else.
+        UserError: A file is not of that kind.
     """
     for step in dataset.pipeline.transforms:
         if isinstance(step, LoadPseudoLabels | LoadTranslatedImage):
@@ -250,9 +249,9 @@ def check_made_files(dataset: BaseDataset) -> None:
 
 
 def stop_at_faults(readings: list[DatasetInput], workers: int) -> None:
-    """Stop at the first error that the doctor finds; log its warnings.
+    """Raise the first error of the data check; log its warnings.
 
-    What single files lack is left to training where it skips them.
+    Faults of single files are ignored if training skips bad files.
 
     Args:
         readings: The data sets of a run.
@@ -285,7 +284,7 @@ def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
             continue
         yield from check_count(reading)
         for finding in check_few(reading, known):
-            # A few samples do not tell of a class that is rare.
+            # A few samples do not show whether a rare class is missing.
             is_rare = finding.kind.level is not Level.ERROR
             if not is_rare and not (reading.skips and finding.kind.of_file):
                 yield finding
@@ -294,7 +293,7 @@ def _findings(readings: list[DatasetInput], workers: int) -> Iterator[Finding]:
 
 
 def labelled_samples(samples: dict | Sequence) -> Iterator[SegDataSample]:
-    """List the samples with ground truth in a batch, of one or all domains."""
+    """Yield the samples with ground truth of a batch, over all domains."""
     parts = samples.values() if isinstance(samples, dict) else [samples]
     for sample in chain.from_iterable(parts):
         if 'gt_sem_seg' in sample:
@@ -302,10 +301,10 @@ def labelled_samples(samples: dict | Sequence) -> Iterator[SegDataSample]:
 
 
 def has_labels(sample: SegDataSample, head: nn.Module) -> bool:
-    """Tell whether a sample has a labelled pixel.
+    """Return whether a sample has a labelled pixel.
 
     Args:
-        sample: One with ground truth.
+        sample: Sample with ground truth.
         head: The network's decode head.
 
     Raises:
@@ -324,16 +323,16 @@ def has_labels(sample: SegDataSample, head: nn.Module) -> bool:
 
 
 def check_evaluation(runner: Runner, mode: str) -> None:
-    """Check that images are labelled for a metric and fit into their batch.
+    """Check that evaluation images have labels and fit into a batch.
 
-    And tell the metric where they are.
+    Also passes the location of the labels to the metric.
 
     Args:
         runner: The run.
         mode: ``val`` or ``test``.
 
     Raises:
-        UserError: They are not.
+        UserError: They do not.
     """
     loop, key = getattr(runner, f'{mode}_loop'), f'{mode}_dataloader'
     loader: DataLoader = loop.dataloader
@@ -351,10 +350,10 @@ def check_evaluation(runner: Runner, mode: str) -> None:
         if 'gt_sem_seg' not in sample:
             raise UserError(
                 f'{key}.dataset.pipeline: reads no labels, which '
-                f'{mode}_evaluator needs; for predictions alone set '
-                f'{mode}_evaluator.format_only=True and output_dir, to go '
-                f'without {mode}_dataloader, {mode}_cfg and {mode}_evaluator '
-                'set None'
+                f'{mode}_evaluator needs; for predictions only, set '
+                f'{mode}_evaluator.format_only=True and output_dir; to '
+                f'disable it, set {mode}_dataloader, {mode}_cfg and '
+                f'{mode}_evaluator to None'
             )
     preprocessor = bare_model(runner).data_preprocessor
     if hasattr(preprocessor, 'domains'):
@@ -364,14 +363,14 @@ def check_evaluation(runner: Runner, mode: str) -> None:
 
 
 def check_one_size(dataset: Dataset, key: str) -> None:
-    """Check that all images of a data set have one size, as a network sees it.
+    """Check that all network inputs of a dataset have the same size.
 
     Args:
-        dataset: The data set.
-        key: What asks for it, for the error.
+        dataset: The dataset.
+        key: Config key that requires it, for the error.
 
     Raises:
-        UserError: They have not.
+        UserError: They do not.
     """
     indices: dict[tuple[int, int], int] = {}
     for index in range(len(dataset)):

@@ -16,16 +16,16 @@ from mmseg_cag.errors import UserError
 
 @HOOKS.register_module()
 class CheckRankDataHook(Hook):
-    """Check, before a distributed run starts, that all ranks have its data.
+    """Check that all ranks have the same data before a distributed run.
 
-    Ranks share the images by their numbers: they have to see the same files
-    in the same order, though maybe in folders of their own.
+    Ranks split the images by index, so they must list the same files in the
+    same order, possibly in different folders.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the data sets of training over the ranks.
+        """Compare the training datasets of all ranks.
 
         Raises:
             UserError: They differ, or there are fewer images than ranks.
@@ -46,7 +46,7 @@ class CheckRankDataHook(Hook):
 
 
 def describe(dataset: BaseDataset) -> tuple[int, str]:
-    """Count a data set's images and hash their names in their order."""
+    """Count a dataset's images and hash their names in order."""
     names = (
         Path(dataset.get_data_info(i)['img_path']).name
         for i in range(len(dataset))
@@ -57,11 +57,11 @@ def describe(dataset: BaseDataset) -> tuple[int, str]:
 
 
 def compare(ranks: list[dict[str, tuple[int, str]]]) -> None:
-    """Check what all ranks have, by the config's key of a data set.
+    """Compare the datasets of all ranks by config key.
 
     Raises:
-        UserError: A rank has another number of images or other names than
-            the first one, or there are fewer images than ranks.
+        UserError: A rank's images differ in number or names from the first
+            rank's, or there are fewer images than ranks.
     """
     for key, (count, names) in ranks[0].items():
         for rank, (other_count, other_names) in enumerate(
@@ -74,7 +74,7 @@ def compare(ranks: list[dict[str, tuple[int, str]]]) -> None:
                 )
             if other_names != names:
                 raise UserError(
-                    f'{key}: rank {rank} has images of other names than '
+                    f'{key}: rank {rank} has images with other names than '
                     'rank 0, or in another order; expected the same on all'
                 )
         if count < len(ranks):

@@ -11,19 +11,19 @@ from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.inspection.fingerprint import fingerprint
 from mmseg_cag.errors import UserError
 
-SAME = 'same_data'  # in the message hub: as when the run was begun
+SAME = 'same_data'  # in the message hub: unchanged since the run started
 
 
 @HOOKS.register_module()
 class DataFingerprintHook(Hook):
-    """Note in each checkpoint the data it was trained on, and compare.
+    """Store a fingerprint of the training data and compare it on resume.
 
-    By names and sizes of the files alone, below the folder that they have in
-    common: no file is opened, and the folder may be elsewhere the next time.
-    Of files in zip files and of lists the names count alone.
+    It covers only file names and sizes, relative to their common folder: no
+    file is opened, and the folder may be moved. For zip members and lists only
+    the names count.
     """
 
-    # Data that are as they were need no further check.
+    # Unchanged data need no further check.
     priority = 'HIGHEST'
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class DataFingerprintHook(Hook):
         self._then: dict = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read what the checkpoint was trained on."""
+        """Read the fingerprint of a checkpoint."""
         self._then = checkpoint.get('meta', {}).get('data', {})
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the files, and compare them where a run goes on.
+        """Compute the fingerprint and, when resuming, compare it.
 
         Raises:
-            UserError: They are not those that the run began with.
+            UserError: The data differ from those the run started with.
         """
         if is_main_process():
             self._now = fingerprints(runner.train_dataloader.dataset)
@@ -56,13 +56,13 @@ class DataFingerprintHook(Hook):
 
 
 def fingerprints(dataset: Dataset) -> dict[str, dict]:
-    """Tell a training set's files from others, by domain.
+    """Compute the fingerprint of a training set by domain.
 
     Args:
-        dataset: The data set, with or without wrappers.
+        dataset: The dataset, with or without wrappers.
 
     Returns:
-        Number, bytes and a hash of the names and sizes for each part.
+        File count, bytes, and a hash of names and sizes for each part.
     """
     return {
         reading.key: fingerprint(reading.samples)
@@ -80,6 +80,6 @@ def _require_same(
         for one in (then, now)
     )
     raise UserError(
-        f'{runner._load_from}: {name} has other data than the run began '
-        f'with, {found}, expected {was} of the same names and sizes'
+        f'{runner._load_from}: {name} has other data than at the start of the '
+        f'run, {found}, expected {was} with the same names and sizes'
     )

@@ -12,7 +12,7 @@ from mmseg_cag.errors import UserError
 
 @HOOKS.register_module()
 class EffectiveBatchHook(Hook):
-    """Tell what an update is made of, and warn if the recipe has another.
+    """Log the effective batch size; warn if it differs from the recipe.
 
     The recipe's batch is ``auto_scale_lr.base_batch_size`` of the config, in
     images of each domain; with ``auto_scale_lr.enable`` mmengine scales the
@@ -20,12 +20,11 @@ class EffectiveBatchHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compute the batch of an update and compare.
+        """Compute the effective batch size and compare it.
 
         Raises:
-            UserError: Gradients of two stages would be accumulated, or lost
-                by a run that goes on from a checkpoint, or the learning rate
-                would be scaled by a wrong ratio.
+            UserError: Accumulation would mix two stages or lose gradients on
+                resume, or the learning rate would be scaled by a wrong ratio.
         """
         cfg = runner.cfg
         images = runner.train_dataloader.batch_size
@@ -34,7 +33,7 @@ class EffectiveBatchHook(Hook):
         _require_whole_updates(runner, counts)
         total = images * ranks * counts
         runner.logger.info(
-            f'Effective batch: {total} images of each domain: {images} a '
+            f'Effective batch: {total} images of each domain: {images} per '
             f'process, {ranks} processes, {counts} accumulated'
         )
         scaling = cfg.get('auto_scale_lr') or {}
@@ -52,7 +51,7 @@ class EffectiveBatchHook(Hook):
             raise UserError(
                 'auto_scale_lr.enable=True with '
                 f'optim_wrapper.accumulative_counts={counts}, which mmengine '
-                'does not count; expected learning rates set by hand'
+                'ignores; expected manually set learning rates'
             )
         else:
             runner.logger.info(

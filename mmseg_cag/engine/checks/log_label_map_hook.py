@@ -16,14 +16,14 @@ from mmseg_cag.errors import UserError
 
 @HOOKS.register_module()
 class LogLabelMapHook(Hook):
-    """State which ids of the label files become which class.
+    """Log the mapping from ids of label files to classes.
 
-    Speaks of each step that has ``train_ids`` (raw id -> train id) and
-    ``void_ids``, in training on labels, validation and test.
+    Covers each transform with ``train_ids`` (raw id -> train id) and
+    ``void_ids`` in labelled training, validation and test.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """State the labels of training and of validation."""
+        """Log the labels of training and validation."""
         dataset = runner.train_dataloader.dataset
         if isinstance(dataset, UDADataset):
             for name in dataset.labelled:
@@ -35,7 +35,7 @@ class LogLabelMapHook(Hook):
             self._state(runner, 'validation', dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """State the labels of the test."""
+        """Log the labels of the test."""
         self._state(runner, 'test', runner.test_loop.dataloader.dataset)
 
     def _state(self, runner: Runner, use: str, dataset: BaseDataset) -> None:
@@ -48,7 +48,7 @@ class LogLabelMapHook(Hook):
 
 
 def check_names(dataset: BaseDataset, step: BaseTransform) -> None:
-    """Check that a step that knows its classes has those of the data set.
+    """Check that a transform's classes match the dataset's.
 
     Raises:
         UserError: They differ.
@@ -63,12 +63,12 @@ def check_names(dataset: BaseDataset, step: BaseTransform) -> None:
 
 
 def describe_labels(dataset: BaseDataset, step: BaseTransform) -> str:
-    """List the ids of each class, and those that are ignored.
+    """List the ids of each class and the ignored ids.
 
     Args:
-        dataset: The data set; its ``label_map``, a choice of classes, is
-            applied after the step.
-        step: The step that loads its labels.
+        dataset: The dataset; its ``label_map``, a class selection, is applied
+            after the transform.
+        step: The transform that loads labels.
     """
     classes = dataset.metainfo['classes']
     chosen = dataset.metainfo.get('label_map')

@@ -10,16 +10,16 @@ from mmseg_cag.datasets.dataset_configs import leaves
 
 
 def require_crops(cfg: Config) -> None:
-    """Check, before a run is built, that parts of a model suit its crops.
+    """Check the crop size against model parts before building a run.
 
-    Such parts have a classmethod ``require_crop(cfg, size)``. What is cropped
-    to a size that no config tells is checked in the first step.
+    Such parts have a classmethod ``require_crop(cfg, size)``. If the config
+    does not give the crop size, the first step checks it.
 
     Args:
         cfg: The run's config.
 
     Raises:
-        UserError: A part does not; it names the key.
+        UserError: A part does not fit the crop; names the key.
     """
     loader = cfg.get('train_dataloader') or {}
     sizes = {
@@ -35,7 +35,7 @@ def require_crops(cfg: Config) -> None:
 
 
 def crop_of(pipeline: list[dict]) -> tuple[int, int] | None:
-    """Find the height and width that the last crop of a pipeline gives."""
+    """Find the height and width of a pipeline's last crop."""
     size = None
     for step in pipeline:
         if not isinstance(step, dict):
@@ -49,7 +49,7 @@ def crop_of(pipeline: list[dict]) -> tuple[int, int] | None:
 
 
 def parts_of(node: object) -> Iterator[dict]:
-    """Visit the parts of a model's config that have a type by name."""
+    """Yield the parts of a model config that have a ``type``."""
     if isinstance(node, dict):
         if isinstance(node.get('type'), str):
             yield node

@@ -10,43 +10,43 @@ from mmseg_cag.errors import MissingFileError
 
 
 def require_checkpoint(cfg: Config) -> None:
-    """Check, before a run is built, that the checkpoint to load exists.
+    """Check that the checkpoint exists before building a run.
 
-    mmengine would notice after the data sets are read, in a long traceback
-    that says nothing of where the file is from.
+    mmengine would notice only after reading the datasets, with a long
+    traceback that does not say where the file comes from.
 
     Args:
         cfg: The run's config.
 
     Raises:
-        MissingFileError: ``load_from`` is no file.
+        MissingFileError: ``load_from`` is not a file.
     """
     if is_absent(cfg.get('load_from')):
         raise MissingFileError(
-            f'load_from={cfg.load_from}: checkpoint not found, train what it '
-            'comes from first or set load_from to another'
+            f'load_from={cfg.load_from}: checkpoint not found, train the run '
+            'it comes from first, or change load_from'
         )
 
 
 def require_weights(cfg: Config) -> None:
-    """Check, before a run is built, that pretrained weights exist.
+    """Check that pretrained weights exist before building a run.
 
     Args:
         cfg: The run's config.
 
     Raises:
-        MissingFileError: Those of a part of the model are no file.
+        MissingFileError: The weights of a model part are not a file.
     """
     for key, path in pretrained(cfg.model, 'model'):
         if is_absent(path):
             raise MissingFileError(
                 f'{path}: weights of {key} not found, docs/weights.md says '
-                f'where they are from; {key}=None trains without'
+                f'where to get them; {key}=None trains without'
             )
 
 
 def pretrained(node: object, key: str) -> Iterator[tuple[str, str]]:
-    """Find the key and the checkpoint of every pretrained part of a model."""
+    """Yield key and checkpoint of every pretrained model part."""
     if isinstance(node, dict):
         if node.get('type') == 'Pretrained':
             yield key, node['checkpoint']
@@ -60,5 +60,5 @@ def pretrained(node: object, key: str) -> Iterator[tuple[str, str]]:
 
 
 def is_absent(path: str | None) -> bool:
-    """Tell whether a path is set and no file; addresses are not looked up."""
+    """Return whether a path is set but not a file; URLs are not checked."""
     return bool(path) and '://' not in path and not Path(path).is_file()

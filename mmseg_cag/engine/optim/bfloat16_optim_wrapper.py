@@ -13,14 +13,14 @@ from torch import nn
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Mixed precision in bfloat16, on GPUs and on the CPU.
+    """Mixed precision in bfloat16, on GPUs and CPUs.
 
-    Bfloat16 has the range of float32: nothing overflows, so there is no loss
+    Bfloat16 has the range of float32: nothing overflows, so it needs no loss
     scale, whose check makes every step of mmengine's `AmpOptimWrapper` wait
-    for the device. (That one is for float16.)
+    for the device. (Use that one for float16.)
 
     Args:
-        **kwargs: Those of mmengine's `OptimWrapper`.
+        **kwargs: Arguments of mmengine's `OptimWrapper`.
     """
 
     @contextmanager

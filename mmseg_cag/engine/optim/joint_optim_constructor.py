@@ -14,7 +14,7 @@ STUDENT = 'student'
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class JointOptimWrapperConstructor:
-    """Give parts of a model optimizers of their own, stepped jointly.
+    """Build an optimizer for each part of a model, stepped jointly.
 
     .. code:: python
 
@@ -28,16 +28,16 @@ class JointOptimWrapperConstructor:
        )
 
     A member is named after the model's child that it optimises; ``student``
-    is all the others, if they have anything to train. Each takes what an
-    ``optim_wrapper`` takes, also a ``constructor``; what stands beside
-    ``members`` holds for all.
+    covers all the others, if they are trainable. Each accepts the settings of
+    an ``optim_wrapper``, including ``constructor``; settings next to
+    ``members`` apply to all.
 
     Args:
         optim_wrapper_cfg: The config, without ``constructor``.
-        paramwise_cfg: Refused: each member has its own.
+        paramwise_cfg: Not allowed: each member has its own.
 
     Raises:
-        UserError: There is no member, or settings are misplaced.
+        UserError: There are no members, or settings are misplaced.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class JointOptimWrapperConstructor:
         self.members = self.shared.pop('members', {})
         if not self.members:
             raise UserError(
-                f'optim_wrapper.members: is empty, expected {STUDENT!r} among '
+                f'optim_wrapper.members: empty, expected {STUDENT!r} among '
                 'them'
             )
         if paramwise_cfg or 'optimizer' in self.shared:
             raise UserError(
-                'optim_wrapper: optimizer or paramwise_cfg stands beside '
-                'members, expected in them, as members.student.optimizer'
+                'optim_wrapper: optimizer or paramwise_cfg next to members, '
+                'expected inside a member, as members.student.optimizer'
             )
 
     def __call__(self, model: nn.Module) -> JointOptimWrapper:
         """Build the members and join them.
 
         Raises:
-            UserError: A member is named after no part of the model, or a part
-                that is to be trained is no member's.
+            UserError: A member's name is not a part of the model, or a
+                trainable part belongs to no member.
         """
         model = getattr(model, 'module', model)
         parts = dict(model.named_children())

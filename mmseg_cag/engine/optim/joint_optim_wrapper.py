@@ -11,17 +11,16 @@ from torch import Tensor, nn
 
 @OPTIM_WRAPPERS.register_module()
 class JointOptimWrapper(OptimWrapperDict):
-    """Several optimizers that are stepped after one backward pass.
+    """Several optimizers stepped after one backward pass.
 
-    The loss is the sum of all members' losses, and the model has seen to it
-    that each reaches its own parameters alone (`AdversarialSegmentor`): then
-    one backward and a step of each is what the alternating loop of the
-    publications computes, through the stock ``train_step`` of a model and of
-    its distributed wrapper.
+    The loss is the sum of all members' losses, and the model ensures that each
+    reaches only its own parameters (`AdversarialSegmentor`). Then one backward
+    pass and a step of each equals the alternating loop of the papers, with the
+    stock ``train_step`` of a model and its distributed wrapper.
 
     Accumulation, precision and gradient synchronisation are the first
-    member's; each member clips its own gradients. Under AMP all share one
-    loss scale, and a member whose gradients overflow skips its step alone.
+    member's; each member clips its own gradients. Under AMP all share one loss
+    scale, and only a member whose gradients overflow skips its step.
 
     Args:
         **members: Optimizer wrappers by name, of the same type and
@@ -41,8 +40,8 @@ class JointOptimWrapper(OptimWrapperDict):
         step_kwargs: dict | None = None,
         zero_kwargs: dict | None = None,
     ) -> None:
-        """Go backward once and, when gradients are complete, step all."""
-        # The order of a single wrapper; its parts are overridden below.
+        """Run backward once and, when gradients are complete, step all."""
+        # Same order as in a single wrapper; the parts are overridden below.
         OptimWrapper.update_params(self, loss, step_kwargs, zero_kwargs)
 
     def scale_loss(self, loss: Tensor) -> Tensor:
@@ -50,15 +49,15 @@ class JointOptimWrapper(OptimWrapperDict):
         return self.lead.scale_loss(loss)
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Go backward and count the batch."""
+        """Run backward and count the batch."""
         self.lead.backward(loss, **kwargs)
 
     def should_update(self) -> bool:
-        """Whether enough batches are accumulated."""
+        """Return whether enough batches are accumulated."""
         return self.lead.should_update()
 
     def should_sync(self) -> bool:
-        """Whether ranks are to exchange gradients in the coming backward."""
+        """Return whether ranks exchange gradients in the next backward."""
         return self.lead.should_sync()
 
     def step(self, **kwargs: Any) -> None:
@@ -67,7 +66,7 @@ class JointOptimWrapper(OptimWrapperDict):
             for member in self.values():
                 member.step(**kwargs)
             return
-        # A member's own step would change the scale under the next one.
+        # A member's own step would change the scale for the next one.
         scaler = self.lead.loss_scaler
         for member in self.values():
             if member.clip_grad_kwargs:
@@ -83,10 +82,10 @@ class JointOptimWrapper(OptimWrapperDict):
     def initialize_count_status(
         self, model: nn.Module, cur_iter: int, max_iters: int
     ) -> None:
-        """Tell where the run stands, for accumulation."""
+        """Set the run's progress, for accumulation."""
         self.lead.initialize_count_status(model, cur_iter, max_iters)
 
     @property
     def inner_count(self) -> int:
-        """Batches gone through."""
+        """Number of processed batches."""
         return self.lead.inner_count

@@ -18,13 +18,12 @@ BLOCK = re.compile(r'backbone\.blocks\.(\d+)\.')
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class EncoderOptimWrapperConstructor:
-    """Give an encoder's blocks learning rates of their own.
+    """Layer-wise learning rates for the blocks of an encoder.
 
-    The rate of the config is that of the heads and of what a backbone has
-    beside its ViT; the last block has it times ``encoder_mult``, each block
-    before that times ``layer_decay`` again, and what is before the first
-    block once more. Weight decay is the same for all. Parameters that are
-    not trained are in no group.
+    The config's rate applies to the heads and to backbone parts outside the
+    ViT; the last block's rate is multiplied by ``encoder_mult``, and each
+    earlier block, then the embeddings, by a further ``layer_decay``. Weight
+    decay is the same for all. Frozen parameters are in no group.
 
     .. code:: python
 
@@ -41,7 +40,7 @@ class EncoderOptimWrapperConstructor:
             default.
 
     Raises:
-        UserError: ``paramwise_cfg`` has something else.
+        UserError: ``paramwise_cfg`` has other keys.
 
     Source: VFM-UDA and VFM-UDA++ as released.
     """
@@ -97,16 +96,16 @@ class EncoderOptimWrapperConstructor:
 
 
 def depth_of(name: str, blocks: int, added: tuple[str, ...]) -> int:
-    """Number a parameter's group.
+    """Compute a parameter's depth counted from the heads.
 
     Args:
-        name: Its name in the segmentor.
+        name: The parameter's name in the segmentor.
         blocks: Blocks of the backbone.
         added: Parts of the backbone that count as heads.
 
     Returns:
-        0 for the heads, 1 for the last block, and one more for what comes
-        before the first block than for that.
+        0 for the heads, 1 for the last block, and so on; the embeddings have
+        one more than the first block.
     """
     if match := BLOCK.match(name):
         return blocks - int(match[1])

@@ -12,33 +12,32 @@ from mmseg_cag.errors import UserError
 class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay of the learning rate that restarts with each stage.
 
-    At iteration i of a stage the factor is (1 - i / T) ** power, but for the
-    first W, where it is i / W. Iterations whose gradients are accumulated
-    have the rate of the first of them: that of the large batch in its place.
-
-    The length of a stage stands in ``train_cfg`` alone: the loop tells it as
-    ``restart_iters``. Under a loop that tells none there is one stage.
+    At iteration i of a stage the factor is (1 - i / T) ** power, except for
+    the first W iterations, where it is i / W. Accumulated iterations share the
+    rate of their first, which is the rate of the equivalent large batch. The
+    length of a stage is set only in ``train_cfg``: the loop passes it as
+    ``restart_iters``. Other loops have a single stage.
 
     Args:
         optimizer: The (wrapped) optimizer.
         power: Exponent of the decay.
-        decay_iters: Iterations T after which the rate would be zero; by
-            default those of a stage. The release stops its stages earlier.
-        warmup_iters: Iterations W of a linear rise from zero; the decay goes
-            on as if it had not been, so there is a small step (CLAN).
-        warmup_from: Factor that the rise begins with in the place of zero; it
-            then reaches 1 with the last of its iterations (VFM-UDA).
-        end: Iterations of the run, which mmengine fills in. Where no loop
-            tells those of a stage, the decay takes as long.
-        by_epoch: To be False, by which mmengine fills in ``end``.
+        decay_iters: Iterations T until the rate is zero; by default a stage.
+            The release stops its stages earlier.
+        warmup_iters: Iterations W of a linear warm-up from zero. The decay
+            ignores the warm-up, so there is a small step after it (CLAN).
+        warmup_from: Initial factor of the warm-up instead of zero; it then
+            reaches 1 in its last iteration (VFM-UDA).
+        end: Iterations of the run, filled in by mmengine; length of the decay
+            if the loop has no stages.
+        by_epoch: Must be False, so that mmengine fills in ``end``.
         last_step: As in mmengine's schedulers.
         verbose: As in mmengine's schedulers.
 
     Attributes:
-        restart_iters: Iterations of a stage; None if nobody told.
+        restart_iters: Iterations of a stage; None if not set.
 
     Raises:
-        UserError: The unit is an epoch, or nothing tells the decay's length.
+        UserError: The unit is an epoch, or the decay has no length.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
         self.warmup_iters = warmup_iters
         self.warmup_from = warmup_from
         self.update_iters = getattr(optimizer, '_accumulative_counts', 1)
-        # Without its end: a run that is resumed may be longer.
+        # Without ``end``: a resumed run may be longer.
         super().__init__(
             optimizer, last_step=last_step, by_epoch=False, verbose=verbose
         )

@@ -13,13 +13,12 @@ from mmseg_cag.errors import UserError
 
 @OPTIMIZERS.register_module()
 class RepeatedSGD(torch.optim.SGD):
-    """SGD that updates some parameters several times with one gradient.
+    """SGD that updates some parameters several times per gradient.
 
-    The releases of AdaptSegNet, CLAN, BDL and ProDA give the optimizer each
-    weight of the backbone once for every module around it, and the SGD of
-    their PyTorch then updates it as often: convolutions of the blocks 3
-    times, of the shortcuts 4 times. With g the gradient, v the momentum's
-    buffer, p the parameter, n times:
+    The releases of AdaptSegNet, CLAN, BDL and ProDA pass each backbone weight
+    to the optimizer once per enclosing module, and the SGD of their PyTorch
+    version updates it that often: convolutions of blocks 3 times, of shortcuts
+    4 times. With gradient g, momentum buffer v and parameter p, n times:
 
     .. code:: text
 
@@ -35,11 +34,11 @@ class RepeatedSGD(torch.optim.SGD):
         momentum: Momentum.
         weight_decay: Weight decay.
         accumulate_decay: Whether decay accumulates in the gradient, as in
-            PyTorch up to about 1.4; else each of the n times begins from the
-            gradient itself, as in 1.5 to 1.8.
+            PyTorch up to about 1.4; else each repeat starts from the original
+            gradient, as in 1.5 to 1.8.
 
     Raises:
-        UserError: A ``repeats`` is not a positive whole number.
+        UserError: A ``repeats`` is not a positive integer.
     """
 
     def __init__(
@@ -67,13 +66,14 @@ class RepeatedSGD(torch.optim.SGD):
         """Update all parameters that have a gradient.
 
         Args:
-            closure: Computes the loss anew, as torch's optimizers take it.
+            closure: Recomputes the loss, as for torch's optimizers.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        # mmengine makes a group of each parameter; like ones go together.
+        # mmengine makes a group per parameter; merge groups with equal
+        # settings.
         alike: dict[tuple, list[Tensor]] = {}
         for group in self.param_groups:
             keys = ('lr', 'momentum', 'weight_decay', 'repeats')

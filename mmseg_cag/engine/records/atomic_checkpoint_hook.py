@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The batch statistics that each rank has of its own images."""
+"""Atomic checkpoints with each rank's batch statistics."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ from mmseg_cag.models.segmentors.base import bare_model
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's checkpoints, which a kill or a full disk cannot spoil.
+    """Checkpoint hook that survives kills and full disks.
 
-    Each is written whole or not at all, and old ones are removed after that.
-    One that cannot be written is reported, and training goes on; the next is
-    tried at its time. A run that begins afresh puts aside what an earlier one
-    left in the folder.
+    Each checkpoint is written atomically, before old ones are removed. A
+    failed write is reported and training continues until the next one. A new
+    run moves aside the checkpoints of an earlier one.
 
     Args:
-        **kwargs: Those of mmengine's hook, but for folder and names.
+        **kwargs: Arguments of mmengine's hook, except folder and names.
 
     Raises:
-        UserError: There are some, which a resumed run would not look for.
+        UserError: Folder or names are set, which a resumed run would not find.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,8 +59,8 @@ class AtomicCheckpointHook(CheckpointHook):
         self._statistics: list[dict] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Let each rank have its own statistics where a run goes on."""
-        # After a rollback it is in the middle.
+        """Restore each rank's own statistics when resuming."""
+        # After a rollback the iteration is not at its end.
         if runner._resume or runner.iter:
             restore_statistics(checkpoint)
 
@@ -71,13 +70,13 @@ class AtomicCheckpointHook(CheckpointHook):
             checkpoint[KEY] = self._statistics
 
     def before_train(self, runner: Runner) -> None:
-        """Make the folder ready.
+        """Prepare the folder.
 
         Raises:
-            UserError: There is no room for a checkpoint.
+            UserError: There is no disk space for a checkpoint.
         """
         super().before_train(runner)
-        # mmengine removes the old best before the new one is written.
+        # mmengine removes the old best before it writes the new one.
         self.file_backend = DeferredRemovalBackend(self.out_dir)
         if not is_main_process():
             return
@@ -89,7 +88,7 @@ class AtomicCheckpointHook(CheckpointHook):
         check_disk_space(self, runner)
 
     def after_train(self, runner: Runner) -> None:
-        """End with an error where the end of the run is on no disk.
+        """Raise an error if the final checkpoint was not written.
 
         Raises:
             UserError: The last checkpoint could not be written.
@@ -99,7 +98,7 @@ class AtomicCheckpointHook(CheckpointHook):
             raise UserError(self.failure)
 
     def save_now(self, runner: Runner, step: int) -> None:
-        """Save the state after so many iterations, between two savings."""
+        """Save the state at this iteration, outside the interval."""
         if self.last_ckpt != self._path(step):
             meta = dict(epoch=runner.epoch, iter=step)
             self._save_checkpoint_with_step(runner, step, meta)
@@ -143,7 +142,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         hub = runner.message_hub.runtime_info
         before, paths = _best(hub), copy.deepcopy(_best(vars(self)))
-        # It is saved again below, when all ranks know that the best is.
+        # It is saved again below, after all ranks know about the best.
         last, self.last_ckpt = self.last_ckpt, None
         error = None
         try:
@@ -171,7 +170,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _failed(
         self, runner: Runner, path: str, error: OSError | None
     ) -> bool:
-        """Tell all ranks of an error of the first, which alone writes."""
+        """Share a write error of the first rank with all ranks."""
         reasons = [error and (error.strerror or str(error))]
         broadcast_object_list(reasons)
         if reasons[0] is None:
@@ -179,13 +178,12 @@ class AtomicCheckpointHook(CheckpointHook):
         self.failure = f'{path}: could not be written ({reasons[0]})'
         if error:
             runner.logger.error(
-                f'{self.failure}; training goes on, the next one is tried at '
-                'its time'
+                f'{self.failure}; training continues until the next checkpoint'
             )
         return True
 
     def _remove_old(self, step: int) -> None:
-        """Keep the last ones up to this step."""
+        """Keep only the last ones up to this step."""
         if self.max_keep_ckpts > 0:
             found = [str(path) for path in numbered(self.out_dir)]
             upto = found[: found.index(self._path(step)) + 1]
@@ -194,16 +192,16 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def _best(values: dict[str, Any]) -> dict[str, Any]:
-    """Select what tells of the best checkpoints."""
+    """Select the entries about the best checkpoints."""
     names = ('best_score', 'best_ckpt')
     return {k: v for k, v in values.items() if k.startswith(names)}
 
 
 def check_disk_space(hook: CheckpointHook, runner: Runner) -> None:
-    """Check that there is room for one checkpoint; warn if not for all.
+    """Check the disk space for one checkpoint; warn if not for all.
 
     Raises:
-        UserError: There is not.
+        UserError: There is not enough.
     """
     size = estimate_bytes(runner)
     free = shutil.disk_usage(hook.out_dir).free
@@ -221,7 +219,7 @@ def check_disk_space(hook: CheckpointHook, runner: Runner) -> None:
 
 
 def _most_files(hook: CheckpointHook, runner: Runner) -> int:
-    """Count checkpoints that stand side by side: old, new and best."""
+    """Count checkpoints that exist at once: old, new and best."""
     steps = runner.max_epochs if hook.by_epoch else runner.max_iters
     left = steps - (runner.epoch if hook.by_epoch else runner.iter)
     saved = left // hook.interval if hook.interval > 0 else 0
@@ -232,9 +230,9 @@ def _most_files(hook: CheckpointHook, runner: Runner) -> int:
 
 
 def estimate_bytes(runner: Runner) -> int:
-    """Estimate the size of a checkpoint, from above.
+    """Estimate an upper bound of a checkpoint's size.
 
-    The model, and as much as Adam keeps of each trained parameter.
+    The model, plus Adam's state of each trained parameter.
     """
     model = bare_model(runner)
     state = sum(_bytes(value) for value in model.state_dict().values())
@@ -250,10 +248,10 @@ KEY = 'rank_statistics'  # in a checkpoint
 
 
 def gather_statistics(model: nn.Module) -> list[dict[str, Tensor]]:
-    """Collect the running statistics of all ranks, on the host.
+    """Gather the running statistics of all ranks, on the host.
 
-    A checkpoint's ``state_dict`` is of the first rank; the others could not
-    go on as they were without theirs.
+    A checkpoint's ``state_dict`` is the first rank's; the others need their
+    own statistics to resume exactly.
 
     Args:
         model: The model, without a distributed wrapper.
@@ -268,9 +266,9 @@ def gather_statistics(model: nn.Module) -> list[dict[str, Tensor]]:
 
 
 def restore_statistics(checkpoint: dict) -> None:
-    """Put this rank's statistics into a checkpoint that was loaded.
+    """Put this rank's statistics into a loaded checkpoint.
 
-    Nothing is done where it is of another number of ranks.
+    Does nothing if the number of ranks differs.
     """
     found = checkpoint.get(KEY, [])
     if len(found) == get_world_size():

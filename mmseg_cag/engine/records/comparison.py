@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Whether an adapted network is worse than the one that it began as."""
+"""Comparison of an adapted network with its starting point."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Before = dict[str, np.ndarray]
 
 
 class Verdict(NamedTuple):
-    """How the adapted network compares.
+    """Result of a comparison.
 
     Attributes:
-        lost: Whether it is worse.
-        reason: A phrase that says by what.
+        lost: Whether the adapted network is worse.
+        reason: Phrase with the evidence.
         score: mIoU in percent of the adapted network; None without labels.
     """
 
@@ -42,30 +42,30 @@ class Verdict(NamedTuple):
 
 
 class Comparison(Protocol):
-    """Compares a network with what was noted of the one before."""
+    """Compares a network with a record of the one before."""
 
     def is_blind(self, model: UDASegmentor) -> str | None:
-        """Tell why the network before cannot be compared with; else None."""
+        """Return why the network before is no valid baseline, or None."""
 
     def note(self, model: UDASegmentor) -> Before:
-        """Note what is needed of the network before."""
+        """Record the network before."""
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:
-        """Compare the network as it is now."""
+        """Compare the current network."""
 
 
 class ByLabels:
     """Compare by mIoU on labelled images of the target.
 
-    The adapted network has lost where the 95 % interval of the difference, by
-    a paired bootstrap over images, is below 0.
+    The adapted network has lost if the 95 % interval of the difference, from a
+    paired bootstrap over images, is below 0.
 
     Args:
-        dataset: Config of a data set with labels, as it is evaluated.
-        classes: The classes that the network has.
+        dataset: Config of a labelled evaluation dataset.
+        classes: Classes of the network.
 
     Raises:
-        UserError: Its classes differ, or it has less than two images.
+        UserError: Its classes differ, or it has fewer than two images.
     """
 
     def __init__(self, dataset: dict, classes: Sequence[str]) -> None:
@@ -73,13 +73,13 @@ class ByLabels:
         key = 'default_hooks.do_no_harm.labelled'
         if list(built.metainfo['classes']) != list(classes):
             raise UserError(
-                f'{key}: its classes are {list(built.metainfo["classes"])}, '
+                f'{key}: has the classes {list(built.metainfo["classes"])}, '
                 f'expected those of training, {list(classes)}'
             )
         if len(built) < 2:
             raise UserError(
-                f'{key}: {len(built)} image, expected at least 2, which a '
-                'bootstrap draws from'
+                f'{key}: {len(built)} image, expected at least 2 for a '
+                'bootstrap'
             )
         self.images = WatchedImages([built], 'target')
         self.groups = groups_of(dataset)
@@ -102,22 +102,22 @@ class ByLabels:
         return Verdict(high < 0, reason, score)
 
     def is_blind(self, model: UDASegmentor) -> str | None:
-        """Labels tell of any network."""
+        """Return None: labels apply to any network."""
         return None
 
     def score_before(self, before: Before) -> float:
-        """The mIoU in percent of the network before."""
+        """Compute the mIoU in percent of the network before."""
         return mean_iou(before['confusion'])
 
 
 class BySigns:
-    """Compare by what is known to precede harm, where there are no labels.
+    """Compare by known signs of harm, without labels.
 
     Args:
         cfg: The run's config.
-        classes: The classes that the network has.
-        images: Images of the target, and of the source, that are looked at.
-        limits: From where on a change is harm.
+        classes: Classes of the network.
+        images: Number of images per domain.
+        limits: Thresholds from which a change counts as harm.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class BySigns:
         self.limits = limits
 
     def note(self, model: UDASegmentor) -> Before:
-        """Predict, on the target also with norms that are estimated on it."""
+        """Predict; on the target also with re-estimated batch norms."""
         before = self._predict(model)
         again = self.target.reestimated(model)
         return before if again is None else {**before, 'reestimated': again}
 
     def is_blind(self, model: UDASegmentor) -> str | None:
-        """Tell why a network cannot be what others are compared with."""
+        """Return why a network is no valid baseline, or None."""
         sure = self.source.confidence(model)
         if sure >= self.limits.sure:
             return None
@@ -148,7 +148,7 @@ class BySigns:
         )
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:
-        """Look for signs of harm."""
+        """Check for signs of harm."""
         now = Seen(**self._predict(model))
         remedies = [before[key] for key in ('reestimated',) if key in before]
         signs = signs_of_harm(
@@ -170,7 +170,7 @@ class BySigns:
 
 
 def images_to_choose_by(cfg: Config) -> dict | None:
-    """Find the labelled images that are validated on, if for choosing.
+    """Find the labelled validation images with the role ``choose``.
 
     Args:
         cfg: The run's config.
@@ -181,7 +181,7 @@ def images_to_choose_by(cfg: Config) -> dict | None:
 
 
 def groups_of(dataset: dict) -> list[str] | None:
-    """List the group of each image with a role; one without is its own.
+    """List each image's group; images without one are their own group.
 
     Args:
         dataset: Config of the data set.
@@ -194,13 +194,13 @@ def groups_of(dataset: dict) -> list[str] | None:
 
 
 def has_source(cfg: Config) -> bool:
-    """Tell whether a run has a source, and images can be tested."""
+    """Return whether a run has a source and a test pipeline."""
     tests = cfg.get('test_dataloader') or cfg.get('test_pipeline')
     return bool(tests) and bool(domain_parts(cfg, labelled=True))
 
 
 def mean_iou(confusions: np.ndarray) -> float:
-    """Compute the mIoU in percent of all images together (N, K, K)."""
+    """Compute the mIoU in percent over all images (N, K, K)."""
     iou = class_iou(torch.as_tensor(confusions.sum(0)))
     return 100 * iou.nanmean().item()
 
@@ -210,20 +210,20 @@ def compare_mean_iou(
     now: np.ndarray,
     groups: Sequence[Hashable] | None = None,
 ) -> tuple[float, float, float]:
-    """Compute by how much the mIoU is higher, with its 95 % interval.
+    """Compute the gain in mIoU with its 95 % interval.
 
-    Images are drawn together for both networks: what makes one hard for both
-    does not widen the interval.
+    Bootstrap samples are paired: an image that is hard for both networks does
+    not widen the interval.
 
     Args:
-        before: Pixels (N, K, K) of each image, by the one network.
-        now: Likewise by the other, of the same images.
-        groups: Of each image the name of what is drawn as a whole.
+        before: Confusion matrix of each image (N, K, K), first network.
+        now: Likewise of the second network, on the same images.
+        groups: Group name of each image; groups are drawn as a whole.
 
     Returns:
         The difference in percent, and both ends of the interval.
     """
-    # Imports scipy's distributions, which no other run needs.
+    # Imported here: loads scipy's distributions, which no other run needs.
     from mmseg_cag.evaluation import bootstrap as b
 
     units = np.concatenate([b.class_counts(c) for c in (before, now)], 1)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The weights, data and code that a network descends from."""
+"""Records of the weights, data and code a network descends from."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def entry(
     sha256: str | None = None,
     used_as: str = '',
 ) -> Entry:
-    """Note one thing that a network descends from, as plain data of JSON.
+    """Make a JSON entry for one ancestor of a network.
 
     Args:
         kind: ``weights``, ``data``, ``code`` or ``run``.
-        name: What it is called.
-        licence: Its identifier; None where nobody says.
-        sha256: Hash of a file; of data, of its names and sizes.
-        used_as: What for.
+        name: Its name.
+        licence: Its licence identifier; None if unknown.
+        sha256: Hash of a file; for data, of names and sizes.
+        used_as: Its purpose.
     """
     return {
         'kind': kind,
@@ -57,11 +57,11 @@ def entry(
 
 
 def descent_of(cfg: Config, fingerprints: dict[str, dict]) -> list[Entry]:
-    """List what a run reads, with what that descends from itself.
+    """List a run's inputs with their own ancestors.
 
     Args:
         cfg: The run's config.
-        fingerprints: Of its training data, by key.
+        fingerprints: Fingerprints of its training data, by key.
     """
     found = list(code())
     found += _data(cfg, fingerprints)
@@ -74,11 +74,11 @@ def descent_of(cfg: Config, fingerprints: dict[str, dict]) -> list[Entry]:
 def inherited(
     path: str | Path, used_as: str, stated: dict[str, str] | None = None
 ) -> list[Entry]:
-    """List what a checkpoint carries, and the checkpoint itself.
+    """List a checkpoint and its recorded ancestors.
 
     Args:
-        path: The file; an address, or one that is absent, is named alone.
-        used_as: What for.
+        path: The file; for a URL or a missing file only the name is listed.
+        used_as: Its purpose.
         stated: ``licences`` of the run's config.
     """
     name = Path(path).name
@@ -95,16 +95,16 @@ def inherited(
 
 
 def read_descent(path: str | Path) -> list[Entry]:
-    """Read what a checkpoint says that it descends from; empty if nothing."""
+    """Read a checkpoint's recorded ancestors; empty if there are none."""
     try:
         meta = read_checkpoint(path, mmap=True).get('meta')
-    except UserError:  # weights alone, such as a backbone's
+    except UserError:  # plain weights, such as a backbone's
         return []
     return descent_in(meta)
 
 
 def descent_in(meta: object) -> list[Entry]:
-    """Take the descent out of a checkpoint's meta, if it is well formed."""
+    """Extract the descent from a checkpoint's meta if well formed."""
     found = meta.get(DESCENT) if isinstance(meta, dict) else None
     keys = entry('', '', None).keys()
     return [
@@ -115,7 +115,7 @@ def descent_in(meta: object) -> list[Entry]:
 
 
 def unique(entries: list[Entry]) -> list[Entry]:
-    """Keep the first of those that are the same thing, in their order."""
+    """Remove duplicates, keeping the order."""
     seen: dict[tuple, Entry] = {}
     for one in entries:
         key = (one['kind'], one['name'], one['sha256'], one['used_as'])
@@ -124,7 +124,7 @@ def unique(entries: list[Entry]) -> list[Entry]:
 
 
 def code() -> Iterator[Entry]:
-    """List the code that trains, by version; this package's by its hash."""
+    """List the training code by version; this package by its hash."""
     own = f'mmseg_cag {__version__}'
     yield entry('code', own, 'Apache-2.0', _package_hash())
     for module in (mmcv, mmengine, mmseg):
@@ -144,7 +144,7 @@ def _package_hash() -> str:
 
 
 def _data(cfg: Config, fingerprints: dict[str, dict]) -> Iterator[Entry]:
-    # By the same keys as the fingerprints.
+    # Same keys as the fingerprints.
     for key, domain, part in leaves(cfg.train_dataloader.dataset, 'train'):
         if not part:
             continue
@@ -156,7 +156,7 @@ def _data(cfg: Config, fingerprints: dict[str, dict]) -> Iterator[Entry]:
 def _weights(
     node: object, key: str, stated: dict[str, str]
 ) -> Iterator[Entry]:
-    """Find the files of weights that a model's config names."""
+    """Find the weight files named in a model config."""
     if isinstance(node, dict):
         if node.get('pretrained') == 'imagenet':
             name, licence = PACKAGED.get(node.get('type'), ('imagenet', None))

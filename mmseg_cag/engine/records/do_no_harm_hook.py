@@ -29,39 +29,39 @@ from .comparison import (
 LOOKS = 'do_no_harm.jsonl'
 BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
-KEY = 'do_no_harm'  # in a checkpoint's meta: why it is the one that is kept
+KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
 
 
 @HOOKS.register_module()
 class DoNoHarmHook(Hook):
-    """Compare adaptation with the network that it began from; keep the better.
+    """Compare the adapted network with its starting point; keep the better.
 
-    At each validation and at the end, by labelled images of the target where
-    there are some, else by what is known to precede harm; see
-    docs/do_no_harm.md. ``best.pth`` of the work dir is the better network,
-    ``do_no_harm.jsonl`` has a line a look. A run that starts from no
-    checkpoint, or has no target, has nothing to compare.
+    Runs at each validation and at the end, on labelled target images if
+    available, else by signs that precede harm; see docs/do_no_harm.md.
+    ``best.pth`` in the work dir is the better network, ``do_no_harm.jsonl``
+    has one line per comparison. A run without a starting checkpoint or a
+    target has nothing to compare.
 
     Args:
-        labelled: Config of a labelled data set of the target, as it is
-            evaluated; it must have no part in training or in what is
-            reported. By default the one that is validated on, where that is
-            of images in the role ``choose`` (docs/labels.md).
-        images: Images of the target, and of the source, that are looked at
-            where there are no labels.
-        interval: Iterations from one look to the next, besides those at
+        labelled: Config of a labelled target dataset for evaluation, used
+            neither in training nor for reported results. By default the
+            validation set, if its images have the role ``choose``
+            (docs/labels.md).
+        images: Images per domain for comparisons without labels.
+        interval: Iterations between comparisons, in addition to those at
             validations; 0 for none.
-        on_harm: 'stop' ends a run that has lost, with an error; 'report'
-            trains on and says it.
-        patience: Looks in a row that must find harm before a run is stopped.
-        limits: Settings of `Limits`, for looks without labels.
+        on_harm: 'stop' ends a run that has lost, with an error; 'report' only
+            logs it.
+        patience: Consecutive comparisons that must find harm before a run is
+            stopped.
+        limits: Settings of `Limits`, for comparisons without labels.
 
     Raises:
-        UserError: One of these is none of what is possible.
+        UserError: A setting is invalid.
     """
 
-    # Before statistics are estimated anew as a run begins, and before the
-    # other hooks' last words.
+    # Before statistics are re-estimated at the start, and before other hooks
+    # report at the end.
     priority = 'ABOVE_NORMAL'
 
     def __init__(
@@ -94,7 +94,7 @@ class DoNoHarmHook(Hook):
         self._is_stopped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Note what the network does that adaptation begins from."""
+        """Record the network that adaptation starts from."""
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / LOOKS)
         self._error, self._is_stopped = None, False
@@ -108,7 +108,7 @@ class DoNoHarmHook(Hook):
             if comparison is None:
                 return
             if why := comparison.is_blind(model):
-                runner.logger.info(f'Do no harm: nothing is compared, {why}')
+                runner.logger.info(f'Do no harm: no comparison, {why}')
                 return
             self.comparison = comparison
             self.before = comparison.note(model)
@@ -118,7 +118,7 @@ class DoNoHarmHook(Hook):
         self.rewind(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Keep that network, when an earlier run's files are put aside."""
+        """Save that network, after an earlier run's files are moved aside."""
         if self.comparison is None or runner.iter or not is_main_process():
             return
         _write(runner, Path(runner.work_dir, BEFORE), _as_bytes(self.before))
@@ -126,7 +126,7 @@ class DoNoHarmHook(Hook):
         _keep_source(runner, checkpoint, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
-        """Drop what is of later iterations than the run goes on from."""
+        """Drop records of iterations after the resumed one."""
         looks = [None]
         if is_main_process():
             looks = [self.file.keep(lambda r: r['iter'] <= runner.iter)]
@@ -136,18 +136,18 @@ class DoNoHarmHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, **kwargs: object
     ) -> None:
-        """Look if it is time."""
+        """Compare if the interval is reached."""
         if self.interval and (batch_idx + 1) % self.interval == 0:
             self._look(runner, batch_idx + 1)
 
     def after_val_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
-        """Look beside each validation of training."""
+        """Compare at each validation of training."""
         self._look(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
-        """Say first who won, and keep that network."""
+        """Log the winner and keep that network."""
         self._look(runner, runner.iter)
         if self.comparison is None:
             return
@@ -158,17 +158,17 @@ class DoNoHarmHook(Hook):
             runner.logger.info(f'Do no harm: {last["reason"]}')
             return
         self._error = (
-            f'{runner.work_dir}: adaptation lost to the network that it began '
+            f'{runner.work_dir}: adaptation lost to the network it started '
             f'from: {last["reason"]}; {KEPT} is the better one'
         )
         runner.logger.warning(self._error)
         self._note_reason(runner, last)
 
     def after_run(self, runner: Runner) -> None:
-        """Let the last line of a run that lost say so.
+        """End a run that lost with an error.
 
         Raises:
-            UserError: It was stopped for that.
+            UserError: The run was stopped because of harm.
         """
         comparison, self.comparison = self.comparison, None
         if comparison is None or self._error is None:
@@ -192,7 +192,7 @@ class DoNoHarmHook(Hook):
             return
         model = bare_model(runner)
         verdict = [self.comparison.judge(self.before, model)]
-        # Only the first rank reads what the monitor has recorded.
+        # Only the first rank reads the monitor's records.
         broadcast_object_list(verdict)
         self._add(runner, iteration, verdict[0])
         lost = [look['lost'] for look in self._looks[-self.patience :]]
@@ -213,20 +213,20 @@ class DoNoHarmHook(Hook):
             self.file.append(look)
 
     def _best(self) -> float:
-        """The best mIoU so far, that of the network before included."""
+        """Return the best mIoU so far, including the starting network's."""
         start = self.comparison.score_before(self.before)
         return max([start, *(look['score'] for look in self._looks)])
 
     @master_only
     def _note_reason(self, runner: Runner, last: dict) -> None:
-        """Note in what is kept why it is not the adapted network."""
+        """Record in the kept checkpoint why it is not the adapted network."""
         checkpoint = read_checkpoint(Path(runner.work_dir, KEPT))
         if not checkpoint['meta'][KEY]['adapted']:
             _keep_source(runner, checkpoint, last['reason'])
 
 
 def _adapts(runner: Runner) -> bool:
-    """Tell whether a run learns from a target."""
+    """Return whether a run learns from a target."""
     dataset = runner.cfg.train_dataloader.dataset
     domains = {*dataset.get('domains', {})}
     labelled = {*dataset.get('labelled', ['source'])}
@@ -236,7 +236,7 @@ def _adapts(runner: Runner) -> bool:
 
 
 def _keep_adapted(runner: Runner, look: dict) -> None:
-    """Keep the network as it is now."""
+    """Save the current network as the best."""
     why = {'adapted': True, 'reason': look['reason']}
     try:
         runner.save_checkpoint(
@@ -253,7 +253,7 @@ def _keep_adapted(runner: Runner, look: dict) -> None:
 
 
 def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
-    """Keep the network that adaptation began from."""
+    """Save the starting network as the best."""
     meta = checkpoint.get('meta') or {}
     why = {'adapted': False, 'reason': reason}
     content = io.BytesIO()
@@ -271,7 +271,7 @@ def _write(runner: Runner, path: Path, content: bytes) -> None:
 
 def _tell_failure(runner: Runner, name: str, error: OSError) -> None:
     runner.logger.error(
-        f'{name}: could not be written ({error.strerror}); training goes on'
+        f'{name}: could not be written ({error.strerror}); training continues'
     )
 
 
@@ -287,6 +287,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise UserError(
-            f'{path}: cannot be read ({error}), expected what this run noted '
-            'as it began; default_hooks.do_no_harm=None goes on without it'
+            f'{path}: cannot be read ({error}), expected the record from the '
+            'start of this run; default_hooks.do_no_harm=None continues '
+            'without it'
         ) from error

@@ -10,18 +10,18 @@ from torch import Tensor
 
 @HOOKS.register_module()
 class LossLogHook(RuntimeInfoHook):
-    """mmengine's runtime info, with losses fetched when they are logged.
+    """Runtime info hook that fetches losses only when they are logged.
 
-    mmengine fetches each loss in each iteration, and the device waits for
-    the host meanwhile. Here they stay on the device until the log is written:
-    one fetch for all of them. In the place of ``default_hooks.runtime_info``.
+    mmengine fetches each loss in each iteration, which synchronises with the
+    device. Here they stay on the device until the log is written, with one
+    fetch for all. Replaces ``default_hooks.runtime_info``.
     """
 
     def __init__(self) -> None:
         self._losses: list[dict[str, Tensor]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Look up how often the log is written."""
+        """Look up the log interval."""
         super().before_train(runner)
         self._intervals = [
             hook.interval
@@ -36,7 +36,7 @@ class LossLogHook(RuntimeInfoHook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Keep the losses, and fetch them if the log is due."""
+        """Store the losses; fetch them if the log is due."""
         self._losses.append(
             {key: value.detach() for key, value in (outputs or {}).items()}
         )
@@ -45,16 +45,16 @@ class LossLogHook(RuntimeInfoHook):
             self._fetch(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leave out none that a checkpoint's history should have."""
+        """Fetch all losses, so that the checkpoint's history is complete."""
         self._fetch(runner)
         checkpoint['message_hub'] = runner.message_hub.state_dict()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Forget the losses of steps that are undone."""
+        """Discard the losses of undone steps."""
         self._losses.clear()
 
     def after_train(self, runner: Runner) -> None:
-        """Fetch what is left."""
+        """Fetch the remaining losses."""
         self._fetch(runner)
         super().after_train(runner)
 

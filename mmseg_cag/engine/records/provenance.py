@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What the weights of a run depend on, in a form that can be compared."""
+"""Provenance of a run: the settings its weights depend on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmseg_cag.datasets.dataset_configs import loaders_of
 from mmseg_cag.fileio.safe_load import read_checkpoint
 
-# What a runner trains by. Other keys of a config only name or describe.
-# Custom hooks are those that a user adds by mmengine's own list.
+# Keys that affect training; other keys of a config only name or describe.
+# Custom hooks are those a user adds through mmengine's list.
 PARTS = (
     'model',
     'train_dataloader',
@@ -28,7 +28,7 @@ PARTS = (
     'initialized_from',
     'inputs_sha256',
 )
-# How the same data is fetched, and when it is validated.
+# Keys for how the same data are loaded and when to validate.
 IGNORED_KEYS = (
     'cache_dir',
     'workers',
@@ -42,8 +42,8 @@ IGNORED_KEYS = (
     'vals_per_stage',
     'saves_per_stage',
 )
-# Hooks that observe a run, or that every run has: its weights are no matter of
-# their settings.
+# Hooks that only observe a run, or that every run has: their settings do not
+# affect the weights.
 OBSERVER_HOOKS = (
     'AnchorRecordHook',
     'AtomicCheckpointHook',
@@ -76,27 +76,26 @@ OBSERVER_HOOKS = (
 
 
 def provenance_of(cfg: Config) -> dict[str, Any]:
-    """Extract what the weights depend on as plain data of JSON.
+    """Extract the settings the weights depend on, as JSON data.
 
     Args:
-        cfg: The run's config; ``initialized_from`` is the checkpoint that it
-            began from, or the provenance of the run that made it, which
-            ``load_from`` no longer has once the run was resumed;
-            ``inputs_sha256`` names what other runs made its data and its
-            fixed networks.
+        cfg: The run's config; ``initialized_from`` is its starting checkpoint
+            or the provenance of the run that made it, which ``load_from``
+            loses when the run is resumed; ``inputs_sha256`` names the outputs
+            of other runs used as data and fixed networks.
     """
     provenance = {key: cfg.get(key) for key in PARTS}
     if 'anchor_dataloader' not in loaders_of(cfg):
         provenance.pop('anchor_dataloader')
     scaling = cfg.get('auto_scale_lr') or {}
-    # Switched off it is a mere note.
+    # When disabled it is only a record.
     if scaling.get('enable'):
         provenance['auto_scale_lr'] = scaling
     return _as_json(provenance)
 
 
 def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
-    """Name each key in which two provenances differ, with both values."""
+    """List each key in which two provenances differ, with both values."""
     changes = []
     for name in sorted(old.keys() | new.keys()):
         path = f'{key}.{name}' if key else name
@@ -105,15 +104,15 @@ def list_changes(old: dict, new: dict, key: str = '') -> list[str]:
 
 
 def read_provenance(checkpoint: str | Path) -> dict[str, Any] | None:
-    """Read what the weights of a checkpoint depend on, if it says so."""
+    """Read the provenance of a checkpoint, if it has one."""
     meta = _read_meta(checkpoint)
-    # Version 0.1 called it recipe, and had more in it.
+    # Version 0.1 called it recipe, with more keys.
     provenance = meta.get('provenance', meta.get('recipe'))
     return _as_json(provenance) if isinstance(provenance, dict) else None
 
 
 def read_version(checkpoint: str | Path) -> str | None:
-    """Read which version of this package trained a checkpoint, if it says."""
+    """Read the package version that trained a checkpoint, if recorded."""
     versions = _read_meta(checkpoint).get('versions')
     found = versions.get('mmseg_cag') if isinstance(versions, dict) else None
     return found if isinstance(found, str) else None

@@ -22,19 +22,19 @@ PACKAGES = (mmcv, mmengine, mmseg, numpy, torch)
 
 @HOOKS.register_module()
 class ProvenanceHook(Hook):
-    """Note in each checkpoint what its weights depend on.
+    """Store the provenance of the weights in each checkpoint.
 
-    Beside that, by what versions it was made and in which stage. By
-    ``meta.provenance`` a later run knows whether the checkpoint is still that
-    of the config which it starts from. ``meta.descent`` lists the weights,
-    data and code that they descend from (docs/licences.md).
+    Also stores software versions and the stage. From ``meta.provenance`` a
+    later run knows whether the checkpoint still matches the config it starts
+    from. ``meta.descent`` lists the weights, data and code it descends from
+    (docs/licences.md).
     """
 
     def __init__(self) -> None:
         self._descent: list[Entry] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the descent of a run that goes on."""
+        """Keep the descent of a resumed run."""
         if runner._resume or runner.iter:
             self._descent = descent_in(checkpoint.get('meta'))
 
@@ -42,24 +42,24 @@ class ProvenanceHook(Hook):
         """Check that the warm-up run has been executed.
 
         Raises:
-            UserError: The config names a run to start from, but whoever
-                launched this one did not run it.
+            UserError: The config names a run to start from, but the launcher
+                did not run it.
         """
         start = runner.cfg.get('start_from')
         if start and not runner.cfg.get('load_from'):
             raise UserError(
-                f'start_from={start}: is run by tools/train.py alone, '
-                'expected load_from, the checkpoint of that run'
+                f'start_from={start}: only tools/train.py runs it, expected '
+                'load_from, the checkpoint of that run'
             )
 
     def before_train(self, runner: Runner) -> None:
-        """Tell which run of a chain this is, and where it begins."""
+        """Log the position in the chain of runs and the starting point."""
         chain = runner.cfg.get('chain', 'run 1 of 1')
         start = runner.cfg.get('load_from') or 'no checkpoint'
         runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the provenance to a checkpoint, the versions and the stage."""
+        """Add provenance, versions and stage to a checkpoint."""
         meta = checkpoint['meta']
         meta['provenance'] = provenance_of(runner.cfg)
         if not self._descent:

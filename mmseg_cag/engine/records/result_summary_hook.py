@@ -24,28 +24,28 @@ NUMBER = re.compile('[0-9]{1,18}')
 
 @HOOKS.register_module()
 class ResultSummaryHook(Hook):
-    """Tell the last result and the best as training ends, never one alone.
+    """Log the last and the best result at the end of training.
 
-    Every validation is noted by its iteration in ``validation.json`` of the
-    work dir, with its stage and, where `UDAIoUMetric` counts one, the
-    confusion matrix (rows are the truth, columns what is predicted). A
-    checkpoint cannot hold it, being written before it; so a run that is
-    resumed in its work dir reads the notes up to where it goes on.
+    Every validation is recorded by iteration in ``validation.json`` in the
+    work dir, with its stage and, if `UDAIoUMetric` computes one, the confusion
+    matrix (rows: ground truth, columns: prediction). Checkpoints are written
+    before the validation and cannot hold it, so a resumed run reads the file
+    up to its iteration.
 
     Args:
-        metric: Name of the result that says which one is best.
+        metric: Name of the metric that selects the best.
     """
 
     priority = 'LOW'
 
     def __init__(self, metric: str = 'mIoU') -> None:
         self.metric = metric
-        # None outside training: a mere validation leaves the notes alone.
+        # None outside training: a validation run does not change the file.
         self._results: dict[int, dict[str, Any]] | None = None
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Read the notes of the run that goes on; a new one has none."""
+        """Read the records of a resumed run; a new one has none."""
         self._results = {}
         path = Path(runner.work_dir, NOTES)
         if runner.iter and path.is_file():
@@ -61,7 +61,7 @@ class ResultSummaryHook(Hook):
     def after_val_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
-        """Note the results of this iteration's weights."""
+        """Record the results of this iteration."""
         if self._results is None or self.metric not in (metrics or {}):
             return
         result = {k: float(v) for k, v in metrics.items()}
@@ -78,11 +78,11 @@ class ResultSummaryHook(Hook):
         except OSError as error:
             runner.logger.error(
                 f'{NOTES}: could not be written ({error.strerror}); training '
-                'goes on'
+                'continues'
             )
 
     def _write(self, work_dir: Path) -> None:
-        # A line each: the matrices would be thousands.
+        # One line per validation: indented matrices would take thousands.
         lines = (f'"{i}": {json.dumps(r)}' for i, r in self._results.items())
         text = '{\n' + ',\n'.join(lines) + '\n}\n'
         atomic_write(work_dir / NOTES, text.encode())
@@ -99,13 +99,13 @@ class ResultSummaryHook(Hook):
             return
         runner.logger.info(
             f'Best by {self.metric}: {self._describe(runner, best)}. It was '
-            'chosen by the labels of the validation set: where they are the '
-            "target's, that is no unsupervised choice, so report the last"
+            'chosen with the labels of the validation set: if these are the '
+            "target's, the choice is not unsupervised, so report the last"
         )
 
     def _rank(self, iteration: int) -> tuple[float, int]:
         value = self._results[iteration][self.metric]
-        # Of equal ones the later, so that the last is not called second.
+        # The later of equal ones, so that the last counts as best.
         return -math.inf if math.isnan(value) else value, iteration
 
     def _describe(self, runner: Runner, iteration: int) -> str:
@@ -120,7 +120,7 @@ class ResultSummaryHook(Hook):
 
 
 def read_results(path: Path) -> dict[int, dict[str, Any]]:
-    """Read what every validation noted, by its iteration.
+    """Read all validation results by iteration.
 
     Args:
         path: The notes of a run.
@@ -132,7 +132,8 @@ def read_results(path: Path) -> dict[int, dict[str, Any]]:
     for iteration, result in notes.items():
         if not NUMBER.fullmatch(iteration) or not _is_result(result):
             raise UserError(
-                f'{path}: no results by iteration, {iteration[:20]!r} is none'
+                f'{path}: expected results by iteration, found '
+                f'{iteration[:20]!r}'
             )
     return {int(iteration): result for iteration, result in notes.items()}
 

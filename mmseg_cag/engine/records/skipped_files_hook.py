@@ -17,10 +17,10 @@ SKIPPED = 'skipped_files'  # in a sample's metainfo and in the message hub
 
 @HOOKS.register_module()
 class SkippedFilesHook(Hook):
-    """List, as training ends, the bad files that it skipped.
+    """Log the skipped bad files at the end of training.
 
-    Worker processes note them in their samples' metainfo; the counts are of
-    this start of the run, over all ranks.
+    Worker processes record them in the samples' metainfo; counts are over all
+    ranks since this start of the run.
     """
 
     def after_train_iter(
@@ -30,11 +30,11 @@ class SkippedFilesHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count what the batch's samples stand in for."""
+        """Count the bad files that the batch's samples replace."""
         count_skipped(runner, data_batch['data_samples'])
 
     def after_train(self, runner: Runner) -> None:
-        """Write the list to the log, from the first rank."""
+        """Log the list on the first rank."""
         own = runner.message_hub.get_info(SKIPPED, Counter())
         total = sum(all_gather_object(own), Counter())
         if not total:
@@ -52,7 +52,7 @@ class SkippedFilesHook(Hook):
 def count_skipped(
     runner: Runner, samples: dict[str, list] | Iterable[BaseDataElement]
 ) -> None:
-    """Add what samples stand in for to the run's counts.
+    """Add the bad files that samples replace to the run's counts.
 
     Args:
         runner: The run.
@@ -61,7 +61,8 @@ def count_skipped(
     found = Counter(_skipped(samples))
     if found:
         counts = runner.message_hub.get_info(SKIPPED, Counter())
-        # Of this start alone: a checkpoint would hold the first rank's.
+        # Counts since this start only: a checkpoint would hold the first
+        # rank's.
         runner.message_hub.update_info(SKIPPED, counts + found, resumed=False)
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Images on which a network is compared with the one it began as."""
+"""Images for comparing a network with its starting point."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from mmseg_cag.models.student import student_pipeline
 
 # legend: N images, K classes, H W image, P pixels
 
-PIXELS = 2**14  # of a prediction that are kept: it is looked at as a whole
+PIXELS = 2**14  # number of pixels kept of a prediction
 
 
 class WatchedImages:
-    """Images of a domain, which the ranks share, predicted one by one.
+    """Images of a domain, split over ranks and predicted one by one.
 
     Args:
-        datasets: What they are of.
-        domain: By whose settings they are normalised.
-        count: How many at most, evenly spread; None for all.
+        datasets: Datasets of the images.
+        domain: Domain whose preprocessor is used.
+        count: Maximum number, evenly spaced; None for all.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class WatchedImages:
         ]
 
     def predict(self, model: UDASegmentor) -> np.ndarray:
-        """Predict the classes of evenly spread pixels (P,) of all images."""
+        """Predict the classes of evenly spaced pixels (P,) of all images."""
         found = self._each(model, lambda sample: thin(_prediction(sample)))
         return np.concatenate(found).astype(np.int16)
 
     def confidence(self, model: UDASegmentor) -> float:
-        """Compute the mean probability of the class that is predicted."""
+        """Compute the mean probability of the predicted class."""
         found = self._each(
             model,
             lambda sample: _probabilities(sample).amax(0).mean().cpu().numpy(),
@@ -66,17 +66,17 @@ class WatchedImages:
         return float(np.mean(found))
 
     def count(self, model: UDASegmentor, num_classes: int) -> np.ndarray:
-        """Count the pixels (N, K, K) of each image, which has labels.
+        """Compute the confusion matrix of each labelled image (N, K, K).
 
         Raises:
-            UserError: The data set reads no labels.
+            UserError: The dataset reads no labels.
         """
 
         def confusion(sample: SegDataSample) -> np.ndarray:
             if 'gt_sem_seg' not in sample:
                 raise UserError(
-                    'default_hooks.do_no_harm.labelled: its pipeline reads '
-                    'no labels, expected a step that does'
+                    'default_hooks.do_no_harm.labelled: the pipeline reads no '
+                    'labels, expected a step that loads them'
                 )
             truth = sample.gt_sem_seg.data.squeeze(0)
             return confusion_matrix(
@@ -86,12 +86,12 @@ class WatchedImages:
         return np.stack(self._each(model, confusion))
 
     def reestimated(self, model: UDASegmentor) -> np.ndarray | None:
-        """Predict with norms that are estimated on these images.
+        """Predict with batch norms estimated on these images.
 
-        The statistics are put back after it.
+        The statistics are restored afterwards.
 
         Returns:
-            Pixels (P,); None where there is no norm that it could be.
+            Pixels (P,); None if no norm can be estimated.
         """
         norms = norms_of(model).values()
         waits = any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
@@ -104,7 +104,7 @@ class WatchedImages:
         try:
             estimate_statistics(model, self._batches(model))
             return self.predict(model)
-        except UserError:  # a norm that sees one value of an image
+        except UserError:  # a norm with a single value per channel
             return None
         finally:
             for norm, state in zip(norms, kept, strict=True):
@@ -129,7 +129,7 @@ class WatchedImages:
         return range(len(self.items))
 
     def _batches(self, model: UDASegmentor) -> Iterator[dict]:
-        """Preprocess the images of this rank."""
+        """Yield preprocessed images of this rank."""
         preprocessor = model.data_preprocessor.of(self.domain)
         for dataset, index in self.items[get_rank() :: get_world_size()]:
             sample = dataset[index]
@@ -138,13 +138,13 @@ class WatchedImages:
 
 
 def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:
-    """Build the data sets of a run's source or target, as it is evaluated.
+    """Build evaluation datasets of a run's source or target.
 
-    No label is opened.
+    Labels are not read.
 
     Args:
         cfg: The run's config.
-        labelled: Whether the domains that have labels are meant.
+        labelled: Whether to select the labelled domains.
     """
     pipeline = student_pipeline(cfg)
     return [
@@ -154,7 +154,7 @@ def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:
 
 
 def domain_parts(cfg: Config, labelled: bool) -> list[dict]:
-    """List the configs of the data sets of a run's source or target."""
+    """List the dataset configs of a run's source or target."""
     dataset = cfg.train_dataloader.dataset
     names = dataset.get('labelled', ['source'])
     found = leaves(dataset, 'train_dataloader.dataset', whole=('RoleSubset',))
@@ -164,13 +164,13 @@ def domain_parts(cfg: Config, labelled: bool) -> list[dict]:
 
 
 def spread(number: int, count: int | None) -> list[int]:
-    """Choose at most so many of the first numbers, evenly spread."""
+    """Choose at most ``count`` evenly spaced indices."""
     count = number if count is None else min(count, number)
     return np.linspace(0, number - 1, count, dtype=int).tolist()
 
 
 def thin(prediction: torch.Tensor) -> np.ndarray:
-    """Take evenly spread pixels (P,) of a prediction (H, W)."""
+    """Take evenly spaced pixels (P,) of a prediction (H, W)."""
     step = max(1, round((prediction.numel() / PIXELS) ** 0.5))
     return prediction[::step, ::step].flatten().cpu().numpy()
 
@@ -180,7 +180,7 @@ def _prediction(sample: SegDataSample) -> torch.Tensor:
 
 
 def _probabilities(sample: SegDataSample) -> torch.Tensor:
-    """Get the probabilities (K, H, W), which some segmentors predict by."""
+    """Return the probabilities (K, H, W) of a sample."""
     scores = sample.seg_logits.data.float()
     sums = scores.sum(0)
     is_done = scores.min() >= 0 and torch.allclose(sums, sums.new_ones(1))

@@ -15,36 +15,36 @@ from mmseg_cag.models.teacher import Teacher, move
 
 
 class GuardedOptim:
-    """What a training step gets as ``optim_wrapper``: it skips bad updates.
+    """Optimizer wrapper proxy that skips updates with non-finite losses.
 
-    It steps only where the loss is finite, on all ranks. The device tells so
-    right after the forward pass; it is asked before the step, when the
-    backward pass is queued already. So the host waits for the forward pass at
-    most, and the device for nothing.
+    It steps only if the loss is finite on all ranks. The flag is computed
+    right after the forward pass and read before the step, when the backward
+    pass is already queued. So the host waits at most for the forward pass, and
+    the device for nothing.
 
     Args:
-        wrapper: The optimizer's wrapper.
+        wrapper: The wrapped optimizer wrapper.
 
     Raises:
-        UserError: It updates in a way of its own.
+        UserError: It overrides ``update_params``.
     """
 
     def __init__(self, wrapper: OptimWrapper) -> None:
         known = (OptimWrapper.update_params, JointOptimWrapper.update_params)
         if type(wrapper).update_params not in known:
             raise UserError(
-                f'NonFiniteHook: {type(wrapper).__name__} has its own '
+                f'NonFiniteHook: {type(wrapper).__name__} overrides '
                 'update_params, expected that of OptimWrapper or '
                 'JointOptimWrapper, or default_hooks.non_finite=None'
             )
         self._wrapper = wrapper
         self._finite: Tensor | None = None
         self._fetched: torch.cuda.Event | None = None
-        # By a batch since the last step, where gradients are accumulated.
+        # Set by any batch since the last step, with accumulated gradients.
         self._spoiled = False
 
     def __getattr__(self, name: str) -> Any:
-        """Get anything else, such as learning rates, from the wrapper."""
+        """Forward everything else, such as learning rates, to the wrapper."""
         return getattr(self._wrapper, name)
 
     def optim_context(self, model: nn.Module) -> AbstractContextManager:
@@ -57,7 +57,7 @@ class GuardedOptim:
         step_kwargs: dict | None = None,
         zero_kwargs: dict | None = None,
     ) -> None:
-        """Go backward and, when gradients are complete and finite, step."""
+        """Run backward; step if gradients are complete and losses finite."""
         finite = loss.detach().isfinite().float().reshape(1)
         all_reduce(finite, 'min')
         self._fetch(finite)
@@ -72,11 +72,11 @@ class GuardedOptim:
         wrapper.zero_grad(**(zero_kwargs or {}))
 
     def begin_update(self) -> None:
-        """Forget the batches that were accumulated so far."""
+        """Discard the state of accumulated batches."""
         self._spoiled = False
 
     def was_finite(self) -> bool:
-        """Tell whether the last loss was finite on all ranks."""
+        """Return whether the last loss was finite on all ranks."""
         if self._fetched is not None:
             self._fetched.synchronize()
         return self._finite is None or bool(self._finite)
@@ -93,18 +93,18 @@ class GuardedOptim:
 
 
 class KeptBuffers:
-    """What a forward pass changes, such as batch statistics, as it was.
+    """Backup of state that a forward pass changes, as batch statistics.
 
-    A mean teacher moves in a forward pass, too.
+    A mean teacher is updated in a forward pass, too.
     """
 
     def __init__(self) -> None:
-        # Of each module, by name.
+        # Buffers by module and name.
         self._kept: list[tuple[nn.Module, str, Tensor]] = []
         self._teachers: list[tuple[Teacher, int, list[Tensor]]] = []
 
     def keep(self, model: nn.Module) -> None:
-        """Copy the buffers of a model, and its teachers."""
+        """Copy the buffers of a model and its teachers."""
         self._teachers = [
             (part, part.updates, [p.clone() for p in part.parameters()])
             for part in model.modules()
@@ -118,7 +118,7 @@ class KeptBuffers:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put them back."""
+        """Restore the copies."""
         for teacher, updates, kept in self._teachers:
             teacher.updates = updates
             move(teacher.parameters(), kept, 1.0)
@@ -126,5 +126,5 @@ class KeptBuffers:
             buffer = module.get_buffer(name)
             if buffer.shape == kept.shape:
                 buffer.copy_(kept)
-            else:  # some grow, such as a pool of images
+            else:  # buffers may grow, such as an image pool
                 setattr(module, name, kept)

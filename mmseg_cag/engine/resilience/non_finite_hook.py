@@ -24,23 +24,23 @@ ACTIONS = ('stop', 'skip', 'rollback')
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Keep a loss that is not finite out of the weights, and report it.
+    """Prevent non-finite losses from reaching the weights, and report them.
 
-    The step of such a batch is not taken (`UDATrainLoop.guard_steps`). A step
-    that a gradient scaler leaves out, for gradients beyond half precision, is
-    no such case: its loss is finite.
+    Such a batch's step is skipped (`UDATrainLoop.guard_steps`). Steps that a
+    gradient scaler skips because of overflow are not affected: their loss is
+    finite.
 
     Args:
-        on_nan: What follows: ``stop`` ends the run; ``skip`` goes on from the
-            state before the batch; ``rollback`` goes back to the last whole
-            checkpoint, and on with the data after the batch.
-        limit: Batches in a run that may be skipped or rolled back from.
+        on_nan: Reaction: ``stop`` ends the run; ``skip`` continues from the
+            state before the batch; ``rollback`` returns to the last valid
+            checkpoint and continues with the data after the batch.
+        limit: Maximum number of skips or rollbacks in a run.
 
     Raises:
         UserError: ``on_nan`` is none of these.
     """
 
-    # After the log and the schedule, before a checkpoint is written.
+    # Runs after log and schedule, before a checkpoint is written.
     priority = 80
 
     def __init__(self, on_nan: str = 'stop', limit: int = 10) -> None:
@@ -55,7 +55,7 @@ class NonFiniteHook(Hook):
         """Guard the optimizer's steps.
 
         Raises:
-            UserError: The loop cannot.
+            UserError: The loop does not support it.
         """
         loop = require_uda_loop(runner, self)
         loop.guard_steps(keep_buffers=self.on_nan == 'skip')
@@ -67,11 +67,11 @@ class NonFiniteHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Act on a loss of this iteration that is not finite.
+        """React to a non-finite loss of this iteration.
 
         Raises:
-            UserError: There is one, and the run is to stop or has had more
-                than its limit.
+            UserError: There is one, and the run must stop or exceeds its
+                limit.
         """
         loop = runner.train_loop
         if loop.loss_was_finite():
@@ -93,38 +93,38 @@ class NonFiniteHook(Hook):
 
 
 def _describe(runner: Runner, batch: dict, outputs: dict[str, Tensor]) -> str:
-    """Say in one line where and in what the values are not finite."""
+    """Describe the non-finite values in one line."""
     losses = {key: value.item() for key, value in outputs.items()}
     bad = [key for key, x in losses.items() if not math.isfinite(x)]
     step = runner.iter + 1
-    # Every rank takes part: a forward pass may add up over ranks.
+    # Every rank takes part: a forward pass may reduce over ranks.
     with runner.optim_wrapper.optim_context(runner.model):
         module = first_bad_module(bare_model(runner), batch)
     if not bad:
         return f'iteration {step}: a loss of another rank is not finite'
-    # The sum says nothing that its terms do not.
+    # The total adds nothing to its terms.
     bad = [key for key in bad if key != 'loss'] or bad
     values = ', '.join(f'{key}={losses[key]}' for key in bad)
     files = ', '.join(files_of(batch['data_samples'], bad))
     return (
         f'iteration {step}: {values}, expected finite losses; first bad '
-        f'module {module or "not found again"}; images {files}'
+        f'module {module or "not reproduced"}; images {files}'
     )
 
 
 def _last_checkpoint(runner: Runner, report: str) -> str:
-    """Choose, for all ranks, the checkpoint to go back to."""
+    """Choose the rollback checkpoint for all ranks."""
     found = [
         latest_valid_checkpoint(runner.work_dir) if is_main_process() else None
     ]
     broadcast_object_list(found)
     if found[0] is None:
-        raise UserError(f'{report}; no checkpoint to go back to yet')
+        raise UserError(f'{report}; no checkpoint to roll back to yet')
     return str(found[0])
 
 
 def files_of(data_samples: list | dict[str, list], keys: list) -> list[str]:
-    """Name the images of a batch, of those domains that keys begin with."""
+    """List a batch's images of the domains that prefix the keys."""
     if isinstance(data_samples, dict):
         named = {key.split('.')[0] for key in keys}
         domains = [d for d in data_samples if d in named] or data_samples
@@ -134,18 +134,18 @@ def files_of(data_samples: list | dict[str, list], keys: list) -> list[str]:
 
 @torch.no_grad()
 def first_bad_module(model: BaseModel, batch: dict) -> str | None:
-    """Find where a batch leads to values that are not finite.
+    """Find the first module with non-finite values for a batch.
 
-    The batch is run through the model once more, in training mode, and every
-    module's output is looked at.
+    Runs the batch through the model again, in training mode, and checks every
+    module's output.
 
     Args:
         model: The model, without a distributed wrapper.
-        batch: A batch of the training's data loader.
+        batch: A batch of the training dataloader.
 
     Returns:
-        Name of the first module whose weights are not finite or, where all
-        are, whose output is not; None if every output is.
+        Name of the first module with non-finite weights or, if all are finite,
+        with non-finite output; None if there is none.
     """
     for name, value in model.named_parameters():
         if not value.isfinite().all():

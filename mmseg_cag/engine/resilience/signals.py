@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Signals that ask a run to stop, and the processes that load its data."""
+"""Stop signals and protection of data loading processes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader
 from mmseg_cag.errors import UserError, escape_control_chars
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A launcher passes on what a process may have been sent already.
+# A launcher may forward a signal that a process already received.
 ECHO = 1.0  # seconds
-PATIENCE = 30.0  # seconds that a step may take before a request is called late
+PATIENCE = 30.0  # seconds a step may take before a pending stop is reported
 MESSAGE = (
     b'\nFinishing this step, then saving. Press Ctrl-C again to quit now.\n'
 )
@@ -36,22 +36,22 @@ LATE = (
     b'\nThe step has not ended yet, so nothing of it is saved. Press Ctrl-C '
     b'again to quit now, as of the last checkpoint.\n'
 )
-SHARED = Path('/dev', 'shm')  # by which workers hand batches over, on Linux
-BATCH_TIMEOUT = 600  # seconds; a dataloader's own timeout goes first
-# What a loop over batches may end with where a worker has died: torch's own
-# error, or, as it hands a batch over, one of the connection to it.
+SHARED = Path('/dev', 'shm')  # where workers pass batches, on Linux
+BATCH_TIMEOUT = 600  # seconds; a dataloader's own timeout takes precedence
+# Errors of a batch loop when a worker dies: torch's own, or a connection error
+# while it passes a batch.
 WORKER_FAULTS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
 
 
 class Interrupted(BaseException):
-    """The wait for a batch ends, for a request to stop."""
+    """Raised to abort the wait for a batch on a stop request."""
 
 
 class StopSignals:
-    """Note the first signal; a later one ends the process at once.
+    """Record the first signal; a later one ends the process at once.
 
     Attributes:
-        signal: Name of the signal, None if there was none.
+        signal: Name of the received signal, or None.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class StopSignals:
         self._late.daemon = True
 
     def listen(self) -> None:
-        """Take the signals; only the main thread of a process can."""
+        """Install the handlers, in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             print_log(
                 'Training in a thread that is not the main one: signals do '
@@ -76,7 +76,7 @@ class StopSignals:
             self._before[number] = signal.signal(number, self._note)
 
     def end(self) -> None:
-        """Leave the signals to whom they were before."""
+        """Restore the previous handlers."""
         self._late.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -84,10 +84,10 @@ class StopSignals:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Let a signal break off what is done within.
+        """Let a signal interrupt the code inside the context.
 
         Raises:
-            Interrupted: A signal came, now or before.
+            Interrupted: A signal was received, now or before.
         """
         self._waits = True
         try:
@@ -101,7 +101,7 @@ class StopSignals:
         if self.signal is None:
             self.signal = signal.Signals(number).name
             self._time = time.monotonic()
-            # A log could be in the middle of a line.
+            # The log may be in the middle of a line.
             os.write(2, MESSAGE)
             self._late.start()
             if self._waits:
@@ -112,39 +112,39 @@ class StopSignals:
 
 
 def guard_workers(loader: DataLoader) -> None:
-    """Let worker processes live through signals, but not hang.
+    """Make worker processes ignore signals without hanging.
 
-    They end with the process that started them, however that ends. One that
-    cannot hand a batch over ends at once; one that does not answer is given
-    up after the loader's ``timeout``, 10 minutes where it has none.
+    They end with their parent process, however that ends. A worker that cannot
+    pass a batch ends at once; an unresponsive one is abandoned after the
+    loader's ``timeout``, by default 10 minutes.
 
     Args:
-        loader: Data loader whose workers have not started yet.
+        loader: Data loader whose workers have not started.
     """
     if not loader.num_workers:
         return
     loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
     loader.timeout = loader.timeout or BATCH_TIMEOUT
-    # As this process exits it asks them by a signal to end, then waits.
+    # On exit this process signals them to end, then waits.
     Finalize(None, kill_workers, exitpriority=0)
 
 
 def raise_worker_fault(error: Exception) -> None:
-    """Tell in one line that workers do not deliver; else raise it again.
+    """Turn a worker failure into a one-line error; re-raise others.
 
     Args:
-        error: What ended a loop over batches, of `WORKER_FAULTS`.
+        error: Error of a batch loop, one of `WORKER_FAULTS`.
 
     Raises:
-        UserError: They died, or a batch did not come in time.
+        UserError: Workers died, or a batch timed out.
     """
-    # A worker may close its connection first, then end: torch's error of its
-    # end would come in the middle of what follows.
+    # A worker may close its connection before it ends: torch's error about its
+    # end would interrupt the code below.
     _let_workers_end()
     told = str(error).partition('\n')[0].rstrip('.')
     frames = traceback.extract_tb(error.__traceback__)
     if any(Path(f.filename).name == 'resource_sharer.py' for f in frames):
-        told = f'DataLoader worker ended as it handed a batch over ({told})'
+        told = f'DataLoader worker ended while passing a batch ({told})'
     if not told.startswith('DataLoader '):
         raise error
     kill_workers()
@@ -158,14 +158,14 @@ def raise_worker_fault(error: Exception) -> None:
 
 
 def shared_memory() -> int | None:
-    """Count the free bytes of shared memory; None where it has no limit."""
+    """Return the free bytes of shared memory; None if unlimited."""
     return shutil.disk_usage(SHARED).free if SHARED.is_dir() else None
 
 
 def _init_worker(init: Callable | None, worker: int) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # It would drop the batch, and all would wait for it.
+    # Otherwise it would drop the batch, and everyone would wait for it.
     Queue._on_queue_feeder_error = staticmethod(_end_worker)
     if init is not None:
         init(worker)
@@ -180,7 +180,7 @@ def _end_worker(error: Exception, batch: object) -> None:
 
 
 def kill_workers() -> None:
-    """End the workers at once; one that is silent would be waited for."""
+    """Kill the workers: a hanging one would block the exit."""
     _let_workers_end()
     for child in active_children():
         if child.daemon:
@@ -188,6 +188,6 @@ def kill_workers() -> None:
 
 
 def _let_workers_end() -> None:
-    """Keep torch from raising an error, wherever one is, as a worker ends."""
+    """Keep torch from raising an error anywhere when a worker ends."""
     if hasattr(signal, 'SIGCHLD'):  # not on Windows
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

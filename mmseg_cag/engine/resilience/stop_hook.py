@@ -14,32 +14,32 @@ from .signals import guard_workers
 class StopHook(Hook):
     """Finish the step on SIGTERM or SIGINT, save and exit with code 75.
 
-    Of several ranks all do so after the same step: they ask each other from
-    time to time. A single process stops within a validation too, which the
-    resumed run does again. A second signal ends the process at once.
+    Several ranks stop after the same step: they synchronise at an interval. A
+    single process can also stop within a validation, which the resumed run
+    repeats. A second signal ends the process at once.
 
     Args:
-        interval: Iterations from one question to the next, of several ranks.
+        interval: Iterations between queries among several ranks.
     """
 
-    # Until the data is checked a signal ends the process at once.
+    # Until the data are checked a signal ends the process at once.
     priority = 'LOWEST'
 
     def __init__(self, interval: int = 5) -> None:
         self.interval = interval
-        self._loop: UDATrainLoop | None = None  # of training alone
+        self._loop: UDATrainLoop | None = None  # training only
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the signals.
+        """Install the signal handlers.
 
         Raises:
-            UserError: The loop cannot stop, or no hook could save then.
+            UserError: The loop cannot stop, or no hook can save the state.
         """
         self._loop = require_uda_loop(runner, self)
         self._loop.stop_on_signals(self.interval)
 
     def before_test(self, runner: Runner) -> None:
-        """Let the workers of a test not hang."""
+        """Prevent hanging workers in a test."""
         guard_workers(runner.test_loop.dataloader)
 
     def after_val_iter(
@@ -49,6 +49,6 @@ class StopHook(Hook):
         data_batch: dict | None = None,
         outputs: list | None = None,
     ) -> None:
-        """Stop within a validation of the training."""
+        """Stop within a validation during training."""
         if self._loop is not None:
             self._loop.stop_in_validation()

@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How a step is computed: memory order, precision, processes."""
+"""Runtime settings: memory order, compilation, seeds, processes."""

@@ -15,19 +15,19 @@ from mmseg_cag.models.segmentors.base import bare_model
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Compile the parts of the network that take the time, as training begins.
+    """Compile the expensive parts of the network at the start of training.
 
-    Each part, the teacher's too, runs in the forms that `torch.compile` makes
-    of it; keys of checkpoints and the training step stay. mmengine's option
-    ``compile`` takes the whole step instead, which breaks into dozens of
-    graphs and is lost where the model is wrapped anew.
+    Each part, also the teacher's, is compiled in place by `torch.compile`;
+    checkpoint keys and the training step stay the same. mmengine's option
+    ``compile`` compiles the whole step instead, which breaks into dozens of
+    graphs and is lost when the model is rewrapped.
 
     Args:
-        parts: Names of modules, in the model and in its teacher.
+        parts: Names of modules in the model and its teacher.
         **options: Those of `torch.compile`.
     """
 
-    # After the weights are reordered: that is a reason to compile anew.
+    # After reordering the weights, which would trigger a recompilation.
     priority = 'VERY_LOW'
 
     def __init__(
@@ -39,7 +39,7 @@ class CompileHook(Hook):
         self.options = options
 
     def before_train(self, runner: Runner) -> None:
-        """Compile, when each part is first called.
+        """Mark the parts for compilation at their first call.
 
         Raises:
             UserError: The model has none of the parts.
@@ -64,7 +64,7 @@ class CompileHook(Hook):
             children = dict(owner.named_children())
             for part in self.parts:
                 child = children.get(part)
-                # Containers are not called, what they hold is.
+                # Containers are not called, only their children.
                 if isinstance(child, nn.ModuleList):
                     yield from child
                 elif child is not None:

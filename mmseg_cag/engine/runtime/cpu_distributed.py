@@ -16,15 +16,16 @@ from mmseg_cag.errors import UserError
 
 @MODEL_WRAPPERS.register_module()
 class CPUDistributedDataParallel(MMDistributedDataParallel):
-    """mmengine's distributed wrapper for modules that are on no GPU.
+    """Distributed wrapper for modules on the CPU.
 
-    mmengine always names a GPU, which torch refuses for a module on the CPU.
-    (Registered at mmengine's root: there the runner looks wrappers up.)
+    mmengine always passes a GPU, which torch refuses for a CPU module.
+    (Registered in mmengine's root registry, where the runner looks wrappers
+    up.)
 
     Args:
         module: The model.
-        device_ids: Taken from mmengine and left out.
-        **kwargs: Those of mmengine's wrapper.
+        device_ids: Passed by mmengine; ignored.
+        **kwargs: Arguments of mmengine's wrapper.
     """
 
     def __init__(
@@ -34,10 +35,10 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 
 
 def use_gloo_without_gpu(cfg: Config) -> None:
-    """Let a distributed launch run on the CPU where there is no GPU.
+    """Run a distributed launch on the CPU if there is no GPU.
 
-    Starts the process group, since mmengine would select a GPU first, and
-    chooses the wrapper for it in the config.
+    Starts the process group, since mmengine would first select a GPU, and sets
+    the wrapper in the config.
 
     Args:
         cfg: The run's config, changed in place.
@@ -50,7 +51,7 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     if cfg.get('sync_bn'):
         raise UserError(
             f'sync_bn={cfg.sync_bn!r}: no GPU was found, and torch '
-            'synchronises batch norms on GPUs alone; expected None'
+            'synchronises batch norms only on GPUs; expected None'
         )
     settings = cfg.env_cfg.dist_cfg
     settings.backend = 'gloo'

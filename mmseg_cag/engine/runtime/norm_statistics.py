@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Statistics of batch norms, estimated anew on unlabelled target images."""
+"""Re-estimation of batch-norm statistics on unlabelled target images."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ STATISTICS = ('running_mean', 'running_var')
 
 @HOOKS.register_module()
 class NormStatisticsHook(Hook):
-    """Estimate batch norms' statistics on the target, in and after training.
+    """Estimate batch-norm statistics on the target during and after training.
 
-    One pass over all target images, as they are evaluated, and without their
-    labels. As a run begins it is the student's, of which the teacher gets a
-    copy; at its end, before the last checkpoint is written, the student's and
-    those of a teacher that is an average of it.
+    Each estimate is one pass over all target images with the evaluation
+    pipeline, without labels. At the start of a run it updates the student, and
+    the teacher gets a copy; at the end, before the last checkpoint, it updates
+    the student and a mean teacher.
 
-    A pass is a function of the weights, so a resumed run has the same.
+    The result depends only on the weights, so a resumed run gets the same.
 
     Args:
-        start: Whether statistics are estimated as the run begins.
-        end: Whether they are at its end.
-        interval: Iterations after which they are as well, such as those
-            between validations; None for none.
+        start: Whether to estimate at the start of the run.
+        end: Whether to estimate at its end.
+        interval: Iterations between further estimates, such as the validation
+            interval; None for none.
 
     Raises:
-        UserError: ``interval`` is no positive number.
+        UserError: ``interval`` is not positive.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class NormStatisticsHook(Hook):
         self.start, self.end, self.interval = start, end, interval
 
     def before_train(self, runner: Runner) -> None:
-        """Estimate the student's statistics, which are the teacher's, too.
+        """Estimate the student's statistics; copy them to the teacher.
 
         Raises:
             UserError: The config has no target images.
@@ -91,7 +91,7 @@ class NormStatisticsHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, **kwargs: object
     ) -> None:
-        """Estimate those of student and teacher, if it is time."""
+        """Estimate student and teacher statistics at the interval."""
         done = batch_idx + 1
         at_end = self.end and done == runner.max_iters
         if not at_end and (self.interval is None or done % self.interval):
@@ -117,7 +117,7 @@ class NormStatisticsHook(Hook):
 def estimate_on_target(
     network: nn.Module, preprocessor: nn.Module, loader: DataLoader, title: str
 ) -> None:
-    """Estimate a network's statistics on the batches of a loader."""
+    """Estimate a network's statistics on a loader's batches."""
     batches = (preprocessor(batch, False) for batch in loader)
     hidden = not is_main_process()
     shown = track(batches, title, total=len(loader), disable=hidden)
@@ -130,18 +130,18 @@ def estimate_statistics(
 ) -> None:
     """Estimate the statistics of a network's batch norms.
 
-    They become the mean over the batches of each batch's own mean and
-    variance, what `torch.optim.swa_utils.update_bn` computes; but all other
-    modules, dropout among them, are as in evaluation. Over several ranks it
-    is the mean over the batches of all.
+    Each statistic becomes the mean over batches of the batch statistic, as in
+    `torch.optim.swa_utils.update_bn`; but all other modules, such as dropout,
+    stay in evaluation mode. With several ranks the mean is over all ranks'
+    batches.
 
     Args:
-        network: A segmentor; its other parts and all modes stay.
+        network: A segmentor; nothing else of it changes.
         batches: Preprocessed batches: ``inputs`` (N, 3, H, W) and
             ``data_samples``. Each is predicted as in evaluation.
 
     Raises:
-        UserError: There is no batch, or one is too small for a norm.
+        UserError: There is no batch, or a batch is too small for a norm.
     """
     norms = norms_of(network)
     with estimating(network, norms):
@@ -167,7 +167,7 @@ def estimate_statistics(
 
 
 def norms_of(network: EncoderDecoder) -> dict[str, _BatchNorm]:
-    """List by name the batch norms that a prediction may pass."""
+    """Return the batch norms used in prediction, by name."""
     own = getattr(
         network, 'prediction_parts', ('backbone', 'neck', 'decode_head')
     )
@@ -184,9 +184,9 @@ def norms_of(network: EncoderDecoder) -> dict[str, _BatchNorm]:
 def estimating(
     network: nn.Module, norms: dict[str, _BatchNorm]
 ) -> Iterator[None]:
-    """Let norms count from nothing inside; put all modes back after it.
+    """Reset norms and let them accumulate inside; restore all modes.
 
-    A norm that no batch has passed keeps what it had.
+    A norm without any batch keeps its statistics.
     """
     modes = {module: module.training for module in network.modules()}
     before = {
@@ -223,18 +223,17 @@ def _merge_ranks(norm: _BatchNorm) -> None:
 
 
 def target_loader(cfg: Config, domain: str | None = None) -> dict:
-    """Make the config of a loader of all target images, as evaluated.
+    """Make the config of an evaluation loader of all target images.
 
     Args:
-        cfg: The run's config. The images are those of its training's target
-            domain or, where it has none, of its ``target_dataset``; steps,
-            batch and workers are those of evaluation. No label is opened.
+        cfg: The run's config. Uses the images of the training's target domain
+            or else of ``target_dataset``, with the pipeline, batch size and
+            workers of evaluation. Labels are not read.
 
-        domain: The member of a `DomainPool` whose images they are; None for
-            those of all targets.
+        domain: Member of a `DomainPool` to select; None for all targets.
 
     Raises:
-        UserError: It has neither, or no such member.
+        UserError: The config has neither, or no such member.
     """
     dataset = cfg['train_dataloader']['dataset']
     skips = dataset.get('skip_bad_files')
@@ -242,14 +241,14 @@ def target_loader(cfg: Config, domain: str | None = None) -> dict:
     target = target or cfg.get('target_dataset')
     if not target:
         raise UserError(
-            'train_dataloader.dataset.domains.target is missing, expected '
-            'the images that statistics of batch norms are estimated on'
+            'train_dataloader.dataset.domains.target is missing, expected the '
+            'images for estimating batch-norm statistics'
         )
     if domain is not None:
         members = target.get('members') or {}
         if not members.get(domain):
             raise UserError(
-                f'train_dataloader.dataset.domains.target: has no domain '
+                'train_dataloader.dataset.domains.target: no domain '
                 f'{domain}, expected one of {", ".join(members) or "none"}'
             )
         target = members[domain]
@@ -278,9 +277,9 @@ def build_target_loader(
     seed: int | None = None,
     domain: str | None = None,
 ) -> DataLoader:
-    """Build the loader of `target_loader`, for the norms of a network."""
+    """Build the loader of `target_loader` for a network's norms."""
     settings = target_loader(cfg, domain)
-    # Norms that wait for each other need as many batches on each rank.
+    # Synchronised norms need the same number of batches on each rank.
     waiting = (nn.SyncBatchNorm,)
     if any(isinstance(module, waiting) for module in network.modules()):
         settings['sampler']['round_up'] = True
@@ -292,30 +291,29 @@ def build_target_loader(
 def reestimated_checkpoint(
     cfg: Config, path: str | Path, domain: str | None = None
 ) -> dict:
-    """Read a checkpoint and estimate the statistics of its student anew.
+    """Read a checkpoint and re-estimate its student's statistics.
 
     Args:
-        cfg: The config that it was trained by, or that of a run that starts
-            from it.
+        cfg: Its config, or the config of a run that starts from it.
         path: The checkpoint.
-        domain: As of `target_loader`.
+        domain: As for `target_loader`.
 
     Returns:
-        The checkpoint; in its ``state_dict`` the student's statistics are
-        those of the target.
+        The checkpoint with target statistics of the student in its
+        ``state_dict``.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is of another network, or the network has no batch
-            norms, or the config no target.
+        UserError: It does not fit the network, the network has no batch norms,
+            or the config has no target.
     """
     checkpoint = read_checkpoint(path)
     weights = checkpoint['state_dict']
     network = build_student(cfg.model, weights, path).to(get_device())
     if not norms_of(network):
         raise UserError(
-            f'{path}: its network has no batch norms, expected one whose '
-            'statistics can be estimated'
+            f'{path}: its network has no batch norms, expected a network with '
+            'batch norms to estimate'
         )
     normalised = cfg.model.data_preprocessor
     own = domain in (normalised.get('domains') or {})

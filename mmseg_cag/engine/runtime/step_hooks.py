@@ -16,8 +16,8 @@ from mmseg_cag.models.segmentors.base import bare_model
 class ChannelsLastHook(Hook):
     """Keep the weights of convolutions in channels-last memory order.
 
-    Convolutions then run in that order throughout, which is faster on CPUs
-    and on tensor cores; the values are the same.
+    Convolutions then run in this order, which is faster on CPUs and tensor
+    cores; values are the same.
     """
 
     priority = 'HIGHEST'
@@ -32,11 +32,11 @@ class ChannelsLastHook(Hook):
 
 
 def to_channels_last(runner: Runner) -> None:
-    """Reorder a model's weights, and wrap it anew if it is distributed.
+    """Reorder a model's weights; rewrap it if it is distributed.
 
-    A wrapper lays out its buckets of gradients as the weights lie when it is
-    made. Where their order changes afterwards it mixes the gradients up: they
-    are wrong, without any error (torch 2.13).
+    A wrapper lays out its gradient buckets by the weights' memory order at
+    construction. If the order changes later, gradients are silently wrong
+    (torch 2.13).
     """
     model = bare_model(runner)
     model.to(memory_format=torch.channels_last)
@@ -47,10 +47,10 @@ def to_channels_last(runner: Runner) -> None:
 
 @HOOKS.register_module()
 class StepSeedHook(Hook):
-    """Seed each step's own randomness from (seed, rank, iteration).
+    """Seed the randomness of each step from (seed, rank, iteration).
 
-    Dropout then needs no saved state: a resumed run draws what the run that
-    was never stopped would have drawn.
+    Dropout then needs no saved state: a resumed run draws the same numbers as
+    an uninterrupted one.
     """
 
     priority = 'LOWEST'

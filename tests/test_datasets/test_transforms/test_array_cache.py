@@ -108,7 +108,7 @@ def test_a_full_disk_is_said_in_one_line(cache, source, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made(source):
-    with pytest.raises(ValueError, match='cannot be written') as caught:
+    with pytest.raises(ValueError, match='cannot write') as caught:
         ArrayCache(source).get(source, 'image', Maker())
     assert source in str(caught.value)
 

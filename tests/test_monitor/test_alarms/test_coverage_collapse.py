@@ -56,7 +56,7 @@ def test_a_mean_teacher_begins_without_confidence():
     found = look(rising + [stageless(0.0)] * 9)
     assert [bool(x) for x in found].index(True) == 60 + 4
     [alarm] = found[-1]
-    assert alarm.name is None and '57.00% at most before' in alarm.message
+    assert alarm.name is None and 'after at most 57.00%' in alarm.message
     assert '\n' not in alarm.message
 
 

@@ -23,7 +23,7 @@ def test_a_student_that_leaves_its_labeler():
     assert [bool(alarms) for alarms in found] == [False] * 4 + [True] * 2
     [alarm] = found[-1]
     assert alarm.kind == 'disagreement' and alarm.name is None
-    assert 'is 0.03, as the stage began it was 0.90' in alarm.message
+    assert 'is 0.03, down from 0.90' in alarm.message
     assert '\n' not in alarm.message
 
 

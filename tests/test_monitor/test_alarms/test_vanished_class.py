@@ -65,5 +65,5 @@ def test_the_message_tells_what_was_seen():
     rule = VanishedClass()
     for share in [0.1] * 9 + [0.0] * 9:
         alarms = rule.look({'predicted': {'car': share}})
-    assert 'in 9 of 9 looks, on 10.00% of the pixels' in alarms[0].message
+    assert 'in 9 of 9 records, on 10.00% of the pixels' in alarms[0].message
     assert 'none of the last 9' in alarms[0].message
