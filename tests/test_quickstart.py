@@ -106,11 +106,11 @@ def test_a_signal_ends_all_and_the_next_call_goes_on(tmp_path: Path) -> None:
     code, log = interrupt(tmp_path, signal.SIGTERM, 'Iter(train) [    10/')
     assert code == 128 + signal.SIGTERM
     assert 'SIGTERM: stopped after iteration' in log
-    assert 'SIGTERM: ends; the same command goes on' in log
+    assert 'SIGTERM: stopped; rerun the command to resume' in log
     assert 'Traceback' not in log
     [saved] = (tmp_path / 'runs/source_only').glob('iter_*.pth')
     code, log = interrupt(tmp_path, signal.SIGINT, 'Iter(train) [')
     assert code == 128 + signal.SIGINT
-    assert 'goes on in' in log
+    assert 'resuming in' in log
     assert f'iter: {saved.stem.removeprefix("iter_")}' in log
     assert 'Traceback' not in log

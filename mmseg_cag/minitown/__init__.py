@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Minitown: procedural streets, the default data of this project."""
+"""Minitown: procedural street scenes, this project's default data."""
 
 from .town import draw_minitown
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What the lens, the sensor and the file format do to an image."""
+"""Simulate lens, sensor and file format of a camera."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 def expose(
     image: np.ndarray, lens: Lens, rng: np.random.Generator
 ) -> np.ndarray:
-    """The stored uint8 image (H, W, 3) of a rendered one, RGB.
+    """Simulate the stored uint8 image (H, W, 3) of a rendered one, RGB.
 
     Args:
         image: uint8 image (H, W, 3) without any camera effect.
         lens: The camera of the town.
-        rng: Draws the exposure and the noise of this image.
+        rng: Samples the exposure and noise of this image.
     """
     light = image.astype(np.float32)
     light = _focus(light, lens, rng)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Cars."""
+"""Draw cars."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAR_SHAPES = {
 
 
 def draw_car(painter: Painter, thing: Thing) -> None:
-    """A sedan, hatchback, off-roader or van."""
+    """Draw a sedan, hatchback, off-roader or van."""
     shape = tuple(CAR_SHAPES)[thing.variant % len(CAR_SHAPES)]
     frame, paints = Frame(thing), vehicle_paints(painter, thing)
     draw_tyres(painter, frame, paints, Label.CAR, 1.7, 2.0)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Programs that a step starts, and how they end with it."""
+"""Run a step's child programs and stop them with the step."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-# Seconds that a training has to finish its step and to save.
+# Seconds for a training to finish its iteration and save.
 GRACE = 20.0
-# A log shows a line when it is written.
+# Log lines appear immediately.
 SETTINGS = {'PYTHONUNBUFFERED': '1'}
 
 
 def run_tool(name: str, tool: Path, *options: str | Path) -> None:
-    """Run a tool in a process that ends with this one, workers included.
+    """Run a tool in a process that, with its workers, ends with this one.
 
-    Whatever ends the wait for it, such as a signal, has the tool finish its
-    step and save; after 20 seconds, or a second signal, it is killed.
+    If the wait is interrupted, such as by a signal, the tool finishes its
+    iteration and saves; after 20 seconds, or a second signal, it is killed.
 
     Args:
-        name: What the user knows the work by.
+        name: Name of the work for the user.
         tool: The program.
-        options: Its command line.
+        options: Its command-line arguments.
 
     Raises:
-        SystemExit: It failed.
+        SystemExit: The tool failed.
     """
     child = subprocess.Popen(
         [sys.executable, tool, *options],
         env={**SETTINGS, **os.environ},
-        # A group of its own, which can be ended as a whole.
+        # A separate process group, which can be killed as a whole.
         start_new_session=True,
     )
     try:
@@ -58,10 +58,10 @@ def _end(child: subprocess.Popen) -> None:
 
 
 def exit_on_signals() -> None:
-    """Have SIGTERM, SIGINT and a closed terminal end this process in order.
+    """Exit cleanly on SIGTERM, SIGINT and a closed terminal.
 
-    What is open is closed and what was started is ended; the exit code is
-    128 and the signal's number.
+    Closes open files and stops child processes; the exit code is 128 plus the
+    signal's number.
     """
     signals = [signal.SIGTERM, signal.SIGINT]
     closed = getattr(signal, 'SIGHUP', None)  # none on Windows
@@ -74,5 +74,5 @@ def exit_on_signals() -> None:
 def _exit(number: int, frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     # A log could be in the middle of a line.
-    os.write(2, f'\n{name}: ends; the same command goes on\n'.encode())
+    os.write(2, f'\n{name}: stopped; rerun the command to resume\n'.encode())
     raise SystemExit(128 + number)

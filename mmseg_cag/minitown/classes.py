@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The classes a scene is painted with, as Cityscapes trainIds."""
+"""Classes of a scene, as Cityscapes trainIds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Label(IntEnum):
-    """Cityscapes trainIds; `VOID` marks what is never scored."""
+    """Cityscapes trainIds; `VOID` pixels are never scored."""
 
     ROAD = 0
     SIDEWALK = 1
@@ -33,7 +33,7 @@ class Label(IntEnum):
 
 CLASSES = tuple(label for label in Label if label is not Label.VOID)
 
-# The Cityscapes colours, RGB, in trainId order.
+# Cityscapes colours, RGB, in trainId order.
 PALETTE = (
     (128, 64, 128),
     (244, 35, 232),

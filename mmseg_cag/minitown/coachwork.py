@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What all vehicles share: paints, patches and tyres."""
+"""Draw parts that all vehicles share: paints, patches and tyres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .solids import Decal, Frame
 
 
 def patch(t0: float, t1: float, c0: float, c1: float, paint: str) -> Decal:
-    """A rectangle on a strip: t along it, c across."""
+    """Make a rectangle on a strip: t along it, c across."""
     return Decal(((t0, c0), (t0, c1), (t1, c1), (t1, c0)), paint)
 
 
@@ -24,7 +24,7 @@ def draw_tyres(
     width: float,
     reach: float,
 ) -> None:
-    """The tyres seen from the end, below the body."""
+    """Draw the tyres below the body, seen from front or rear."""
     near_end = -reach if frame.forward[1] > 0 else reach
     s = np.full(4, near_end)
     y = np.array((0, 0, 0.5, 0.5))
@@ -38,7 +38,7 @@ def draw_tyres(
 
 
 def vehicle_paints(painter: Painter, thing: Thing) -> dict[str, np.ndarray]:
-    """The colours of a vehicle by the names the decals use."""
+    """Choose the colours of a vehicle, by the names that decals use."""
     body = np.array(thing.colour, np.float64)
     glass = np.array(painter.style.paint.glass[0], np.float64)
     return {

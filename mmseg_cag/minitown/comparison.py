@@ -18,8 +18,8 @@ def predict(runner: Runner, indices: list[int]) -> list[Tensor]:
     """Predict samples of the test set.
 
     Args:
-        runner: One that tests a checkpoint.
-        indices: Which samples.
+        runner: Runner that tests a checkpoint.
+        indices: Indices of the samples.
 
     Returns:
         A class map (H, W) int64 for each.
@@ -46,9 +46,9 @@ def save_comparison(
     """Save rows of images side by side with titles and a legend of classes.
 
     Args:
-        path: File to write, PNG or PDF by its ending.
+        path: Output file, PNG or PDF by its suffix.
         titles: Title of each column.
-        rows: Images (H, W, 3) uint8, RGB, one a column.
+        rows: Images (H, W, 3) uint8, RGB, one per column.
         classes: Names of the classes.
         palette: Their colours.
     """

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Houses along the street and the skyline that closes it."""
+"""Draw houses along the street and the skyline at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ B = Label.BUILDING
 
 
 class _Face:
-    """A wall of a house: maps (along, up) in metres to the world."""
+    """Wall of a house: maps (along, up) in metres to the world."""
 
     def __init__(
         self, origin: tuple[float, float], step: tuple[float, float]
@@ -23,7 +23,7 @@ class _Face:
         self.origin, self.step = np.array(origin), np.array(step)
 
     def lift(self, flat: np.ndarray) -> np.ndarray:
-        """World points (..., 3) of wall points (..., 2)."""
+        """Map wall points (..., 2) to world points (..., 3)."""
         ground = self.origin + flat[..., :1] * self.step
         return np.stack((ground[..., 0], flat[..., 1], ground[..., 1]), -1)
 
@@ -31,7 +31,7 @@ class _Face:
 def _boxes(
     lows: np.ndarray, bottoms: np.ndarray, width: float, height: float
 ) -> np.ndarray:
-    """Rectangles (M, 4, 2) at every pair of a low edge and a bottom."""
+    """Make rectangles (M, 4, 2) for each pair of left edge and bottom."""
     a, b = (axis.ravel() for axis in np.meshgrid(lows, bottoms))
     corners = ((0, 0), (width, 0), (width, height), (0, height))
     return np.stack(
@@ -40,7 +40,7 @@ def _boxes(
 
 
 def draw_backdrop(painter: Painter, scene: Scene) -> None:
-    """Trees and houses in the haze behind the end of the street."""
+    """Draw hazy trees and houses behind the end of the street."""
     rng, paint = painter.rng, painter.style.paint
     for z in (1.8 * FAR, 1.15 * FAR):
         x = -1.6 * z
@@ -72,7 +72,7 @@ def _treeline(painter: Painter, x: float, width: float, z: float) -> None:
 
 
 def draw_house(painter: Painter, plot: Plot) -> None:
-    """A house: the wall facing the camera, the street front, the roof."""
+    """Draw a house: the wall facing the camera, the street front, the roof."""
     rng = painter.rng
     sign, x = plot.side.sign, plot.side.sign * plot.side.front
     near, far = max(plot.near, 3.0), plot.far
@@ -122,7 +122,7 @@ def _wall(
     light: float,
     plain: bool,
 ) -> None:
-    """A wall with its windows; plain ones have fewer details."""
+    """Draw a wall with its windows; plain walls have fewer details."""
     rng, paint = painter.rng, painter.style.paint
     body = np.array(colour) * rng.uniform(0.92, 1.06)
     outline = np.array(((0, 0), (width, 0), (width, top), (0, top)))
@@ -159,7 +159,7 @@ def _courses(
     body: np.ndarray,
     light: float,
 ) -> None:
-    """Joints between storeys and the cornice."""
+    """Draw joints between storeys and the cornice."""
     zero = np.zeros(1)
     bands = _boxes(zero, np.arange(STOREY, top - 1, STOREY), width, 0.16)
     painter.fill(face.lift(bands), body * 0.82, B, light)
@@ -175,7 +175,7 @@ def _courses(
 def _ground_floor(
     painter: Painter, face: _Face, width: float, plot: Plot, light: float
 ) -> None:
-    """Doors, or shop windows with awnings."""
+    """Draw doors, or shop windows with awnings."""
     rng, paint = painter.rng, painter.style.paint
     body = np.array(plot.colour)
     plinth = _boxes(np.zeros(1), np.zeros(1), width, 0.5)

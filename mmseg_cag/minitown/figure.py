@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A flat figure: shapes in the plane of a thing."""
+"""Draw flat figures: shapes in the plane of an object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .solids import Frame
 
 
 class Figure:
-    """Draws in the plane of a thing: (s sideways or forward, y up)."""
+    """Draws in the plane of an object: (s sideways or forward, y up)."""
 
     def __init__(
         self, painter: Painter, frame: Frame, label: Label, facing: bool
@@ -20,7 +20,7 @@ class Figure:
         self.facing = facing
 
     def lift(self, flat: np.ndarray | tuple) -> np.ndarray:
-        """World points (N, 3) of points (N, 2) of the plane."""
+        """Map points (N, 2) of the plane to world points (N, 3)."""
         s, y = np.array(flat, np.float64).T
         if not self.facing:
             return self.frame.lift(s, y, 0.0)
@@ -35,7 +35,7 @@ class Figure:
         colour: np.ndarray | tuple,
         light: float = 1.0,
     ) -> None:
-        """A bent line with a width in metres."""
+        """Draw a polyline with a width in metres."""
         points = self.lift(path)
         width = width * self.frame.scale
         for start, end in zip(points[:-1], points[1:], strict=True):
@@ -48,7 +48,7 @@ class Figure:
         colour: np.ndarray | tuple,
         light: float = 1.0,
     ) -> None:
-        """A filled ellipse in the plane."""
+        """Fill an ellipse in the plane."""
         self.shape(CIRCLE[:, :2] * radii + centre, colour, light)
 
     def shape(
@@ -57,5 +57,5 @@ class Figure:
         colour: np.ndarray | tuple,
         light: float = 1.0,
     ) -> None:
-        """A filled polygon in the plane."""
+        """Fill a polygon in the plane."""
         self.painter.fill(self.lift(corners), colour, self.label, light)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Sky, road, sidewalk, verge and what is painted on them."""
+"""Draw sky, road, sidewalk, verge and road markings."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ HORIZON = 400.0  # metres at which the ground ends
 
 
 def quad(x0: float, x1: float, z0: float, z1: float) -> np.ndarray:
-    """A flat rectangle (4, 3) on the ground."""
+    """Make a flat rectangle (4, 3) on the ground."""
     return np.array(((x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)))
 
 
 def draw_sky(painter: Painter) -> None:
-    """Fills the canvas with a gradient and clouds."""
+    """Fill the canvas with a gradient and clouds."""
     rows, columns = painter.size
     zenith, horizon = np.array(painter.style.paint.sky, np.float32)
     colour, cover = painter.style.paint.clouds
     depth = np.linspace(0, 1 / painter.view.horizon, rows, dtype=np.float32)
     blend = np.clip(depth, 0, 1)[:, None, None]
     sky = zenith * (1 - blend) + horizon * blend
-    # Clouds flatten towards the horizon: coarse noise, wider than high.
+    # Clouds flatten towards the horizon: coarse noise, wider than tall.
     noise = sum(
         weight
         * cv2.resize(
@@ -44,7 +44,7 @@ def draw_sky(painter: Painter) -> None:
 
 
 def draw_ground(painter: Painter, scene: Scene) -> None:
-    """Everything flat, from the terrain up to the lane markings."""
+    """Draw everything flat, from the terrain to the lane markings."""
     paint = painter.style.paint
     near = 0.9 * painter.view.nearest_ground(painter.size)
     road = painter.pick(paint.road)
@@ -80,7 +80,7 @@ def _slab(
     colour: Colour,
     label: Label,
 ) -> None:
-    """A strip along the street, cut in depth so that haze can grow."""
+    """Draw a strip along the street, split in depth so that haze can grow."""
     cuts = np.geomspace(near, HORIZON, 10)
     for z0, z1 in zip(cuts[:-1][::-1], cuts[1:][::-1], strict=True):
         # Overlapping a little hides the seams.
@@ -122,7 +122,7 @@ def _kerb(painter: Painter, side: Side, near: float) -> None:
 def _repairs(
     painter: Painter, scene: Scene, near: float, road: Colour
 ) -> None:
-    """Patches of newer asphalt and manhole covers."""
+    """Draw patches of newer asphalt and manhole covers."""
     rng = painter.rng
     left, right = -scene.sides[0].kerb, scene.sides[1].kerb
     for _ in range(rng.integers(1, 5)):
@@ -179,7 +179,7 @@ def _rails(painter: Painter, x: float, near: float) -> None:
 
 
 def _texture(painter: Painter) -> None:
-    """Asphalt and grass grain, laid on the ground in perspective."""
+    """Draw asphalt and grass texture in perspective."""
     rows, columns = painter.size
     grain = painter.rng.standard_normal((256, 256)).astype(np.float32)
     stains = cv2.resize(grain[:16, :16], (256, 256))
@@ -203,7 +203,7 @@ def _texture(painter: Painter) -> None:
 
 
 def draw_shadows(painter: Painter, scene: Scene) -> None:
-    """Darkens the ground where things and houses keep the sun away."""
+    """Darken the ground in the shadows of objects and houses."""
     light = painter.style.light
     mask = np.zeros(painter.size, np.uint8)
     offset = np.array(scene.shadow)
@@ -227,7 +227,7 @@ def draw_shadows(painter: Painter, scene: Scene) -> None:
 
 
 def _casters(scene: Scene) -> list[tuple[np.ndarray, float]]:
-    """Footprint (4, 2) and height of all that throws a shadow."""
+    """List footprint (4, 2) and height of all that casts a shadow."""
     casters = [(t.footprint, float(t.extent[2])) for t in scene.things]
     for plot in scene.plots:
         if plot.kind == 'building':

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Trucks, buses and trams."""
+"""Draw trucks, buses and trams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .solids import Decal, Frame, Solid, box, draw_solid, hub, wheel
 
 
 def draw_truck(painter: Painter, thing: Thing) -> None:
-    """A cab with a tall cargo box behind it."""
+    """Draw a cab with a tall cargo box behind it."""
     frame, paints = Frame(thing), vehicle_paints(painter, thing)
     paints['cargo'] = np.array(
         ((214, 212, 206), (176, 172, 164), (130, 142, 128))[thing.variant % 3]
@@ -73,14 +73,14 @@ def draw_truck(painter: Painter, thing: Thing) -> None:
     )
     draw_tyres(painter, frame, paints, Label.TRUCK, 2.0, 3.8)
     parts = (chassis, cab, cargo)
-    if np.cos(thing.heading) < 0:  # the cab is next to the camera
+    if np.cos(thing.heading) < 0:  # the cab is nearest to the camera
         parts = (chassis, cargo, cab)
     for part in parts:
         draw_solid(painter, frame, part, paints, Label.TRUCK)
 
 
 def draw_bus(painter: Painter, thing: Thing) -> None:
-    """A long single-deck bus with a row of windows."""
+    """Draw a long single-deck bus with a row of windows."""
     frame, paints = Frame(thing), vehicle_paints(painter, thing)
     paints['band'] = paints['body'] * 0.55
     windows = tuple(
@@ -123,7 +123,7 @@ def draw_bus(painter: Painter, thing: Thing) -> None:
 
 
 def draw_train(painter: Painter, thing: Thing) -> None:
-    """A tram of several coaches, two-tone, skirted down to the rails."""
+    """Draw a two-tone tram of several coaches, skirted down to the rails."""
     frame, paints = Frame(thing), vehicle_paints(painter, thing)
     paints['skirt'] = np.array((226, 222, 210.0)) * 0.9
     if thing.variant % 2:

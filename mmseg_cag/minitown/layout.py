@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Samples a street: decides what stands where, draws nothing."""
+"""Sample the layout of a street, without drawing it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .view import View
 
 
 class Sampler:
-    """Draws one scene in the manner of a town."""
+    """Samples one scene in the style of a town."""
 
     def __init__(self, style: TownStyle, rng: np.random.Generator) -> None:
         self.streets: Streets = style.streets
@@ -33,7 +33,7 @@ class Sampler:
         self.rng = rng
 
     def sample(self) -> Scene:
-        """A street with all that stands on it."""
+        """Sample a street with all its objects."""
         scene = self._street()
         for side in scene.sides:
             self._plots(scene, side)
@@ -137,7 +137,7 @@ class Sampler:
     def _strip(
         self, scene: Scene, kind: str, x: float, near: float, far: float
     ) -> None:
-        """A row of segments, so that it sorts well against other things."""
+        """Add a row of segments, which sorts well against other objects."""
         colours = {'fence': self.paint.fences, 'wall': self.paint.walls}
         colour = self._pick(colours.get(kind, self.paint.leaves))
         length = EXTENTS[kind][0]
@@ -150,12 +150,12 @@ class Sampler:
     def _add(
         self, scene: Scene, kind: str, x: float, z: float, **more: Any
     ) -> bool:
-        """Places a thing if nothing stands there yet and it is in sight."""
+        """Place an object if the spot is free and visible."""
         more.setdefault('variant', int(self.rng.integers(1 << 16)))
         thing = Thing(kind, float(x), float(z), **more)
         if thing.near < 4 or thing.near > FAR:
             return False
-        # Trees may stand in fences and beside cars: their crowns are high.
+        # Trees may overlap fences and cars: their crowns are high.
         if any(
             other.kind not in self.streets.tree_kinds and thing.collides(other)
             for other in scene.things
@@ -165,7 +165,7 @@ class Sampler:
         return True
 
     def _lane(self, scene: Scene, heading: float) -> float:
-        """The x of a lane whose traffic drives towards `heading`."""
+        """Return the x of a lane whose traffic drives towards `heading`."""
         if heading == ALONG:
             return self.rng.uniform(-0.2, 0.2)
         count = max(1, round(scene.sides[0].kerb / scene.lane - 0.7))

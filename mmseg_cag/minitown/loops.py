@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Loops on minitown: for the benchmark, beside the single runs."""
+"""Multi-run loops on minitown, for the benchmark."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .step import Step
 
 
 class MinitownLoops(MinitownRuns):
-    """All runs on minitown for one seed, and loops of several.
+    """All runs and loops of runs on minitown for one seed.
 
-    A loop starts from the same source-only network as the single runs, which
-    is to be trained before it.
+    A loop starts from the same source-only network as the single runs; train
+    that first.
     """
 
     def train_loop(self, name: str) -> float:
-        """Run a loop of ``configs/minitown``; returns the seconds it took."""
+        """Run a loop of ``configs/minitown``; returns the seconds taken."""
         step = self._loop(name)
 
         def work() -> None:
@@ -36,10 +36,10 @@ class MinitownLoops(MinitownRuns):
         return step.run(work)
 
     def evaluate_loop(self, name: str) -> dict[str, float]:
-        """Compute target mIoU (percent) of each network that a loop trained.
+        """Compute the target mIoU (percent) of each network in a loop.
 
         Returns:
-            By the name of its step; the last is the loop's result.
+            The mIoU by step name; the last is the loop's result.
         """
         folder = self.folder / 'evaluation' / name
         recipe = {'of': self._loop(name).fingerprint}
@@ -63,13 +63,13 @@ class MinitownLoops(MinitownRuns):
         steps = Config.fromfile(self.pair.configs / f'{name}.py')
         steps = steps.to_dict()['steps']
         if self.budget.stage_iters:
-            # The budget says how long a run is.
+            # The budget sets the length of a run.
             for step in steps:
                 step.pop('iters', None)
         return steps
 
     def _write_loop(self, name: str) -> Path:
-        """Write the loop's config and those of its runs for this budget."""
+        """Write the configs of the loop and its runs for this budget."""
         folder = self.folder / name / 'configs'
         folder.mkdir(parents=True, exist_ok=True)
         steps = self._steps(name)

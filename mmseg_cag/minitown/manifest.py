@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The record of a drawn town: what guards a folder against mixtures."""
+"""Manifest of a drawn town: keeps different towns out of one folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mmseg_cag.errors import UserError
 
 from .plan import STREAMS, Plan
 
-VERSION = 2  # rises whenever the same arguments give other pixels
+VERSION = 2  # increase when the same arguments give different pixels
 FOLDERS = ('gta', 'cityscapes', 'synthia')
 
 
 def is_complete(root: Path, plan: Plan, overwrite: bool) -> bool:
-    """True if nothing is to be drawn; makes room if it may."""
+    """Check whether the town is complete; clears the folder if allowed."""
     found = next(
         (root / n for n in (MANIFEST, CLAIM) if (root / n).exists()), None
     )
@@ -53,15 +53,15 @@ def _refuse_foreign_data(root: Path) -> None:
         if (root / name).exists():
             raise UserError(
                 f'{root / name} exists but {root / MANIFEST} does not: '
-                'minitown only draws where no other data set lies'
+                'minitown never draws into a folder with other data'
             )
 
 
 def _remove(root: Path, held: dict) -> None:
-    """Removes the files of the recorded plan and folders left empty."""
+    """Remove the files of the recorded plan and empty folders."""
     names = ('size', 'source', 'target', 'val', 'synthia', 'seed')
     plan = Plan(**{name: held[name] for name in names})
-    # An interrupted removal must still be known as a minitown.
+    # After an interrupted removal, the folder must still count as minitown.
     if (root / MANIFEST).exists():
         os.replace(root / MANIFEST, root / CLAIM)
     for picture in plan.pictures():

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A canvas that is painted in world coordinates, colour and label at once."""
+"""Canvas painted in world coordinates, colour and label at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Painter:
         style: The town, for its light and colours.
         size: Height and width of the canvas in pixels.
         shadow: Ground offset (x, z) of a shadow per metre of height.
-        rng: Source of the small random details.
+        rng: Random generator for small details.
     """
 
     def __init__(
@@ -48,28 +48,28 @@ class Painter:
         self._haze = np.array(style.light.haze, np.float64)
 
     def pick(self, choices: tuple) -> tuple:
-        """One of the choices."""
+        """Pick one of the choices."""
         return choices[self.rng.integers(len(choices))]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixel positions (..., 2) of world points (..., 3)."""
+        """Project world points (..., 3) to pixel positions (..., 2)."""
         return self.view.project(np.asarray(points, np.float64), self.size)
 
     def pixels_per_metre(self, z: float) -> float:
-        """Scale of the image at depth z."""
+        """Return the image scale at depth z."""
         return self.view.focal * self.size[1] / z
 
     def lit(self, normal: tuple[float, float, float]) -> float:
-        """Brightness factor of a surface with this unit normal."""
+        """Compute the brightness factor of a surface by its unit normal."""
         sun = self.style.light.sun
         facing = max(float(np.dot(normal, self.sun)), 0.0)
-        # Even an overcast sky lights what looks up more than walls.
+        # Even an overcast sky lights upward surfaces more than walls.
         return 1 - sun * 0.75 + sun * facing + 0.12 * (normal[1] - 0.4)
 
     def tone(
         self, colour: Colour | np.ndarray, z: float, light: float = 1.0
     ) -> np.ndarray:
-        """The colour as seen through z metres of air."""
+        """Return the colour as seen through z metres of air."""
         clear = math.exp(-z / self.style.light.visibility)
         seen = np.asarray(colour, np.float64) * (light * clear)
         return np.minimum(seen + self._haze * (1 - clear), 255)
@@ -81,7 +81,7 @@ class Painter:
         label: Label,
         light: float = 1.0,
     ) -> None:
-        """Fills one polygon (N, 3) or several disjoint ones (M, N, 3)."""
+        """Fill one polygon (N, 3) or several disjoint ones (M, N, 3)."""
         depths = points[..., 2].ravel()
         depth = float(depths.sum()) / len(depths)
         tone = self.tone(colour, depth, light)
@@ -90,7 +90,7 @@ class Painter:
     def fill_pixels(
         self, corners: np.ndarray, tone: np.ndarray, label: Label
     ) -> None:
-        """Fills polygons (N, 2) or (M, N, 2) given in pixels."""
+        """Fill polygons (N, 2) or (M, N, 2) given in pixels."""
         polygons = _fixed(corners).reshape(-1, corners.shape[-2], 2)
         cv2.fillPoly(
             self.pixels,
@@ -108,7 +108,7 @@ class Painter:
         label: Label,
         light: float = 1.0,
     ) -> None:
-        """An upright ellipse facing the camera, radii in metres."""
+        """Draw an upright ellipse facing the camera, radii in metres."""
         points = CIRCLE * (radii[0], radii[1], 0) + centre
         self.fill(points, colour, label, light)
 
@@ -121,7 +121,7 @@ class Painter:
         label: Label,
         light: float = 1.0,
     ) -> None:
-        """A straight bar of a width in metres, facing the camera."""
+        """Draw a straight bar facing the camera, width in metres."""
         ends = np.array((start, end), np.float64)
         along = self.project(ends)
         scale = self.pixels_per_metre(1.0) / ends[:, 2]
@@ -138,7 +138,7 @@ class Painter:
     def glaze(
         self, points: np.ndarray, colour: Colour, alpha: float, label: Label
     ) -> None:
-        """Labels a polygon (N, 3) and lets what is behind shine through."""
+        """Label a polygon (N, 3) but let the background shine through."""
         corners = self.project(points)
         low = np.floor(corners.min(0)).astype(int)
         high = np.ceil(corners.max(0)).astype(int) + 1
@@ -157,6 +157,6 @@ class Painter:
 
 
 def _fixed(corners: np.ndarray) -> np.ndarray:
-    """Fixed-point positions for OpenCV's `shift` argument."""
+    """Convert to fixed-point positions for OpenCV's `shift` argument."""
     # OpenCV counts from pixel centres, the projection from pixel corners.
     return np.rint((corners - 0.5) * (1 << SHIFT)).astype(np.int32)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The pairs of domains that methods are measured on."""
+"""Domain pairs of the benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmseg_cag.errors import MissingFileError
 
-# Of the configs and tools: the checkout, or the wheel's own folder.
+# Root of configs and tools: the checkout, or the wheel's own folder.
 ROOT = Path(__file__).parents[2]
 if not (ROOT / 'model-index.yml').is_file():
     ROOT = Path(__file__).parents[1] / '.mim'
@@ -17,16 +17,16 @@ if not (ROOT / 'model-index.yml').is_file():
 
 @dataclass(frozen=True)
 class Budget:
-    """What the runs may cost.
+    """Sizes and lengths of the runs.
 
     Attributes:
-        images: Training images of the source and of the target, validation
-            images of the target, images of the third town.
+        images: Number of source and target training images, target validation
+            images and images of the third town.
         size: Height and width of the images, pixels.
-        supervised_iters: Iterations of source-only and of the oracle; None
-            takes the config's.
-        stage_iters: Iterations of a stage of adaptation; None likewise.
-        seed: Of the towns.
+        supervised_iters: Iterations of source-only and oracle; None keeps the
+            config's.
+        stage_iters: Iterations of an adaptation stage; None likewise.
+        seed: Seed of the towns.
     """
 
     images: tuple[int, int, int, int] = (600, 600, 100, 100)
@@ -37,7 +37,7 @@ class Budget:
 
     @property
     def towns(self) -> dict:
-        """Arguments of `draw_minitown`."""
+        """Return the arguments of `draw_minitown`."""
         names = ('source', 'target', 'val', 'synthia')
         counts = dict(zip(names, self.images, strict=True))
         return {'size': tuple(self.size), **counts, 'seed': self.seed}
@@ -48,13 +48,13 @@ class Pair:
     """A source and a target.
 
     Attributes:
-        name: Of its data and its results, and unless said otherwise of its
-            folder in ``configs`` and its page in ``docs``.
-        title: What a reader calls it.
-        budget: What the configs are for.
-        like: The pair whose configs it has; it has no page then.
-        given: Variable of the environment that names the folder of what is
-            not drawn, and the folders that it has; None if all is drawn.
+        name: Name of its data and results and, by default, of its folder in
+            ``configs`` and its page in ``docs``.
+        title: Display name.
+        budget: Budget that the configs are written for.
+        like: The pair whose configs it uses; it then has no page.
+        given: Environment variable with the root of real data, and the folders
+            it contains; None if all data is drawn.
     """
 
     name: str
@@ -65,19 +65,19 @@ class Pair:
 
     @property
     def configs(self) -> Path:
-        """Folder of the configs."""
+        """Return the folder of the configs."""
         return ROOT / 'configs' / (self.like or self.name)
 
     @property
     def page(self) -> Path | None:
-        """The document with its results, if it has one."""
+        """Return the document with its results, if any."""
         return None if self.like else ROOT / 'docs' / f'{self.name}.md'
 
     def require_given(self) -> None:
-        """Check that what is not drawn is there.
+        """Check that the real data exists.
 
         Raises:
-            MissingFileError: It is not.
+            MissingFileError: It is missing.
         """
         if self.given is None:
             return
@@ -86,13 +86,13 @@ class Pair:
         for folder in folders:
             if not root or not Path(root, folder).is_dir():
                 raise MissingFileError(
-                    f'{variable}={root}: expected the folder that has '
+                    f'{variable}={root}: expected the folder with '
                     f'{", ".join(folders)} (docs/{self.name}.md)'
                 )
 
 
 MINITOWN = Pair('minitown', 'one drawn town to another', Budget())
-# On which settings are chosen, so that none is chosen on what is reported.
+# For tuning, so that no setting is chosen on reported results.
 OTHER_TOWNS = Pair(
     'other_towns',
     'one drawn town to another, neither of them of the benchmark',

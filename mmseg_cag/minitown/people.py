@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""People on foot."""
+"""Draw pedestrians."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HAIR = ((44, 34, 28), (92, 64, 40), (170, 140, 90), (30, 30, 32))
 
 
 def draw_person(painter: Painter, thing: Thing) -> None:
-    """Somebody standing or walking."""
+    """Draw a standing or walking person."""
     figure = Figure(painter, Frame(thing), Label.PERSON, facing=True)
     top, legs, skin, hair = wardrobe(painter)
     rng = painter.rng
@@ -46,7 +46,7 @@ def draw_person(painter: Painter, thing: Thing) -> None:
 
 
 def wardrobe(painter: Painter) -> tuple:
-    """Colours of top, legs, skin and hair."""
+    """Choose colours of top, legs, skin and hair."""
     rng, clothes = painter.rng, painter.style.paint.clothes
     legs = np.array(painter.pick(clothes)) * rng.uniform(0.4, 0.8)
     return painter.pick(clothes), legs, painter.pick(SKIN), painter.pick(HAIR)
@@ -81,7 +81,7 @@ def draw_head(
     hair: tuple | None,
     helmet: np.ndarray | tuple | None = None,
 ) -> None:
-    """A head with hair or a helmet."""
+    """Draw a head with hair or a helmet."""
     s, y = centre
     figure.blob((s, y), (0.1, 0.13), skin)
     cap, size = (hair, 0.11) if helmet is None else (helmet, 0.14)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Which pictures are drawn, in whose style, and into which files."""
+"""Plan which images to draw, in which style and into which files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .styles import CAMERA, GAME, RENDERED, TownStyle
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn; equal plans give equal files."""
+    """Plan of a minitown; equal plans give equal files."""
 
     size: tuple[int, int]
     source: int
@@ -26,7 +26,7 @@ class Plan:
     seed: int
 
     def pictures(self) -> Iterator[Picture]:
-        """All images of the three towns."""
+        """Return all images of the three towns."""
         counts = (self.source, self.target, self.val, self.synthia)
         for stream, count in enumerate(counts):
             for index in range(count):
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: the number of its stream and its place within."""
+    """One image: the index of its stream and its index within."""
 
     stream: int
     index: int
@@ -43,7 +43,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Stream:
-    """A town or a split of one, and how its files are stored."""
+    """A town or a split of it, and its file layout."""
 
     town: str
     style: TownStyle

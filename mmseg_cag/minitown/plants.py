@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Trees, palms, bushes and hedges."""
+"""Draw trees, palms, bushes and hedges."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ V = Label.VEGETATION
 
 
 def draw_round(painter: Painter, thing: Thing) -> None:
-    """A broad tree with a billowing crown."""
+    """Draw a broad tree with a billowing crown."""
     _trunk(painter, thing, 2.6, 0.38)
     _crown(painter, thing, base=2.0, top=6.6, radius=2.3)
 
 
 def draw_tall(painter: Painter, thing: Thing) -> None:
-    """A poplar: a slender crown that starts low."""
+    """Draw a poplar: a slender crown that starts low."""
     _trunk(painter, thing, 1.6, 0.34)
     _crown(painter, thing, base=1.3, top=9.5, radius=1.3)
 
 
 def draw_bush(painter: Painter, thing: Thing) -> None:
-    """A low bush."""
+    """Draw a low bush."""
     _crown(painter, thing, base=0.0, top=1.3, radius=0.9)
 
 
 def draw_conifer(painter: Painter, thing: Thing) -> None:
-    """A fir: stacked skirts of branches."""
+    """Draw a fir: stacked skirts of branches."""
     _trunk(painter, thing, 1.2, 0.3)
     colour = np.array(painter.pick(painter.style.paint.leaves)) * 0.85
     size, rng = thing.scale, painter.rng
@@ -54,7 +54,7 @@ def draw_conifer(painter: Painter, thing: Thing) -> None:
 
 
 def draw_palm(painter: Painter, thing: Thing) -> None:
-    """A palm: a bare stem and a head of drooping fronds."""
+    """Draw a palm: a bare stem and a head of drooping fronds."""
     rng, size = painter.rng, thing.scale
     lean, top = rng.uniform(-0.5, 0.5), 7.2 * size
     head = np.array((thing.x + lean, top, thing.z))
@@ -72,7 +72,7 @@ def draw_palm(painter: Painter, thing: Thing) -> None:
 
 
 def draw_hedge(painter: Painter, thing: Thing) -> None:
-    """A segment of a clipped hedge along the street."""
+    """Draw a segment of a clipped hedge along the street."""
     rng = painter.rng
     for z in np.linspace(1.3, -1.3, 7):
         for y in (0.3, 0.75):
@@ -98,7 +98,7 @@ def _trunk(
 def _crown(
     painter: Painter, thing: Thing, base: float, top: float, radius: float
 ) -> None:
-    """Clusters of leaves, dark within, lit where the sun comes from."""
+    """Draw clusters of leaves, dark inside, lit on the sunny side."""
     rng, size = painter.rng, thing.scale
     leaves = np.array(painter.pick(painter.style.paint.leaves), np.float64)
     leaves *= rng.uniform(0.88, 1.12)

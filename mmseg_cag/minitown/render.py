@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""From a random number generator to an image and its trainIds."""
+"""Render a random street as an image with trainIds."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ DRAWERS = {
 def render(
     style: TownStyle, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One street: RGB uint8 (H, W, 3) and trainIds uint8 (H, W).
+    """Render a street: RGB uint8 (H, W, 3) and trainIds uint8 (H, W).
 
     Args:
         style: The town.
-        size: Height and width of the result in pixels.
-        rng: Draws the street and its details.
+        size: Height and width of the image in pixels.
+        rng: Random generator of the street and its details.
     """
     scene = Sampler(style, rng).sample()
     canvas = tuple(SUPERSAMPLING * side for side in size)
@@ -77,7 +77,7 @@ def render(
 
 
 def _paint(painter: Painter, scene: Scene) -> None:
-    """From the sky to the things next to the camera."""
+    """Paint from the sky to the nearest objects."""
     draw_sky(painter)
     draw_backdrop(painter, scene)
     draw_ground(painter, scene)
@@ -90,7 +90,7 @@ def _paint(painter: Painter, scene: Scene) -> None:
 
 
 def _leaf_texture(painter: Painter) -> None:
-    """Mottles foliage, and walls a little."""
+    """Mottle foliage, and walls a little."""
     rows, columns = painter.size
     noise = cv2.resize(
         painter.rng.standard_normal((128, 256)).astype(np.float32),
@@ -108,7 +108,7 @@ def _leaf_texture(painter: Painter) -> None:
 def _bonnet(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """The front of the own car at the lower edge, void."""
+    """Draw the ego car's bonnet at the lower edge, void."""
     rows, columns = label.shape
     x = np.linspace(-1, 1, columns)
     height = rng.uniform(0.02, 0.06) * rows * (1 - 0.7 * x**4)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The runs on minitown: what the quickstart and the benchmark are made of."""
+"""Runs on minitown, for the quickstart and the benchmarks."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from .town import draw_minitown
 
 __all__ = ['ROOT', 'Budget', 'MinitownRuns']
 
-# Transforms that have the size of images as a setting.
+# Transforms with the image size as a setting.
 RESIZES = ('RandomResize', 'RandomResizeCrop', 'Resize')
-# Settings that are the size of a part of them.
+# Settings that are the size of a part of the image.
 CROPS = {'crop_size', 'detail_size'}
 
 
 @dataclass(frozen=True)
 class MinitownRuns:
-    """All runs on a pair for one seed, each a step that is done once.
+    """All runs on a pair for one seed, each a cached step.
 
     Attributes:
         data: Folder of the towns.
         folder: Folder of the runs' results.
         seed: Seed of training; the towns have their own.
-        budget: What the runs may cost.
-        variants: Runs beside those of the pair's configs: by name, the
-            config that each is like and the settings in which it differs.
+        budget: Sizes and lengths of the runs.
+        variants: Runs beside those of the pair's configs: by name, the base
+            config and the changed settings.
         pair: The pair of domains.
     """
 
@@ -54,10 +54,10 @@ class MinitownRuns:
     pair: Pair = MINITOWN
 
     def draw(self) -> float:
-        """Draw the towns unless they are there; returns the seconds it took.
+        """Draw the towns if missing; returns the seconds taken.
 
         Raises:
-            UserError: The folder holds something else.
+            UserError: The folder contains something else.
         """
         with progress('Draw the towns') as show:
             if not draw_minitown(
@@ -68,7 +68,7 @@ class MinitownRuns:
         return json.loads((self.data / MANIFEST).read_text())['seconds']
 
     def train(self, name: str) -> float:
-        """Train by the config of that name; returns the seconds it took."""
+        """Train the config of that name; returns the seconds taken."""
         step = self._training(name)
 
         def work() -> None:
@@ -81,7 +81,7 @@ class MinitownRuns:
         return step.run(work)
 
     def evaluate(self, name: str) -> list[float]:
-        """Compute target mIoU (percent) at the end of each stage of a run."""
+        """Compute the target mIoU (percent) at the end of each stage."""
         folder = self.folder / 'evaluation' / name
         recipe = {'of': self._training(name).fingerprint}
         results = folder / 'results.json'
@@ -102,22 +102,22 @@ class MinitownRuns:
         """Load a run's config for this budget.
 
         Raises:
-            UserError: Nothing reads a setting of a variant.
+            UserError: A variant sets something that no config uses.
         """
         like, changes = self.variants.get(name, (name, {}))
         cfg = self._load(like)
         merge_options(cfg, changes, f'variant {name}')
         cfg.randomness.seed = self.seed
         for part in walk(cfg._cfg_dict):
-            # What is not drawn is where the config says.
+            # Real data stays where the config says.
             if Path(part.get('data_root', '')).name in FOLDERS:
                 town = Path(part['data_root']).name
                 part['data_root'] = str(self.data / town)
             if part.get('type') in RESIZES:
                 part['scale'] = tuple(self.budget.size[::-1])
             for key in CROPS & part.keys():
-                # A crop keeps its share of the frame, in the configs of the
-                # default size.
+                # Crops keep their share of the frame relative to the default
+                # size.
                 whole = self.pair.budget.size
                 part[key] = tuple(
                     crop * size // side
@@ -126,7 +126,7 @@ class MinitownRuns:
                     )
                 )
         if start := self._start(name):
-            # Found under this folder, whatever its config calls its own.
+            # Found in this folder, whatever work_dir its config sets.
             cfg.start_from = None
             cfg.load_from = str(self.checkpoints(start)[-1])
             iters = self.budget.stage_iters
@@ -140,7 +140,7 @@ class MinitownRuns:
         return cfg
 
     def checkpoints(self, name: str) -> list[Path]:
-        """Name the checkpoints at the ends of a run's stages."""
+        """List the checkpoints at the ends of a run's stages."""
         cfg = self.config(name)
         total = total_iters(cfg.train_cfg)
         length = stage_length(cfg) or total
@@ -148,7 +148,7 @@ class MinitownRuns:
         return [self.folder / name / f'iter_{end}.pth' for end in ends]
 
     def teacher_of(self, name: str) -> str | None:
-        """Name the run that teaches the network of a run, if one does."""
+        """Return the name of the run's teacher run, if any."""
         like, _ = self.variants.get(name, (name, {}))
         model = self._load(like).get('model') or {}
         teacher = model.get('distillation', {}).get('teacher', {})

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A street as plain data: what stands where, in metres.
+"""Layout of a street as plain data, in metres.
 
 The camera stands at x = 0 in its own lane and looks along z.
 """
@@ -18,7 +18,7 @@ FAR = 90.0  # the street ends here
 LEFT, RIGHT = -1, 1
 ALONG, TOWARDS = 0.0, np.pi  # headings: away from the camera, towards it
 
-# Length, width and height in metres of what needs room or throws a shadow.
+# Length, width and height in metres of objects that collide or cast shadows.
 EXTENTS = {
     'car': (4.4, 1.8, 1.4),
     'truck': (8.2, 2.5, 3.3),
@@ -57,7 +57,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Plot:
-    """A piece of ground behind the sidewalk, from depth `near` to `far`."""
+    """Plot behind the sidewalk, from depth `near` to `far`."""
 
     side: Side
     near: float
@@ -69,7 +69,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Thing:
-    """An object standing at (x, z), its length turned to `heading`."""
+    """An object at (x, z), its length along `heading`."""
 
     kind: str
     x: float
@@ -81,12 +81,12 @@ class Thing:
 
     @cached_property
     def extent(self) -> np.ndarray:
-        """Length, width and height in metres."""
+        """Return length, width and height in metres."""
         return self.scale * np.array(EXTENTS[self.kind])
 
     @cached_property
     def footprint(self) -> np.ndarray:
-        """Ground corners (4, 2) as (x, z)."""
+        """Return ground corners (4, 2) as (x, z)."""
         length, width, _ = self.extent / 2
         forward = np.array((np.sin(self.heading), np.cos(self.heading)))
         right = np.array((forward[1], -forward[0]))
@@ -96,17 +96,17 @@ class Thing:
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Ground rectangle: lowest x, lowest z, highest x, highest z."""
+        """Return the bounding rectangle: lowest x and z, highest x and z."""
         corners = self.footprint
         return (*corners.min(0).tolist(), *corners.max(0).tolist())
 
     @property
     def near(self) -> float:
-        """Depth of the point next to the camera; orders the painting."""
+        """Return the depth of the nearest point; sets the painting order."""
         return self.bounds[1]
 
     def collides(self, other: Thing, gap: float = 0.25) -> bool:
-        """Whether less than a gap in metres separates the two."""
+        """Check whether the two are closer than a gap in metres."""
         left, low, right, high = self.bounds
         x0, z0, x1, z1 = other.bounds
         return (

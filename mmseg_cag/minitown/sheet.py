@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A picture of the towns with their labels, to look at."""
+"""Make a contact sheet of the towns and their labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .classes import PALETTE
 
 
 def contact_sheet(root: str | os.PathLike, rows: int = 8) -> np.ndarray:
-    """RGB uint8 sheet: image and label of each town from left to right.
+    """Make an RGB uint8 sheet: image and label of each town, left to right.
 
     Args:
         root: Folder drawn by `draw_minitown`.
@@ -50,7 +50,7 @@ def _pair(image: Path, label: Path, ids: dict[int, int]) -> np.ndarray:
 
 
 def _read_ids(path: Path) -> np.ndarray:
-    """Raw ids (H, W) of a stored label of any of the three forms."""
+    """Read raw ids (H, W) of a label in any of the three layouts."""
     with Image.open(path) as stored:
         if stored.mode in ('P', 'L'):
             return np.asarray(stored)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Bodies made of a side profile with a width, turned to any heading."""
+"""Draw extruded side profiles at any heading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Points = np.ndarray | Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Decal:
-    """A painted detail: corners on a face, and the name of its paint."""
+    """A painted detail: its corners on a face and its paint's name."""
 
     corners: Points
     paint: str
@@ -29,8 +29,8 @@ class Solid:
 
     Args:
         profile: Corners; s points forward, y up, metres.
-        width: Across, at the belt line.
-        paint: Name of the colour of the body.
+        width: Width at the belt line.
+        paint: Name of the body's colour.
         belt: Height above which the body narrows.
         taper: Share of the width lost from the belt to the top.
         side: Details in (s, y) on both sides.
@@ -47,7 +47,7 @@ class Solid:
 
 
 class Frame:
-    """The local coordinates (s forward, y up, w right) of a thing."""
+    """Local coordinates (s forward, y up, w right) of an object."""
 
     def __init__(self, thing: Thing) -> None:
         self.scale = thing.scale
@@ -58,21 +58,21 @@ class Frame:
     def lift(
         self, s: np.ndarray, y: np.ndarray, w: np.ndarray | float
     ) -> np.ndarray:
-        """World points (..., 3)."""
+        """Map to world points (..., 3)."""
         s, y, w = np.broadcast_arrays(s, y, w)
         flat = s[..., None] * self.forward + w[..., None] * self.right
         x, z = np.moveaxis(self.ground + self.scale * flat, -1, 0)
         return np.stack((x, self.scale * y, z), -1)
 
     def eye(self, height: float) -> np.ndarray:
-        """The camera in local coordinates (s, y, w)."""
+        """Return the camera position in local coordinates (s, y, w)."""
         away = -self.ground / self.scale
         return np.array(
             (away @ self.forward, height / self.scale, away @ self.right)
         )
 
     def normal(self, s: float, y: float, w: float) -> np.ndarray:
-        """A local direction in the world."""
+        """Rotate a local direction to the world."""
         flat = s * self.forward + w * self.right
         return np.array((flat[0], y, flat[1]))
 
@@ -84,7 +84,7 @@ def draw_solid(
     paints: dict[str, np.ndarray],
     label: Label,
 ) -> None:
-    """Paints the faces that look at the camera, the farthest first."""
+    """Paint the faces towards the camera, farthest first."""
     profile = np.array(solid.profile, np.float64)
     eye = frame.eye(painter.view.height)
     following = np.roll(profile, -1, axis=0)
@@ -135,15 +135,15 @@ def _strip(
 
 
 def box(s0: float, s1: float, y0: float, y1: float) -> Points:
-    """A rectangle, counter-clockwise: bottom, front, top, rear edges."""
+    """Make a rectangle, counter-clockwise: bottom, front, top, rear edges."""
     return ((s0, y0), (s1, y0), (s1, y1), (s0, y1))
 
 
 def wheel(s: float, radius: float, paint: str = 'tyre') -> Decal:
-    """A round wheel on the ground."""
+    """Make a round wheel on the ground."""
     return Decal(CIRCLE[:, :2] * radius + (s, radius), paint)
 
 
 def hub(s: float, radius: float) -> Decal:
-    """The rim inside a wheel."""
+    """Make the rim of a wheel."""
     return Decal(CIRCLE[:, :2] * 0.55 * radius + (s, radius), 'trim')

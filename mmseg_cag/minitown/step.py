@@ -19,16 +19,16 @@ from mmseg_cag.fileio.json_file import read_json
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of work in a folder of its own, done once for one recipe.
+    """A piece of work in its own folder, done once per recipe.
 
-    A file ``step.json`` notes the recipe when the work begins and its seconds
-    when it is complete. The same recipe is reused if complete and resumed if
-    not; another one puts the folder away and starts afresh.
+    A file ``step.json`` records the recipe when the work starts and its
+    seconds when it is complete. The same recipe is reused if complete, else
+    resumed; for another one, the folder is moved away and work restarts.
 
     Attributes:
-        name: What the user reads.
-        folder: Where the results go.
-        recipe: All that the result depends on, as plain data.
+        name: Display name.
+        folder: Folder of the results.
+        recipe: Everything the result depends on, as plain data.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the recipe."""
+        """Return the hash of the recipe."""
         text = json.dumps(self.recipe, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def state(self) -> dict:
-        """What the folder notes, empty where it notes nothing."""
+        """Return the folder's record, empty if there is none."""
         try:
             return read_json(self.folder / 'step.json')
         except UserError:
@@ -51,24 +51,24 @@ class Step:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the result of this very recipe is there."""
+        """Return whether the result of exactly this recipe exists."""
         state = self.state
         return (
             state.get('fingerprint') == self.fingerprint and 'seconds' in state
         )
 
     def run(self, work: Callable[[], None]) -> float:
-        """Do the work unless it is done already.
+        """Do the work unless already done.
 
         Args:
-            work: Does it; called again after an interruption, in the same
-                folder, it is to go on from where it was.
+            work: Does the work; called again in the same folder after an
+                interruption, it must resume.
 
         Returns:
-            Seconds that the work took, now or when it was done.
+            Seconds that the work took, now or earlier.
 
         Raises:
-            UserError: The folder holds files of something else.
+            UserError: The folder contains other files.
         """
         if self.is_complete:
             print_log(f'== {self.name}: complete in {self.folder}, reused')
@@ -76,15 +76,15 @@ class Step:
         before = 0.0
         if self.state.get('fingerprint') == self.fingerprint:
             before = self.state['spent']
-            print_log(f'== {self.name}: goes on in {self.folder}')
+            print_log(f'== {self.name}: resuming in {self.folder}')
         elif self.state:
             print_log(
-                f'== {self.name}: its settings have changed, starts afresh'
+                f'== {self.name}: settings changed, starting from scratch'
             )
             self._clear()
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise UserError(
-                f'{self.folder}: holds files that are not of this step, '
+                f'{self.folder}: contains files of something else, '
                 'expected an empty folder'
             )
         else:
@@ -100,7 +100,7 @@ class Step:
         return self.state['seconds']
 
     def _clear(self) -> None:
-        # Renamed first, so that no kill leaves half of the old results.
+        # Renamed first, so that a kill never leaves half of the old results.
         trash = self.folder.with_name(f'{self.folder.name}.old')
         shutil.rmtree(trash, ignore_errors=True)
         os.replace(self.folder, trash)

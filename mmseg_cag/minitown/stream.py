@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Frames that follow each other, and what may happen to a camera's town."""
+"""Video frames of the camera town, with optional domain shifts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from .render import render
 from .styles import TownStyle
 
-# Changes an image (H, W, 3) uint8, RGB, of the frame with this number.
+# Changes an image (H, W, 3) uint8, RGB, given the frame number.
 Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
-MARGIN = 1.3  # of a street's picture beyond the camera's
+MARGIN = 1.3  # width of a street's image relative to a frame's
 SHOT = (12, 29)  # frames in a street
 
 
@@ -24,16 +24,16 @@ def stream(
     seed: int,
     change: Change | None = None,
 ) -> Iterator[np.ndarray]:
-    """Draw the frames of a camera that turns in one street after another.
+    """Yield frames of a camera that pans in one street after another.
 
     Args:
         style: The town.
         size: Height and width of the frames in pixels.
         seed: Equal seeds give equal frames.
-        change: What happens to each frame.
+        change: Change applied to each frame.
 
     Yields:
-        RGB uint8 (H, W, 3), without end.
+        RGB uint8 (H, W, 3), endlessly.
     """
     rng = np.random.default_rng(seed)
     wide = tuple(round(MARGIN * side) for side in size)
@@ -52,7 +52,7 @@ def stream(
 
 
 def _expose(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary the light by a hundredth, and add the sensor's noise."""
+    """Vary the brightness by a hundredth and add sensor noise."""
     light = frame * rng.normal(1, 0.01) + rng.normal(0, 2, frame.shape)
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
@@ -60,7 +60,7 @@ def _expose(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def night(
     image: np.ndarray, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Take the light away, more of the red, and let the sensor amplify."""
+    """Darken the image, red most, and amplify it as a sensor does."""
     light = (image / 255) ** 1.5 * (0.38, 0.42, 0.55)
     light = 255 * light + rng.normal(0, 6, image.shape)
     return np.clip(light, 0, 255).astype(np.uint8)
@@ -69,7 +69,7 @@ def night(
 def fog(
     image: np.ndarray, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Let grey air hide what is far, by the flat street's distances."""
+    """Blend distant pixels into grey, by the flat street's distances."""
     below = np.linspace(0, 1, len(image)) - 0.42  # the horizon
     distance = np.where(below > 0, 0.12 / np.maximum(below, 0.03), 4)
     seen = np.exp(-0.5 * distance)[:, None, None]
@@ -79,7 +79,7 @@ def fog(
 def balloon(
     image: np.ndarray, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Put a thing there that is in no town: a striped balloon."""
+    """Insert an object unseen in any town: a striped balloon."""
     rows, columns = image.shape[:2]
     shown = image.copy()
     centre = np.array((0.5 + 0.3 * np.sin(number / 40), 0.55))

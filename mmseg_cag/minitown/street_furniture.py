@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Lamps, traffic lights, signs, bollards, fences and walls."""
+"""Draw lamps, traffic lights, signs, bollards, fences and walls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INK = (40, 40, 44)
 
 
 def draw_lamp(painter: Painter, thing: Thing) -> None:
-    """A street lamp whose arm reaches over the road."""
+    """Draw a street lamp with an arm over the road."""
     top = 6.5 + thing.variant % 3 * 0.7
     _post(painter, thing, top, 0.26)
     reach = -np.sign(thing.x) * 1.8
@@ -27,14 +27,14 @@ def draw_lamp(painter: Painter, thing: Thing) -> None:
 
 
 def draw_bollard(painter: Painter, thing: Thing) -> None:
-    """A knee-high post."""
+    """Draw a knee-high post."""
     _post(painter, thing, 0.9, 0.2)
     band = (thing.x, 0.7, thing.z), (thing.x, 0.82, thing.z)
     painter.bar(*band, 0.21, WHITE, P)
 
 
 def draw_traffic_light(painter: Painter, thing: Thing) -> None:
-    """Heads on the post, and often one hung over the road."""
+    """Draw heads on the post, and often one above the road."""
     over_road = thing.variant % 3 > 0
     top = 5.6 if over_road else 3.6
     _post(painter, thing, top, 0.26)
@@ -69,7 +69,7 @@ def _signal_head(
 
 
 def draw_sign(painter: Painter, thing: Thing) -> None:
-    """A round, triangular, square, octagonal or large board sign."""
+    """Draw a round, triangular, square, octagonal or large board sign."""
     colours = painter.style.paint.signs
     form = ('round', 'triangle', 'square', 'octagon', 'board')
     kind = form[thing.variant % len(form)]
@@ -99,7 +99,7 @@ def draw_sign(painter: Painter, thing: Thing) -> None:
 
 
 def _rings(kind: str, rim: np.ndarray, face: np.ndarray) -> list[tuple]:
-    """Radius and colour of the layers of a sign, the largest first."""
+    """List radius and colour of a sign's layers, largest first."""
     if kind in ('round', 'triangle'):
         return [(0.44, rim), (0.31, WHITE), (0.14, INK)]
     return [(0.44, WHITE), (0.38, face), (0.16, _ink_on(face))]
@@ -127,12 +127,12 @@ def _board(painter: Painter, x: float, z: float, face: np.ndarray) -> None:
 
 
 def _ink_on(face: np.ndarray) -> tuple[int, int, int]:
-    """Dark writing on a light sign and light writing on a dark one."""
+    """Choose dark ink on a light sign and light ink on a dark one."""
     return INK if face.mean() > 140 else WHITE
 
 
 def draw_fence(painter: Painter, thing: Thing) -> None:
-    """A segment of railings or mesh; what is behind shines through."""
+    """Draw a see-through segment of railings or mesh."""
     x, near, far = thing.x, thing.z - 1.5, thing.z + 1.5
     top = 1.15 + 0.1 * (thing.variant % 4)
     pane = np.array(((x, 0, near), (x, 0, far), (x, top, far), (x, top, near)))
@@ -150,7 +150,7 @@ def draw_fence(painter: Painter, thing: Thing) -> None:
 
 
 def draw_wall(painter: Painter, thing: Thing) -> None:
-    """A segment of a low, solid wall with courses and a coping."""
+    """Draw a segment of a low, solid wall with courses and a coping."""
     x, near, far = thing.x, thing.z - 1.5, thing.z + 1.5
     top = 0.9 + 0.25 * (thing.variant % 4)
     inner = x - np.sign(x) * 0.15

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The three towns: everything in which they differ stands here.
+"""Styles of the three towns: all their differences.
 
-A wider or narrower domain gap is made by moving the numbers of `CAMERA`
-towards or away from those of `GAME`.
+To narrow or widen the domain gap, move the numbers of `CAMERA` towards or away
+from those of `GAME`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Streets:
-    """What stands where, in metres and in chances per scene or per metre."""
+    """Layout parameters, in metres and chances per scene or per metre."""
 
     camera_height: Span
     focal: Span
@@ -39,7 +39,7 @@ class Streets:
 
 @dataclass(frozen=True)
 class Paint:
-    """RGB colours; tuples of colours are drawn from at random."""
+    """RGB colours; one is sampled from each tuple of colours."""
 
     sky: tuple[Colour, Colour]  # zenith, horizon
     clouds: tuple[Colour, float]  # colour, share of the sky
@@ -80,7 +80,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Lens:
-    """What happens between the scene and the stored pixels."""
+    """Parameters of the image formation."""
 
     saturation: Span
     contrast: Span
@@ -92,13 +92,13 @@ class Lens:
     blur: Span  # sigma as a share of the image height
     noise: float  # grey levels of sensor noise
     vignette: float  # loss of light in the corners
-    jpeg: int  # quality; 100 leaves the image as it is
-    bonnet: float  # chance that the own car shows at the lower edge
+    jpeg: int  # JPEG quality; 100 leaves the image unchanged
+    bonnet: float  # chance that the ego car shows at the lower edge
 
 
 @dataclass(frozen=True)
 class TownStyle:
-    """One town: its streets, colours, light and camera."""
+    """A town: its streets, colours, light and camera."""
 
     streets: Streets
     paint: Paint

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Draws the three towns into a folder, once."""
+"""Draw the three towns into a folder, once."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ def draw_minitown(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> bool:
-    """Draws the towns unless the folder holds them already.
+    """Draw the towns unless the folder already contains them.
 
     Args:
         root: Folder that receives `gta`, `cityscapes` and `synthia`.
         size: Height and width of the images in pixels.
-        source: Number of images in GTA5's form.
-        target: Number of training images in Cityscapes' form.
-        val: Number of validation images in Cityscapes' form.
-        synthia: Number of images in SYNTHIA's form.
+        source: Number of images in GTA5's layout.
+        target: Number of training images in Cityscapes' layout.
+        val: Number of validation images in Cityscapes' layout.
+        synthia: Number of images in SYNTHIA's layout.
         seed: The same seed gives the same bytes for any worker count.
         workers: Number of processes; one per available core if None.
-        overwrite: Replaces a town drawn with other arguments.
+        overwrite: Whether to replace a town drawn with other arguments.
         progress: Called with the number of images done and their total.
 
     Returns:
         False if the folder was complete and nothing had to be drawn.
 
     Raises:
-        ValueError: If the folder holds a town drawn with other arguments,
-            or data that is not a minitown.
+        ValueError: If the folder contains a town drawn with other arguments,
+            or other data.
     """
     root = Path(root)
     plan = Plan(tuple(map(int, size)), source, target, val, synthia, seed)
@@ -80,7 +80,7 @@ def draw_minitown(
 def _draw_all(
     root: Path, plan: Plan, workers: int | None, progress: Progress | None
 ) -> dict[str, dict[str, float]]:
-    """Draws all images and returns the pixel shares of the classes."""
+    """Draw all images; returns the pixel shares of the classes."""
     pictures = list(plan.pictures())
     counts = np.zeros((len(STREAMS), len(CLASSES)), np.int64)
     workers = workers or core_count()
@@ -95,7 +95,7 @@ def _draw_all(
             if progress:
                 progress(done, len(pictures))
     finally:
-        # Where it is interrupted, nobody waits for the rest.
+        # On interruption, do not wait for the rest.
         pool.shutdown(cancel_futures=True)
     return {
         stream.town: _shares(count)
@@ -104,15 +104,15 @@ def _draw_all(
 
 
 def _begin_worker() -> None:
-    # The images are shared out already; more threads would only compete.
+    # The images are already split over processes; threads would only compete.
     cv2.setNumThreads(0)
-    # A key pressed in a terminal is for the process that waits for this one.
+    # Ctrl-C in a terminal is for the parent process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _draw_picture(root: Path, plan: Plan, picture: Picture) -> np.ndarray:
-    """Draws and stores one image; returns its pixels per class (19,)."""
+    """Draw and save one image; returns its pixels per class (19,)."""
     stream = STREAMS[picture.stream]
     seeds = np.random.SeedSequence((plan.seed, picture.stream, picture.index))
     rng = np.random.default_rng(seeds)

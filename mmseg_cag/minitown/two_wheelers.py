@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Bicycles and motorcycles, parked or ridden."""
+"""Draw bicycles and motorcycles, parked or ridden."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ SEEN_FROM_THE_SIDE = 0.5  # sine of the heading above which it is a side view
 
 
 def draw_bicycle(painter: Painter, thing: Thing) -> None:
-    """A parked bicycle."""
+    """Draw a parked bicycle."""
     figure, side = _two_wheeler(painter, thing, Label.BICYCLE)
     _bicycle(figure, side, thing.colour)
 
 
 def draw_motorcycle(painter: Painter, thing: Thing) -> None:
-    """A parked motorcycle or scooter."""
+    """Draw a parked motorcycle or scooter."""
     figure, side = _two_wheeler(painter, thing, Label.MOTORCYCLE)
     _motorcycle(figure, side, thing.colour)
 
 
 def draw_bike_rider(painter: Painter, thing: Thing) -> None:
-    """A rider on a bicycle."""
+    """Draw a rider on a bicycle."""
     figure, side = _two_wheeler(painter, thing, Label.BICYCLE)
     _bicycle(figure, side, thing.colour)
     _rider(painter, thing, side, seat=0.95, grip=(0.42, 1.05))
 
 
 def draw_moto_rider(painter: Painter, thing: Thing) -> None:
-    """A rider on a motorcycle, always with a helmet."""
+    """Draw a rider on a motorcycle, always with a helmet."""
     figure, side = _two_wheeler(painter, thing, Label.MOTORCYCLE)
     _motorcycle(figure, side, thing.colour)
     _rider(painter, thing, side, seat=0.82, grip=(0.5, 1.0), helmet=True)

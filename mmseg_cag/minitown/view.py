@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Where the camera stands and how it projects the street."""
+"""Position and projection of the camera."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class View:
     height: float
 
     def project(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Pixel positions (..., 2) as (column, row) of points (..., 3).
+        """Project points (..., 3) to pixels (..., 2) as (column, row).
 
         Args:
             points: World points in metres, all in front of the camera.
@@ -44,7 +44,7 @@ class View:
         return pixels
 
     def nearest_ground(self, size: tuple[int, int]) -> float:
-        """Depth in metres of the road at the lower edge of the image."""
+        """Return the depth in metres of the road at the lower image edge."""
         rows, columns = size
         below = (1 - self.horizon) * rows
         return self.focal * columns * self.height / below

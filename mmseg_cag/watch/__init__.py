@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A watch in production: does a network still see what it was adapted to?
+"""Monitor a deployed network for domain shift.
 
-On numpy and onnxruntime alone; the command reads files by OpenCV.
+Needs only numpy and onnxruntime; the command reads files with OpenCV.
 """
 
 from .card import Card

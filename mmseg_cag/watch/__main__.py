@@ -3,8 +3,8 @@
 
 python -m mmseg_cag.watch student.onnx FRAMES --out DIR
 
-The domain card is student.card.json, unless another is named; with
-``--make-card`` it is made of the frames instead.
+The domain card is student.card.json by default; ``--make-card`` makes it from
+the frames instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .keeper import Keeper
 from .network import WatchedNetwork
 from .watch import FRAMES_PER_FALSE_ALARM, Look, Watch
 
-MOST = 3  # classes that are named
+MOST = 3  # classes listed by name
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,10 +34,10 @@ def parse_args() -> argparse.Namespace:
         prog='python -m mmseg_cag.watch', description=__doc__.splitlines()[0]
     )
     parser.add_argument('network', type=Path, help='exported with --card')
-    parser.add_argument('frames', type=Path, help='a folder or a video')
+    parser.add_argument('frames', type=Path, help='folder or video')
     parser.add_argument('--card', type=Path, help='default: NETWORK.card.json')
     parser.add_argument(
-        '--out', type=Path, help='folder of watch.jsonl and the kept frames'
+        '--out', type=Path, help='folder of watch.jsonl and kept frames'
     )
     parser.add_argument(
         '--keep', type=int, default=50, help='frames worth labelling'
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         '--frames-per-false-alarm',
         type=float,
         default=FRAMES_PER_FALSE_ALARM,
-        help='on average, at least (default: %(default)s)',
+        help='average, at least (default: %(default)s)',
     )
     parser.add_argument('--threads', type=int, help='default: all cores')
     parser.add_argument(
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--stills',
         action='store_true',
-        help='with --make-card: the frames do not follow each other',
+        help='with --make-card: the frames are not consecutive',
     )
     parser.add_argument(
         '--correlation',
@@ -66,7 +66,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     args.card = args.card or args.network.with_suffix('.card.json')
     if args.stills and not args.correlation:
-        parser.error('--stills: expected --correlation, which stills hide')
+        parser.error('--stills: expected --correlation as well')
     return args
 
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def make(args: argparse.Namespace) -> None:
-    """Write the card of a domain."""
+    """Write the domain card."""
     network = WatchedNetwork(args.network, args.threads)
     frames = read_frames(args.frames, network.size)
     card = make_card(
@@ -91,11 +91,11 @@ def make(args: argparse.Namespace) -> None:
         not args.stills,
     )
     card.write(args.card)
-    print(f'{args.card}: of {card.frames} frames, {card.correlation} alike')
+    print(f'{args.card}: {card.frames} frames, lag {card.correlation}')
 
 
 def watch(args: argparse.Namespace) -> None:
-    """Watch frames; tells alarms as they begin, and what has changed."""
+    """Watch frames; reports new alarms and the classes that changed."""
     card = Card.read(args.card)
     network = WatchedNetwork(args.network, args.threads)
     card.require_network(args.network, args.card)
@@ -122,7 +122,7 @@ def watch(args: argparse.Namespace) -> None:
 
 
 def open_record(out: Path | None) -> TextIO | None:
-    """Open the record of the frames, if there is to be one."""
+    """Open the log of the frames, if requested."""
     if out is None:
         return None
     (out / 'kept').mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def open_record(out: Path | None) -> TextIO | None:
 
 
 def line_of(number: int, look: Look) -> dict:
-    """Write what is said of a frame."""
+    """Format the log line of a frame."""
     scores = {name: round(score, 4) for name, score in look.scores.items()}
     return {'frame': number, **scores, 'alarms': look.alarms}
 
@@ -138,7 +138,7 @@ def line_of(number: int, look: Look) -> dict:
 def keep(
     out: Path, keeper: Keeper, number: int, look: Look, frame: np.ndarray
 ) -> None:
-    """Keep a frame that is worth a label, in the place of others."""
+    """Save a frame worth labelling, replacing less useful ones."""
     is_kept, dropped = keeper.offer(number, look.worth)
     for other in dropped:
         path_of(out, other).unlink(missing_ok=True)
@@ -147,12 +147,12 @@ def keep(
 
 
 def path_of(out: Path, number: int) -> Path:
-    """Name the file of a kept frame."""
+    """Return the path of a kept frame."""
     return out / 'kept' / f'{number:08d}.png'
 
 
 def describe_shift(card: Card, seen: np.ndarray) -> str:
-    """Name the classes whose shares are farthest from the prior."""
+    """List the classes whose shares differ most from the prior."""
     shares = seen / max(seen.sum(), 1)
     order = np.argsort(-np.abs(shares - card.prior))[:MOST]
     return ', '.join(

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The domain card: what a network sees of the domain that it was made for."""
+"""Domain card: statistics of a network's outputs on its target domain."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ FORMAT = 1
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 UNKNOWN, UNSURE = LEVELS.index(0.99), LEVELS.index(0.1)
 SCORES = ('prior', 'unknown', 'margin', 'moments', 'flicker')
-ALIKE = 0.1  # autocorrelation of frames that are no longer alike
-FEWEST = 50  # frames that a card is made of
-SHRINKAGE = 0.1  # share of no correlation in the covariance
+ALIKE = 0.1  # autocorrelation below which frames are independent
+FEWEST = 50  # minimum frames of a card
+SHRINKAGE = 0.1  # shrinkage of the covariance towards the identity
 
 # legend: K classes, C moments, L levels
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is normal.
+    """Statistics of normal frames.
 
     Attributes:
         network: SHA-256 of the ONNX file.
         classes: Names of the classes.
-        frames: Frames that it was made of.
-        correlation: Of a stream, frames after which one is independent.
+        frames: Number of frames it was made from.
+        correlation: Lag in frames after which frames of a stream are
+            independent.
         prior: Shares of the classes (K,).
-        distances: Distance to the nearest anchor at `LEVELS`, by class of
-            that anchor (K, L); those of all classes for one that is rare.
-        gaps: The same of the gap to the runner-up.
+        distances: Distance to the nearest anchor at the quantiles `LEVELS`, by
+            the anchor's class (K, L); pooled over classes for rare ones.
+        gaps: The same for the gap to the runner-up.
         mean: Mean of the features' moments (C,).
         spread: Their standard deviations from frame to frame (C,).
-        whitening: What takes the correlation from moments that are divided
-            by it (C, C).
-        tails: By name of the score; one that was not seen is absent.
+        whitening: Decorrelates moments divided by ``spread`` (C, C).
+        tails: Tail by score name; unseen scores are absent.
     """
 
     network: str
@@ -60,11 +60,11 @@ class Card:
     tails: dict[str, Tail]
 
     def scores(self, frame: Frame, before: Frame | None) -> dict[str, float]:
-        """Score how far a frame is from normal; more is farther.
+        """Score the distance of a frame from normal.
 
         Args:
             frame: The frame.
-            before: The one before it, for the flicker; None of a still.
+            before: The previous frame, for the flicker; None for a still.
         """
         shares = np.bincount(frame.classes, minlength=len(self.prior))
         shares = shares / len(frame.classes)
@@ -74,7 +74,7 @@ class Card:
         moved = (frame.moments - self.mean) / np.array(self.spread)
         moved = moved @ np.array(self.whitening)
         scores = {
-            'prior': np.sqrt(max(1 - overlap, 0)),  # Hellinger's distance
+            'prior': np.sqrt(max(1 - overlap, 0)),  # Hellinger distance
             'unknown': (frame.distance > far).mean(),
             'margin': (frame.gap < near).mean(),
             'moments': np.square(moved).mean(),
@@ -84,7 +84,7 @@ class Card:
         return {name: float(score) for name, score in scores.items()}
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the card as JSON."""
         tails = {k: tail._asdict() for k, tail in self.tails.items()}
         content = {'format': FORMAT, **asdict(self), 'tails': tails}
         lines = (
@@ -99,7 +99,7 @@ class Card:
 
         Raises:
             MissingFileError: There is no such file.
-            UserError: It is no card, or of another version.
+            UserError: It is no card, or has another version.
         """
         try:
             content = json.loads(path.read_text(encoding='utf-8'))
@@ -118,14 +118,14 @@ class Card:
             ) from error
 
     def require_network(self, path: Path, origin: object) -> None:
-        """Check that the card is of this network.
+        """Check that the card belongs to this network.
 
         Args:
             path: The ONNX file.
-            origin: Where the card is from, for the error.
+            origin: Source of the card, for the error.
 
         Raises:
-            UserError: It is of another one.
+            UserError: It belongs to another network.
         """
         if (found := fingerprint(path)) != self.network:
             raise UserError(
@@ -141,19 +141,19 @@ def make_card(
     correlation: int | None,
     is_stream: bool,
 ) -> Card:
-    """Make the card of a domain.
+    """Make the domain card.
 
-    The tails are of the later half of the frames: what the first half was
-    fitted to looks more normal than it is.
+    The tails are fitted on the second half of the frames: the first half, used
+    for fitting, looks more normal than it is.
 
     Args:
-        frames: Of the domain.
+        frames: Frames of the domain.
         network: `fingerprint` of the ONNX file.
         classes: Names of the classes.
-        correlation: Frames after which one of a stream is independent; None
-            measures it, of a stream.
-        is_stream: Whether the frames follow each other; else they are taken
-            for independent, and nothing is known of the flicker.
+        correlation: Lag in frames after which frames are independent; None
+            measures it on a stream.
+        is_stream: Whether the frames are consecutive; otherwise they count as
+            independent and the flicker is unknown.
 
     Raises:
         UserError: There are too few frames.
@@ -200,13 +200,13 @@ def make_card(
 
 
 def correlation_length(moments: np.ndarray) -> int:
-    """Measure after how many frames one is independent.
+    """Measure the lag after which frames are independent.
 
-    That is the first lag at which the autocorrelation, over all channels, is
+    This is the first lag at which the autocorrelation over all channels is
     below 0.1.
 
     Args:
-        moments: Of the frames of a stream (F, C).
+        moments: Moments of the frames of a stream (F, C).
     """
     centred = (moments - moments.mean(0)) / np.maximum(moments.std(0), 1e-6)
     power = np.square(centred).mean()
@@ -235,7 +235,7 @@ def _quantiles(
     found = []
     for k in range(size):
         own = values[classes == k]
-        # Of so few pixels no quantile is known.
+        # Too few pixels to estimate quantiles.
         found.append(
             np.quantile(own, LEVELS) if len(own) > 999 else everything
         )
@@ -243,10 +243,10 @@ def _quantiles(
 
 
 def _whitening(scores: np.ndarray) -> np.ndarray:
-    """Compute what takes the correlation from standard scores (F, C).
+    """Compute the matrix that whitens standard scores (F, C).
 
-    The covariance is shrunk towards none: frames of a few places say little
-    of directions in which they do not differ.
+    The covariance is shrunk towards the identity: frames of a few places say
+    little about directions without variation.
     """
     size = scores.shape[1]
     covariance = (1 - SHRINKAGE) * scores.T @ scores / len(scores)
@@ -255,7 +255,7 @@ def _whitening(scores: np.ndarray) -> np.ndarray:
 
 
 def _short(content: object) -> object:
-    """Round numbers to six digits, so that a card can be read."""
+    """Round numbers to six digits, to keep a card readable."""
     if isinstance(content, float):
         return float(f'{content:.6g}')
     if isinstance(content, dict):

@@ -3,23 +3,23 @@ from __future__ import annotations
 
 import math
 
-POWER = 0.15  # of the bet; small ones win more by rarer scores
+POWER = 0.15  # exponent of the bet; a small one gains more from rare scores
 
 
 class Detector:
-    """A sequential test of one score, for streams whose frames are alike.
+    """Sequential test of one score, for streams of correlated frames.
 
-    Each frame's p-value p bets e = POWER p^(POWER - 1), whose mean
-    is at most 1 while nothing has changed (the power martingale). The test
-    is the CUSUM of e^(1/m), m frames being what it takes for a frame
-    to be independent. It is the geometric mean of m CUSUMs, each of every
-    m-th frame, so it is large only where one of those is; a CUSUM is below
-    its Shiryaev-Roberts sum, whose mean after n bets is at most n. So the
-    chance of an alarm within T frames is at most T / ``limit``.
+    Each frame's p-value p bets e = POWER p^(POWER - 1), whose mean is at most
+    1 while nothing has changed (the power martingale). The test is the CUSUM
+    of e^(1/m), where frames are independent after m frames. It is the
+    geometric mean of m CUSUMs, each over every m-th frame, so it is large only
+    if one of them is. A CUSUM is below its Shiryaev-Roberts sum, whose mean
+    after n bets is at most n. So the chance of an alarm within T frames is at
+    most T / ``limit``.
 
     Args:
-        correlation: The frames m.
-        limit: Frames between two false alarms, on average, at least.
+        correlation: The lag m, in frames.
+        limit: Minimum average number of frames between false alarms.
 
     Source: Shin, Ramdas and Rinaldo, "E-detectors" (2023), for tests of
     this kind; Vovk, Gammerman and Shafer (2005) for the bet.
@@ -32,9 +32,9 @@ class Detector:
         self.is_alarmed = False
 
     def add(self, rarity: float) -> bool:
-        """Take the p-value of a frame; tells whether an alarm begins.
+        """Add the p-value of a frame; returns whether an alarm starts.
 
-        It goes on until nothing is left of the evidence.
+        The alarm lasts until all evidence is gone.
         """
         bet = math.log(POWER) + (POWER - 1) * math.log(rarity)
         evidence = self.evidence + bet / self.correlation

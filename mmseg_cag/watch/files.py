@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Frames of a folder or a video, by OpenCV."""
+"""Read frames of a folder or video with OpenCV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
 
 
 def open_cv2() -> ModuleType:
-    """Import OpenCV, which the watch itself does without.
+    """Import OpenCV, which the watch itself does not need.
 
     Raises:
         UserError: It is not installed.
@@ -38,14 +38,14 @@ def read_frames(
 
     Args:
         source: The folder or the video.
-        size: Height and width that they are brought to; None keeps one.
+        size: Height and width to resize to; None keeps the original.
 
     Yields:
         (H, W, 3) uint8, BGR.
 
     Raises:
         MissingFileError: There is no such file or folder.
-        UserError: It has no frame, or one that cannot be read.
+        UserError: It has no frame, or an unreadable one.
     """
     cv2 = open_cv2()
     if not source.exists():
@@ -77,7 +77,7 @@ def _images(folder: Path) -> Iterator[np.ndarray]:
         )
     cv2 = open_cv2()
     for path in paths:
-        # By bytes: imread cannot open every name on every system.
+        # Decoded from bytes: imread cannot open every name on every system.
         content = np.frombuffer(path.read_bytes(), np.uint8)
         image = (
             cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
@@ -97,7 +97,7 @@ def _video(path: Path) -> Iterator[np.ndarray]:
     try:
         is_read, frame = capture.read()
         if not is_read:
-            raise UserError(f'{path}: no frame can be read of this video')
+            raise UserError(f'{path}: no frame of this video can be read')
         while is_read:
             yield frame
             is_read, frame = capture.read()

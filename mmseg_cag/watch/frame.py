@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a network's outputs say of one frame."""
+"""Summarise a network's outputs on one frame."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Pixels of a frame that are looked at, about: a share of them is known to
-# one in a hundred, and they cost nothing beside the network.
+# Approximate number of sampled pixels per frame: enough to estimate shares to
+# one in a hundred, at no cost beside the network.
 PIXELS = 2048
 
 # legend: K classes, C moments, H W image, h w feature map,
@@ -16,13 +16,13 @@ PIXELS = 2048
 
 
 class Frame(NamedTuple):
-    """What is kept of a frame.
+    """Summary of a frame.
 
     Attributes:
         classes: Predicted classes (P,) int64.
         nearest: Classes of the nearest anchors (P,) int64.
         distance: Distances to them (P,).
-        gap: How much farther the runner-up is (P,).
+        gap: Extra distance to the runner-up (P,).
         moments: Moments of the features over the frame (C,).
     """
 
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
 def summarize(
     logits: np.ndarray, distances: np.ndarray, moments: np.ndarray
 ) -> Frame:
-    """Keep what a frame is judged by.
+    """Summarise the outputs that a frame is judged by.
 
     Args:
         logits: Class scores (K, H, W).
@@ -50,7 +50,7 @@ def summarize(
     own = distances[:, rows[:, None], columns].reshape(len(distances), -1)
     nearest = own.argmin(0)
     two = np.partition(own, 1, axis=0)[:2]
-    # The pixel of the image in the middle of that of the feature map.
+    # The image pixel at the centre of the feature map's pixel.
     y = (2 * rows + 1) * logits.shape[1] // (2 * height)
     x = (2 * columns + 1) * logits.shape[2] // (2 * width)
     classes = logits[:, y[:, None], x].argmax(0).ravel()

@@ -3,17 +3,17 @@ from __future__ import annotations
 
 
 class Keeper:
-    """Choose the frames most worth labelling, of a stream, with a budget.
+    """Choose the frames of a stream most worth labelling, within a budget.
 
-    Of frames that are alike only the most surprising is kept, so that the
-    labels are of different places.
+    Of similar frames only the most surprising one is kept, so that the labels
+    cover different places.
 
     Args:
-        budget: Frames that are kept at most.
-        apart: Frames after which one is no longer alike.
+        budget: Maximum number of kept frames.
+        apart: Number of frames after which frames are no longer similar.
 
     Attributes:
-        kept: Worth by number of the frame.
+        kept: Worth by frame number.
     """
 
     def __init__(self, budget: int, apart: int) -> None:
@@ -25,11 +25,11 @@ class Keeper:
         """Decide on a frame.
 
         Args:
-            number: Of the frame; greater than those before.
-            worth: Of the label; what is normal has none.
+            number: Frame number; increasing.
+            worth: Worth of its label; 0 for a normal frame.
 
         Returns:
-            Whether it is kept, and which others are dropped for it.
+            Whether it is kept, and which others it replaces.
         """
         alike = [n for n in self.kept if number - n < self.apart]
         rivals = alike

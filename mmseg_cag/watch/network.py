@@ -17,15 +17,15 @@ OUTPUTS = ['logits', 'distances', 'moments']
 
 
 class WatchedNetwork:
-    """A network that `tools/model_converters/export_onnx.py --card` wrote.
+    """A network exported by `tools/model_converters/export_onnx.py --card`.
 
     Args:
         path: The ONNX file.
-        threads: Of the processor; None for all.
+        threads: CPU threads; None for all.
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is none that can be watched.
+        UserError: It lacks the outputs for a watch.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -39,7 +39,7 @@ class WatchedNetwork:
             self.session = InferenceSession(
                 path, options, providers=['CPUExecutionProvider']
             )
-        # Of kinds that onnxruntime does not let one name.
+        # onnxruntime does not export its exception classes.
         except Exception as error:
             raise UserError(f'{path}: not readable as ONNX') from error
         found = {output.name for output in self.session.get_outputs()}
@@ -51,13 +51,13 @@ class WatchedNetwork:
 
     @property
     def size(self) -> tuple[int | None, int | None]:
-        """Height and width of the frames, None where any will do."""
+        """Return height and width of the frames; None if any fits."""
         sizes = self.session.get_inputs()[0].shape[2:]
         return tuple(n if isinstance(n, int) else None for n in sizes)
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes."""
+        """Return the names of the classes."""
         return json.loads(
             self.session.get_modelmeta().custom_metadata_map['classes']
         )
@@ -66,7 +66,7 @@ class WatchedNetwork:
         """Run the network on a frame (H, W, 3) uint8, BGR.
 
         Raises:
-            UserError: It is of another size.
+            UserError: It has another size.
         """
         for own, expected in zip(image.shape, self.size, strict=False):
             if expected not in (own, None):

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How rare a score is where nothing has changed."""
+"""Model how rare a score is without domain shift."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-SHARE = 0.1  # of the scores is the tail
-WIDER = 2.0  # standard errors by which a tail is taken to be longer
-RAREST = 1e-9  # no frame is said to be rarer: the tail is a model
+SHARE = 0.1  # share of the scores in the tail
+WIDER = 2.0  # standard errors added to the tail's length
+RAREST = 1e-9  # least p-value: the tail is only a model
 
 
 class Tail(NamedTuple):
@@ -18,8 +18,8 @@ class Tail(NamedTuple):
 
     Attributes:
         typical: The median.
-        start: Where the tail starts.
-        scale: Its mean excess, wide by two standard errors.
+        start: Start of the tail.
+        scale: Its mean excess, plus two standard errors.
     """
 
     typical: float
@@ -28,25 +28,25 @@ class Tail(NamedTuple):
 
     @classmethod
     def fit(cls, scores: np.ndarray, correlation: int) -> Tail:
-        """Fit the tail of scores.
+        """Fit the tail to scores.
 
         Args:
-            scores: Of frames of the target (F,).
-            correlation: Frames after which one is independent; so many of
-                them count as one in the error.
+            scores: Scores of target frames (F,).
+            correlation: Lag in frames after which frames are independent; that
+                many count as one in the error.
         """
         start = float(np.quantile(scores, 1 - SHARE))
         excess = scores[scores > start] - start
         count = max(SHARE * len(scores) / correlation, 1)
         mean = float(excess.mean()) if len(excess) else 0.0
-        # A score that never varied: any other value is news.
+        # The score never varied: any other value is an anomaly.
         scale = max(mean * (1 + WIDER / math.sqrt(count)), 1e-6)
         return cls(float(np.median(scores)), start, scale)
 
     def rarity(self, score: float) -> float:
-        """Compute how often a score is at least as high, as a p-value.
+        """Compute the p-value of a score.
 
-        It is 1 below the tail, `RAREST` at least.
+        It is 1 below the tail, and at least `RAREST`.
         """
         if score <= self.start:
             return 1.0

@@ -12,21 +12,20 @@ from .detector import Detector
 from .frame import Frame
 from .network import WatchedNetwork
 
-# Frames between two false alarms, at least and on average.
+# Minimum average number of frames between false alarms.
 FRAMES_PER_FALSE_ALARM = 10_000
 
 # legend: P pixels, H W image
 
 
 class Look(NamedTuple):
-    """What the watch says of a frame.
+    """Result of the watch for a frame.
 
     Attributes:
-        scores: How far it is from normal, by name.
-        alarms: Names of the scores whose alarm begins with this frame.
-        worth: How much a label of it would tell: the surprise of its rarest
-            score, in nats.
-        classes: Predicted classes (P,) int64 of the pixels looked at.
+        scores: Distance from normal, by score name.
+        alarms: Names of the scores whose alarm starts with this frame.
+        worth: Worth of its label: the surprise of its rarest score, in nats.
+        classes: Predicted classes (P,) int64 of the sampled pixels.
     """
 
     scores: dict[str, float]
@@ -41,12 +40,12 @@ class Watch:
     Args:
         network: The network, or its ONNX file.
         card: The card, or its file.
-        frames_per_false_alarm: Frames of an unchanged stream that have one
-            false alarm at most, on average, over all scores.
+        frames_per_false_alarm: Minimum average number of frames between false
+            alarms, over all scores, on an unchanged stream.
 
     Raises:
-        MissingFileError: A file is not there.
-        UserError: The card is of another network.
+        MissingFileError: A file is missing.
+        UserError: The card belongs to another network.
     """
 
     def __init__(
@@ -65,19 +64,19 @@ class Watch:
         self.judge = Judge(card, frames_per_false_alarm)
 
     def look(self, image: np.ndarray) -> Look:
-        """Look at the next frame.
+        """Check the next frame.
 
         Args:
             image: (H, W, 3) uint8, BGR.
 
         Raises:
-            UserError: It is of another size.
+            UserError: It has another size.
         """
         return self.judge.look(self.network.look(image))
 
 
 class Judge:
-    """Judge frames by a card, whatever network has seen them.
+    """Judge frames by a card, independent of the network.
 
     Args:
         card: The card.

@@ -195,7 +195,7 @@ def test_a_real_data_set_is_never_touched(tmp_path):
     image.parent.mkdir(parents=True)
     image.write_bytes(b'real')
     for overwrite in (False, True):
-        with pytest.raises(ValueError, match='no other data set'):
+        with pytest.raises(ValueError, match='a folder with other data'):
             draw_minitown(tmp_path, **SMALL, overwrite=overwrite)
     assert image.read_bytes() == b'real'
 

@@ -25,7 +25,7 @@ def test_other_towns_and_foreign_files_survive(tmp_path):
     foreign.parent.mkdir(parents=True)
     foreign.write_text('mine')
     for budget in (SMALL, Budget(images=(3, 2, 1, 1), size=(32, 64))):
-        with pytest.raises(ValueError, match='minitown only draws where'):
+        with pytest.raises(ValueError, match='minitown never draws into'):
             runs(tmp_path, budget).draw()
     assert foreign.read_text() == 'mine'
 
