@@ -326,8 +326,8 @@ def proven_prior(
 
     Correcting for chance does more harm than good, so only one or two
     significantly shifted classes are corrected. If more have shifted, the
-    whole prior is replaced by the shrunk one. No class is corrected by more than a
-    factor of ten.
+    whole prior is replaced by the shrunk one. No class is corrected by more
+    than a factor of ten.
     """
     own, other = Domain.of(source), Domain.of(target)
     moved = shares(other.summary(), own.summary())

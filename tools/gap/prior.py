@@ -10,7 +10,7 @@ from scipy.optimize import minimize, nnls
 
 # Standard deviation of the logarithms of the class ratios, target to source.
 SPREAD = np.log(3)
-# Neighbouring pixels agree, so only this many of an image count as independent.
+# Neighbouring pixels agree: this many of an image count as independent.
 INDEPENDENT = 48
 
 
