@@ -122,6 +122,7 @@ RUN_BY_NONE = {
     'tools/benchmarks/benchmark_gap.py',
     'tools/benchmarks/benchmark_minitown.py',
     'tools/benchmarks/benchmark_real_streets.py',
+    'tools/benchmarks/benchmark_reweighting.py',
     'tools/benchmarks/benchmark_unknown.py',
     'tools/benchmarks/benchmark_watch.py',
     'tools/benchmarks/gpu_trainings.sh',

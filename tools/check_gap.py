@@ -60,6 +60,7 @@ ENOUGH = 'source-only is enough'
 CORRECT = 'correct the prior'
 ADAPT = 'adapt'
 LABEL = 'label'
+ESTIMATES = ('source', 'em', 'black_box', 'shrunk')  # of the class prior
 FALLEN = 0.5  # margin, as a share of the source's, below which labels fail
 
 
@@ -233,6 +234,7 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
                 source=float(prior.source[k]),
                 em=float(prior.em[k]),
                 black_box=float(prior.black_box[k]),
+                shrunk=float(prior.shrunk[k]),
                 factor=float(factors(prior)[k]),
             )
             for k, name in enumerate(classes)
@@ -267,9 +269,9 @@ def tables(found: dict) -> list[tuple[str, list, list]]:
         ('Beside', ['what', ''], list(found['facts'].items())),
         (
             'Class prior',
-            ['class', 'source', 'target by EM', 'by black box'],
+            ['class', 'source', 'target by EM', 'by black box', 'shrunk'],
             [
-                (name, *(share(p[k]) for k in ('source', 'em', 'black_box')))
+                (name, *(share(p[k]) for k in ESTIMATES))
                 for name, p in found['prior'].items()
             ],
         ),

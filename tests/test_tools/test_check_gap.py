@@ -9,6 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_reweighting import (
+    as_if_source,
+    as_if_target,
+    measure,
+    summary,
+)
 from gap.checks import (
     ABSENCE,
     BRIGHTNESS,
@@ -22,15 +28,19 @@ from gap.checks import (
 )
 from gap.observe import Observed, component_sizes, spectrum
 from gap.prior import (
+    INDEPENDENT,
+    SPREAD,
     black_box_prior,
     calibration_error,
     em_prior,
     reweight,
+    shrunk_prior,
     softmax,
     temperature_of,
 )
 from gaps.plant import plant
 from mmseg.registry import DATASETS
+from scipy.optimize import minimize
 
 from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.fileio.images import read_image
@@ -95,6 +105,46 @@ def test_re_weighting_brings_back_what_a_shift_costs():
     gained = mean_iou(reweight(logits, SOURCE, estimated), truth)
     gained -= mean_iou(logits, truth)
     assert gained > cost / 2
+
+
+def test_a_shrunk_prior_is_left_where_little_is_known():
+    rng = np.random.default_rng(0)
+    own, _ = draw_pixels(rng, SOURCE, 40_000)
+    expected = softmax(own).mean(0)
+    prior = np.array([0.08, 0.04, 0.38, 0.5])
+    logits, _ = draw_pixels(rng, prior, 20_000)
+    found = shrunk_prior(softmax(logits), expected, SOURCE, 400)
+    np.testing.assert_allclose(found, prior, atol=0.03)
+    few = shrunk_prior(softmax(logits), expected, SOURCE, 1)
+    moved = [np.abs(np.log(one / SOURCE)).sum() for one in (few, found)]
+    assert moved[0] < moved[1] and (few[[0, 1]] > prior[[0, 1]]).all()
+    # A class that a network hardly knows: as on the source is no shift.
+    blind = own.copy()
+    blind[:, 3] -= 5
+    wrong = softmax(blind)
+    still = shrunk_prior(wrong[::2], wrong[1::2].mean(0), SOURCE, 64)
+    np.testing.assert_allclose(still, SOURCE, rtol=0.1)
+    assert em_prior(wrong, SOURCE)[3] < 0.02
+
+
+def test_the_likelihood_of_a_shrunk_prior_has_its_slope():
+    rng = np.random.default_rng(1)
+    seen = rng.dirichlet(np.ones(3), 50)
+    expected, source = rng.dirichlet(np.ones(3)), np.full(3, 1 / 3)
+    found = shrunk_prior(seen, expected, source, 2)
+    weight = 1 / (2 * INDEPENDENT * SPREAD**2)
+
+    def loss(logs: np.ndarray) -> float:
+        ratio = np.exp(logs)
+        likely = np.mean([np.log(sum(row * ratio)) for row in seen])
+        return (
+            np.log(sum(expected * ratio)) - likely + weight / 2 * sum(logs**2)
+        )
+
+    # By a search that knows no slope.
+    best = minimize(loss, np.zeros(3), method='Nelder-Mead', tol=1e-9).x
+    slow = source * np.exp(best)
+    np.testing.assert_allclose(found, slow / slow.sum(), atol=1e-4)
 
 
 def test_a_temperature_and_a_calibration_error_are_found():
@@ -195,6 +245,31 @@ def test_only_what_is_no_chance_is_corrected(source):
     bus = draw_domain(1, 40, np.array([0.28, 0.11, 0.11, 0.5]))
     prior = estimate_priors(source, bus)
     assert proven_prior(source, bus, prior)[3] > 3 * prior.source[3]
+
+
+def test_a_shift_is_planted_in_the_source_and_measured(source):
+    logs = np.array([0, np.log(5), 0, -np.log(5)])
+    own = as_if_source(source, logs, np.random.default_rng(0))
+    truth = np.concatenate([image.truth for image in own])
+    planted = SOURCE * np.exp(logs)
+    planted /= planted.sum()
+    shares = np.bincount(truth, minlength=4) / len(truth)
+    np.testing.assert_allclose(shares, planted, atol=0.02)
+    prior = estimate_priors(own, as_if_target(draw_domain(1, 40), logs))
+    np.testing.assert_allclose(prior.source, planted, atol=0.02)
+    np.testing.assert_allclose(prior.shrunk, SOURCE, atol=0.05)
+    row = measure(source, draw_domain(1, 40), 0, 3)
+    assert row['shifted'] < row['unshifted'] - 2
+    assert abs(row['true'] - row['unshifted']) < 1
+    header, _, *lines = summary([row])
+    assert header.startswith('| prior by |')
+    assert [line.split(' | ')[0] for line in lines] == [
+        '| taken',
+        '| shrunk',
+        '| black_box',
+        '| em',
+        '| true',
+    ]
 
 
 def test_the_verdict_follows_from_the_findings():

@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .observe import Observed
-from .prior import black_box_prior, em_prior, softmax, temperature_of
+from .prior import (
+    black_box_prior,
+    em_prior,
+    shrunk_prior,
+    softmax,
+    temperature_of,
+)
 
 # legend: N images, K classes, P pixels, D draws
 
@@ -213,6 +219,7 @@ class Prior(NamedTuple):
         source: From the source labels (K,).
         em: Target prior by `em_prior`.
         black_box: Target prior by `black_box_prior`.
+        shrunk: Target prior by `shrunk_prior`.
         temperature: Calibrates probabilities on the source.
         confusion: Source pixels (K, K).
     """
@@ -220,6 +227,7 @@ class Prior(NamedTuple):
     source: np.ndarray
     em: np.ndarray
     black_box: np.ndarray
+    shrunk: np.ndarray
     temperature: float
     confusion: np.ndarray
 
@@ -227,7 +235,7 @@ class Prior(NamedTuple):
 def estimate_priors(
     source: Sequence[Observed], target: Sequence[Observed]
 ) -> Prior:
-    """Estimate the target's class prior by both methods."""
+    """Estimate the target's class prior by each method."""
     confusion = sum(image.confusion for image in source).astype(float)
     own = confusion.sum(1) / confusion.sum()
     logits = np.concatenate([image.logits for image in source])
@@ -237,10 +245,13 @@ def estimate_priors(
     temperature = temperature_of(logits[some], truth[some])
     scores = np.concatenate([image.logits for image in target])
     predicted = sum(image.predicted for image in target)
+    expected = softmax(logits[known] / temperature).mean(0)
+    probabilities = softmax(scores / temperature)
     return Prior(
         own,
-        em_prior(softmax(scores / temperature), own),
+        em_prior(probabilities, own),
         black_box_prior(confusion, predicted / predicted.sum()),
+        shrunk_prior(probabilities, expected, own, len(target)),
         temperature,
         confusion,
     )
@@ -315,14 +326,14 @@ def proven_prior(
 
     Correcting for chance does more harm than good, so only one or two
     significantly shifted classes are corrected. If more have shifted, the
-    whole prior is replaced by EM's. No class is corrected by more than a
-    factor of ten.
+    whole prior is replaced by the shrunk one. No class is corrected by more
+    than a factor of ten.
     """
     own, other = Domain.of(source), Domain.of(target)
     moved = shares(other.summary(), own.summary())
     proven = _evidence(moved, chance(own, len(target)), prior) >= 1
     ratio = np.where(proven, factors(prior), 1)
     if proven.sum() >= MANY:
-        ratio = (prior.em + 1e-6) / (prior.source + 1e-6)
+        ratio = (prior.shrunk + 1e-6) / (prior.source + 1e-6)
     corrected = prior.source * np.clip(ratio, 0.1, 10)
     return corrected / corrected.sum()

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 
 # legend: P pixels, K classes
+
+# Standard deviation of the logarithms of the class ratios, target to source.
+SPREAD = np.log(3)
+# Neighbouring pixels agree: this many of an image count as independent.
+INDEPENDENT = 48
 
 
 def em_prior(
@@ -37,6 +42,52 @@ def em_prior(
         before, prior = prior, corrected.mean(0)
         if np.abs(prior - before).sum() < 1e-6:
             break
+    return prior / prior.sum()
+
+
+def shrunk_prior(
+    probabilities: np.ndarray,
+    expected: np.ndarray,
+    source: np.ndarray,
+    images: int,
+) -> np.ndarray:
+    """Estimate the class prior with shrinkage towards the source's.
+
+    A maximum a posteriori estimate: EM's likelihood, and a normal prior on
+    the logarithms of the ratios to the source. Rare classes with few
+    predictions stay where they were; EM and least squares estimate them as
+    absent. Without a shift none is found, whatever the calibration.
+
+    Sources: maximum likelihood on calibrated probabilities, Alexandari,
+    Kundaje and Shrikumar, "Maximum Likelihood With Bias-Corrected Calibration
+    Is Hard-To-Beat at Label Shift Adaptation", ICML 2020; shrinkage of the
+    ratios, of least squares there, Azizzadenesheli et al., "Regularized
+    Learning for Domain Adaptation under Label Shifts", ICLR 2019.
+
+    Args:
+        probabilities: Of the target's pixels (P, K), calibrated on the source.
+        expected: Their mean on the source (K,).
+        source: Class prior of the source (K,).
+        images: Number of target images that the pixels are from.
+
+    Returns:
+        The target's prior (K,).
+    """
+    weight = 1 / (images * INDEPENDENT * SPREAD**2)
+
+    def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        ratio = np.exp(logs)
+        of_pixel, norm = probabilities @ ratio, expected @ ratio
+        value = np.log(norm) - np.log(of_pixel).mean()
+        slope = ratio * (
+            expected / norm - (1 / of_pixel) @ probabilities / len(of_pixel)
+        )
+        value += weight / 2 * (logs**2).sum()
+        return value, slope + weight * logs
+
+    start = np.zeros(len(source))
+    found = minimize(loss, start, jac=True, method='L-BFGS-B')
+    prior = source * np.exp(found.x)
     return prior / prior.sum()
 
 
