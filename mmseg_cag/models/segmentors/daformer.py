@@ -59,7 +59,8 @@ class DAFormerSegmentor(DACSSegmentor):
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE and the feature distance on the source."""
-        output = self.forward_student(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
         losses = self.labelled_loss(output, source, 'source')
         if self.feature_distance is not None:
             others = None
