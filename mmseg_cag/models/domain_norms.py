@@ -131,8 +131,9 @@ class DomainBatchNorm(_BatchNorm):
             return self._of(used[0], x)
         names = names * (len(x) // len(names))  # windows, image by image
         rows = [*x.unbind()]
+        of_rows = list(zip(range(len(x)), names, strict=True))
         for name in used:
-            own = [i for i, other in enumerate(names) if other == name]
+            own = [i for i, other in of_rows if other == name]
             part = self._of(name, torch.stack([rows[i] for i in own]))
             for i, row in zip(own, part, strict=True):
                 rows[i] = row
