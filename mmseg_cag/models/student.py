@@ -104,8 +104,8 @@ def student_weights(
         state: Weights of a run's checkpoint.
         segmentor: The ``model`` of its config.
 
-    Of several domains' batch norms these are the predicted domain's.
-    CLAN's second classifier is added to the first: both are linear, and prediction
+    Batch norms per domain keep the statistics of the predicted domain. CLAN's
+    second classifier is added to the first: both are linear, and prediction
     uses their sum.
     """
     weights = {k: v for k, v in state.items() if k.split('.')[0] in PARTS}
