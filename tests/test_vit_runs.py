@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
@@ -190,6 +191,39 @@ def test_the_exported_student_predicts_the_same(root, monkeypatch):
             run_network(own, inputs).logits[0], tiny.SIZE, mode='bilinear'
         )[0]
     assert torch.allclose(seen, scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'plus', [False, pytest.param(True, marks=pytest.mark.long)]
+)
+def test_onnx_of_a_run_of_vfm_uda_predicts_the_same(root, monkeypatch, plus):
+    cfg = vfm_config(root, f'onnx{plus}', plus)
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    train(cfg)
+    cfg.test_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='PackSegInputs'),
+    ]
+    checkpoint, dst = Path(cfg.work_dir, 'iter_2.pth'), root / 'vfm.onnx'
+    path = root / 'onnx.py'
+    cfg.dump(path)
+    tool = ROOT / 'tools/model_converters/export_onnx.py'
+    arguments = [tool, path, checkpoint, dst, '--size', *tiny.SIZE]
+    monkeypatch.setattr('sys.argv', list(map(str, arguments)))
+    runpy.run_path(str(tool), run_name='__main__')
+    images = torch.stack(tiny.random_images())
+    session = onnxruntime.InferenceSession(dst)
+    [found] = session.run(['logits'], {'image': images.float().numpy()})
+    # By the run's own model, teacher and all, as mmseg predicts.
+    own = MODELS.build(cfg.model)
+    own.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
+    samples = [tiny.random_sample() for _ in images]
+    batch = dict(inputs=[*images], data_samples=samples)
+    with torch.no_grad():
+        results = own.eval().test_step(batch)
+    expected = np.stack([r.seg_logits.data.numpy() for r in results])
+    limit = 1e-4 * np.ptp(expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
 
 
 def test_images_that_the_patches_do_not_divide_stop_before_training(root):

@@ -179,7 +179,8 @@ def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
     preprocessor = model.data_preprocessor.of('source')
     for batch in track(loader, 'Source'):
         batch = preprocessor(batch, False)
-        output = model.teacher(batch['inputs'])
+        with model.statistics_of('source', batch['data_samples']):
+            output = model.teacher(batch['inputs'])
         require_features(model, output)
         feat, logits = output.feat, model.main_logits(output)
         labels = resize_labels(gt_labels(batch['data_samples']), feat)

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 
 from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.engine.records.descent import DESCENT, inherited
+from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.backbones.lora import merge_lora
 from mmseg_cag.models.student import (
@@ -19,6 +20,20 @@ from mmseg_cag.models.student import (
     student_pipeline,
     student_weights,
 )
+
+
+def predict_as(cfg: Config, domain: str) -> None:
+    """Let a run's student predict by the statistics of a domain.
+
+    Raises:
+        UserError: The config has one set of statistics.
+    """
+    if not cfg.model.get('domain_norms'):
+        raise UserError(
+            f'--domain {domain}: the config has no model.domain_norms, '
+            'expected one with statistics of each domain'
+        )
+    cfg.model.domain_norms.predict = domain
 
 
 def student_config(cfg: Config) -> Config:
@@ -70,7 +85,7 @@ def student_checkpoint(cfg: Config, path: str | Path) -> dict:
         UserError: It does not have the weights of this config's network.
     """
     checkpoint = read_checkpoint(path)
-    weights = student_weights(checkpoint['state_dict'])
+    weights = student_weights(checkpoint['state_dict'], cfg.model)
     check_weights(MODELS.build(student_model(cfg.model)), weights, path)
     meta = {
         'dataset_meta': student_meta(cfg, checkpoint),

@@ -105,4 +105,14 @@ REAL_STREETS = Pair(
     Budget(images=(600, 0, 0, 0), size=(240, 320)),
     given=('CAMVID_ROOT', ('images/train', 'images/val', 'labels/val')),
 )
-PAIRS = {pair.name: pair for pair in (MINITOWN, OTHER_TOWNS, REAL_STREETS)}
+# Two sources, of which the configs of a row may leave one out.
+THREE_TOWNS = Pair(
+    'three_towns',
+    'two drawn towns to a third',
+    Budget(images=(600, 600, 100, 600)),
+    like='many_worlds',
+)
+PAIRS = {
+    pair.name: pair
+    for pair in (MINITOWN, OTHER_TOWNS, REAL_STREETS, THREE_TOWNS)
+}

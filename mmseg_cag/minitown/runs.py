@@ -132,7 +132,7 @@ class MinitownRuns:
             iters = self.budget.stage_iters
         else:
             iters = self.budget.supervised_iters
-        if iters:
+        if iters and 'train_cfg' in cfg:
             set_iters(cfg, iters)
         if teacher := self.teacher_of(name):
             end = str(self.checkpoints(teacher)[-1])

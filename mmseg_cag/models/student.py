@@ -13,6 +13,8 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.fileio.safe_load import read_checkpoint
 
+from .domain_norms import of_one_domain, predicted_domain
+
 LABEL_LOADERS = ('LoadAnnotations', 'LoadLabelIds', 'LoadLabelsByName')
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 
@@ -28,8 +30,11 @@ def student_model(model: ConfigDict) -> ConfigDict:
         {key: value for key, value in model.items() if key in known},
         type=stock.__name__,
     )
+    domain = 'target'
+    if norms := model.get('domain_norms'):
+        domain = predicted_domain(norms.domains, norms.get('predict'))
     student.data_preprocessor = preprocessor_of(
-        model.data_preprocessor, 'target'
+        model.data_preprocessor, domain
     )
     student.backbone = without_origin(model.backbone)
     return student
@@ -84,17 +89,24 @@ def build_student(
         UserError: The weights do not fit this network.
     """
     model = MODELS.build(student_model(segmentor))
-    weights = student_weights(state)
+    weights = student_weights(state, segmentor)
     check_weights(model, weights, origin)
     model.load_state_dict(weights)
     return model.requires_grad_(False).eval()
 
 
-def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def student_weights(
+    state: dict[str, Tensor], segmentor: dict
+) -> dict[str, Tensor]:
     """Select the student's weights.
 
-    CLAN's second classifier is added to the first: both are linear, and
-    prediction uses their sum.
+    Args:
+        state: Weights of a run's checkpoint.
+        segmentor: The ``model`` of its config.
+
+    Batch norms per domain keep the statistics of the predicted domain. CLAN's
+    second classifier is added to the first: both are linear, and prediction
+    uses their sum.
     """
     weights = {k: v for k, v in state.items() if k.split('.')[0] in PARTS}
     for key, value in state.items():
@@ -102,7 +114,8 @@ def student_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if part == 'co_classifier':
             own = f'decode_head.conv_seg.{name}'
             weights[own] = weights[own] + value
-    return weights
+    norms = segmentor.get('domain_norms')
+    return of_one_domain(weights, norms) if norms else weights
 
 
 def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:

@@ -18,6 +18,7 @@ from rows.methods import (
     Row,
     Variant,
     default_words,
+    is_of,
     plan_rows,
     read_variants,
     title_of,
@@ -121,8 +122,10 @@ def test_shipped_variants_are_settings_of_their_configs():
     variants = read_variants(command.VARIANTS)
     configs: dict[Path, Config] = {}
     for name, variant in variants.items():
-        for pair in variant.pairs or PAIRS:
-            path = PAIRS[pair].configs / f'{variant.like}.py'
+        own = [pair for pair in PAIRS.values() if is_of(variant, pair)]
+        assert len(own) >= max(len(variant.pairs), 1), name
+        for pair in own:
+            path = pair.configs / f'{variant.like}.py'
             if path not in configs:
                 configs[path] = Config.fromfile(path)
             cfg = deepcopy(configs[path])

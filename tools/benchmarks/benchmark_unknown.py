@@ -6,6 +6,12 @@ python tools/benchmarks/benchmark_unknown.py configs/minitown/nearest_anchor.py
 The network is an encoder that nobody trains, with anchors (`AnchorHead`). So
 each class can be left out in turn: the spread, the anchors and the limits are
 made of the others' source pixels alone.
+
+python tools/benchmarks/benchmark_unknown.py configs/minitown/cag_open.py \
+    --checkpoint work_dirs/minitown/cag_open/iter_450.pth
+
+is of a trained network: the classes are those that its config says the source
+does not label, the anchors and limits those of the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +29,8 @@ from rich.table import Table
 from torch import Tensor
 
 import mmseg_cag  # noqa: F401, registers
+from mmseg_cag.analysis.runs.labeling_network import load_labeling_network
+from mmseg_cag.analysis.runs.network import build_preprocessor, read_state
 from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     preprocess,
@@ -42,7 +50,10 @@ from mmseg_cag.models.heads.anchor_head import AnchorHead, labels_at
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config whose head is an AnchorHead')
+    parser.add_argument(
+        'config', help='config whose head is an AnchorHead, or of the run'
+    )
+    parser.add_argument('--checkpoint', type=Path, help='of a trained network')
     parser.add_argument('--images', type=int, default=100, help='a domain')
     parser.add_argument('--pixels', type=int, default=50_000, help='likewise')
     parser.add_argument('--quantile', type=float, default=0.99)
@@ -54,7 +65,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     try:
-        found = check(args)
+        found = check_trained(args) if args.checkpoint else check(args)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     show(found)
@@ -86,6 +97,46 @@ def check(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         for k, name in enumerate(classes)
         if (target[1] == k).any()
     }
+
+
+@torch.no_grad()
+def check_trained(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Find the target-only classes of a run by its anchors and limits.
+
+    Raises:
+        UserError: The run has no such classes or limits, or data is missing.
+    """
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(args.config)
+    private = cfg.test_evaluator.get('target_only')
+    network = load_labeling_network(
+        cfg, read_state(args.checkpoint), args.checkpoint
+    )
+    limits = network.head.unknown
+    if not private or limits is None or not limits.limit.isfinite().any():
+        raise UserError(
+            f'{args.checkpoint}: expected a run with target_only classes and '
+            'limits, such as of configs/minitown/cag_open.py'
+        )
+    dataset = build_dataset(cfg.test_dataloader.dataset, 'test_dataloader')
+    indices = spread(dataset, args.images)
+    pixels = PixelSampler(args.pixels, len(indices), network.bank.anchors)
+    preprocessor = build_preprocessor(cfg, 'target')
+    for sample in read_samples(dataset, indices):
+        feat = network.see(preprocessor, sample).feat
+        pixels.add(feat, labels_at(sample.truth[None], feat))
+    feat, labels = pixels.gather()
+    distances = network.bank.distances(feat[:, :, None, None])[:, :, 0, 0]
+    excess = limits.excess(distances)
+    classes = dataset.metainfo['classes']
+    numbers = {name: classes.index(name) for name in private}
+    known = ~torch.isin(labels, torch.tensor([*numbers.values()]))
+    found = {}
+    for name, k in numbers.items():
+        if (labels == k).any():
+            counted = known | (labels == k)
+            found[name] = rate(excess[counted], labels[counted] == k)
+    return found
 
 
 def sample_pixels(
@@ -127,7 +178,16 @@ def leave_out(
     unknown = UnknownPixels(classes, quantile)
     unknown.calibrate(distances_to(feat, means), labels)
     excess = unknown.excess(distances_to(own, means))
-    is_own = target[1] == k
+    return rate(excess, target[1] == k)
+
+
+def rate(excess: Tensor, is_own: Tensor) -> dict[str, float]:
+    """Rate how far pixels (P,) are beyond their limits.
+
+    Args:
+        excess: How many times its limit a pixel's distance is.
+        is_own: Whether a pixel is of the class that is to be found.
+    """
     return dict(
         auroc=auroc(excess.numpy(), is_own.numpy()),
         found=(excess[is_own] > 1).float().mean().item(),

@@ -17,6 +17,7 @@ from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.export_student import (
+    predict_as,
     student_checkpoint,
     student_config,
 )
@@ -29,6 +30,10 @@ def main() -> None:
     parser.add_argument('config', help='training config of the run')
     parser.add_argument('checkpoint', help='checkpoint of the run')
     parser.add_argument('dst', help='output checkpoint, *.pth')
+    parser.add_argument(
+        '--domain',
+        help='whose statistics it gets, of those in model.domain_norms',
+    )
     args = parser.parse_args()
     dst = Path(args.dst)
     if dst.suffix != '.pth':
@@ -36,6 +41,8 @@ def main() -> None:
     register_all_modules()
     cfg = load_or_exit(args.config)
     try:
+        if args.domain:
+            predict_as(cfg, args.domain)
         checkpoint = student_checkpoint(cfg, args.checkpoint)
         exported = student_config(cfg)
     except UserError as error:

@@ -92,7 +92,7 @@ def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
         UserError: They are of another network.
     """
     model = MODELS.build(student_model(cfg.model))
-    weights = student_weights(state)
+    weights = student_weights(state, cfg.model)
     check_weights(model, weights, origin)
     model.load_state_dict(weights)
     return model.eval().to(get_device())

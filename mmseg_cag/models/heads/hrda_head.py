@@ -179,7 +179,8 @@ class HRDAHead(BaseModule):
             name = key.removeprefix(prefix)
             state[f'{prefix}head.{name}'] = state.pop(key)
         for name, value in self.state_dict().items():
-            state.setdefault(prefix + name, value.clone())
+            if not name.startswith('head.'):
+                state.setdefault(prefix + name, value.clone())
 
     def _load_from_state_dict(
         self, state: dict, prefix: str, *args: Any

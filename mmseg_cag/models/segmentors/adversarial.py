@@ -89,7 +89,8 @@ class AdversarialSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute the losses of student and discriminators."""
         labels = gt_labels(data_samples['source'])
-        source = self.forward_student(inputs['source'])
+        with self.statistics_of('source', data_samples['source']):
+            source = self.forward_student(inputs['source'])
         absent = self.absent_classes(data_samples['source'], labels)
         losses = self.supervised_loss(source, labels, 'source', absent=absent)
         images = inputs['target']

@@ -90,7 +90,8 @@ class AnchorTeacherSegmentor(MICSegmentor):
     @torch.no_grad()
     def move_anchors(self, source: Labelled) -> None:
         """Update the margin on labels of the source, then the anchors."""
-        output = self.teacher.forward_aside(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.teacher.forward_aside(source.images)
         require_features(self, output)
         feat, logits = output.feat, self.main_logits(output)
         labels = resize_labels(source.labels, feat)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.models.binary import count_two_classes, two_class_scores
+from mmseg_cag.models.domain_norms import DomainNorms, complete
 from mmseg_cag.models.losses.head_loss import head_loss
 from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.two_scales import FusedScores
@@ -58,6 +59,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
        move_teacher(teacher)        a mean teacher follows
        forward_student(images)      features and logits
+       statistics_of(role, samples) of domains, for passes inside
        supervised_loss(output, labels, prefix, weight, absent)
        labelled(images, samples)    images with their true labels
        labelled_loss(output, batch, prefix)      supervised_loss on these
@@ -75,6 +77,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
             for all domains.
         norm_eval: Whether the student's batch norms keep their running
             statistics while training ("freeze BN"), in all domains.
+        domain_norms: Arguments of `DomainNorms`; None for one set of
+            statistics.
         distillation: Config of a `Distillation`, whose losses on target images
             are added to the method's; None for none.
         **kwargs: Arguments of `SingleResizeEncoderDecoder`.
@@ -91,6 +95,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         self,
         data_preprocessor: dict,
         norm_eval: bool = False,
+        domain_norms: dict | None = None,
         distillation: dict | None = None,
         **kwargs: Any,
     ) -> None:
@@ -105,6 +110,9 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 count_two_classes(head, name)
         self.num_classes = self.decode_head.num_classes
         self.norm_eval = norm_eval
+        self.domain_norms = None
+        if domain_norms is not None:
+            self.domain_norms = DomainNorms([*self.children()], **domain_norms)
         # Whether a batch is the first of an update; set by the loop.
         self.update_begins = True
         self.observers: list[Callable[..., None]] = []
@@ -141,10 +149,37 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 'train_dataloader.dataset to a UDADataset with the domains '
                 f'{", ".join(self.domains)}'
             )
-        result = super().forward(inputs, data_samples, mode)
-        if mode == 'loss' and self.distillation is not None:
-            result |= self.distillation(self, inputs['target'])
+        with self._all_statistics(data_samples, mode):
+            result = super().forward(inputs, data_samples, mode)
+            if mode == 'loss' and self.distillation is not None:
+                result |= self.distillation(self, inputs['target'])
         return result
+
+    def statistics_of(
+        self, role: str, samples: Sequence[SegDataSample]
+    ) -> AbstractContextManager:
+        """Let batch norms of domains know what images are, inside.
+
+        A method says so of its passes over the source; all others in a step
+        are over target images, or over what is made of them.
+
+        Args:
+            role: Domain of images whose sample does not name one.
+            samples: Of each image.
+        """
+        if self.domain_norms is None:
+            return nullcontext()
+        return self.domain_norms.of(role, samples)
+
+    def _all_statistics(
+        self, data_samples: Any, mode: str
+    ) -> AbstractContextManager:
+        if self.domain_norms is None:
+            return nullcontext()
+        if mode == 'loss':
+            return self.statistics_of('target', data_samples.get('target', ()))
+        role = self.domain_norms.predict
+        return self.statistics_of(role, data_samples or ())
 
     @abstractmethod
     def loss(
@@ -297,6 +332,8 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         """
         if hasattr(self.decode_head, 'adopt'):
             self.decode_head.adopt(state_dict, f'{prefix}decode_head.')
+        if self.domain_norms is not None:
+            complete(self, state_dict, prefix)
         mark = f'{prefix}teacher.module.'
         for key, value in self.state_dict(prefix=prefix).items():
             if key.startswith(f'{prefix}teacher.') and key not in state_dict:

@@ -83,7 +83,8 @@ class CAGSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute CE on both domains and the anchor distances."""
         labels = gt_labels(data_samples['source'])
-        source = self.forward_student(inputs['source'])
+        with self.statistics_of('source', data_samples['source']):
+            source = self.forward_student(inputs['source'])
         absent = self.absent_classes(data_samples['source'], labels)
         losses = self.supervised_loss(source, labels, 'source', absent=absent)
         images = inputs['target']
@@ -227,7 +228,8 @@ class CAGSegmentor(UDASegmentor):
             images: Source images (N, 3, H, W) float32.
             data_samples: Their samples, with labels.
         """
-        output = self.teacher(images)
+        with self.statistics_of('source', data_samples):
+            output = self.teacher(images)
         feat, logits = output.feat, self.main_logits(output)
         labels = resize_labels(gt_labels(data_samples), feat)
         domains = [sample.get('domain') for sample in data_samples]

@@ -89,7 +89,8 @@ class DACSSegmentor(UDASegmentor):
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE on the source."""
-        output = self.forward_student(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
         return self.labelled_loss(output, source, 'source')
 
     def label_target(

@@ -59,7 +59,8 @@ class DAFormerSegmentor(DACSSegmentor):
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE and the feature distance on the source."""
-        output = self.forward_student(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
         losses = self.labelled_loss(output, source, 'source')
         if self.feature_distance is not None:
             others = None
@@ -97,9 +98,14 @@ class FixedNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
         for module in self.network.modules():
-            for name, value in list(module.named_parameters(recurse=False)):
+            given = dict(module.named_parameters(recurse=False))
+            for name in given:
                 delattr(module, name)
-                module.register_buffer(name, value.detach())
+            # First, as before: weights without names are told by their order.
+            module._buffers = {
+                **{name: value.detach() for name, value in given.items()},
+                **module._buffers,
+            }
         self.train()
 
     def train(self, mode: bool = True) -> FixedNetwork:

@@ -46,5 +46,6 @@ class DistillSegmentor(UDASegmentor):
         if 'source' not in inputs:
             return {}
         source = self.labelled(inputs['source'], data_samples['source'])
-        output = self.forward_student(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
         return self.labelled_loss(output, source, 'source')

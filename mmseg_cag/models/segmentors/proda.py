@@ -78,7 +78,8 @@ class ProDASegmentor(PrototypeSegmentor):
         """Compute the losses of a step, then move the prototypes."""
         generator = self.step_generator()
         self.move_teacher(self.momentum_teacher)
-        source = self.forward_student(inputs['source'])
+        with self.statistics_of('source', data_samples['source']):
+            source = self.forward_student(inputs['source'])
         truth = gt_labels(data_samples['source'])
         absent = self.absent_classes(data_samples['source'], truth)
         losses = self.supervised_loss(source, truth, 'source', absent=absent)

@@ -28,5 +28,6 @@ class SupervisedSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute CE on labelled images."""
         source = self.labelled(inputs['source'], data_samples['source'])
-        output = self.forward_student(source.images)
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
         return self.labelled_loss(output, source, 'source')

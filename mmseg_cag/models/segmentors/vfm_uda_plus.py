@@ -80,6 +80,7 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
         """Compute the alignment of a view with the frozen encoder."""
         others = self.frozen(plain.images)[-1]
         # The head runs too, to update its batch norms, as released.
-        output = self.forward_student(seen.images, auxiliary=False)
+        with self.statistics_of(domain, seen.samples):
+            output = self.forward_student(seen.images, auxiliary=False)
         loss = self.alignment(output.pyramid[-1], others)
         return {f'{domain}.loss_alignment': loss}

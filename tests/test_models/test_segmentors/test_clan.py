@@ -167,7 +167,7 @@ def test_prediction_sums_both_classifiers(config):
 def test_exported_it_is_a_stock_segmentor_of_one_classifier():
     model = MODELS.build(tiny.clan()).eval()
     stock = MODELS.build(tiny.segmentor()).eval()
-    stock.load_state_dict(student_weights(model.state_dict()))
+    stock.load_state_dict(student_weights(model.state_dict(), {}))
     images = torch.randn(1, 3, *tiny.SIZE)
     torch.testing.assert_close(stock._forward(images), model._forward(images))
 

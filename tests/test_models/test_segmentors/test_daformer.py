@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors import dacs
+from mmseg_cag.models.segmentors.daformer import FixedNetwork
 from mmseg_cag.models.strong_augmentation import StrongDraws
 from tests import release, tiny
 
@@ -267,3 +268,11 @@ def test_a_resumed_run_has_the_same_weights(tmp_path, monkeypatch, workers):
         actual = run(again)
         for key, value in expected.items():
             assert torch.equal(actual[key], value), (at, key)
+
+
+def test_a_fixed_network_lists_its_weights_in_their_order():
+    """Files without their names are read by it."""
+    network = MODELS.build(tiny.segmentor())
+    fixed = FixedNetwork(network)
+    assert not list(fixed.parameters())
+    assert list(fixed.network.state_dict()) == list(network.state_dict())

@@ -40,6 +40,8 @@ from .methods import REESTIMATED, Row, Variant
 TIMES, SCORES = 'times.json', 'scores.json'
 # What a row without the source knows of it.
 SOURCE = 'source_free.pth'
+# What tools/fit_anchors.py writes.
+FITTED = 'anchors.pth'
 # Iterations between comparisons with the network before adaptation.
 LOOK_EVERY = 75
 # Medians of a row -> what mmengine's timer records of each iteration.
@@ -103,6 +105,8 @@ class BenchmarkRuns(MinitownLoops):
         """Load a run's config, without what only watches it."""
         cfg = super().config(name.removesuffix(REESTIMATED))
         spare(cfg, self.workers)
+        if self.is_fitted(name):
+            cfg.train_dataloader = None
         if self.source_of(name):
             cfg.load_from = str(self.folder / name / SOURCE)
         return cfg
@@ -128,6 +132,11 @@ class BenchmarkRuns(MinitownLoops):
                 start = self.checkpoints(self._start(name))[-1]
                 with atomic_path(self.checkpoints(name)[-1]) as draft:
                     torch.save(reestimated_checkpoint(cfg, start), draft)
+            elif self.is_fitted(name):
+                path = step.folder / 'recipe.py'
+                cfg.dump(path)
+                tool = ROOT / 'tools' / 'fit_anchors.py'
+                run_tool(step.name, tool, path, '--work-dir', step.folder)
             else:
                 if source := self.source_of(name):
                     self._export(source, Path(cfg.load_from))
@@ -176,6 +185,18 @@ class BenchmarkRuns(MinitownLoops):
         saved = {*range(interval, total, interval), total}
         return [found[-1].with_name(f'iter_{n}.pth') for n in sorted(saved)]
 
+    def checkpoints(self, name: str) -> list[Path]:
+        """Name the checkpoints at the ends of a run's stages."""
+        if self.is_fitted(name):
+            return [self.folder / name / FITTED]
+        return super().checkpoints(name)
+
+    def is_fitted(self, name: str) -> bool:
+        """Tell whether a row has anchors of an encoder that none trains."""
+        like, _ = self.variants.get(name, (name, {}))
+        model = self._load(like.removesuffix(REESTIMATED)).get('model') or {}
+        return model.get('decode_head', {}).get('type') == 'AnchorHead'
+
     def has_stages(self, name: str) -> bool:
         """Tell whether a row's checkpoints are the ends of stages."""
         if name.endswith(('_loop', REESTIMATED)):
@@ -186,7 +207,7 @@ class BenchmarkRuns(MinitownLoops):
         """Count the iterations of a row; None for a loop's."""
         if name.endswith('_loop'):
             return None
-        if name.endswith(REESTIMATED):
+        if name.endswith(REESTIMATED) or self.is_fitted(name):
             return 0
         return total_iters(self.config(name).train_cfg)
 

@@ -70,7 +70,7 @@ class Variant(NamedTuple):
         start: Name of the row whose network it starts from; None for the
             config's own.
         title: In the table; None for its name.
-        pairs: The pairs that it is for; none for all.
+        pairs: The pairs that it is for; none for all with that config.
     """
 
     like: str
@@ -115,10 +115,14 @@ def title_of(name: str, variant: Variant | None = None) -> str:
 def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
     """List the methods that a pair has configs of, then its variants."""
     names = [n for n in TITLES if (pair.configs / f'{n}.py').is_file()]
-    own = {pair.name, pair.like}
-    return names + [
-        n for n, v in variants.items() if not v.pairs or own & {*v.pairs}
-    ]
+    return names + [n for n, v in variants.items() if is_of(v, pair)]
+
+
+def is_of(variant: Variant, pair: Pair) -> bool:
+    """Tell whether a variant is one of a pair."""
+    if variant.pairs:
+        return bool({pair.name, pair.like} & {*variant.pairs})
+    return (pair.configs / f'{variant.like}.py').is_file()
 
 
 def default_words(pairs: Sequence[Pair]) -> list[str]:
