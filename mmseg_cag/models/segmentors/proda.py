@@ -147,5 +147,4 @@ class ProDASegmentor(PrototypeSegmentor):
             self.distances(momentum.feat).detach(),
             seen[:, step // 2 :: step, step // 2 :: step],
         )
-        name = 'target.loss_consistency'
-        return {name: self.weights['consistency'] * loss}
+        return {'target.loss_consistency': self.weights['consistency'] * loss}
