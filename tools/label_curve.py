@@ -106,7 +106,7 @@ def make_curve(args: argparse.Namespace) -> Curve:
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     roles = args.roles or cfg.get('roles')
     if args.roles and not Path(args.roles).is_file():
-        raise MissingFileError(f'{roles}: not found, expected a file of roles')
+        raise MissingFileError(f'{roles}: not found, expected a roles file')
     if roles and not Path(roles).is_file():
         roles = None
     certify = bool(roles) and bool(read_roles(roles).of('certify'))

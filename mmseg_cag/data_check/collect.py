@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Find every data set that a config is going to read."""
+"""Collection of all datasets that a config reads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mmseg_cag.datasets.inspection.finding import Finding
 
 
 def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
-    """What a run of a config reads, each data set once, and what cannot be.
+    """List the datasets of a run, without repeats, and unreadable ones.
 
-    Two places that read the same files in the same way are one reading.
+    Keys that read the same files in the same way are merged.
 
     Args:
         cfg: The run's config.
@@ -40,7 +40,7 @@ def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
             same.again.append(key)
     if not readings and not findings:
         findings.append(
-            Finding('broken config', ', '.join(LOADERS), 'names no data set')
+            Finding('broken config', ', '.join(LOADERS), 'names no dataset')
         )
     return list(readings.values()), findings
 
@@ -49,31 +49,31 @@ def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
     for loader in loaders_of(cfg):
         dataset = dataset_of(cfg, loader)
         key, role = f'{loader}.dataset', LOADERS[loader]
-        # Which images have a role is told by the subset, not by its data set.
+        # The subset, not its dataset, determines the images.
         yield from leaves(dataset, key, role, whole=('RoleSubset',))
 
 
 def _build(key: str, role: str, cfg: dict | None) -> DatasetInput | Finding:
     if not cfg:
-        return Finding('broken config', key, 'is missing, expected a data set')
+        return Finding('broken config', key, 'is missing, expected a dataset')
     try:
         dataset = DATASETS.build(
             {**cfg, 'lazy_init': True, 'serialize_data': False}
         )
-    except Exception as error:  # any mistake in it, by any class
+    except Exception as error:  # a wrong setting can raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return Finding('broken config', key, reason[-1])
     if not isinstance(dataset, BaseSegDataset):
         name = type(dataset).__name__
         return Finding('not checked', key, f'{name} is of another kind')
-    # The labels of the target stay closed, whatever its pipeline says.
+    # Target labels are never read, regardless of the pipeline.
     return DatasetInput(
         key, role, dataset, False if role == 'target' else None
     )
 
 
 def identity(reading: DatasetInput) -> str:
-    """Tell what decides which files are read, and how."""
+    """Return a key of the files and how they are read."""
     dataset = reading.dataset
     parts: dict[str, Any] = {
         'kind': reading.kind,

@@ -20,9 +20,9 @@ HEADS = ('decode_head', 'auxiliary_head')
 
 
 def check_class_names(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
-    """Check that every data set has the classes of the first.
+    """Check that all datasets have the same classes.
 
-    And that a step that knows its classes has those of its data set.
+    Also that transforms with classes match their dataset.
     """
     for reading in readings:
         named = list(getattr(reading.labels, 'classes', reading.classes))
@@ -56,7 +56,7 @@ def _difference(found: list[str], wanted: list[str]) -> str:
 
 
 def check_class_count(model: dict, classes: int) -> Iterator[Finding]:
-    """Check that every head predicts as many classes as the data has.
+    """Check that every head's number of classes matches the data.
 
     Args:
         model: Config of the network.
@@ -64,16 +64,16 @@ def check_class_count(model: dict, classes: int) -> Iterator[Finding]:
     """
     for key, head in _heads(model, 'model'):
         found = head.get('num_classes', classes)
-        if max(found, 2) != classes:  # one sigmoid tells two classes apart
+        if max(found, 2) != classes:  # one sigmoid separates two classes
             yield Finding(
                 'class count differs',
                 f'{key}.num_classes',
-                f'is {found}, but the data has {classes} classes',
+                f'is {found}, but the data have {classes} classes',
             )
 
 
 def _heads(cfg: object, key: str) -> Iterator[tuple[str, dict]]:
-    """Every head in a network's config, and where it stands."""
+    """Yield every head of a network's config with its key."""
     if isinstance(cfg, dict):
         for name, value in cfg.items():
             if name in HEADS and isinstance(value, dict):
@@ -93,7 +93,7 @@ TRAINING, EVALUATION = ('train', 'source', 'target'), ('val', 'test')
 
 
 def check_names(reading: DatasetInput) -> Iterator[Finding]:
-    """Check that the files are not named as those of other data."""
+    """Check that file names do not match another dataset's."""
     own = publisher_of(reading.dataset)
     names = [Path(sample['img_path']).name for sample in reading.samples]
     if own is None or _share(own.file_name, names) > 0:
@@ -103,7 +103,7 @@ def check_names(reading: DatasetInput) -> Iterator[Finding]:
         yield Finding(
             'swapped domains',
             reading.folder('img_path'),
-            f'{reading.key} ({reading.kind}) reads files named as in '
+            f'{reading.key} ({reading.kind}) reads files named like '
             f'{" or ".join(others)}, such as {names[0]}',
         )
 
@@ -113,7 +113,7 @@ def _share(pattern: object, names: list[str]) -> float:
 
 
 def check_target(reading: DatasetInput) -> Iterator[Finding]:
-    """Check that no label of the target is opened in training."""
+    """Check that training does not read target labels."""
     if reading.role == 'target' and reading.labels is not None:
         yield Finding(
             'target labels read',
@@ -123,7 +123,7 @@ def check_target(reading: DatasetInput) -> Iterator[Finding]:
 
 
 def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
-    """Check that no image has two roles that exclude each other."""
+    """Check that no image has two incompatible roles."""
     images = [_images(reading) for reading in readings]
     for first, second in combinations(range(len(readings)), 2):
         roles = {readings[first].role, readings[second].role}
@@ -139,13 +139,13 @@ def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
             yield Finding(
                 name,
                 shared[0],
-                f'is read by {keys[0]} and {keys[1]}, as are '
-                f'{len(shared)} images in all',
+                f'is read by {keys[0]} and {keys[1]}, like {len(shared)} '
+                'images in total',
             )
 
 
 def check_anchors(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
-    """Check that anchors are of the images that training reads."""
+    """Check that anchors are computed on the training images."""
     sources = [r for r in readings if r.role in ('train', 'source')]
     trained = [source.folder('img_path') for source in sources]
     for reading in readings:
@@ -159,7 +159,7 @@ def check_anchors(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
 
 
 def _images(reading: DatasetInput) -> set[str]:
-    """Paths of the images, with links among the folders followed."""
+    """Return image paths with folder links resolved."""
     folders: dict[str, str] = {}
     paths = set()
     for sample in reading.samples:
@@ -171,7 +171,7 @@ def _images(reading: DatasetInput) -> set[str]:
     return paths
 
 
-# The part of minitown that a folder of images is, by the end of its path.
+# Part of minitown by the end of an image folder's path.
 TOWNS = {
     'gta/images': 'source',
     'cityscapes/leftImg8bit/train': 'target',
@@ -181,9 +181,9 @@ TOWNS = {
 
 
 def check_count(reading: DatasetInput) -> Iterator[Finding]:
-    """Compare the number of images with what was published or drawn.
+    """Compare the number of images with the published or drawn one.
 
-    Minitown keeps a record of what was drawn, which counts instead.
+    For minitown its drawing record counts instead.
     """
     if reading.is_subset:
         return
@@ -223,7 +223,7 @@ def _drawn(folder: Path) -> tuple[str, int] | None:
 
 
 def never_drawn(folder: Path) -> set[int]:
-    """Train ids without a pixel in a part of minitown, by its record."""
+    """Return the train ids without pixels in a part of minitown."""
     found = _record(folder)
     if found is None:
         return set()

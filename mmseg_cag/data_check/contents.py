@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Decode samples of a data set in full, and count what their labels hold."""
+"""Checks of decoded samples and class counts of their labels."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from mmseg_cag.stack import process_context
 from .consistency import never_drawn
 from .folders import publisher_of
 
-IGNORED = 255  # mmseg's new id of a class that is not chosen
-SEED = 0  # of the sample, so that two runs look at the same files
-FEW = 8  # samples of each data set that are decoded before every run
+IGNORED = 255  # mmseg's new id of an unselected class
+SEED = 0  # of the sample, so that two runs check the same files
+FEW = 8  # samples per dataset that are decoded before every run
 NO_CLASS = 'no class in the labels'
-CHUNK = 4  # samples that a process takes at a time
-# As `read_image`, but that 16 bits stay.
+CHUNK = 4  # samples per task of a process
+# Like `read_image`, but keeps 16 bits.
 IMREAD = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-LOST_BITS = 8  # of 16 where an image is read
-DARK_BITS = 14  # of 16: what uses no more ends up in a quarter of 0..255
+LOST_BITS = 8  # of 16 when reading an image
+DARK_BITS = 14  # of 16: images using fewer end up in a quarter of 0..255
 
 
 @dataclass(frozen=True)
 class Content:
-    """What one sample holds.
+    """Content of a sample.
 
     Args:
         path: Its label, or its image if it has no label.
-        findings: What is wrong with it.
+        findings: Its faults.
         ids: Pixels of each raw id.
-        bits: That its image makes use of, if it has 16; else None.
+        bits: Bits used by a 16-bit image; else None.
     """
 
     path: str
@@ -61,12 +61,12 @@ class Content:
 def spread(
     samples: Sequence[dict], count: int | None, seed: int
 ) -> list[dict]:
-    """Draw samples evenly over a data set, one of each stretch.
+    """Draw samples evenly over a dataset, one per segment.
 
     Args:
         samples: All samples, in order.
-        count: How many to draw; all if None or more than there are.
-        seed: The same seed draws the same samples.
+        count: Number to draw; all if None or too large.
+        seed: Seed of the draws.
     """
     if count is None or count >= len(samples):
         return list(samples)
@@ -88,9 +88,9 @@ def decode_all(
 
     Args:
         samples: ``img_path`` and ``seg_map_path`` of each.
-        labels: The step that reads labels; None leaves them closed.
+        labels: Transform that reads labels; None skips them.
         backend_args: Arguments of mmengine's file backend.
-        workers: Processes that share the work.
+        workers: Number of processes.
     """
     work = partial(decode, labels=labels, backend_args=backend_args)
     with _mapper(min(workers, len(samples))) as run:
@@ -107,7 +107,7 @@ def _mapper(workers: int) -> Iterator[Iterable]:
 
 
 def _one_thread() -> None:
-    # The files are shared out already; more threads would only compete.
+    # Files are already split over processes; threads would only compete.
     cv2.setNumThreads(0)
 
 
@@ -118,7 +118,7 @@ def decode(
 
     Args:
         sample: ``img_path`` and ``seg_map_path``.
-        labels: The step that reads labels; None leaves the label closed.
+        labels: Transform that reads labels; None skips the label.
         backend_args: Arguments of mmengine's file backend.
     """
     path = sample['img_path']
@@ -150,14 +150,14 @@ def decode(
 
 
 def check_depth(folder: str, contents: Sequence[Content]) -> Iterator[Finding]:
-    """Check that images of 16 bits, whose upper 8 are read, are not dark."""
+    """Check that 16-bit images, read with 8 bits, are not too dark."""
     bits = [c.bits for c in contents if c.bits is not None]
     if bits and max(bits) <= DARK_BITS:
         yield Finding(
             'dark images',
             folder,
-            f'images of 16 bits use {max(bits)} of them, so that the upper '
-            f'8, which are read, hold values below '
+            f'16-bit images use only {max(bits)} bits, so the upper 8, which '
+            'are read, have values below '
             f'{2 ** max(max(bits) - LOST_BITS, 0)} of 256',
         )
 
@@ -175,12 +175,12 @@ def _count(ids: np.ndarray) -> dict[int, int]:
 
 @dataclass
 class Histogram:
-    """Pixels and images of each id, before and after mapping.
+    """Pixel and image counts by id, before and after mapping.
 
     Args:
         ids: Pixels of each raw id.
         pixels: Pixels of each class, by its index.
-        images: Images in which each class is seen, by its index.
+        images: Number of images with each class, by its index.
     """
 
     ids: Counter[int] = field(default_factory=Counter)
@@ -191,7 +191,7 @@ class Histogram:
 def choose(
     reading: DatasetInput, findings: Iterable[Finding], count: int | None
 ) -> list[dict]:
-    """Choose samples to decode, evenly, of which no file is known as bad."""
+    """Choose evenly spaced samples to decode, without known bad files."""
     bad = {finding.where for finding in findings}
     good = [
         sample
@@ -207,16 +207,16 @@ def check_contents(
     workers: int,
     show: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[list[Finding], Histogram | None]:
-    """Decode samples, and check them and the classes that they hold.
+    """Decode samples and check them and their classes.
 
     Args:
         reading: The data set.
-        samples: What is decoded of it.
-        workers: Processes that share the work.
-        show: Passes on what is decoded and shows how many are done.
+        samples: Samples to decode.
+        workers: Number of processes.
+        show: Wraps the iteration to show progress.
 
     Returns:
-        What is wrong, and what the labels hold; None where they are closed.
+        The faults, and the labels' histogram or None without labels.
     """
     labels = reading.labels if reading.labelled else None
     backend_args = getattr(reading.dataset, 'backend_args', None)
@@ -233,11 +233,11 @@ def check_contents(
 def check_few(
     reading: DatasetInput, findings: Iterable[Finding]
 ) -> list[Finding]:
-    """Check the contents of a few samples; of all where all labels are void.
+    """Check a few samples; all of them if all labels are void.
 
     Args:
         reading: The data set.
-        findings: What is wrong with its files already.
+        findings: Known faults of its files.
     """
     for count in (FEW, None):
         found, _ = check_contents(
@@ -251,7 +251,7 @@ def check_few(
 def count_classes(
     reading: DatasetInput, contents: Iterable[Content]
 ) -> Histogram:
-    """Add up what decoded labels hold, as the network will see it."""
+    """Sum the class counts of decoded labels as seen by the network."""
     classes = classes_of_ids(reading)
     histogram = Histogram()
     for content in contents:
@@ -266,7 +266,7 @@ def count_classes(
 
 
 def classes_of_ids(reading: DatasetInput) -> dict[int, int]:
-    """From raw id to the index of its class; void ids are left out."""
+    """Map raw ids to class indices, without void ids."""
     chosen = reading.dataset.label_map or {}
     mapped = {
         raw: chosen.get(train, train)
@@ -282,8 +282,8 @@ def check_classes_seen(
 
     Args:
         reading: The data set.
-        histogram: What its labels hold.
-        read: How many labels were read.
+        histogram: Histogram of its labels.
+        read: Number of labels read.
     """
     folder = reading.folder('seg_map_path')
     unseen = [

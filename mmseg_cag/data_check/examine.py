@@ -25,7 +25,7 @@ Progress = Callable[[Iterable, int, str], Iterable]
 
 
 def silent(items: Iterable, total: int, text: str) -> Iterable:
-    """Pass items on and show nothing."""
+    """Return the items without showing progress."""
     return items
 
 
@@ -35,14 +35,13 @@ def examine(
     workers: int,
     progress: Progress = silent,
 ) -> Report:
-    """Check everything that a run of a config is going to read.
+    """Check all data that a run of a config reads.
 
     Args:
         cfg: The run's config.
         sample: Samples of each data set to decode in full; all if None.
         workers: Processes that decode, and threads that open headers.
-        progress: Passes on what is iterated over and shows how many of how
-            many are done, and of what.
+        progress: Wraps an iteration to show progress.
     """
     readings, findings = collect(cfg)
     parts = [_examine_one(r, sample, workers, progress) for r in readings]

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What the publishers' downloads look like."""
+"""Folder layouts of published datasets and their checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmseg_cag.datasets.published import (
 )
 from mmseg_cag.fileio.images import is_hidden
 
-SHOWN = 6  # folders that a message lists
+SHOWN = 6  # folders listed in a message
 NOT_SET = {
     'img_path': ('missing folder', 'the images'),
     'seg_map_path': ('no label folder', 'the labels'),
@@ -32,7 +32,7 @@ NOT_SET = {
 
 
 def check_folders(reading: DatasetInput) -> Iterator[Finding]:
-    """Check that the folders exist and are not those of other data."""
+    """Check that folders exist and belong to the right dataset."""
     for prefix in tuple(NOT_SET)[: 1 + reading.labelled]:
         key = f'{reading.key}.data_prefix.{prefix}'
         folder = reading.folder(prefix)
@@ -68,11 +68,11 @@ def _missing(reading: DatasetInput, folder: str) -> Finding:
 
 
 def _nearest(folder: Path) -> str:
-    """Say how much of a path exists and what may have been meant."""
+    """Describe which part of a path exists, with a suggestion."""
     if folder.parts[0] == 'zip:':
         return 'no such folder in the zip files'
     if folder.is_symlink():
-        return f'is a link to nowhere: {folder.readlink()}'
+        return f'is a broken link: {folder.readlink()}'
     parent = next(p for p in folder.absolute().parents if p.is_dir())
     missing = folder.absolute().relative_to(parent).parts[0]
     names = sorted(
@@ -88,7 +88,7 @@ def _nearest(folder: Path) -> str:
 
 
 def _check_sequence(reading: DatasetInput) -> Iterator[Finding]:
-    """Check that SYNTHIA's videos are not taken for its random images."""
+    """Check that SYNTHIA's videos are not used as its random images."""
     folder = reading.folder('img_path')
     own = publisher_of(reading.dataset)
     if not folder or not own or not own.name.startswith('SYNTHIA'):
@@ -109,7 +109,7 @@ IMAGE_ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def check_images(reading: DatasetInput) -> Iterator[Finding]:
-    """Check that the folder has images and that all of them are read."""
+    """Check that the folder has images and all of them are read."""
     folder = reading.folder('img_path')
     suffix = reading.dataset.img_suffix
     others = [
@@ -139,7 +139,7 @@ def check_images(reading: DatasetInput) -> Iterator[Finding]:
 
 
 def _unlisted(folder: str, suffix: str) -> Iterator[Finding]:
-    """Find what is not listed: links to nowhere, and images out of sight."""
+    """Find unlisted files: broken links and hidden images."""
     hidden = []
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -152,15 +152,15 @@ def _unlisted(folder: str, suffix: str) -> Iterator[Finding]:
                 yield Finding(
                     'broken link',
                     path,
-                    f'image is a link to nowhere: {os.readlink(path)}',
+                    f'image is a broken link: {os.readlink(path)}',
                 )
     if hidden:
-        problem = f'hidden, so left out, as {len(hidden)} files in all are'
+        problem = f'hidden, so ignored, like {len(hidden)} files in total'
         yield Finding('hidden files', min(hidden), problem)
 
 
 def check_labels(reading: DatasetInput) -> Iterator[Finding]:
-    """Check the endings of labels and that none is without image."""
+    """Check suffixes of labels and that each has an image."""
     folder = reading.folder('seg_map_path')
     suffix = reading.dataset.seg_map_suffix
     listed = {
@@ -178,7 +178,7 @@ def check_labels(reading: DatasetInput) -> Iterator[Finding]:
 
 
 def _is_converted(path: str, suffix: str) -> bool:
-    """Whether the converters wrote a label beside those that are read."""
+    """Whether a label was written by the converters next to the others."""
     return path.endswith(WRITTEN_SUFFIX) and not suffix.endswith(
         WRITTEN_SUFFIX
     )
@@ -187,7 +187,7 @@ def _is_converted(path: str, suffix: str) -> bool:
 def _another_suffix(
     reading: DatasetInput, listed: list[str]
 ) -> Iterator[Finding]:
-    """Look for labels that are there under another ending."""
+    """Look for labels with another suffix."""
     suffix = reading.dataset.seg_map_suffix
     stem = reading.samples[0]['seg_map_path'].removesuffix(suffix)
     found = [p.removeprefix(stem) for p in listed if p.startswith(stem)]
@@ -200,7 +200,7 @@ def _another_suffix(
 
 
 def _listed(reading: DatasetInput, prefix: str) -> list[str]:
-    """Files below a folder, relative to it."""
+    """List files in a folder, relative to it."""
     return sorted(
         fileio.list_dir_or_file(
             reading.folder(prefix),
@@ -213,10 +213,10 @@ def _listed(reading: DatasetInput, prefix: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Publisher:
-    """A published data set.
+    """A published dataset.
 
     Args:
-        name: What it is called.
+        name: Its name.
         dataset: The class that reads it.
         folders: Folders of the images and of the labels under its root.
         file_name: Pattern of the names of its images.
@@ -249,7 +249,7 @@ PUBLISHERS = (
         {'RGB': 9400},
         absent=('terrain', 'truck', 'train'),
     ),
-    # Before Cityscapes, whose class theirs are made of.
+    # Before Cityscapes, the base class of theirs.
     Publisher(
         'ACDC',
         ACDCDataset,
@@ -275,7 +275,7 @@ PUBLISHERS = (
 
 
 def publisher_of(dataset: object) -> Publisher | None:
-    """Whose data a data set's class reads."""
+    """Return the publisher of a dataset class, or None."""
     return next(
         (p for p in PUBLISHERS if isinstance(dataset, p.dataset)), None
     )

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""All that can be found without decoding; done before every run, too."""
+"""Checks without decoding, also done before every run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quick_checks(
     Args:
         reading: The data set.
         workers: Threads that open files.
-        progress: Passes the headers on and shows how many are done.
+        progress: Wraps the headers to show progress.
     """
     listing = list(_check_listing(reading))
     yield from listing
@@ -38,7 +38,7 @@ def quick_checks(
         if finding.kind.level is Level.ERROR and not finding.kind.of_file
     }
     if faults <= {'wrong suffix'}:
-        # Of labels with another suffix, each would be missing.
+        # With another suffix every label would be missing.
         labelled = reading.labelled and not faults
         yield from _check_all_headers(reading, labelled, workers, progress)
 
@@ -50,7 +50,7 @@ def _check_listing(reading: DatasetInput) -> Iterator[Finding]:
         yield from _check_folders(reading)
     except (UserError, OSError) as error:  # such as a damaged zip file
         yield Finding('unreadable folder', reading.key, str(error))
-    # Settings of another kind make the classes fail in any way at all.
+    # Wrong settings can raise anything in the classes.
     except Exception as error:
         problem = f'{type(error).__name__}: {error}'
         yield Finding('broken config', reading.key, problem)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The report, as a person reads it."""
+"""Report of the data check, as text and JSON."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .contents import Histogram, classes_of_ids
 
 @dataclass
 class Part:
-    """What was found in one data set.
+    """Results of a dataset.
 
     Args:
         reading: The data set.
-        findings: What is wrong with it.
-        decoded: How many samples were decoded in full.
-        histogram: What its labels hold; None if they stay closed.
+        findings: Its faults.
+        decoded: Number of decoded samples.
+        histogram: Histogram of its labels; None if they are not read.
     """
 
     reading: DatasetInput
@@ -35,19 +35,19 @@ class Part:
 
     @property
     def images(self) -> int:
-        """How many images it has; none if they could not be listed."""
+        """Return the number of images; 0 if they cannot be listed."""
         return len(vars(self.reading).get('samples', ()))
 
     @property
     def has_errors(self) -> bool:
-        """Whether something is wrong that leaving out files cannot mend."""
+        """Whether there are errors that skipping files does not fix."""
         return any(
             f.kind.level is Level.ERROR and not f.kind.of_file
             for f in self.findings
         )
 
     def as_dict(self) -> dict:
-        """All of it in JSON's types."""
+        """Convert to JSON types."""
         found = {
             'keys': [self.reading.key, *self.reading.again],
             'role': self.reading.role,
@@ -65,11 +65,11 @@ class Part:
 
 @dataclass
 class Report:
-    """What was found in everything that a config reads.
+    """Results of all datasets of a config.
 
     Args:
         parts: The data sets.
-        findings: What is wrong between them, or with the config.
+        findings: Faults between them or of the config.
     """
 
     parts: list[Part]
@@ -77,17 +77,17 @@ class Report:
 
     @property
     def all_findings(self) -> list[Finding]:
-        """The worst first."""
+        """List all findings, worst first."""
         every = [f for part in self.parts for f in part.findings]
         return sorted(every + self.findings, key=lambda f: -f.kind.level)
 
     @property
     def exit_code(self) -> int:
-        """0 if all is good, 1 with warnings, 2 with errors."""
+        """Return 0 without findings, 1 with warnings, 2 with errors."""
         return int(max((f.kind.level for f in self.all_findings), default=0))
 
     def as_dict(self) -> dict:
-        """All of it in JSON's types."""
+        """Convert to JSON types."""
         return {
             'exit_code': self.exit_code,
             'findings': [finding_as_dict(f) for f in self.findings],
@@ -96,7 +96,7 @@ class Report:
 
 
 def finding_as_dict(finding: Finding) -> dict[str, str]:
-    """A finding in JSON's types."""
+    """Convert a finding to JSON types."""
     return {
         'level': finding.kind.level.name.lower(),
         'name': finding.name,
@@ -107,7 +107,7 @@ def finding_as_dict(finding: Finding) -> dict[str, str]:
 
 
 def class_rows(reading: DatasetInput, histogram: Histogram) -> list[dict]:
-    """Raw ids, share of the labelled pixels and images of each class."""
+    """List raw ids, pixel share and images of each class."""
     ids: dict[int, list[int]] = {}
     for raw, new in classes_of_ids(reading).items():
         ids.setdefault(new, []).append(raw)
@@ -124,15 +124,15 @@ def class_rows(reading: DatasetInput, histogram: Histogram) -> list[dict]:
 
 
 COLOURS = {Level.NOTE: 'cyan', Level.WARNING: 'yellow', Level.ERROR: 'red'}
-SHOWN = 3  # places that a fault is shown at
+SHOWN = 3  # locations shown per fault
 
 
 def show(report: Report, console: Console) -> None:
-    """Write the data sets, their classes and the findings.
+    """Print datasets, classes and findings.
 
     Args:
-        report: What was found.
-        console: Where it is written.
+        report: The report.
+        console: Output.
     """
     console.print(_data_table(report.parts))
     counted = [part for part in report.parts if part.histogram]
@@ -155,9 +155,7 @@ def show(report: Report, console: Console) -> None:
 def _data_table(parts: Iterable[Part]) -> Table:
     table = Table(title='Data', title_justify='left')
     table.add_column('role')
-    table.add_column(
-        'type and folder, and where the config names it', overflow='fold'
-    )
+    table.add_column('type, folder and config key', overflow='fold')
     for name in ('images', 'decoded', 'labels'):
         table.add_column(name)
     for part in parts:
@@ -174,8 +172,8 @@ def _data_table(parts: Iterable[Part]) -> Table:
 
 
 def _class_table(parts: list[Part]) -> Table:
-    """Raw ids, share of the labelled pixels and images, for each class."""
-    table = Table(title='Classes in what was decoded', title_justify='left')
+    """Make a table of raw ids, pixel share and images by class."""
+    table = Table(title='Classes in decoded samples', title_justify='left')
     table.add_column('class')
     rows: dict[str, list[str]] = {}
     for number, part in enumerate(parts):
@@ -192,14 +190,14 @@ def _class_table(parts: list[Part]) -> Table:
 
 
 def _finding_table(findings: list[Finding]) -> Table:
-    """One row for each kind of fault: its first places and how many more."""
+    """Make a table with one row per kind of fault."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         alike = (finding.name, finding.remedy)
         groups.setdefault(alike, []).append(finding)
     table = Table(title='Findings', title_justify='left', show_lines=True)
     table.add_column('finding')
-    table.add_column('where, what, and what to do', overflow='fold')
+    table.add_column('where, problem, remedy', overflow='fold')
     for (name, _), group in groups.items():
         kind = group[0].kind
         level = kind.level.name.lower()

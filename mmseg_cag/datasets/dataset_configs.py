@@ -10,7 +10,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError, UserError
 
-# The dataloaders of a config, and what a run reads by them.
+# Dataloaders of a config and their roles.
 LOADERS = {
     'train_dataloader': 'train',
     'val_dataloader': 'val',
@@ -21,7 +21,7 @@ LOADERS = {
 
 
 def hooks_of(cfg: dict) -> list[dict]:
-    """List the hooks of a config, those of the project and a user's own."""
+    """List the hooks of a config, the project's and the user's."""
     named = (cfg.get('default_hooks') or {}).values()
     return [
         hook for hook in (*named, *(cfg.get('custom_hooks') or [])) if hook
@@ -29,19 +29,19 @@ def hooks_of(cfg: dict) -> list[dict]:
 
 
 def loaders_of(cfg: dict) -> list[str]:
-    """List the dataloaders that a run of a config reads."""
+    """List the dataloaders that a run reads."""
     found = [loader for loader in LOADERS if cfg.get(loader)]
     if not any(hook.get('type') == 'AnchorHook' for hook in hooks_of(cfg)):
-        # It is there for the figures alone.
+        # Only used for figures.
         return [loader for loader in found if loader != 'anchor_dataloader']
     return found
 
 
 def dataset_of(cfg: dict, loader: str) -> dict | None:
-    """Find the config of a dataloader's data set.
+    """Return the dataset config of a dataloader.
 
     Raises:
-        UserError: The dataloader's is no config.
+        UserError: The dataloader is not a config.
     """
     if not isinstance(cfg[loader], dict):
         raise UserError(f'{loader}: expected the config of a dataloader')
@@ -54,16 +54,16 @@ def leaves(
     role: str = '',
     whole: Collection[str] = (),
 ) -> Iterator[tuple[str, str, dict | None]]:
-    """Key, role and config of each data set within wrappers.
+    """Yield key, role and config of each dataset inside wrappers.
 
     Args:
-        cfg: Config of a data set, of a wrapper or of `UDADataset`.
-        key: Its place in the whole config.
-        role: Its role in the run; the domains of `UDADataset` have theirs.
-        whole: Types of wrappers that are taken as they are.
+        cfg: Config of a dataset, a wrapper or a `UDADataset`.
+        key: Its key in the whole config.
+        role: Its role in the run; domains of `UDADataset` have their own.
+        whole: Wrapper types that are not opened.
 
     Raises:
-        UserError: A part is no config.
+        UserError: A part is not a config.
     """
     cfg = cfg or {}
     if not isinstance(cfg, dict):
@@ -81,7 +81,7 @@ def leaves(
             yield from leaves(part, f'{key}.domains.{domain}', domain, whole)
     elif isinstance(cfg.get('members'), dict):
         for name, part in cfg['members'].items():
-            if part:  # else it is left out
+            if part:  # None is skipped
                 yield from leaves(part, f'{key}.members.{name}', role, whole)
     elif 'dataset' in cfg:
         yield from leaves(cfg['dataset'], f'{key}.dataset', role, whole)
@@ -93,11 +93,11 @@ def leaves(
 
 
 def changed_leaves(cfg: dict, change: Callable[[dict], dict]) -> dict:
-    """Change the config of each data set within wrappers.
+    """Change the config of each dataset inside wrappers.
 
     Args:
-        cfg: Config of a data set or of a wrapper, which stays as it is.
-        change: From the config of a data set to another.
+        cfg: Config of a dataset or wrapper, not modified.
+        change: Function from a dataset config to a new one.
     """
     if isinstance(cfg.get('members'), dict):
         members = {
@@ -111,10 +111,9 @@ def changed_leaves(cfg: dict, change: Callable[[dict], dict]) -> dict:
 
 
 def target_config(cfg: dict) -> dict | None:
-    """Find the config of the target's images, of the last domain if several.
+    """Find the dataset config of the target, the last domain if several.
 
-    Those that are evaluated; of a config that evaluates nothing, those that it
-    is trained on.
+    Uses the evaluation images or, without evaluation, the training images.
 
     Args:
         cfg: The config of a run.
@@ -127,13 +126,13 @@ def target_config(cfg: dict) -> dict | None:
 
 
 def class_info(cfg: dict) -> dict:
-    """Look up names and colours of the target's classes, as mmseg has them.
+    """Look up the names and colours of the target's classes.
 
     Args:
         cfg: The config of a run.
 
     Raises:
-        UserError: Nothing names the classes.
+        UserError: The classes are not named.
     """
     dataset = target_config(cfg) or dict(type='BaseSegDataset')
     known = DATASETS.get(dataset['type']).METAINFO
@@ -145,17 +144,17 @@ def class_info(cfg: dict) -> dict:
     colour_of = dict(zip(names, colours, strict=False))
     palette = own.get('palette') or [colour_of.get(name) for name in classes]
     if None in palette:
-        # Those that mmseg draws for any other classes.
+        # mmseg's random colours for other classes.
         drawn = np.random.RandomState(42)
         palette = drawn.randint(0, 255, (len(classes), 3)).tolist()
     return dict(classes=classes, palette=palette)
 
 
 def require_images(cfg: dict | None, name: str) -> None:
-    """Check that a data set, or each part of a combined one, has images.
+    """Check that a dataset, or each part of a combined one, has images.
 
-    mmengine cannot even build an empty one, and says so in a way that names
-    neither folder nor key.
+    mmengine cannot build an empty dataset, and its error names neither folder
+    nor key.
 
     Args:
         cfg: Config of the data set.
@@ -178,7 +177,7 @@ def _require_images_of_one(cfg: dict, name: str) -> None:
         _list_images(cfg, name)
     except UserError:
         raise
-    # Settings that are wrong make the classes fail in any way at all.
+    # Wrong settings can raise anything in the classes.
     except Exception as error:
         raise UserError(
             f'{name}: its images cannot be listed, {type(error).__name__}: '
@@ -201,8 +200,8 @@ def _list_images(cfg: dict, name: str) -> None:
     if dataset.ann_file and ending and samples:
         if all(sample['img_path'].endswith(ending) for sample in samples):
             raise UserError(
-                f'{name}.ann_file={dataset.ann_file}: its names end in '
-                f'{dataset.img_suffix}, expected names without that'
+                f'{name}.ann_file={dataset.ann_file}: the names end in '
+                f'{dataset.img_suffix}, expected names without it'
             )
     if not samples:
         raise UserError(
@@ -212,14 +211,14 @@ def _list_images(cfg: dict, name: str) -> None:
 
 
 def require_images_of(cfg: Config, *loaders: str) -> None:
-    """Check, before a run is built, that its data sets have images.
+    """Check that a run's datasets have images before building it.
 
     Args:
         cfg: The run's config.
         loaders: Keys of dataloaders, such as ``val_dataloader``.
 
     Raises:
-        UserError: One has none.
+        UserError: A dataset has no images.
         MissingFileError: A folder does not exist.
     """
     for loader in loaders:

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Several domains where a run has one: sources, or targets."""
+"""Pools of several domains used as one source or target."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ from .wanted import Wanted
 
 @DATASETS.register_module()
 class DomainPool(ConcatDataset):
-    """Data sets of several domains, one after another.
+    """Concatenated datasets of several domains.
 
-    Each has its own pipeline, and so its own map from ids to classes. A
-    sample's metainfo tells its ``domain`` and, in ``absent``, the classes
-    that its domain does not label and another of the pool does: losses leave
-    them out, so that they are not taught to be absent.
+    Each has its own pipeline and its own mapping from ids to classes. A
+    sample's metainfo has its ``domain`` and, in ``absent``, the classes that
+    only other members label: losses exclude them, so that they are not learnt
+    as absent.
 
     Args:
-        members: Config of the data set of each domain, by name; None leaves
-            one out.
-        shares: Share of each in the samples of training, of sum 1; without
-            them each image counts the same. A domain that is left out leaves
-            its share to the others.
-        absent: Names of the classes that a member's labels never have, by
-            member, beside those that its pipeline has no id for.
+        members: Dataset config of each domain, by name; None removes one.
+        shares: Share of each in the training samples, summing to 1; by default
+            all images count the same. The others take over a removed domain's
+            share.
+        absent: Names of classes that a member's labels never have, by member,
+            in addition to those without an id in its pipeline.
 
     Raises:
-        UserError: There is no member, one is empty, classes differ, shares
-            are not of the members or not of sum 1, or a class is unknown.
+        UserError: There are no members, one is empty, classes differ, shares
+            do not match the members or sum to 1, or a class is unknown.
     """
 
     order = 'PoolOrder'
@@ -83,7 +82,7 @@ class DomainPool(ConcatDataset):
     def _find_absent(
         self, stated: dict[str, Sequence[str]]
     ) -> list[tuple[int, ...]]:
-        """List for each member the classes that only others label."""
+        """List each member's classes that only others label."""
         index = {name: i for i, name in enumerate(self.metainfo['classes'])}
         for member, names in stated.items():
             for name in names:
@@ -106,13 +105,13 @@ class DomainPool(ConcatDataset):
         return [tuple(sorted(known - own if own else ())) for own in labelled]
 
     def skipping_bad_files(self) -> DomainPool:
-        """Let another image of the same domain stand in for a bad one."""
+        """Replace bad images by others of the same domain."""
         self.datasets = [SkipBadFiles(dataset) for dataset in self.datasets]
         return self
 
     @property
     def metainfo(self) -> dict:
-        """Classes and palette, which the members share."""
+        """Classes and palette shared by the members."""
         return self.datasets[0].metainfo
 
     @property
@@ -125,7 +124,7 @@ class DomainPool(ConcatDataset):
         return member, index - self.starts[member]
 
     def get_data_info(self, index: int) -> dict:
-        """The sample's paths and its domain, without loading it."""
+        """Return a sample's paths and domain without loading it."""
         member, own = self._place(index)
         info = self.datasets[member].get_data_info(own)
         return {**info, 'domain': self.names[member]}
@@ -135,7 +134,7 @@ class DomainPool(ConcatDataset):
         return self.load(index, ())
 
     def load(self, index: int, key: Sequence[int]) -> dict:
-        """Load a sample, or one of its domain that is drawn by the key."""
+        """Load a sample, or a replacement of its domain drawn by the key."""
         member, own = self._place(index)
         sample = load_or_stop(self.datasets[member], own, key)
         found = {'domain': self.names[member]}
@@ -146,10 +145,10 @@ class DomainPool(ConcatDataset):
 
 
 def require_shares(names: Sequence[str], shares: dict[str, float]) -> None:
-    """Check that there is a share of each domain, of sum 1.
+    """Check that each domain has a share and that they sum to 1.
 
     Raises:
-        UserError: It is not so.
+        UserError: They do not.
     """
     if {*shares} != {*names}:
         raise UserError(
@@ -171,10 +170,10 @@ def require_shares(names: Sequence[str], shares: dict[str, float]) -> None:
 def rescaled(
     shares: dict[str, float], names: Sequence[str]
 ) -> dict[str, Fraction]:
-    """Take the shares of some domains, of sum 1 again.
+    """Rescale the shares of some domains to sum to 1.
 
     Raises:
-        UserError: They are no fractions of small numbers.
+        UserError: They are not simple fractions.
     """
     exact = {n: Fraction(s).limit_denominator(1000) for n, s in shares.items()}
     if sum(exact.values()) != 1:
@@ -187,16 +186,16 @@ def rescaled(
 
 
 def share_pattern(shares: Sequence[Fraction]) -> list[int]:
-    """Spread members over the shortest pattern with their exact shares.
+    """Compute the shortest member sequence with the exact shares.
 
-    The next is the one that is farthest behind its share; so any few
-    neighbours have about the shares, too.
+    The next member is the one farthest behind its share, so short runs also
+    approximate the shares.
 
     Args:
         shares: Of sum 1.
 
     Returns:
-        The member of each place; its length is the least common denominator.
+        Member of each position; the length is the least common denominator.
     """
     counts = [0] * len(shares)
     pattern = []
@@ -210,21 +209,21 @@ def share_pattern(shares: Sequence[Fraction]) -> list[int]:
 
 @DATA_SAMPLERS.register_module()
 class PoolOrder:
-    """Draws from a `DomainPool` by its shares, on each rank alike.
+    """Draws from a `DomainPool` by its shares, consistently over ranks.
 
-    A rank's k-th draw is from the member that `share_pattern` says: a batch
-    has the exact shares where its size makes them whole numbers. Members have
-    orders of their own, whose positions the ranks share. All is a function of
-    the seed, the number of ranks and the position.
+    `share_pattern` gives the member of a rank's k-th draw: a batch has the
+    exact shares if its size allows. Each member has its own order, whose
+    positions the ranks share. Everything depends only on the seed, the number
+    of ranks and the position.
 
     Args:
         dataset: The pool.
         seed: Seed of the orders.
-        orders: Config of the order of some members; `ShuffledOrder` is that
-            of the others.
+        orders: Config of the order of some members; the default is
+            `ShuffledOrder`.
 
     Raises:
-        UserError: An order is of no member, or there are no shares for it.
+        UserError: An order's member does not exist or has no share.
     """
 
     def __init__(
@@ -252,7 +251,7 @@ class PoolOrder:
                 {
                     **orders.get(name, plain),
                     'dataset': part,
-                    # Far from the seeds of other domains and runs.
+                    # Different from the seeds of other domains and runs.
                     'seed': seed + 101 * number,
                 }
             )
@@ -263,7 +262,7 @@ class PoolOrder:
         self.pattern = share_pattern(shares)
 
     def __getitem__(self, position: int) -> int | Wanted:
-        """Get the index at a position of the stream of all ranks, from 0."""
+        """Return the index at a position in the stream of all ranks."""
         step, rank = divmod(position, self.world_size)
         round_, place = divmod(step, len(self.pattern))
         member = self.pattern[place]

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How label files say what a pixel is: by id or by colour."""
+"""Label file formats: ids or colours."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmseg_cag.fileio.images import imdecode, open_label
 # legend: H W image
 
 
-# One number a pixel: 8 bits, the index of a palette, 16 bits.
+# Modes with one number per pixel: 8 bits, palette index, 16 bits.
 ID_MODES = ('L', 'P', 'I;16', 'I;16B', 'I')
 
-# How a file of train ids ends that this package has converted.
+# Suffix of train-id files converted by this package.
 WRITTEN_SUFFIX = '_labelTrainIds.png'
 
 
@@ -27,10 +27,10 @@ class IdFormat:
     size = 2**16
 
     def number(self, value: int, name: str) -> int:
-        """Check an id that a config gives to a class.
+        """Check the id of a class in a config.
 
         Raises:
-            UserError: It is no id.
+            UserError: It is not an id.
         """
         if not isinstance(value, int) or not 0 <= value < self.size:
             raise UserError(
@@ -39,7 +39,7 @@ class IdFormat:
         return value
 
     def show(self, numbers: Sequence[int]) -> str:
-        """Write ids for the user."""
+        """Format ids for the user."""
         return f'id {_list(numbers)}'
 
     def decode(self, content: bytes) -> np.ndarray:
@@ -49,18 +49,18 @@ class IdFormat:
             Ids (H, W), uint8 or uint16.
 
         Raises:
-            OSError: It is no such image, or an id has more than 16 bits.
+            OSError: It is another kind of image, or an id exceeds 16 bits.
         """
         with open_label(content) as image:
             if image.mode not in ID_MODES:
                 raise OSError(
-                    'expected one id a pixel, 8 or 16 bits grey or a '
-                    f'palette, found an image of mode {image.mode}'
+                    'expected one id per pixel, 8-bit or 16-bit grey or a '
+                    f'palette, found mode {image.mode}'
                 )
             ids = np.array(image)
         if ids.dtype == np.uint8:
             return ids
-        # Some versions of Pillow give 16 bits as int32.
+        # Some Pillow versions return 16 bits as int32.
         if ids.min() < 0 or ids.max() >= self.size:
             raise OSError(f'expected ids below {self.size}, found others')
         return ids.astype(np.uint16)
@@ -72,10 +72,10 @@ class ColourFormat:
     size = 2**24
 
     def number(self, value: Sequence[int], name: str) -> int:
-        """Check a colour that a config gives to a class, and number it.
+        """Check the colour of a class in a config and encode it.
 
         Raises:
-            UserError: It is no colour.
+            UserError: It is not a colour.
         """
         is_colour = isinstance(value, Sequence) and len(value) == 3
         if not is_colour or not all(0 <= part < 2**8 for part in value):
@@ -86,7 +86,7 @@ class ColourFormat:
         return int.from_bytes(value, 'big')
 
     def show(self, numbers: Sequence[int]) -> str:
-        """Write colours for the user."""
+        """Format colours for the user."""
         return (
             f'colour {_list([tuple(n.to_bytes(3, "big")) for n in numbers])}'
         )
@@ -98,14 +98,14 @@ class ColourFormat:
             Colours (H, W) uint32.
 
         Raises:
-            OSError: It is no image, or one of 16 bits.
+            OSError: It is not an 8-bit image.
         """
-        # Not Pillow, which would cut 16 bits to 8.
+        # Not Pillow, which would truncate 16 bits to 8.
         image = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             raise OSError('OpenCV cannot decode it')
         with open_label(content):
-            pass  # of a format that keeps colours
+            pass  # a lossless format
         if image.dtype != np.uint8:
             raise OSError(f'expected colours of 8 bits, found {image.dtype}')
         blue, green, red = np.moveaxis(image.astype(np.uint32), -1, 0)

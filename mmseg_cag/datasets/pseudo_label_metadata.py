@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Metadata of a folder of pseudo labels: who made them, and by what rule."""
+"""Metadata of a pseudo label folder: origin and selection rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_metadata(folder: Path) -> dict:
     """Read the metadata of a folder.
 
     Raises:
-        UserError: It is damaged, or tells of no pseudo labels.
+        UserError: It is damaged, or is not about pseudo labels.
     """
     path = folder / METADATA
     metadata = json_file.read_json(path)
@@ -33,22 +33,22 @@ def _check_classes(metadata: dict, path: Path) -> None:
         metadata.get('ignore_index'), int
     ):
         raise UserError(
-            f'{path}: expected classes, an object by their names, and '
+            f'{path}: expected classes, an object keyed by name, and '
             'ignore_index, a number'
         )
 
 
 @lru_cache
 def find_metadata(folder: Path) -> dict:
-    """Read the metadata of a folder or of one that it is in.
+    """Read the metadata of a folder or a parent folder.
 
-    A folder of true labels has none: that is how the two are told apart.
+    Folders of ground truth have none, which distinguishes them.
 
     Args:
-        folder: Where a label lies.
+        folder: Folder of a label.
 
     Raises:
-        UserError: There is none, or it is of unfinished labels.
+        UserError: It is missing, or the labels are unfinished.
     """
     for place in (folder, *folder.parents):
         if (place / METADATA).is_file():
@@ -57,6 +57,6 @@ def find_metadata(folder: Path) -> dict:
                 raise UserError(f'{place}: unfinished pseudo labels')
             return metadata
     raise UserError(
-        f'{folder}: no {METADATA} there or above, so these are no pseudo '
+        f'{folder}: no {METADATA} there or above, so these are not pseudo '
         'labels; expected a folder of tools/make_pseudo_labels.py'
     )

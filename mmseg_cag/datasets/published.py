@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The forms in which label files of the known data sets are published."""
+"""Published datasets and their label formats."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mmseg_cag.fileio.images import read_index, read_red16
 class GTADataset(BaseSegDataset):
     """GTA5 (Playing for Data, ECCV 2016) in the 19 classes of Cityscapes.
 
-    Reads the published layout, ``images/00001.png`` beside
+    Reads the published layout, ``images/00001.png`` next to
     ``labels/00001.png``; the label files hold GTA ids, so the pipeline loads
-    them by ``LoadLabelIds(ids='gta')``.
+    them with ``LoadLabelIds(ids='gta')``.
     """
 
     METAINFO = CityscapesDataset.METAINFO
@@ -42,17 +42,17 @@ class GTADataset(BaseSegDataset):
 class ACDCDataset(CityscapesDataset):
     """ACDC (ICCV 2021): fog, night, rain and snow, in Cityscapes' classes.
 
-    Reads the published layout, ``rgb_anon/fog/train/GP010476/*.png`` beside
+    Reads the published layout, ``rgb_anon/fog/train/GP010476/*.png`` next to
     ``gt/fog/train/GP010476/*.png``; the label files hold Cityscapes' ids, so
-    the pipeline loads them by ``LoadLabelIds(ids='cityscapes')``.
+    the pipeline loads them with ``LoadLabelIds(ids='cityscapes')``.
 
     Args:
-        split: ``train``, ``val`` or ``test``: the part of each condition that
-            is read. None reads all.
-        **kwargs: Those of `CityscapesDataset`.
+        split: Split to read of each condition: ``train``, ``val`` or ``test``.
+            None reads all.
+        **kwargs: Arguments of `CityscapesDataset`.
 
     Raises:
-        UserError: ``split`` is none of these.
+        UserError: ``split`` is unknown.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ACDCDataset(CityscapesDataset):
         samples = super().load_data_list()
         if self.split is None:
             return samples
-        # Below the folder: one above it may have such a name, too.
+        # Relative to the folder: a parent may have such a name, too.
         above = len(self.data_prefix['img_path'])
         return [
             sample
@@ -90,9 +90,9 @@ class ACDCDataset(CityscapesDataset):
 class SYNTHIADataset(BaseSegDataset):
     """SYNTHIA-RAND-CITYSCAPES (CVPR 2016) in the 19 classes of Cityscapes.
 
-    Reads the published layout, ``RGB/0000000.png`` beside
-    ``GT/LABELS/0000000.png``; the label files are 16-bit with SYNTHIA's ids
-    in the red channel, so the pipeline loads them by
+    Reads the published layout, ``RGB/0000000.png`` next to
+    ``GT/LABELS/0000000.png``; the label files are 16-bit with SYNTHIA's ids in
+    the red channel, so the pipeline loads them with
     ``LoadLabelIds(ids='synthia')``. Terrain, truck and train do not occur.
     """
 
@@ -176,17 +176,17 @@ TRAIN_VOID = frozenset((255,))
 
 # legend: H W image
 
-# What mmseg's label maps say of a class that is not chosen.
+# New id of unselected classes in mmseg's label maps.
 MMSEG_IGNORED = 255
 
 
 class IdMap:
-    """Raw label ids to train ids, with no id outside the tables let through.
+    """Mapping from raw label ids to train ids that rejects unknown ids.
 
     Args:
         train_ids: Raw id to train id.
-        void_ids: Raw ids that are known and become the ignore index.
-        ignore_index: Train id of everything that is not trained on.
+        void_ids: Known raw ids that map to the ignore index.
+        ignore_index: Train id of everything without training.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ class IdMap:
     ) -> None:
         self.ignore_index = ignore_index
         self.known = sorted({*train_ids, *void_ids})
-        # A value that no label has marks the unknown, so that looking for it
-        # is all that the check costs.
+        # Unknown ids map to a value that no label has, so the check only has
+        # to search for it.
         used = {ignore_index, *train_ids.values()}
         self._unknown = max(set(range(2**8)) - used)
         self._table = np.full(2**8, self._unknown, np.uint8)
@@ -216,7 +216,7 @@ class IdMap:
         Args:
             ids: Raw ids, uint8 or uint16 (H, W).
             path: The file, for the error.
-            label_map: mmseg's choice of classes, train id to new train id.
+            label_map: mmseg's class selection, train id to new train id.
 
         Returns:
             Train ids, uint8 (H, W).
@@ -235,7 +235,7 @@ class IdMap:
         return labels
 
     def _choice(self, label_map: dict[int, int]) -> np.ndarray:
-        """Look-up table (256,) from train ids to those of a choice."""
+        """Look-up table (256,) from train ids to those of a selection."""
         chosen = np.full(2**8, self.ignore_index, np.uint8)
         chosen[self._unknown] = self._unknown
         for old, new in label_map.items():
@@ -248,13 +248,13 @@ class IdMap:
         shown = ', '.join(map(str, unknown[:8]))
         more = f' and {len(unknown) - 8} more' if len(unknown) > 8 else ''
         raise UserError(
-            f'{path}: holds the unknown label id(s) {shown}{more}, expected '
-            f'only {ranges(self.known)}'
+            f'{path}: unknown label id(s) {shown}{more}, expected only '
+            f'{ranges(self.known)}'
         )
 
 
 def ranges(ids: list[int]) -> str:
-    """Write sorted ids briefly, such as ``0-18, 255``."""
+    """Format sorted ids compactly, such as ``0-18, 255``."""
     starts = [i for i in ids if i - 1 not in ids]
     ends = [i for i in ids if i + 1 not in ids]
     return ', '.join(
@@ -265,12 +265,12 @@ def ranges(ids: list[int]) -> str:
 
 @dataclass(frozen=True)
 class PublishedLabels:
-    """One form of label files.
+    """A published label format.
 
     Attributes:
         train_ids: Raw id to train id.
-        void_ids: Raw ids that are known and not trained on.
-        read: (path, backend_args) to the raw ids of a file.
+        void_ids: Known raw ids without training.
+        read: Function of (path, backend_args) that returns raw ids.
         bit_depth: Bits of an id on disk.
     """
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Rare class sampling: which image comes next, and for which class."""
+"""Rare class sampling: draws a class and an image with it."""
 
 from __future__ import annotations
 
@@ -32,26 +32,24 @@ INDEX_FOLDER = Path('work_dirs', 'class_pixels')
 
 @DATA_SAMPLERS.register_module()
 class RareClassOrder:
-    """Endless draws of a class, the rarer the likelier, and an image of it.
+    """Endless draws of a class, rarer ones more often, and an image of it.
 
-    With replacement; the draw at a position is a function of the seed and the
-    position alone. A class of which no image has enough is not drawn, and
-    named once, unless ``classes`` asks for it.
+    Draws with replacement depend only on the seed and the position. Classes
+    without any eligible image are not drawn; unless requested in ``classes``,
+    they are logged once.
 
     Args:
-        dataset: The data set, with labels; several at once as a
-            ``ConcatDataset``.
+        dataset: The labelled dataset; several as a ``ConcatDataset``.
         seed: Seed of the draws.
-        temperature: Of the distribution; the higher, the more even.
-        min_share: Share of an image above which it counts for a class.
-        classes: Names of the classes that are drawn; None for all.
-        index: File of the pixels of each class in each image, which is
-            written where it is not there yet. None: one that is named by the
-            data, in ``work_dirs/class_pixels``.
+        temperature: Temperature of the distribution; higher is more uniform.
+        min_share: Pixel share above which an image is eligible for a class.
+        classes: Names of the classes to draw; None for all.
+        index: File with pixels per class and image, written if missing. None
+            names it by the data, in ``work_dirs/class_pixels``.
 
     Raises:
-        UserError: A setting is out of its range, the index is of other data,
-            or a class that is asked for is unknown or no image has it.
+        UserError: A setting is out of range, the index is of other data, or a
+            requested class is unknown or in no image.
 
     Source: DAFormer Sec. 3.3, Eqs. 5 and 6, as released.
     """
@@ -114,7 +112,7 @@ class RareClassOrder:
         return has_image & np.isin(names, chosen)
 
     def __getitem__(self, position: int) -> Wanted:
-        """Draw the class and the image at a position, from 0."""
+        """Draw the class and image at a position, from 0."""
         rng = np.random.default_rng((self.seed, position))
         category = int(rng.choice(len(self.probability), p=self.probability))
         images = np.flatnonzero(self.eligible[:, category])
@@ -122,11 +120,11 @@ class RareClassOrder:
 
 
 class ClassPixels(NamedTuple):
-    """What the labels of a data set hold.
+    """Pixel counts of a dataset's labels.
 
     Attributes:
         counts: Pixels of each class in each image (I, K).
-        sizes: All pixels of each image, void ones as well (I,).
+        sizes: All pixels of each image, including void (I,).
     """
 
     counts: np.ndarray
@@ -134,7 +132,7 @@ class ClassPixels(NamedTuple):
 
 
 def class_probability(counts: np.ndarray, temperature: float) -> np.ndarray:
-    """How often each class is drawn.
+    """Compute the probability of drawing each class.
 
     Args:
         counts: Pixels of each class (K,); void ones are of none. A class
@@ -142,7 +140,7 @@ def class_probability(counts: np.ndarray, temperature: float) -> np.ndarray:
         temperature: Of the distribution.
 
     Returns:
-        float64 (K,), of sum 1.
+        float64 (K,), summing to 1.
     """
     rarity = (1 - counts / counts.sum()) / temperature
     weight = np.exp(rarity - rarity[counts > 0].max()) * (counts > 0)
@@ -150,15 +148,15 @@ def class_probability(counts: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def eligible_images(pixels: ClassPixels, min_share: float) -> np.ndarray:
-    """Which image has more than a share of which class, bool (I, K)."""
+    """Mark the images with more than a share of each class, bool (I, K)."""
     return exceeds(pixels.counts, min_share, pixels.sizes[:, None])
 
 
 def shared_index(dataset: Dataset, path: str | None) -> ClassPixels:
-    """Read or make the index on one rank, for all.
+    """Read or create the index on one rank for all.
 
     Raises:
-        UserError: On all ranks, where it cannot be read or made.
+        UserError: On all ranks, if that fails.
     """
     found: list = [None]
     if is_main_process():
@@ -173,7 +171,7 @@ def shared_index(dataset: Dataset, path: str | None) -> ClassPixels:
 
 
 def class_pixels(dataset: Dataset, path: str | None) -> ClassPixels:
-    """Read the index of a data set, or make and write it."""
+    """Read the index of a dataset, or create and write it."""
     parts = dataset_inputs(dataset, 'dataset', 'source')
     for part in parts:
         if part.labels is None:
@@ -196,7 +194,7 @@ def _read(file: Path, data: str, images: int) -> ClassPixels:
     if note.get('data') != data:
         raise UserError(
             f'{file}: an index of other data or classes, expected that of '
-            f'these {images} images; remove it to have it made anew'
+            f'these {images} images; remove it to recreate it'
         )
     try:
         pixels = ClassPixels(
@@ -206,13 +204,13 @@ def _read(file: Path, data: str, images: int) -> ClassPixels:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f'{file}: damaged, expected the pixels of each class in {images} '
-            'images; remove it to have it made anew'
+            'images; remove it to recreate it'
         ) from error
     return pixels
 
 
 def identity_of(parts: list[DatasetInput]) -> str:
-    """Tell data and the way they are read from others, by a hash."""
+    """Hash the data and the way they are read."""
     told = [
         (
             fingerprint(part.samples)['sha256'],
@@ -225,7 +223,7 @@ def identity_of(parts: list[DatasetInput]) -> str:
 
 
 def class_of_id(part: DatasetInput) -> dict[int, int]:
-    """The class of each raw id of the label files."""
+    """Map each raw id of the label files to its class."""
     chosen = part.dataset.metainfo.get('label_map')
     final = {
         int(raw): int(train_id if chosen is None else chosen[train_id])
@@ -235,7 +233,7 @@ def class_of_id(part: DatasetInput) -> dict[int, int]:
 
 
 def count_pixels(parts: list[DatasetInput]) -> ClassPixels:
-    """Open each label file once, and show how far this is."""
+    """Count pixels in all label files, with a progress display."""
     jobs = [(part, sample) for part in parts for sample in part.samples]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = pool.map(lambda job: _count(*job), jobs)
@@ -249,7 +247,7 @@ def _count(part: DatasetInput, sample: dict) -> tuple[np.ndarray, int]:
     try:
         ids = part.labels.read_ids(sample['seg_map_path'])
     except UserError:
-        if part.skips:  # training takes another image
+        if part.skips:  # training uses another image
             return counts, 1
         raise
     if ids.dtype.itemsize > 2:  # colours

@@ -21,23 +21,23 @@ def role_subset(
     without: Sequence[str] = ROLES,
     **changes: Any,
 ) -> BaseSegDataset:
-    """Build the images of a data set that have a role, or that have none.
+    """Build the subset of a dataset with a role, or without any.
 
-    Each image of a role is there, and the same file as when it got its role;
-    so is its label, where the data set reads labels.
+    Checks that the images of a role, and the labels if the dataset reads them,
+    exist and are unchanged since the role was assigned.
 
     Args:
         dataset: Config of the target's data set.
-        roles: The file of roles.
-        role: The role whose images are taken, in the file's order; None takes
-            the images that have none of ``without``.
-        first: How many of the role; None for all.
-        without: Roles whose images are left out, where ``role`` is None.
-        **changes: Further settings of the data set.
+        roles: The roles file.
+        role: Role to select, in the file's order; None selects images without
+            the roles in ``without``.
+        first: Maximum number of images; None for all.
+        without: Roles to exclude if ``role`` is None.
+        **changes: Further settings of the dataset.
 
     Raises:
-        UserError: The file is wrong, its classes are not the data set's, or
-            the role is empty or has an image that is not in the data set.
+        UserError: The file is invalid, its classes differ from the dataset's,
+            or the role is empty or has an image that is not in the dataset.
     """
     found = read_roles(roles)
     for name in [role] if role else without:
@@ -78,8 +78,8 @@ def _without(
         for i in range(len(dataset))
     ]
     present = {*names}
-    # Of those that are elsewhere, such as among the validation images, none
-    # is here; the others are the files that got the role.
+    # Images elsewhere, such as in the validation set, are not in this one; the
+    # others must be unchanged.
     here = [
         image
         for role in without

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Labelled target images in three roles, which one file keeps apart.
+"""Roles file that splits labelled target images into three roles.
 
 .. code:: text
 
@@ -10,8 +10,8 @@
     "choose":  [...],
     "certify": [...]}
 
-An image is named below its data set's ``data_root``, so that the file serves
-on any machine, and known by its content.
+Images are named relative to their dataset's ``data_root``, so that the file
+works on any machine, and identified by content.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import read_json, write_json
 
 FORMAT = 'mmseg_cag roles 1'
-# Trained on; decides on checkpoints, margins and thresholds; measures once.
+# For training; for choosing checkpoints, margins and thresholds; for one final
+# measurement.
 ROLES = ('train', 'choose', 'certify')
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A target image that has a label.
+    """A labelled target image.
 
     Attributes:
         image: Its path below ``data_root``, with ``/`` between the parts.
         image_sha256: Hash of the image's file.
         label_sha256: Hash of the label's file.
-        group: What it was taken with, such as a drive; empty if not told.
+        group: Recording it belongs to, such as a drive; may be empty.
     """
 
     image: str
@@ -52,15 +53,15 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which labelled images are for what.
+    """Assignment of labelled images to roles.
 
     Attributes:
         classes: Names of the classes, in the order of the network's outputs.
         images: The images of each role.
-        path: The file that says so, for messages.
+        path: Its file, for messages.
 
     Raises:
-        UserError: An image has two roles, or is twice in one.
+        UserError: An image occurs twice, in one or two roles.
     """
 
     classes: tuple[str, ...]
@@ -80,14 +81,14 @@ class Roles:
                 seen[one.image_sha256] = f'{one.image} of {role}'
 
     def of(self, role: str) -> Sequence[LabelledImage]:
-        """List the images of a role, which may be none."""
+        """List the images of a role, possibly none."""
         return self.images.get(role, ())
 
     def require(self, role: str) -> Sequence[LabelledImage]:
-        """List the images of a role, which must be some.
+        """List the images of a role, at least one.
 
         Raises:
-            UserError: There is none.
+            UserError: The role is empty.
         """
         if not self.of(role):
             raise UserError(
@@ -96,14 +97,14 @@ class Roles:
         return self.of(role)
 
     def require_classes(self, classes: Iterable[str], key: str) -> None:
-        """Check that labels are of the classes that a network has.
+        """Check that the labels have a network's classes.
 
         Args:
-            classes: Those of the network.
-            key: Where they are from, for the error.
+            classes: Classes of the network.
+            key: Their origin, for the error.
 
         Raises:
-            UserError: They differ, or their order does.
+            UserError: They, or their order, differ.
         """
         if (found := list(classes)) != list(self.classes):
             raise UserError(
@@ -112,7 +113,7 @@ class Roles:
             )
 
     def role_of(self, sha256: str) -> str | None:
-        """Tell the role of an image by the hash of its file."""
+        """Return the role of an image by its file hash."""
         for role in ROLES:
             if any(one.image_sha256 == sha256 for one in self.of(role)):
                 return role
@@ -120,20 +121,20 @@ class Roles:
 
 
 def read_roles(path: str | Path) -> Roles:
-    """Read a file of roles.
+    """Read a roles file.
 
     Raises:
-        UserError: It is none, or its roles overlap.
+        UserError: It is invalid, or its roles overlap.
         MissingFileError: There is no such file.
     """
     if not Path(path).is_file():
-        raise MissingFileError(f'{path}: not found, expected a file of roles')
+        raise MissingFileError(f'{path}: not found, expected a roles file')
     content = read_json(Path(path))
     if content.pop('format', None) != FORMAT:
         raise UserError(f'{path}: expected "format": "{FORMAT}"')
     classes = content.pop('classes', None)
     if not _are_texts(classes):
-        raise UserError(f'{path}: expected classes, a list of their names')
+        raise UserError(f'{path}: expected classes, a list of names')
     if unknown := [*content.keys() - {*ROLES}]:
         raise UserError(
             f'{path}: has the role {unknown[0]}, expected {", ".join(ROLES)}'
@@ -162,19 +163,19 @@ def _read_image(entry: object, place: str) -> LabelledImage:
         return LabelledImage(**entry)
     except (TypeError, AttributeError):
         raise UserError(
-            f'{place}: holds {str(entry)[:80]}, expected texts by the names '
-            f'{", ".join(names)}'
+            f'{place}: holds {str(entry)[:80]}, expected strings with the '
+            f'keys {", ".join(names)}'
         ) from None
 
 
 def write_roles(path: str | Path, roles: Roles) -> None:
-    """Write a file of roles, in full or not at all.
+    """Write a roles file atomically.
 
     Raises:
-        UserError: The file is there already.
+        UserError: The file exists.
     """
     if Path(path).exists():
-        raise UserError(f'{path}: is there already, expected a new file')
+        raise UserError(f'{path}: already exists, expected a new file')
     lists = {role: [asdict(one) for one in roles.of(role)] for role in ROLES}
     classes = list(roles.classes)
     write_json(Path(path), {'format': FORMAT, 'classes': classes, **lists})
@@ -187,7 +188,7 @@ def file_sha256(path: str, backend_args: dict | None = None) -> str:
 
 
 def image_name(dataset: BaseSegDataset, path: str) -> str:
-    """Name an image of a data set as files of roles do."""
+    """Return the name of an image as used in roles files."""
     return PurePath(os.path.relpath(path, dataset.data_root or '')).as_posix()
 
 
@@ -196,12 +197,12 @@ def labelled_images(
     indices: Iterable[int],
     group: Callable[[str], str] = lambda name: '',
 ) -> list[LabelledImage]:
-    """Describe samples of a data set for a file of roles.
+    """Describe samples of a dataset for a roles file.
 
     Args:
-        dataset: One with labels.
+        dataset: Labelled dataset.
         indices: Its samples.
-        group: What an image was taken with, by its name.
+        group: Function from an image name to its group.
 
     Raises:
         MissingFileError: A sample has no label.
@@ -231,16 +232,16 @@ def indices_of(
     key: str,
     labelled: bool = True,
 ) -> list[int]:
-    """Find images of a role in a data set.
+    """Find the images of a role in a dataset.
 
     Args:
         dataset: The target's images.
-        images: Those to find.
-        key: The data set's place in the config, for errors.
-        labelled: Whether the labels are compared, too.
+        images: Images to find.
+        key: The dataset's config key, for errors.
+        labelled: Whether to compare labels, too.
 
     Raises:
-        UserError: One is not there, or is no longer the same file.
+        UserError: An image is missing or has changed.
     """
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     index_by_name = {
@@ -251,7 +252,7 @@ def indices_of(
     for one in images:
         if one.image not in index_by_name:
             raise UserError(
-                f'{one.image}: has a role and is not among the images of '
+                f'{one.image}: has a role but is not among the images of '
                 f'{key}, expected a name below {dataset.data_root or "."}'
             )
         index = index_by_name[one.image]

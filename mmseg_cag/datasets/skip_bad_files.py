@@ -14,26 +14,26 @@ from mmseg_cag.datasets.inspection.finding import Level
 from mmseg_cag.datasets.inspection.headers import check_headers
 from mmseg_cag.errors import UserError
 
-# What readers of images and labels raise for a file that is no good.
+# Errors that image and label readers raise for bad files.
 BAD_FILE = (UserError, OSError, AssertionError, SyntaxError, cv2.error)
-# Bad files in a row after which the data, not a file, is at fault.
+# Consecutive bad files after which the data are considered broken.
 MOST_IN_A_ROW = 50
 
 
 @DATASETS.register_module()
 class SkipBadFiles(Dataset):
-    """A training set in which another sample stands in for a bad one.
+    """A training set that replaces bad samples by others.
 
-    The other sample is drawn by the key and the index alone, so the data of a
-    run stay the same for any number of workers. What was skipped is noted in
-    the sample's metainfo, ``skipped_files``, as (path, reason);
-    `SkippedFilesHook` lists it as training ends.
+    The replacement depends only on the key and the index, so the data are the
+    same for any number of workers. Skipped files are recorded in the sample's
+    metainfo, ``skipped_files``, as (path, reason); `SkippedFilesHook` logs
+    them at the end of training.
 
     Args:
-        dataset: A data set, or its config.
+        dataset: A dataset or its config.
 
     Raises:
-        UserError: The data set is for evaluation, where every sample counts.
+        UserError: The dataset is for evaluation, where every sample counts.
     """
 
     skips_bad_files = True
@@ -59,26 +59,26 @@ class SkipBadFiles(Dataset):
 
     @property
     def pipeline(self) -> Compose | None:
-        """The steps of the data set, unless it is a wrapper too."""
+        """The dataset's transforms, unless it is also a wrapper."""
         return getattr(self.dataset, 'pipeline', None)
 
     def __len__(self) -> int:
-        """Samples, good and bad."""
+        """Number of samples, good and bad."""
         return len(self.dataset)
 
     def get_data_info(self, index: int) -> dict:
-        """The sample's paths, without loading it."""
+        """Return a sample's paths without loading it."""
         return self.dataset.get_data_info(index)
 
     def __getitem__(self, index: int) -> dict:
-        """Load a sample, or another one drawn by its index."""
+        """Load a sample, or a replacement drawn by its index."""
         return self.load(index, ())
 
     def load(self, index: int, key: Sequence[int]) -> dict:
-        """Load a sample, or another one drawn by the key and the index.
+        """Load a sample, or a replacement drawn by key and index.
 
         Args:
-            index: The sample that is wanted.
+            index: Index of the sample.
             key: Non-negative integers.
 
         Raises:
@@ -110,7 +110,7 @@ class SkipBadFiles(Dataset):
             yield int(other)
 
     def _load_checked(self, index: int) -> dict:
-        """Load a sample whose files are whole and of one size."""
+        """Load a sample; check that its files are intact and of one size."""
         info = self.dataset.get_data_info(index)
         for fault in check_headers(
             info, None, self._labelled, self._backend_args, self._sizes
@@ -121,6 +121,6 @@ class SkipBadFiles(Dataset):
 
 
 def one_line(error: Exception) -> str:
-    """The end of an error's message, which says what is wrong."""
+    """Return the last line of an error's message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1]

@@ -20,24 +20,23 @@ from .wanted import Wanted, wanting
 
 @DATASETS.register_module()
 class UDADataset(Dataset):
-    """Data sets of several domains, of which an item has one sample each.
+    """Dataset whose items have one sample of each domain.
 
     An item is ``{'inputs': {'source': image, 'target': image},
     'data_samples': {same}}``, images uint8 (3, H, W), which mmengine's
-    ``pseudo_collate`` turns into lists by domain. The pipeline of an
-    unlabelled domain has no step that loads labels; a sample of it with a
-    label is refused.
+    ``pseudo_collate`` turns into lists by domain. Pipelines of unlabelled
+    domains must not load labels; a labelled sample raises an error.
 
     Args:
-        domains: Config of the data set of each domain, by name, of any mmseg
-            class. The first gives the length, the last the palette.
-        labelled: Names of the domains whose labels are read.
-        skip_bad_files: Whether another sample, drawn by the key, stands in
-            for one that cannot be read; else such a file ends the run.
+        domains: Dataset config of each domain, by name, of any mmseg type. The
+            first gives the length, the last the palette.
+        labelled: Names of the labelled domains.
+        skip_bad_files: Whether to replace unreadable samples by others drawn
+            by the key; else such a file ends the run.
 
     Raises:
-        UserError: There is no domain, one is empty, a labelled one has no
-            data set, or the classes differ.
+        UserError: There are no domains, one is empty, a labelled one has no
+            dataset, or classes differ.
     """
 
     def __init__(
@@ -76,11 +75,11 @@ class UDADataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """Classes and palette, which the domains share."""
+        """Classes and palette shared by the domains."""
         return list(self.domains.values())[-1].metainfo
 
     def __len__(self) -> int:
-        """Images of the first domain: the sampler draws the others."""
+        """Number of images of the first domain."""
         return len(next(iter(self.domains.values())))
 
     def __getitem__(self, item: tuple[tuple[int, int], dict]) -> dict:
@@ -88,10 +87,10 @@ class UDADataset(Dataset):
 
         Args:
             item: (key, entry of each domain's order by name), as `UDASampler`
-                yields it; random transforms are a function of the key alone.
+                yields it; random transforms depend only on the key.
 
         Raises:
-            UserError: A file is bad, or an unlabelled domain has a label.
+            UserError: A file is bad, or an unlabelled domain has labels.
         """
         key, entries = item
         with seeded_transforms(key):
@@ -116,13 +115,13 @@ class UDADataset(Dataset):
 def build_domain(
     name: str, cfg: dict, skip_bad_files: bool, owner: str = 'UDADataset'
 ) -> Dataset:
-    """Build the data set of a domain.
+    """Build the dataset of a domain.
 
     Args:
-        name: Of the domain.
-        cfg: The data set's config.
-        skip_bad_files: Whether bad files are skipped.
-        owner: What has the domain, for errors.
+        name: Name of the domain.
+        cfg: The dataset's config.
+        skip_bad_files: Whether to skip bad files.
+        owner: Owner of the domain, for errors.
 
     Raises:
         UserError: It is missing or empty.
@@ -130,7 +129,7 @@ def build_domain(
     try:
         dataset = DATASETS.build(cfg)
     except Exception:
-        # mmengine names neither folder nor key.
+        # mmengine's error names neither folder nor key.
         require_images(cfg, f'{owner}: {name}')
         raise
     if not skip_bad_files:
@@ -143,7 +142,7 @@ def build_domain(
 def load_entry(
     dataset: Dataset, entry: int | Wanted, key: Sequence[int]
 ) -> dict:
-    """Load a sample for the class that it was drawn for, if for any."""
+    """Load a sample, exposing the class it was drawn for, if any."""
     if isinstance(entry, Wanted):
         with wanting(entry.category):
             return load_or_stop(dataset, entry.index, key)
@@ -151,12 +150,12 @@ def load_entry(
 
 
 def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
-    """Load a sample; a bad file is named in one line unless it is skipped.
+    """Load a sample; turn a bad file into a one-line error or skip it.
 
     Args:
-        dataset: The data set; one with ``load`` may skip bad files.
-        index: The sample that is wanted.
-        key: Non-negative integers that draw a stand-in.
+        dataset: The dataset; one with ``load`` may skip bad files.
+        index: Index of the sample.
+        key: Non-negative integers that draw a replacement.
 
     Raises:
         UserError: A file is bad.
@@ -174,10 +173,10 @@ def load_or_stop(dataset: Dataset, index: int, key: Sequence[int]) -> dict:
 
 @contextmanager
 def seeded_transforms(key: tuple[int, int]) -> Iterator[None]:
-    """Make random transforms a function of the key alone.
+    """Make random transforms depend only on the key.
 
-    The process's own generators are left as they were, so that the number of
-    workers changes neither the data nor the model's randomness.
+    Restores the process's generators, so that the number of workers affects
+    neither the data nor the model's randomness.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     words = np.random.SeedSequence(key).generate_state(2)
@@ -196,20 +195,20 @@ class UDASampler(Sampler):
 
     The key, (seed, position), seeds the random transforms. Position k of the
     joint stream of all ranks takes entry k of each domain's order. The k-th
-    item is a pure function of (seed, rank, world size, k): resuming is
-    `skip`, in no time.
+    item depends only on (seed, rank, world size, k), so `skip` resumes
+    instantly.
 
     Args:
         dataset: The domains.
-        orders: Config of the order of some domains; `ShuffledOrder` is that
-            of the others, `PoolOrder` of a `DomainPool`. One is built
-            with ``dataset``, that of the domain, and ``seed``, and maps a
-            position to an index, or to `Wanted`.
-        seed: Seed of the orders; None shares a random one over ranks.
+        orders: Config of the order of some domains; the default is
+            `ShuffledOrder`, or `PoolOrder` for a `DomainPool`. An order is
+            built with the domain's ``dataset`` and ``seed``, and maps a
+            position to an index or to `Wanted`.
+        seed: Seed of the orders; None draws one shared by all ranks.
 
     Raises:
-        TypeError: ``dataset`` is no `UDADataset`.
-        UserError: An order is of no domain.
+        TypeError: ``dataset`` is not a `UDADataset`.
+        UserError: An order's domain does not exist.
     """
 
     def __init__(
@@ -258,14 +257,14 @@ class UDASampler(Sampler):
             step += 1
 
     def __len__(self) -> int:
-        """Images of the first domain; only the length of an epoch."""
+        """Number of images of the first domain; nominal epoch length."""
         return self.length
 
     def skip(self, num_samples: int) -> None:
-        """Start the next iteration after this rank's first samples.
+        """Skip this rank's first samples in the next iteration.
 
         Args:
-            num_samples: How many samples this rank has consumed already.
+            num_samples: Number of samples this rank has consumed.
         """
         self._skipped = num_samples
 
@@ -275,10 +274,9 @@ class UDASampler(Sampler):
 
 @DATA_SAMPLERS.register_module()
 class ShuffledOrder:
-    """Endlessly concatenated random permutations of a data set.
+    """Endless concatenation of random permutations of a dataset.
 
-    Every image is seen once before one is seen twice, whatever the number of
-    ranks.
+    Every image is seen once before any is repeated, for any number of ranks.
 
     Args:
         dataset: The data set.
@@ -292,11 +290,11 @@ class ShuffledOrder:
         self._permutation: list[int] = []
 
     def __getitem__(self, position: int) -> int:
-        """Get the index at a position, from 0."""
+        """Return the index at a position, from 0."""
         epoch, offset = divmod(position, self.length)
         if epoch != self._epoch:
             generator = torch.Generator()
-            # Two primes keep seeds of neighbouring runs and epochs apart.
+            # Two primes separate seeds of neighbouring runs and epochs.
             generator.manual_seed(self.seed * 1_000_003 + epoch * 7_919)
             self._permutation = torch.randperm(
                 self.length, generator=generator

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The class that a sample is drawn for, from the order to the crop."""
+"""Passes the class a sample is drawn for from sampling to cropping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WANTED: ContextVar[int | None] = ContextVar('wanted', default=None)
 
 
 class Wanted(NamedTuple):
-    """An image of a data set, and the class that it is drawn for."""
+    """Index of an image and the class it is drawn for."""
 
     index: int
     category: int
@@ -22,7 +22,7 @@ class Wanted(NamedTuple):
 
 @contextmanager
 def wanting(category: int | None) -> Iterator[None]:
-    """Let transforms know the class that a sample is loaded for."""
+    """Expose the class a sample is loaded for to transforms."""
     token = _WANTED.set(category)
     try:
         yield
@@ -31,11 +31,11 @@ def wanting(category: int | None) -> Iterator[None]:
 
 
 def wanted_class() -> int | None:
-    """The class that the sample at work is loaded for; None for no one."""
+    """Return the class the current sample is loaded for, or None."""
     return _WANTED.get()
 
 
 def exceeds(count: np.ndarray, share: float, size: np.ndarray) -> np.ndarray:
-    """Whether a count of pixels is more than a share of a size."""
-    # A share that stands for a whole number of pixels is met exactly.
+    """Whether a pixel count exceeds a share of a size."""
+    # Exact for shares that correspond to a whole number of pixels.
     return count > share * size + 1e-6

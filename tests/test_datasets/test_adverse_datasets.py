@@ -142,7 +142,7 @@ def test_the_check_sees_that_cityscapes_is_another(dark_zurich, tmp_path):
     config.update(type='CityscapesDataset', img_suffix='_rgb_anon.png')
     [(name, problem)] = findings(config)[:1]
     assert name == 'swapped domains'
-    assert 'named as in ACDC or Dark Zurich' in problem
+    assert 'named like ACDC or Dark Zurich' in problem
     (tmp_path / 'city/leftImg8bit').mkdir(parents=True)
     (tmp_path / 'city/gtFine').mkdir()
     [(name, problem)] = findings(dark_config(tmp_path / 'city'))[:1]

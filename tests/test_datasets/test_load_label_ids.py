@@ -161,8 +161,7 @@ def test_an_unknown_id_is_refused(tmp_path, ids, unknown, expectation):
     with pytest.raises(UserError) as caught:
         load(path, ids)
     assert str(caught.value) == (
-        f'{path}: holds the unknown label id(s) {unknown}, expected only '
-        f'{expectation}'
+        f'{path}: unknown label id(s) {unknown}, expected only {expectation}'
     )
 
 

@@ -164,11 +164,11 @@ def test_150_classes(tmp_path):
         (dict(void_ids=[9]), "void_ids: id 9 is also 'car' in ids"),
         (dict(void_ids=[2**16]), 'void_ids=65536: expected an id'),
         (dict(void_ids='rest'), "void_ids='rest': expected a list"),
-        (dict(ids=COLOURS, void_ids='others'), 'where the files hold ids'),
+        (dict(ids=COLOURS, void_ids='others'), 'if the files hold ids'),
         (dict(classes=['car']), '1 classes .* expected 2 classes or more'),
         (dict(ignore_index=2), '3 classes with ignore_index=2, expected'),
         (dict(ignore_index=256), '3 classes with ignore_index=256, exp'),
-        (dict(classes=[*CLASSES, 'bus']), "'bus' is no class of the files"),
+        (dict(classes=[*CLASSES, 'bus']), "'bus' is not a class of the files"),
     ],
 )
 def test_settings_that_cannot_be(change, message):

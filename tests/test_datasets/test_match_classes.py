@@ -21,7 +21,9 @@ def test_a_class_joins_another_and_keeps_company():
 
 def test_a_merged_class_leaves_its_own_name():
     merge = dict(train='car')
-    with pytest.raises(ValueError, match="'train' is no class of the files"):
+    with pytest.raises(
+        ValueError, match="'train' is not a class of the files"
+    ):
         match_classes(CLASSES, CLASSES, merge)
     found = match_classes(CLASSES, CLASSES, merge, absent=['train'])
     assert found == dict(road=0, car=1, train=1)
@@ -30,7 +32,7 @@ def test_a_merged_class_leaves_its_own_name():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(names=['road', 'car']), "'train' is no .* road, car;"),
+        (dict(names=['road', 'car']), "'train' is not .* road, car;"),
         (dict(merge=dict(van='car')), "merge: 'van' is not among ids"),
         (dict(merge=dict(car='auto')), "merge: 'auto' is not among classes"),
         (dict(absent=['tram']), "absent: 'tram' is not among classes"),

@@ -150,7 +150,7 @@ def complaint(dataset, index: int = 0) -> str:
 def test_true_labels_are_no_pseudo_labels(towns):
     truth = tiny.cityscapes(towns, 'train') | dict(pipeline=STEPS)
     line = complaint(DATASETS.build(truth))
-    assert 'these are no pseudo labels' in line and 'gtFine/train' in line
+    assert 'these are not pseudo labels' in line and 'gtFine/train' in line
 
 
 def test_labels_that_do_not_fit(towns):
@@ -162,7 +162,7 @@ def test_labels_that_do_not_fit(towns):
     tiny.save_image(path, np.full(tiny.SIZE, 19, np.uint8))
     assert 'has the id 19, but there are 19 classes' in complaint(dataset)
     path.write_bytes(b'no image')
-    assert f'{path}: no readable image' in complaint(dataset)
+    assert f'{path}: not a readable image' in complaint(dataset)
 
 
 def test_a_pipeline_without_them(towns):

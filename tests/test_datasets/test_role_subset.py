@@ -135,7 +135,7 @@ def test_roles_that_do_not_fit_the_data(towns, tmp_path):
     refused('labels of the classes .*, expected', dict(classes=['a']), 'train')
     refused('no image has the role certify', dict(certify=[]), 'certify')
     stranger = dict(image='a.png', image_sha256='1', label_sha256='2')
-    refused('a.png: has a role and is not', dict(choose=[stranger]), 'choose')
+    refused('a.png: has a role but is not', dict(choose=[stranger]), 'choose')
     taken = vars(roles.of('train')[0])
     refused('expected each image once', dict(certify=[taken]), 'certify')
 
@@ -178,7 +178,7 @@ def test_roles_are_drawn(assign):
     assert names(again, 'train') == names(few, 'train')[:1]
     other = assign('--train', 5, '--seed', 1, out='seed.json')
     assert names(other, 'train')[:2] != names(few, 'train')
-    with pytest.raises(SystemExit, match='is there already'):
+    with pytest.raises(SystemExit, match='already exists'):
         assign('--train', 1)
 
 

@@ -51,7 +51,7 @@ def test_what_was_written_is_read(tmp_path):
         None,
     ]
     before = path.read_bytes()
-    with pytest.raises(UserError, match='is there already'):
+    with pytest.raises(UserError, match='already exists'):
         write_roles(path, roles(train=()))
     assert path.read_bytes() == before
 
@@ -84,8 +84,11 @@ def test_a_class_list_that_differs():
         (dict(format='other'), 'expected "format"'),
         (dict(classes='road'), 'expected classes'),
         (dict(test=[]), 'has the role test, expected train, choose'),
-        (dict(train=[dict(image='a.png')]), 'train: holds .* expected texts'),
-        (dict(choose=['a.png']), 'choose: holds a.png, expected texts'),
+        (
+            dict(train=[dict(image='a.png')]),
+            'train: .* expected strings',
+        ),
+        (dict(choose=['a.png']), 'choose: holds a.png, expected strings'),
         (dict(choose='a.png'), 'choose: expected a list'),
         (dict(certify=None), 'certify: expected a list'),
     ],
@@ -100,7 +103,7 @@ def test_a_file_that_is_no_file_of_roles(tmp_path, change, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='expected a file of roles'):
+    with pytest.raises(FileNotFoundError, match='expected a roles file'):
         read_roles(tmp_path / 'none.json')
 
 

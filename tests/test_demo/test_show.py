@@ -119,5 +119,5 @@ def test_images_that_would_be_shown_nearly_black_are_refused(tmp_path):
     image = np.full((8, 8, 3), 4095, np.uint16)  # white of 12 bits
     (tmp_path / 'x').mkdir()
     cv2.imwrite(str(tmp_path / 'x/a.png'), image)
-    with pytest.raises(UserError, match='16 bits use 12 of them'):
+    with pytest.raises(UserError, match='16-bit images use only 12'):
         show_input(tmp_path / 'x', tmp_path / 'out', tmp_path / 'c', invert)

@@ -142,7 +142,7 @@ def test_structural_faults_are_not_skipped(town):
     cfg = gta_config(town)
     cfg.train_dataloader.dataset.skip_bad_files = True
     planted_faults.swapped_folders(town, cfg)
-    with pytest.raises(UserError, match='named as in Cityscapes'):
+    with pytest.raises(UserError, match='named like Cityscapes'):
         train(cfg)
 
 
@@ -150,5 +150,5 @@ def test_evaluation_never_skips(town):
     cfg = gta_config(town)
     cfg.train_dataloader.dataset.skip_bad_files = True
     planted_faults.label_link_to_nowhere(town, cfg)
-    with pytest.raises(UserError, match='link to nowhere'):
+    with pytest.raises(UserError, match='broken link'):
         train(cfg)

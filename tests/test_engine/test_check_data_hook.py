@@ -63,7 +63,7 @@ def test_a_missing_label(sample):
 @pytest.mark.parametrize('content', [b'', b'no image', b'\x89PNG\r\n\x1a\n'])
 def test_an_unreadable_header(sample, key, content):
     Path(sample[key]).write_bytes(content)
-    text = fails(sample, ValueError, 'is no readable image')
+    text = fails(sample, ValueError, 'not a readable image')
     assert sample[key] in text
 
 

@@ -90,7 +90,7 @@ def test_images_that_would_be_nearly_black(towns):
     for path in (towns / 'gta/images').iterdir():
         grey = np.asarray(Image.open(path).convert('L'))
         Image.fromarray(grey.astype(np.uint16) << 4).save(path)
-    assert 'images of 16 bits use 12 of them' in complaint(tiny.gta(towns))
+    assert '16-bit images use only 12' in complaint(tiny.gta(towns))
 
 
 def test_a_label_of_nearly_the_size_of_its_image_is_resized(

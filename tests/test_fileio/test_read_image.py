@@ -160,10 +160,10 @@ def test_pixels_that_no_reader_takes(tmp_path):
     sample = dict(img_path=str(path))
     cv2.imwrite(str(path), RGB.astype(np.float32) / 255)
     assert complaint(sample) == (
-        'unreadable file: has 32 bits a channel, expected 8 or 16'
+        'unreadable file: has 32 bits per channel, expected 8 or 16'
     )
     Image.fromarray(GREY.astype(np.int32)).save(path)
-    assert 'has 32 bits a channel' in complaint(sample)
+    assert 'has 32 bits per channel' in complaint(sample)
     with pytest.raises(UserError, match=r'image\.tif: cannot be decoded'):
         read_image(str(path))
 

@@ -125,7 +125,7 @@ def test_classes_of_the_target_alone_are_ignored():
     results = TRANSFORMS.build(step)(dict(gt_seg_map=labels))
     expected = [[0, 255, 255], [12, 255, 255]]
     assert results['gt_seg_map'].tolist() == expected
-    with pytest.raises(UserError, match="IgnoreClasses: 'cow' is no class"):
+    with pytest.raises(UserError, match="IgnoreClasses: 'cow' is not a class"):
         TRANSFORMS.build({**step, 'names': ['cow']})
 
 

@@ -101,7 +101,7 @@ def test_settings_can_be_overridden(town, tool):
     code, text = tool(
         gta_config(town), '--cfg-options', 'model.decode_head.num_classes=5'
     )
-    assert code == 2 and 'is 5, but the data has 19 classes' in text
+    assert code == 2 and 'is 5, but the data have 19 classes' in text
 
 
 @pytest.mark.parametrize('arguments', [(), ('--full',), ('--sample', '1')])
@@ -182,7 +182,7 @@ def test_a_config_that_reads_nothing(tool, tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('model = dict()')
     code, text = tool(path)
-    assert code == 2 and 'names no data set' in text
+    assert code == 2 and 'names no dataset' in text
 
 
 def test_every_kind_is_documented():

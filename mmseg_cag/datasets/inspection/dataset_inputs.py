@@ -17,15 +17,15 @@ from .label_reader import LabelReader, label_reader
 
 @dataclass
 class DatasetInput:
-    """One data set, as a run reads it.
+    """A dataset as a run reads it.
 
     Args:
-        key: Where the config names it.
-        role: as of `LOADERS`; `source` or `target` in training on both.
+        key: Its config key.
+        role: Role as in `LOADERS`; `source` or `target` when training on both.
         dataset: The data set, without wrappers.
         labelled: Whether its labels are opened; the pipeline's if None.
-        skips: Whether bad files of it are skipped in training.
-        again: Where the config names the same data once more.
+        skips: Whether training skips its bad files.
+        again: Further config keys of the same data.
     """
 
     key: str
@@ -41,12 +41,12 @@ class DatasetInput:
 
     @cached_property
     def labels(self) -> LabelReader | None:
-        """The pipeline's step that reads labels."""
+        """Return the pipeline's transform that reads labels."""
         return label_reader(self.dataset)
 
     @cached_property
     def sizes(self) -> str:
-        """How images and labels may differ in size: see `check_headers`."""
+        """Return the allowed size difference; see `check_headers`."""
         if is_translated(self.dataset):
             return 'scaled' if may_be_scaled(self.dataset) else 'equal'
         fits = getattr(self.labels, 'fits_image', False)
@@ -54,28 +54,28 @@ class DatasetInput:
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
-        """`img_path` and `seg_map_path` of every sample."""
+        """Return `img_path` and `seg_map_path` of every sample."""
         return [
             self.dataset.get_data_info(i) for i in range(len(self.dataset))
         ]
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes that the network sees."""
+        """Return the class names seen by the network."""
         return list(self.dataset.metainfo.get('classes') or ())
 
     @property
     def kind(self) -> str:
-        """Name of the data set's class."""
+        """Return the name of the dataset's type."""
         return type(self.dataset).__name__
 
     def folder(self, prefix: str) -> str | None:
-        """Folder of the images (`img_path`) or labels (`seg_map_path`)."""
+        """Return the folder of `img_path` or `seg_map_path`."""
         return self.dataset.data_prefix.get(prefix) or None
 
     @property
     def is_subset(self) -> bool:
-        """Whether the config deliberately reads a part of the folder."""
+        """Whether the config deliberately reads part of the folder."""
         dataset = self.dataset
         split = getattr(dataset, 'split', None)
         return (
@@ -88,11 +88,11 @@ class DatasetInput:
 def dataset_inputs(
     dataset: Any, key: str, role: str, labelled: bool | None = None
 ) -> list[DatasetInput]:
-    """The data sets within a built one, which may be a wrapper.
+    """List the datasets inside a built dataset or wrapper.
 
     Args:
-        dataset: A data set of mmseg, of mmengine's wrappers or `UDADataset`.
-        key: Its place, for messages.
+        dataset: A dataset of mmseg, an mmengine wrapper or a `UDADataset`.
+        key: Its config key, for messages.
         role: Its role in the run.
         labelled: Whether its labels are opened; the pipelines' if None.
     """
@@ -109,7 +109,7 @@ def dataset_inputs(
         ]
     if hasattr(dataset, 'datasets'):
         places = [f'datasets.{i}' for i in range(len(dataset.datasets))]
-        if hasattr(dataset, 'names'):  # of a pool of domains
+        if hasattr(dataset, 'names'):  # a pool of domains
             places = [f'members.{name}' for name in dataset.names]
         return [
             reading

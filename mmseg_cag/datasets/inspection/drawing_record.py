@@ -9,21 +9,21 @@ from mmseg_cag.fileio.json_file import read_json
 MANIFEST = 'minitown.json'
 
 
-CLAIM = 'minitown.unfinished.json'  # stands while the drawing is under way
+CLAIM = 'minitown.unfinished.json'  # exists while drawing is in progress
 
 
-# Of the arguments: images of each town, and the seed.
+# Keys of the arguments: images of each town, and the seed.
 NUMBERS = ('source', 'target', 'val', 'synthia', 'seed')
 
 
 def read_claim(path: Path) -> dict:
-    """Read which town is drawn or begun in a folder.
+    """Read which town a folder contains or is being drawn in it.
 
     Args:
-        path: The manifest, or the claim that stands before it.
+        path: The manifest, or the claim that precedes it.
 
     Raises:
-        UserError: It does not say.
+        UserError: It lacks this information.
     """
     record = read_json(path)
     arguments = record.get('arguments')
@@ -32,16 +32,17 @@ def read_claim(path: Path) -> dict:
     )
     if not known or 'version' not in record:
         raise UserError(
-            f'{path}: tells of no minitown, expected its version and arguments'
+            f'{path}: describes no minitown, expected its version and '
+            'arguments'
         )
     return record
 
 
 def read_manifest(path: Path) -> dict:
-    """Read what was drawn: its arguments, and the share of each class.
+    """Read a manifest: arguments and pixel share of each class.
 
     Raises:
-        UserError: It does not say.
+        UserError: It lacks this information.
     """
     record = read_claim(path)
     shares = record.get('pixel_shares')

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What can be wrong with data, how bad it is, and what to do about it."""
+"""Kinds of data faults with their severity and remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 
 
 class Level(IntEnum):
-    """How bad a finding is; the worst one is the tool's exit code."""
+    """Severity of a finding; the highest is the tool's exit code."""
 
     NOTE = 0
     WARNING = 1
@@ -22,10 +22,10 @@ class Kind:
     """A kind of fault.
 
     Args:
-        name: What it is called.
+        name: Name of the kind.
         level: Severity.
         remedy: What the user can do.
-        of_file: Whether leaving out the file mends it.
+        of_file: Whether skipping the file fixes it.
     """
 
     name: str
@@ -38,7 +38,7 @@ _ERRORS = (
     Kind(
         'broken config',
         Level.ERROR,
-        'Correct the setting that the message names.',
+        'Correct the setting named in the message.',
     ),
     Kind(
         'missing folder',
@@ -53,12 +53,12 @@ _ERRORS = (
     Kind(
         'swapped domains',
         Level.ERROR,
-        'Give each data set class the folder of its own data.',
+        'Point each dataset class to the folder of its own data.',
     ),
     Kind(
         'same images',
         Level.ERROR,
-        'Give source and target folders of their own.',
+        'Use separate folders for source and target.',
     ),
     Kind(
         'empty split',
@@ -68,23 +68,23 @@ _ERRORS = (
     Kind(
         'wrong suffix',
         Level.ERROR,
-        'Set img_suffix or seg_map_suffix to the ending of the files.',
+        'Set img_suffix or seg_map_suffix to the suffix of the files.',
     ),
     Kind(
         'no label folder',
         Level.ERROR,
-        'Set data_prefix.seg_map_path, or take the step that loads labels '
-        'out of the pipeline.',
+        'Set data_prefix.seg_map_path, or remove the transform that loads '
+        'labels from the pipeline.',
     ),
     Kind(
         'target labels read',
         Level.ERROR,
-        'Take the step that loads labels out of the target pipeline.',
+        'Remove the transform that loads labels from the target pipeline.',
     ),
     Kind(
         'missing image',
         Level.ERROR,
-        'Unpack it again, or take its name out of ann_file.',
+        'Unpack it again, or remove its name from ann_file.',
         of_file=True,
     ),
     Kind(
@@ -96,7 +96,7 @@ _ERRORS = (
     Kind(
         'broken link',
         Level.ERROR,
-        'Mend the symbolic link: what it points to does not exist.',
+        'Fix the symbolic link: its target does not exist.',
         of_file=True,
     ),
     Kind(
@@ -120,18 +120,18 @@ _ERRORS = (
     Kind(
         'lossy labels',
         Level.ERROR,
-        'Save the labels as PNG again from what they were made of.',
+        'Save the labels as PNG again from their originals.',
     ),
     Kind(
         'dark images',
         Level.ERROR,
-        'Save them with 8 bits, or scale them to the whole range of 16: '
+        'Save them with 8 bits, or scale them to the full 16-bit range: '
         'docs/own_data.md.',
     ),
     Kind(
         'wrong bit depth',
         Level.ERROR,
-        'Use the label files as published: for SYNTHIA the 16-bit GT/LABELS.',
+        'Use the original label files: for SYNTHIA the 16-bit GT/LABELS.',
     ),
     Kind(
         'colours as labels',
@@ -147,8 +147,8 @@ _ERRORS = (
     Kind(
         'unknown ids',
         Level.ERROR,
-        'Load the labels by the step of their format: LoadLabelIds for raw '
-        'ids, LoadAnnotations for trainIds.',
+        'Load the labels with the transform of their format: LoadLabelIds '
+        'for raw ids, LoadAnnotations for trainIds.',
         of_file=True,
     ),
     Kind(
@@ -160,7 +160,7 @@ _ERRORS = (
     Kind(
         'class names differ',
         Level.ERROR,
-        'Set metainfo.classes to the same list in every data set.',
+        'Set metainfo.classes to the same list in every dataset.',
     ),
     Kind(
         'class count differs',
@@ -172,8 +172,8 @@ _WARNINGS = (
     Kind(
         'label resized',
         Level.WARNING,
-        'Look at a few such pairs: the label is resized to its image, which '
-        'is right where both show the same frame, as in GTA5.',
+        'Check a few such pairs: the label is resized to its image, which is '
+        'correct if both show the same frame, as in GTA5.',
         of_file=True,
     ),
     Kind(
@@ -185,7 +185,7 @@ _WARNINGS = (
     Kind(
         'unfinished minitown',
         Level.WARNING,
-        'Draw it to its end: python tools/draw_minitown.py.',
+        'Finish drawing it: python tools/draw_minitown.py.',
     ),
     Kind(
         'label without image',
@@ -200,35 +200,36 @@ _WARNINGS = (
     Kind(
         'class never seen',
         Level.WARNING,
-        'Read everything by --full; if it stays absent, leave the class out '
-        'by metainfo.classes or expect an IoU of 0.',
+        'Check everything with --full; if it remains absent, remove the '
+        'class from metainfo.classes or expect an IoU of 0.',
     ),
     Kind(
         'anchors of other data',
         Level.WARNING,
-        'Set data_root of both: one does not follow the other.',
+        'Set data_root in both places: one does not follow the other.',
     ),
     Kind(
         'training images evaluated',
         Level.WARNING,
-        'Evaluate on images that training does not see.',
+        'Evaluate on images that are not used in training.',
     ),
 )
 _NOTES = (
     Kind(
         'hidden files',
         Level.NOTE,
-        'Nothing: notebooks and network disks keep copies and thumbnails so.',
+        'Nothing: notebooks and network disks store copies and thumbnails '
+        'like this.',
     ),
     Kind(
         'class known to be absent',
         Level.NOTE,
-        'Nothing: the data set does not have it. Report 16 or 13 classes.',
+        'Nothing: the dataset does not have it. Report 16 or 13 classes.',
     ),
     Kind(
         'not checked',
         Level.NOTE,
-        'Nothing: only data sets made of image and label folders are checked.',
+        'Nothing: only datasets of image and label folders are checked.',
     ),
 )
 KINDS = {kind.name: kind for kind in (*_ERRORS, *_WARNINGS, *_NOTES)}
@@ -245,13 +246,13 @@ NOT_FOUND = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault that was found.
+    """A fault in the data.
 
     Args:
-        name: Which of `KINDS` it is.
+        name: Its name in `KINDS`.
         where: The file, folder or key.
-        problem: What was expected and what was found, in one line.
-        advice: What the user can do, if it is not what its kind says.
+        problem: Expected and found, in one line.
+        advice: What the user can do, if it differs from the kind's remedy.
     """
 
     name: str
@@ -266,10 +267,10 @@ class Finding:
 
     @property
     def kind(self) -> Kind:
-        """Severity and usual fix of its kind."""
+        """Return its kind, with severity and remedy."""
         return KINDS[self.name]
 
     def as_error(self) -> UserError:
-        """The exception by which a run stops at this fault."""
+        """Return the exception that stops a run at this fault."""
         kind = MissingFileError if self.name in NOT_FOUND else UserError
         return kind(f'{self.where}: {self.problem}')

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 
 
 def fingerprint(samples: Iterable[dict]) -> dict:
-    """Tell files from others by their names and sizes; none is opened.
+    """Compute a fingerprint of files from their names and sizes.
 
-    The names count below the folder that they have in common; of files in
-    zip files the names alone.
+    Names are relative to the common folder; for zip members only names count.
+    No file is opened.
 
     Args:
-        samples: Each with ``img_path`` and, if labelled, ``seg_map_path``.
+        samples: Samples with ``img_path`` and, if labelled, ``seg_map_path``.
 
     Returns:
-        Number, bytes and a hash.
+        Number of files, bytes and a hash.
     """
     samples = list(samples)
     digest, count, size = hashlib.sha256(), 0, 0

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Everything that can be said of an image and its label without decoding."""
+"""Checks of image and label files without decoding them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from mmseg_cag.fileio.zip_backend import open_file
 from .finding import Finding
 from .label_reader import LabelReader
 
-PNG_DEPTH = 24  # byte of a PNG that holds the bits of a channel
-TAIL = 1024  # bytes in which a file's end mark is looked for first
+PNG_DEPTH = 24  # byte of a PNG with its bit depth
+TAIL = 1024  # bytes in which the end marker is searched first
 PNG_END = b'IEND\xae\x42\x60\x82'
-ORIENTATION, UPRIGHT = 0x112, (5, 6, 7, 8)  # a tag of EXIF and its values
-JPEG_START, JPEG_END = b'\xff\xda', b'\xff\xd9'  # of the pixels
-# What begins a part of a JPEG; among the pixels these bytes do not occur.
+ORIENTATION, UPRIGHT = 0x112, (5, 6, 7, 8)  # an EXIF tag and its values
+JPEG_START, JPEG_END = b'\xff\xda', b'\xff\xd9'  # of the pixel data
+# Start of a JPEG segment; these bytes do not occur in pixel data.
 JPEG_PART = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image without decoding it."""
+    """Header data of an image."""
 
     size: tuple[int, int]  # width, height
     bands: int
@@ -52,14 +52,14 @@ class Header:
 
 
 def read_header(path: str, backend_args: dict | None = None) -> Header:
-    """Read a file's header and look for its end mark.
+    """Read a file's header and check for its end marker.
 
     Args:
         path: The image.
         backend_args: Arguments of mmengine's file backend.
 
     Raises:
-        OSError: The file cannot be read or is no image.
+        OSError: The file cannot be read or is not an image.
     """
     try:
         with open_file(path, backend_args) as file:
@@ -67,7 +67,7 @@ def read_header(path: str, backend_args: dict | None = None) -> Header:
     except (OSError, SyntaxError) as error:
         content = fileio.get(path, backend_args=backend_args)
         with suppress(OSError, SyntaxError):
-            # It may have text that Pillow holds for too long.
+            # It may have text chunks beyond Pillow's limit.
             return _header(content, BytesIO(content))
         image = imdecode(content, cv2.IMREAD_UNCHANGED)
         if image is None:
@@ -91,20 +91,20 @@ def _header(source: BinaryIO | bytes, file: BinaryIO) -> Header:
 
 
 def _lies_on_its_side(image: Image.Image) -> bool:
-    """Whether a camera was held upright, by which OpenCV turns its images."""
+    """Whether EXIF rotates the image by 90 degrees, as OpenCV applies."""
     exif, raw = Image.Exif(), image.info.get('exif')
     if raw is None or image.format == 'TIFF':
-        return False  # of a TIFF, Pillow's size is that of the turned image
+        return False  # for a TIFF, Pillow's size is already rotated
     try:
         exif.load(raw)
-    except Exception:  # damaged ones fail in any way at all
+    except Exception:  # damaged ones can raise anything
         return False
     return exif.get(ORIENTATION, 1) in UPRIGHT
 
 
 def _is_whole(file: BinaryIO, kind: str | None) -> bool:
-    """Whether the end mark is there, near the end or anywhere."""
-    # A zip file has checksums, and would be unpacked to look for an end.
+    """Whether the end marker exists, near the end or anywhere."""
+    # Zip files have checksums, and searching would decompress them.
     if kind not in ('PNG', 'JPEG', 'MPO') or isinstance(file, ZipExtFile):
         return True
     size = file.seek(0, os.SEEK_END)
@@ -112,18 +112,18 @@ def _is_whole(file: BinaryIO, kind: str | None) -> bool:
     content = file.read()
     if kind == 'PNG' and PNG_END in content:
         return True
-    # A thumbnail has an end mark too, but before the pixels.
+    # A thumbnail has an end marker too, but before the pixels.
     end, pixels = content.rfind(JPEG_END), content.rfind(JPEG_START)
     if kind != 'PNG' and end > pixels:
         return True
     file.seek(0)
-    content = file.read()  # the end may have other data behind it
+    content = file.read()  # other data may follow the end
     return PNG_END in content if kind == 'PNG' else _jpeg_ends(content)
 
 
 def _jpeg_ends(content: bytes) -> bool:
-    """Whether a JPEG's end mark follows its pixels, whatever follows that."""
-    position = 2  # after its start mark
+    """Whether a JPEG's end marker follows its pixels."""
+    position = 2  # after the start marker
     while part := JPEG_PART.search(content, position):
         if part[0].endswith(JPEG_END[1:]):
             return True
@@ -132,8 +132,8 @@ def _jpeg_ends(content: bytes) -> bool:
     return False
 
 
-# By how much the shape of a scaled image may differ: networks that translate
-# round its sides to multiples of what they shrink by.
+# Tolerated change of a scaled image's shape: translation networks round sides
+# to multiples of their stride.
 SHAPE_TOLERANCE = 0.01
 
 
@@ -144,16 +144,17 @@ def check_headers(
     backend_args: dict | None = None,
     sizes: str = 'equal',
 ) -> Iterator[Finding]:
-    """Check one image and, where labels are read, its label.
+    """Check an image and, if labels are read, its label.
 
     Args:
         sample: ``img_path`` and ``seg_map_path``.
-        labels: The step that reads labels, for their form; None if unknown.
-        labelled: Whether the label will be read; else it is not touched.
+        labels: The transform that reads labels, for their format; None if
+            unknown.
+        labelled: Whether the label will be read; else it is not opened.
         backend_args: Arguments of mmengine's file backend.
-        sizes: Those of image and label: ``equal``, ``resized`` (the label is,
-            where they are nearly so), or ``scaled`` (the image is a copy of
-            its frame at another size).
+        sizes: Required sizes of image and label: ``equal``, ``resized`` (the
+            label is, if nearly equal), or ``scaled`` (the image is a scaled
+            copy of its frame).
     """
     path = sample['img_path']
     image = yield from _check_file(path, 'image', backend_args)
@@ -164,7 +165,7 @@ def check_headers(
         yield Finding(
             'no label folder',
             path,
-            'its label is to be read, but data_prefix.seg_map_path is not set',
+            'its label is needed, but data_prefix.seg_map_path is not set',
         )
         return
     label = yield from _check_file(
@@ -173,7 +174,7 @@ def check_headers(
     if image and label:
         size = image.size
         if size != label.size and size == label.size[::-1]:
-            # Some versions of OpenCV turn a PNG or WebP, and some do not.
+            # Whether OpenCV rotates a PNG or WebP depends on its version.
             with suppress(UserError):
                 size = read_image(path, backend_args).shape[1::-1]
         yield from _check_size(path, size, label_path, label.size, sizes)
@@ -182,13 +183,13 @@ def check_headers(
 
 
 def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
-    """Yield what is wrong with a file; returns its header if readable."""
+    """Yield a file's faults; return its header if readable."""
     what = role.split()[0]
     if not fileio.isfile(path, backend_args=backend_args):
         if Path(path).is_symlink():
             target = os.readlink(path)
             yield Finding(
-                'broken link', path, f'{role} is a link to nowhere: {target}'
+                'broken link', path, f'{role} is a broken link: {target}'
             )
         else:
             yield Finding(f'missing {what}', path, f'{role} not found')
@@ -200,13 +201,13 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
         yield Finding('unreadable file', path, reason)
         return None
     except (OSError, SyntaxError) as error:
-        # Pillow's message repeats the path, or shows the open file.
+        # Pillow's message contains the path or the file object.
         reason = str(error).split(path)[0].split(' <')[0].rstrip(" ':")
         yield Finding(
             'unreadable file',
             path,
-            f'the {what} file itself is truncated or damaged: it is no '
-            f'readable image ({reason})',
+            f'the {what} file itself is truncated or damaged: not a readable '
+            f'image ({reason})',
         )
         return None
     if not header.whole:
@@ -217,7 +218,7 @@ def _check_file(path: str, role: str, backend_args: dict | None) -> Iterator:
         )
         return None
     if what == 'image' and header.bits > 16:
-        problem = f'has {header.bits} bits a channel, expected 8 or 16'
+        problem = f'has {header.bits} bits per channel, expected 8 or 16'
         yield Finding('unreadable file', path, problem)
         return None
     return header
@@ -251,9 +252,9 @@ def _check_size(
 def _check_form(
     path: str, label: Header, labels: LabelReader | None
 ) -> Iterator[Finding]:
-    """Check format, bits and channels of a label against its step."""
+    """Check a label's format, bits and channels against its transform."""
     if label.lossy:
-        yield Finding('lossy labels', path, 'its format changes the pixels')
+        yield Finding('lossy labels', path, 'its format is lossy')
     wide = getattr(labels, 'bit_depth', None)
     if wide is None:
         return

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The step of a pipeline that reads labels, seen in one way.
+"""Common interface of pipeline transforms that read labels.
 
-A step takes part by three members: ``read_ids(path)``, the raw ids (H, W) of
-a file; ``train_ids``, from raw id to train id; ``void_ids``, the raw ids that
-are known and not trained on. Three more are optional: ``bit_depth``, bits of
-an id on disk, by which headers are checked; ``classes``, the names of the
-train ids; ``show_ids(ids)``, raw ids written for the user.
+A transform needs three members: ``read_ids(path)``, the raw ids (H, W) of a
+file; ``train_ids``, raw id to train id; ``void_ids``, known raw ids without
+training. Three more are optional: ``bit_depth``, bits of an id on disk, to
+check headers; ``classes``, names of the train ids; ``show_ids(ids)``, which
+formats raw ids for the user.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import chunk_overruns
 
-# What mmseg's label files have where nothing is labelled.
+# Id of unlabelled pixels in mmseg's label files.
 MMSEG_IGNORED = 255
 
 
 class LabelReader(Protocol):
-    """What the doctor asks of a step that reads labels."""
+    """Interface of a label-reading transform for the data check."""
 
     train_ids: dict[int, int]
     void_ids: set[int]
@@ -39,12 +39,12 @@ class LabelReader(Protocol):
 
 
 class TrainIdReader:
-    """mmseg's own `LoadAnnotations`: a file of train ids and 255.
+    """Reader for mmseg's `LoadAnnotations`: train ids and 255.
 
     Args:
-        step: The pipeline's step.
-        classes: How many classes the files were written with.
-        reduce_zero_label: Whether id 0 is void and the others move down.
+        step: The transform.
+        classes: Number of classes in the files.
+        reduce_zero_label: Whether id 0 is void and the others shift down.
     """
 
     bit_depth = 8
@@ -58,7 +58,7 @@ class TrainIdReader:
         self.step = step
 
     def read_ids(self, path: str) -> np.ndarray:
-        """Read the train ids (H, W) of a file, as wide as they are stored.
+        """Read the train ids (H, W) of a file in their stored type.
 
         Raises:
             UserError: The file cannot be decoded to a map (H, W).
@@ -66,24 +66,24 @@ class TrainIdReader:
         try:
             raw = fileio.get(path, backend_args=self.step.backend_args)
             if chunk_overruns(raw):
-                raise OSError('a part of it is longer than the file')
+                raise OSError('a chunk exceeds the file')
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )
-        # Pillow raises ValueError for numbers that make no sense.
+        # Pillow raises ValueError for invalid numbers.
         except (OSError, SyntaxError, ValueError, cv2.error) as error:
             raise UserError(f'{path}: cannot be decoded ({error})') from error
         ids = np.empty(0) if ids is None else ids.squeeze()
         if ids.ndim != 2:
             raise UserError(
-                f'{path}: expected one id a pixel, found shape {ids.shape}'
+                f'{path}: expected one id per pixel, found shape {ids.shape}'
             )
         return ids
 
 
 def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
-    """The step by which a data set reads labels; None if it reads none."""
-    pipeline = getattr(dataset, 'pipeline', None)  # a set of another kind
+    """Return a dataset's label-reading transform, or None."""
+    pipeline = getattr(dataset, 'pipeline', None)  # another kind of dataset
     for step in getattr(pipeline, 'transforms', ()):
         if hasattr(step, 'read_ids'):
             return step
@@ -96,14 +96,14 @@ def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
 
 
 def show_ids(labels: LabelReader, ids: Sequence[int]) -> str:
-    """Write raw ids for the user, as their step does if it can."""
+    """Format raw ids for the user, with their transform if it can."""
     if hasattr(labels, 'show_ids'):
         return labels.show_ids(ids)
     return ' '.join(map(str, ids))
 
 
 def advise_on_unknown_ids(labels: LabelReader) -> str:
-    """What to do about ids unknown to a step; empty if nothing special."""
+    """Advise on ids unknown to a transform; empty by default."""
     name = type(labels).__name__
     if isinstance(labels, LoadLabelIds):
         return (

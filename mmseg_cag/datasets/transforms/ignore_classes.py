@@ -14,18 +14,18 @@ from mmseg_cag.errors import UserError
 
 @TRANSFORMS.register_module()
 class IgnoreClasses(BaseTransform):
-    """Leave classes out of the labels: those of the target alone.
+    """Ignore classes in the labels, such as target-only ones.
 
-    They are ignored, not taught as anything else; the network keeps an
-    output for them, so that data sets and checkpoints fit as before.
+    Their pixels are ignored; the network keeps an output for them, so that
+    datasets and checkpoints still fit.
 
     Args:
         names: Names of the classes, such as ``target_only`` of a config.
-        of: Name of the data set that says which classes there are.
-        ignore_index: What their pixels become.
+        of: Dataset type that defines the classes.
+        ignore_index: New id of their pixels.
 
     Raises:
-        UserError: A name is no class of the data set.
+        UserError: A name is not a class of the dataset.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class IgnoreClasses(BaseTransform):
         for name in names:
             if name not in classes:
                 raise UserError(
-                    f'IgnoreClasses: {name!r} is no class of {of}, which has '
-                    f'{", ".join(classes)}'
+                    f'IgnoreClasses: {name!r} is not a class of {of}, which '
+                    f'has {", ".join(classes)}'
                 )
         self.table = np.arange(256, dtype=np.uint8)
         self.table[[classes.index(name) for name in names]] = ignore_index

@@ -20,21 +20,20 @@ def match_classes(
     merge: dict[str, str],
     absent: Iterable[str] = (),
 ) -> dict[str, int]:
-    """Match the classes of label files to those that are trained, by name.
+    """Match the classes of label files to training classes by name.
 
     Args:
-        classes: The classes that are trained, in the order of their train
-            ids.
+        classes: Training classes in the order of their train ids.
         names: The classes of the files.
-        merge: A class of the files -> the trained class that it joins.
-        absent: Trained classes that the files may lack.
+        merge: File class -> training class that it joins.
+        absent: Training classes that the files may lack.
 
     Returns:
-        The train id of each name that has one; the others are not trained.
+        Train ids by name, for the names that have one.
 
     Raises:
-        UserError: A class is named twice or is unknown where it is named, or
-            a trained one has no name among the files'.
+        UserError: A class is listed twice or unknown, or a training class is
+            not among the files' names.
     """
     names = list(names)
     _require_distinct('classes', classes)
@@ -45,9 +44,9 @@ def match_classes(
     for name in classes:
         if name not in joined.values() and name not in absent:
             raise UserError(
-                f'classes: {name!r} is no class of the files, which have '
-                f'{", ".join(names)}; merge one into it, or list it in '
-                'absent if they lack it'
+                f'classes: {name!r} is not a class of the files, which have '
+                f'{", ".join(names)}; merge one into it, or list it in absent '
+                'if they lack it'
             )
     index = {name: train_id for train_id, name in enumerate(classes)}
     return {n: index[j] for n, j in joined.items() if j in index}
@@ -79,31 +78,29 @@ UNKNOWN = -1
 
 @TRANSFORMS.register_module()
 class LoadLabelsByName(BaseTransform):
-    """Read label files of any ids and match their classes by name.
+    """Read label files with arbitrary ids and match classes by name.
 
     Writes ``gt_seg_map``, uint8 (H, W), train ids in the order of
-    ``classes``. Classes of the files that are not trained, by their own name
-    or by ``merge``, become ``ignore_index``, as void ids do. An id that is
-    declared nowhere stops the run.
+    ``classes``. File classes without a training class, by name or ``merge``,
+    become ``ignore_index``, like void ids. An undeclared id stops the run.
 
     Args:
-        classes: The classes that are trained.
+        classes: The training classes.
         ids: The classes of the files: name -> id, or name -> (red, green,
             blue) where colours stand for classes.
-        merge: A class of the files -> the trained class that it joins.
-        void_ids: Further ids or colours of the files, which stand for no
-            class; ``others`` takes all ids that are not in ``ids``.
-        absent: Trained classes that these files lack.
-        ignore_index: Train id of what is not trained on.
+        merge: File class -> training class that it joins.
+        void_ids: Further ids or colours of the files without a class;
+            ``others`` covers all ids that are not in ``ids``.
+        absent: Training classes that these files lack.
+        ignore_index: Train id of pixels without training.
         backend_args: Arguments of mmengine's file backend.
 
     Attributes:
-        train_ids: Train id of each raw id that is trained on; the raw id of a
-            colour is 0xRRGGBB.
-        void_ids: The known raw ids that are not trained on.
+        train_ids: Raw id to train id; the raw id of a colour is 0xRRGGBB.
+        void_ids: Known raw ids without training.
 
     Raises:
-        UserError: The names do not match, or an id is none or has two uses.
+        UserError: Names do not match, or an id is invalid or used twice.
     """
 
     fits_image = True
@@ -120,9 +117,9 @@ class LoadLabelsByName(BaseTransform):
     ) -> None:
         if not 1 < len(classes) <= ignore_index < 2**8:
             raise UserError(
-                f'LoadLabelsByName: {len(classes)} classes with ignore_index='
-                f'{ignore_index}, expected 2 classes or more, and an 8-bit '
-                'index beyond theirs'
+                f'LoadLabelsByName: {len(classes)} classes with '
+                f'ignore_index={ignore_index}, expected 2 classes or more, '
+                'and an unused 8-bit index'
             )
         self.classes = list(classes)
         self.backend_args = backend_args
@@ -142,7 +139,7 @@ class LoadLabelsByName(BaseTransform):
         """Read the raw ids (H, W) of a file, unsigned integers.
 
         Raises:
-            UserError: The file cannot be decoded to one id a pixel.
+            UserError: The file cannot be decoded to one id per pixel.
         """
         try:
             content = fileio.get(path, backend_args=self.backend_args)
@@ -153,7 +150,7 @@ class LoadLabelsByName(BaseTransform):
             ) from error
 
     def show_ids(self, ids: Sequence[int]) -> str:
-        """Write raw ids for the user, colours as such."""
+        """Format raw ids for the user, or colours."""
         return self._format.show(ids)
 
     def transform(self, results: dict) -> dict:
@@ -163,22 +160,22 @@ class LoadLabelsByName(BaseTransform):
             results: The sample; ``seg_map_path`` names the label file.
 
         Raises:
-            UserError: The file is no label map or holds an undeclared id, or
-                the data set maps labels by itself.
+            UserError: The file is not a label map or has an undeclared id, or
+                the dataset maps labels itself.
         """
         path = results['seg_map_path']
         if results.get('label_map') is not None:
             raise UserError(
-                f'{path}: is of a data set with classes of its own, expected '
-                'type=BaseSegDataset where LoadLabelsByName maps the ids'
+                f'{path}: from a dataset with a class selection, expected '
+                'type=BaseSegDataset when LoadLabelsByName maps the ids'
             )
         ids = self.read_ids(path)
         labels = self._table[ids]
         if labels.min() == UNKNOWN:
             unknown = np.unique(ids[labels == UNKNOWN]).tolist()
             raise UserError(
-                f'{path}: found {self.show_ids(unknown)}, expected what '
-                'ids or void_ids list'
+                f'{path}: found {self.show_ids(unknown)}, expected only ids '
+                'listed in ids or void_ids'
             )
         results['gt_seg_map'] = fit_label(labels.astype(np.uint8), results)
         results['seg_fields'].append('gt_seg_map')
@@ -202,7 +199,7 @@ class LoadLabelsByName(BaseTransform):
             if void_ids != OTHERS or not isinstance(self._format, IdFormat):
                 raise UserError(
                     f'void_ids={void_ids!r}: expected a list, or {OTHERS!r} '
-                    'where the files hold ids'
+                    'if the files hold ids'
                 )
             return set(range(self._format.size)) - names.keys()
         void = {self._format.number(value, 'void_ids') for value in void_ids}

@@ -20,11 +20,11 @@ from mmseg_cag.fileio.images import read_index
 
 @TRANSFORMS.register_module()
 class LoadPseudoLabels(BaseTransform):
-    """Load pseudo labels, which a network has written.
+    """Load pseudo labels from disk.
 
-    Adds ``pseudo_seg_map``, uint8 (H, W), which the transforms of images move
-    along. Only folders that ``tools/make_pseudo_labels.py`` has noted its
-    making in are read, so a true label cannot be taken for one.
+    Adds ``pseudo_seg_map``, uint8 (H, W), which spatial transforms process,
+    too. Only folders with the metadata of ``tools/make_pseudo_labels.py`` are
+    accepted, so ground truth cannot be loaded by mistake.
     """
 
     def transform(self, results: dict) -> dict:
@@ -32,23 +32,25 @@ class LoadPseudoLabels(BaseTransform):
 
         Args:
             results: The sample; ``seg_map_path`` names the label, and
-                ``img_shape`` is the size at which it was predicted.
+                ``img_shape`` is the size of the prediction.
 
         Raises:
-            UserError: The file is no pseudo label, or not of this image.
+            UserError: The file is not a pseudo label of this image.
         """
         path = _path_of(results)
         metadata = find_metadata(Path(path).parent)
         try:
             labels = read_index(path)
         except (OSError, SyntaxError) as error:
-            raise UserError(f'{path}: no readable image ({error})') from error
+            raise UserError(
+                f'{path}: not a readable image ({error})'
+            ) from error
         size, expected = labels.shape, results['img_shape'][:2]
         if size != expected:
             raise UserError(
-                f'{path}: is {size[1]}x{size[0]}, the image {expected[1]}x'
-                f'{expected[0]}; put the Resize that the network predicts '
-                'with before LoadPseudoLabels'
+                f'{path}: is {size[1]}x{size[0]}, the image '
+                f'{expected[1]}x{expected[0]}; put the Resize used for '
+                'prediction before LoadPseudoLabels'
             )
         wrong = (labels >= len(metadata['classes'])) & (
             labels != metadata['ignore_index']
@@ -58,20 +60,20 @@ class LoadPseudoLabels(BaseTransform):
                 f'{path}: has the id {labels[wrong][0]}, but there are '
                 f'{len(metadata["classes"])} classes'
             )
-        # Pillow's array is read-only, as transforms do not expect.
+        # Pillow's array is read-only, which transforms do not expect.
         results['pseudo_seg_map'] = np.array(labels)
         results['seg_fields'].append('pseudo_seg_map')
         return results
 
     def check(self, dataset: BaseSegDataset) -> None:
-        """Check the labels of a data set before it is trained on.
+        """Check the pseudo labels of a dataset before training.
 
         Args:
-            dataset: The data set whose pipeline this step is in.
+            dataset: The dataset with this transform in its pipeline.
 
         Raises:
             MissingFileError: An image has no label.
-            UserError: They are no pseudo labels, or of other classes.
+            UserError: They are not pseudo labels or have other classes.
         """
         classes = list(dataset.metainfo['classes'])
         for index in range(len(dataset)):
@@ -99,7 +101,7 @@ def _path_of(sample: dict) -> str:
 class PackPseudoSegInputs(PackSegInputs):
     """Pack an image, and its pseudo labels as ``pseudo_sem_seg``.
 
-    A true label stays ``gt_sem_seg``, which `UDADataset` refuses of a target.
+    Ground truth stays ``gt_sem_seg``, which `UDADataset` refuses for a target.
     """
 
     def transform(self, results: dict) -> dict:
@@ -109,8 +111,8 @@ class PackPseudoSegInputs(PackSegInputs):
             results: The sample, with ``img`` and ``pseudo_seg_map``.
 
         Raises:
-            UserError: It has no pseudo labels, or a transform has changed the
-                image alone.
+            UserError: It has no pseudo labels, or a transform changed only the
+                image.
         """
         labels = results.get('pseudo_seg_map')
         if labels is None:
@@ -120,8 +122,8 @@ class PackPseudoSegInputs(PackSegInputs):
         if labels.shape != results['img'].shape[:2]:
             raise UserError(
                 f'PackPseudoSegInputs: an image of {results["img"].shape[:2]} '
-                f'has pseudo labels of {labels.shape}: a transform before it '
-                'leaves results["seg_fields"] alone'
+                f'has pseudo labels of {labels.shape}: an earlier transform '
+                'ignores results["seg_fields"]'
             )
         packed = super().transform(results)
         data = torch.from_numpy(labels.astype('int64'))[None]

@@ -15,34 +15,34 @@ from mmseg_cag.fileio.json_file import read_json
 
 from .loading import LoadImageOnDemand
 
-# In a folder that a translator has made: who made it, and how many images.
+# Metadata file of a translated folder: origin and number of images.
 METADATA = 'translated_images.json'
 
 
 @TRANSFORMS.register_module()
 class LoadTranslatedImage(LoadImageOnDemand):
-    """Read a source image that was translated into the target's style.
+    """Load a source image translated to the target's style.
 
-    The images of the data set are the translated ones, its labels the
-    original ones. It says so to the checks before a run: every label must
-    have an image, and where a later step resizes both to one size, an image
-    may be a scaled copy of the frame that the label is of.
+    The dataset's images are translated, its labels original. The checks before
+    a run therefore require an image for every label, and allow an image to be
+    a scaled copy of the label's frame if a later transform resizes both to one
+    size.
     """
 
     def transform(self, results: dict) -> dict:
-        """Add ``img`` to the sample, marked as one of another size."""
+        """Add ``img`` to the sample, marked as possibly scaled."""
         results['translated'] = True
         return super().transform(results)
 
     def check(self, dataset: BaseSegDataset) -> None:
-        """Check that the translated images of a data set are complete.
+        """Check that the translated images of a dataset are complete.
 
         Args:
-            dataset: The data set whose pipeline this step is in.
+            dataset: The dataset with this transform in its pipeline.
 
         Raises:
             MissingFileError: A label has no image.
-            UserError: They are not those that the folder's metadata lists.
+            UserError: They do not match the folder's metadata.
         """
         if dataset.ann_file or dataset._indices is not None:
             return  # a subset, whose images are listed by name
@@ -69,22 +69,22 @@ def _check_metadata(path: Path, found: int) -> None:
     metadata = read_json(path)
     if metadata.get('images') != found:
         raise UserError(
-            f'{path}: tells of {metadata.get("images", "unfinished")} images, '
+            f'{path}: lists {metadata.get("images", "unfinished")} images, '
             f'found {found}'
         )
 
 
 def is_translated(dataset: BaseSegDataset) -> bool:
-    """Tell whether the images of a data set are translated ones."""
+    """Return whether a dataset's images are translated."""
     pipeline = getattr(dataset, 'pipeline', None)
     steps = getattr(pipeline, 'transforms', ())
     return any(isinstance(step, LoadTranslatedImage) for step in steps)
 
 
 def may_be_scaled(dataset: BaseSegDataset) -> bool:
-    """Tell whether images may differ in size from their labels.
+    """Return whether images may differ in size from their labels.
 
-    Translated ones may where a `Resize` to a fixed size makes them equal.
+    Translated ones may if a `Resize` to a fixed size makes them equal.
     """
     return is_translated(dataset) and any(
         isinstance(step, Resize) and not step.keep_ratio

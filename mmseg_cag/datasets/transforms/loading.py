@@ -16,14 +16,14 @@ from mmseg_cag.fileio.images import read_image
 
 @TRANSFORMS.register_module()
 class LoadImageOnDemand(BaseTransform):
-    """Load an image; from a cache, `RandomResizeCrop` reads its window alone.
+    """Load an image; with a cache, `RandomResizeCrop` reads only its window.
 
-    The same pixels as mmseg's ``LoadImageFromFile`` gives, and a damaged file
-    is named. Writes ``img``, ``img_shape`` and ``ori_shape``.
+    Gives the same pixels as mmseg's ``LoadImageFromFile``; errors name the
+    damaged file. Writes ``img``, ``img_shape`` and ``ori_shape``.
 
     Args:
-        cache_dir: Folder that keeps the decoded pixels of each image; of
-            these only the window is read. ``off`` or None: none.
+        cache_dir: Folder that caches decoded pixels, of which only the window
+            is read. ``off`` or None disables it.
         backend_args: Arguments of mmengine's file backend.
     """
 
@@ -43,7 +43,7 @@ class LoadImageOnDemand(BaseTransform):
 
         Raises:
             MissingFileError: There is no such file.
-            UserError: It is no image, or the cache cannot be written.
+            UserError: It is not an image, or the cache cannot be written.
         """
         path = results['img_path']
         image = _cached(
@@ -62,11 +62,11 @@ class LoadImageOnDemand(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadLabelIds(BaseTransform):
-    """Read a label file of raw ids and map them to train ids on the fly.
+    """Read a label file of raw ids and map them to train ids.
 
-    Writes ``gt_seg_map``, uint8 (H, W). Void ids become ``ignore_index``, an
-    id that the format does not know is refused; the data set's own
-    ``label_map`` (a choice of classes) is applied after.
+    Writes ``gt_seg_map``, uint8 (H, W). Void ids become ``ignore_index``;
+    unknown ids raise an error. The dataset's ``label_map`` (a class selection)
+    is applied afterwards.
 
     Args:
         ids: The format of the label files: ``cityscapes`` (labelIds),
@@ -74,18 +74,18 @@ class LoadLabelIds(BaseTransform):
             class in the red channel) or ``trainids`` (labelTrainIds, and
             what ``tools/dataset_converters`` write).
         ignore_index: Train id of everything that is not evaluated.
-        cache_dir: Folder that keeps the train ids of each file. ``off``
-            or None: none.
+        cache_dir: Folder that caches train ids of each file. ``off`` or None
+            disables it.
         backend_args: Arguments of mmengine's file backend.
 
     Attributes:
         train_ids: Raw id to train id.
-        void_ids: Raw ids that are known and not trained on.
+        void_ids: Known raw ids without training.
         bit_depth: Bits of an id on disk.
-        map_ids: Turns the raw ids of a file into train ids.
+        map_ids: Maps raw ids of a file to train ids.
 
     Raises:
-        UserError: ``ids`` is no known format.
+        UserError: ``ids`` is not a known format.
     """
 
     fits_image = True
@@ -153,8 +153,8 @@ class LoadLabelIds(BaseTransform):
         return results
 
 
-# By how much the proportions of image and label may differ. GTA5 has pairs of
-# two sizes, which the releases resize to one.
+# Tolerance between the aspect ratios of image and label. GTA5 has pairs of
+# different sizes, which the releases resize to one.
 SHAPE_TOLERANCE = 0.05
 
 
@@ -163,21 +163,21 @@ def alike(
     other: tuple[int, int],
     tolerance: float = SHAPE_TOLERANCE,
 ) -> bool:
-    """Tell whether two sizes are of one frame, by their proportions."""
+    """Return whether two sizes have the same aspect ratio."""
     ratio = size[0] * other[1] / (size[1] * other[0])
     return abs(ratio - 1) <= tolerance
 
 
 def fit_label(labels: np.ndarray, results: dict) -> np.ndarray:
-    """Resize a label map by nearest neighbours to the size of its image.
+    """Resize a label map to its image's size (nearest).
 
     Args:
         labels: uint8 (H, W).
-        results: The sample; ``ori_shape`` is the size of the image. One that
-            was translated, which a later step resizes, is left alone.
+        results: The sample; ``ori_shape`` is the size of the image. Labels of
+            translated images, resized later, are unchanged.
 
     Raises:
-        UserError: Their proportions differ by more than 5 %.
+        UserError: Their aspect ratios differ by more than 5 %.
     """
     size = tuple(results.get('ori_shape', labels.shape)[:2])
     if labels.shape == size or results.get('translated'):
@@ -202,5 +202,5 @@ def _cached(
 
 
 def open_cache(folder: str | None) -> ArrayCache | None:
-    """Make the cache that a config asks for; ``off`` or None asks for none."""
+    """Open the configured cache; ``off`` or None gives none."""
     return None if folder in (None, 'off') else ArrayCache(folder)

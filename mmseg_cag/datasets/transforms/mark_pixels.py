@@ -18,13 +18,13 @@ from mmseg_cag.errors import UserError
 
 @TRANSFORMS.register_module()
 class MarkUntrusted(BaseTransform):
-    """Mark margins of an image, such as a bonnet, whose labels do not count.
+    """Mark image margins, such as a car's bonnet, as untrusted.
 
-    Adds ``trusted_map``, uint8 (H, W), which the transforms of images move
-    along; `PackMarkedSegInputs` packs it.
+    Adds ``trusted_map``, uint8 (H, W), which spatial transforms process, too;
+    `PackMarkedSegInputs` packs it.
 
     Args:
-        top: Rows at the top of the image as it is when this step has it.
+        top: Rows at the top of the image at this point of the pipeline.
         bottom: Rows at the bottom.
         left: Columns at the left.
         right: Columns at the right.
@@ -49,7 +49,7 @@ class MarkUntrusted(BaseTransform):
         """Add ``trusted_map`` to the sample.
 
         Raises:
-            UserError: The margins leave nothing of the image.
+            UserError: The margins cover the whole image.
         """
         height, width = results['img'].shape[:2]
         top, bottom, left, right = self.margins.values()
@@ -68,9 +68,9 @@ class MarkUntrusted(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PadMarked(Pad):
-    """Pad an image with its marks: what is added is not trusted.
+    """Pad an image and its marks; padding is untrusted.
 
-    mmcv's own leaves the marks as they are.
+    mmcv's `Pad` does not pad the marks.
     """
 
     def transform(self, results: dict) -> dict:
@@ -89,12 +89,12 @@ class PadMarked(Pad):
 
 @TRANSFORMS.register_module()
 class FindThings(BaseTransform):
-    """Tell a `FeatureDistance` whether a crop shows any of its classes.
+    """Record whether a crop shows a thing class for `FeatureDistance`.
 
-    Where no image of a batch does, the network of the start is not run.
+    If no image of a batch does, the initial network is not run.
 
     Args:
-        things: Classes of the `FeatureDistance`, as indices.
+        things: Class indices of the `FeatureDistance`.
     """
 
     def __init__(self, things: Sequence[int]) -> None:
@@ -109,7 +109,7 @@ class FindThings(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackMarkedSegInputs(PackSegInputs):
-    """Pack an image with what `MarkUntrusted` and `FindThings` have found."""
+    """Pack an image with the results of `MarkUntrusted` and `FindThings`."""
 
     def transform(self, results: dict) -> dict:
         """Pack the sample.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmseg_cag.errors import UserError
 
-# Pixels that a window may be extended by to find an edge that float32 holds.
+# Pixels to extend a window by, to find an edge exact in float32.
 SLACK = 16
 
 
@@ -20,9 +20,9 @@ class Span(NamedTuple):
 
     Attributes:
         size: Pixels of the axis before resizing.
-        resized: Pixels of it after.
+        resized: Pixels after resizing.
         start: First pixel of the window, after resizing.
-        stop: One past the last.
+        stop: One past the last pixel.
     """
 
     size: int
@@ -32,14 +32,14 @@ class Span(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Source pixels per resized pixel."""
+        """Return the number of source pixels per resized pixel."""
         return self.size / self.resized
 
     def nearest(self) -> np.ndarray:
-        """Source pixel of each pixel of the window by Pillow's nearest.
+        """Compute the source pixel of each window pixel (Pillow's nearest).
 
-        Pillow resizes the indices themselves, so that ties between two
-        source pixels fall as they do in a label that it resizes.
+        Pillow resizes the indices themselves, so ties between source pixels
+        resolve as in a resized label.
 
         Returns:
             int32 (stop - start,).
@@ -49,8 +49,8 @@ class Span(NamedTuple):
         return np.asarray(resized)[0, self.start : self.stop]
 
     def cut(self) -> Cut:
-        """Find the part of the source that the window depends on."""
-        support = max(self.scale, 1.0)  # of Pillow's bilinear filter
+        """Compute the source part that the window depends on."""
+        support = max(self.scale, 1.0)  # support of Pillow's bilinear filter
         lowest = max(self.start - SLACK, 0)
         first = max(int(lowest * self.scale - support), 0)
         before = np.arange(self.start, lowest - 1, -1)
@@ -65,19 +65,19 @@ class Span(NamedTuple):
         )
 
     def _best(self, edges: np.ndarray, first: int) -> int:
-        """Choose the edge whose place in the source float32 holds best."""
+        """Choose the edge whose source position float32 represents best."""
         places = edges * self.scale - first
         return int(edges[np.abs(places - np.float32(places)).argmin()])
 
 
 class Cut(NamedTuple):
-    """One axis of what Pillow is given and gives back.
+    """One axis of Pillow's input and output.
 
     Attributes:
-        source: Source pixels to be read.
-        box: Begin and end of what is resized, in pixels of the source part.
-        count: Pixels that it is resized to.
-        window: Where in these the window lies.
+        source: Source pixels to read.
+        box: Start and end of the resized part, in pixels of the source part.
+        count: Pixels after resizing.
+        window: Window within these.
     """
 
     source: slice
@@ -90,12 +90,12 @@ class Cut(NamedTuple):
 
 
 def resize_window(image: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
-    """Resize as Pillow does, bilinear, and compute the window alone.
+    """Resize like Pillow (bilinear), computing only the window.
 
-    Equals the window of the resized frame but for rounding: Pillow takes the
-    edges of a part as float32, and a weight that is off by 1e-7 can turn a
-    half up or down. The window is therefore extended, by a few pixels that
-    are cut off again, to edges that float32 holds well.
+    Equals the window of the resized frame except for rounding: Pillow uses
+    float32 edges, and a weight error of 1e-7 can flip the rounding of a half.
+    The window is therefore extended by a few pixels, later cropped, to edges
+    that float32 represents well.
 
     Args:
         image: uint8 (H, W, 3); only the source rows and columns of the
@@ -108,8 +108,8 @@ def resize_window(image: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
     """
     down, across = rows.cut(), columns.cut()
     part = Image.fromarray(image[down.source, across.source])
-    # Rows first, always: Pillow by itself lets the sizes decide the order,
-    # and the two orders round differently.
+    # Always rows first: Pillow chooses the order by size, and the two orders
+    # round differently.
     for size, box in (
         (
             (across.count, part.height),
@@ -127,7 +127,7 @@ def resize_window(image: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
 def nearest_window(
     labels: np.ndarray, rows: Span, columns: Span
 ) -> np.ndarray:
-    """Resize as Pillow does, nearest, and compute the window alone.
+    """Resize like Pillow (nearest), computing only the window.
 
     Args:
         labels: Any type (H, W).
@@ -140,33 +140,33 @@ def nearest_window(
     return labels[rows.nearest()].take(columns.nearest(), axis=1)
 
 
-# As often as mmseg's RandomCrop looks for a window of more than one class.
+# Number of attempts of mmseg's RandomCrop for cat_max_ratio.
 ATTEMPTS = 10
 
 
 @TRANSFORMS.register_module()
 class RandomResizeCrop(BaseTransform):
-    """mmseg's RandomResize and RandomCrop in one, computing the window alone.
+    """Combined RandomResize and RandomCrop that computes only the window.
 
     Draws the same random numbers in the same order as
     ``RandomResize(scale, ratio_range, keep_ratio=True)`` and
-    ``RandomCrop(crop_size, cat_max_ratio)``, and resizes as these do with
-    ``backend='pillow'``: the image bilinear, smoothed as it shrinks, labels
-    by the nearest pixel centre. As there, an axis that is shorter than the
-    crop after resizing is kept whole. Reads ``img`` and the ``seg_fields``,
-    if any; only the window's part of them is touched.
+    ``RandomCrop(crop_size, cat_max_ratio)``, and resizes like these with
+    ``backend='pillow'``: the image bilinear with antialiasing, labels by
+    nearest pixel centre. As there, an axis shorter than the crop after
+    resizing is kept whole. Reads only the window's part of ``img`` and of the
+    ``seg_fields``, if any.
 
     Args:
-        scale: Width and height into which the frame is fitted at ratio 1.
-        ratio_range: Least and greatest factor of ``scale``.
+        scale: Width and height that the frame is fitted into at ratio 1.
+        ratio_range: Smallest and largest factor of ``scale``.
         crop_size: Height and width of the window.
-        cat_max_ratio: Draw another window, ten times at most, while one class
-            takes this share of the labels or more. Without labels the first
-            window is taken.
-        ignore_index: Label that is no class.
-        frame_size: Width and height that every frame is taken to have. It
-            stands for a ``Resize`` to that size before: a frame of another
-            size is resized once instead of twice, to the same final size.
+        cat_max_ratio: Redraw the window, at most ten times, while one class
+            has this share of the labels or more. Without labels the first
+            window is used.
+        ignore_index: Label to ignore.
+        frame_size: Nominal width and height of every frame. Replaces a
+            preceding ``Resize`` to that size: a frame of another size is
+            resized once instead of twice, to the same final size.
 
     Raises:
         UserError: The ratios or the crop size are not positive or in order.
@@ -199,13 +199,13 @@ class RandomResizeCrop(BaseTransform):
         self.frame_size = frame_size
 
     def transform(self, results: dict) -> dict:
-        """Replace image and labels by the same random window of both.
+        """Replace image and labels by the same random window.
 
         Args:
             results: The sample.
 
         Raises:
-            UserError: A label map is of another size than the image.
+            UserError: A label map differs in size from the image.
         """
         self._check_sizes(results)
         scale, rows, columns = self.draw(results)
@@ -228,11 +228,11 @@ class RandomResizeCrop(BaseTransform):
             results: The sample.
 
         Returns:
-            Width and height that the frame is fitted into, the window's rows
-            and its columns.
+            Width and height that the frame is fitted into, and the window's
+            rows and columns.
 
         Raises:
-            UserError: The image is so narrow that nothing is left of it.
+            UserError: The image is too narrow for the scale.
         """
         height, width = size = results['img'].shape[:2]
         low, high = self.ratio_range
@@ -277,7 +277,7 @@ class RandomResizeCrop(BaseTransform):
 def is_varied(
     labels: np.ndarray, most: float, ignore_index: int = 255
 ) -> bool:
-    """Whether no class takes a share of the labelled pixels, or more."""
+    """Whether every class is below a share of the labelled pixels."""
     classes, counts = np.unique(labels, return_counts=True)
     counts = counts[classes != ignore_index]
     return len(counts) > 1 and counts.max() / counts.sum() < most
@@ -285,16 +285,16 @@ def is_varied(
 
 @TRANSFORMS.register_module()
 class ResizeLabel(Resize):
-    """Resize a label alone, by nearest neighbours; the image stays.
+    """Resize only the label (nearest), not the image.
 
-    CLAN scales an image at random but not its label, at whose size the
-    losses are: there a ``Resize`` before the label is loaded serves the
-    image, and this transform the label.
+    CLAN scales images randomly but not labels, whose size the losses use: a
+    ``Resize`` before loading the label handles the image, and this transform
+    the label.
 
     Args:
         scale: Width and height of the label.
         keep_ratio: Whether to fit the label into ``scale``.
-        backend: ``cv2`` or ``pillow``, which differ in what is nearest.
+        backend: ``cv2`` or ``pillow``, which differ in the nearest pixel.
     """
 
     def transform(self, results: dict) -> dict:

@@ -18,21 +18,19 @@ from .random_resize_crop import is_varied
 
 @TRANSFORMS.register_module()
 class RedrawCrop(BaseTransform):
-    """Draw a crop again until it shows the class that the image was drawn for.
+    """Redraw a crop until it shows the class the image was drawn for.
 
-    The files are decoded once. Without a `RareClassOrder` nothing is wanted,
-    and the first crop is taken.
+    Files are decoded once. Without a `RareClassOrder` the first crop is used.
 
     Args:
-        transforms: Steps that draw a crop of image and labels.
+        transforms: Transforms that crop image and labels.
         min_share: Share of the crop that the class must exceed.
-        attempts: Crops that are looked at; the one after them is taken as it
-            is.
-        cat_max_ratio: Share of the labelled pixels that no class of a crop
-            may take, either; 1 for no such limit (VFM-UDA).
+        attempts: Number of crops to check; the next one is used as it is.
+        cat_max_ratio: Share of labelled pixels that no class of a crop may
+            reach; 1 for no limit (VFM-UDA).
 
     Raises:
-        UserError: The share is not between 0 and 1.
+        UserError: The share is not in 0..1.
 
     Source: DAFormer and VFM-UDA as released (``rare_class_sampling``).
     """
@@ -64,7 +62,7 @@ class RedrawCrop(BaseTransform):
         if wanted is None:
             return self.transforms(results)
         for _ in range(self.attempts + 1):
-            # Steps may change what they get.
+            # Transforms may modify their input.
             crop = self.transforms({k: _own(v) for k, v in results.items()})
             labels = crop['gt_seg_map']
             count = np.count_nonzero(labels == wanted)

@@ -104,7 +104,7 @@ def test_files_that_fail_are_named_and_the_others_converted(labels):
     assert result.written == 2
     first, second = result.failures
     assert '00001.png: cannot be read as a gta label map' in first
-    assert '00003.png: holds the unknown label id(s) 77' in second
+    assert '00003.png: unknown label id(s) 77' in second
     assert not (labels / '00001_labelTrainIds.png').exists()
 
 
