@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Train with more and more labels of the target, and draw what each buys.
+"""Train with increasing numbers of target labels and plot the gain.
 
     python tools/label_curve.py CONFIG --labels 0 10 40 --by anchors random
 
-Each finished run is a row, a small JSON; rows that are there are not measured
-again. The labelled images of a run are the first ones of one ranking, so
-those of a smaller number are among those of a larger one.
+Each finished run is a row, a small JSON; existing rows are not measured again.
+The labelled images of a run are the first ones of one ranking, so a larger
+number includes the images of a smaller one.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add('config', help='config of a method that takes a few labels')
-    add('--alone', help='config of a training on the few labels alone')
+    add('config', help='config of a method with a few labels')
+    add('--alone', help='config of a training on only the few labels')
     add('--oracle', help='config of a training on all labels')
     add('--labels', type=int, nargs='+', default=[0, 5, 10, 20, 40])
     add(
@@ -54,28 +54,28 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         choices=WAYS,
         default=['anchors', 'random'],
-        help='how the labelled images are chosen',
+        help='ways to choose the labelled images',
     )
     add('--seeds', type=int, nargs='+', default=[0])
     add(
         '--roles',
-        help='file of roles, whose images to choose and to certify are never '
-        'trained on (default: that of the config, where it is there)',
+        help='roles file, whose images to choose and certify are never '
+        'trained on (default: that of the config, if it exists)',
     )
     add(
         '--score-on',
         choices=('certify', 'test'),
-        help='images that scores are of (default: those to certify on where '
-        'there are some, else test_dataloader)',
+        help='images to score on (default: those to certify if there are '
+        'any, else test_dataloader)',
     )
-    add('--images', type=int, default=1000, help='looked at for a choice')
+    add('--images', type=int, default=1000, help='examined for a choice')
     add('--work-dir', type=Path, default=Path('work_dirs/label_curve'))
     add('--results', type=Path, help='folder of the rows (default: in it)')
     add('--jobs', type=int, default=1, help='runs at a time')
     add('--workers', type=int, help='processes that load data for a run')
-    add('--minutes', type=float, help='end after that time')
+    add('--minutes', type=float, help='stop after this time')
     add('--list', action='store_true', help='name the runs and measure none')
-    add('--table-only', action='store_true', help='show the rows there are')
+    add('--table-only', action='store_true', help='show the existing rows')
     add('--doc', type=Path, help='page that gets the tables of all curves')
     add(
         '--cfg-options',
@@ -95,7 +95,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def make_curve(args: argparse.Namespace) -> Curve:
-    """Find out what is to be measured, on which images.
+    """Plan what to measure, on which images.
 
     Raises:
         UserError: A config or a file is wrong, or there are too few images.
@@ -140,9 +140,9 @@ def make_curve(args: argparse.Namespace) -> Curve:
 def list_jobs(
     curve: Curve, runs: Sequence[Run], results: Path, machine: str
 ) -> list[Job]:
-    """List what is to be done for the rows that are not there.
+    """List the jobs for missing rows.
 
-    A start whose network is gone is trained again, and its row kept.
+    A start whose network is missing is trained again; its row is kept.
     """
     jobs: dict[Run | Choice, Job] = {}
 
@@ -160,7 +160,7 @@ def list_jobs(
 
 
 def title(what: Run | Choice) -> str:
-    """Write a run, or a choice, for a reader."""
+    """Return the display name of a run or a choice."""
     if isinstance(what, Choice):
         return f'images {what.by} seed {what.seed}'
     return f'{what.name} seed {what.seed}'
@@ -174,7 +174,7 @@ def tell(
     found: dict | str,
     seconds: float,
 ) -> None:
-    """Write a finished row to its file, and say what became of it."""
+    """Write a finished row to its file and report it."""
     clock = f'{time.monotonic() - begun:5.0f} s  {job.title}'
     if not good:
         print(f'{clock}: FAILED, {found}', flush=True)
@@ -192,13 +192,13 @@ def tell(
     path = path_of(
         results, found['machine']['class'], job.argument[0].row(job.key)
     )
-    # One that others are compared with is not replaced by its like.
+    # A row that others are compared with is not replaced.
     if not is_measured(path, found['config']):
         write_row(results, found)
 
 
 def measure(args: argparse.Namespace) -> list[str]:
-    """Measure the rows that are not there; returns those that still are."""
+    """Measure the missing rows; returns those still missing."""
     begun = time.monotonic()
     curve = make_curve(args)
     runs = curve.runs(args.by, args.seeds)
@@ -208,7 +208,7 @@ def measure(args: argparse.Namespace) -> list[str]:
         print(f'{len(jobs)} to do' if jobs else 'All rows are there')
         return []
     if args.jobs > 1:
-        # More threads would wait for one another.
+        # More threads would wait for each other.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
     print(f'{len(jobs)} to do, {args.jobs} at a time', flush=True)
     outcome = run_jobs(
@@ -223,7 +223,7 @@ def measure(args: argparse.Namespace) -> list[str]:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Print the curve, draw it, and put all of them into the page."""
+    """Print the curve, plot it, and put all curves into the page."""
     name = Path(args.config).stem
     for machine, rows in read_rows(args.results, name).items():
         picture = args.work_dir / f'{name}_{machine}.png'
@@ -234,7 +234,7 @@ def show(args: argparse.Namespace) -> None:
 
 
 def page(results: Path, images: Path) -> str:
-    """Write the tables of all curves of a folder, with their pictures."""
+    """Write the tables of all curves of a folder, with their plots."""
     parts = []
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
         for machine, rows in read_rows(results, folder.name).items():
@@ -246,10 +246,10 @@ def page(results: Path, images: Path) -> str:
 
 
 def main() -> None:
-    """Measure and show."""
+    """Measure and show the curve."""
     args = parse_args()
     exit_on_signals()
-    # mmengine tells of each variable of the environment in each config.
+    # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
         lost = [] if args.table_only else measure(args)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Runs that differ from one config in a few settings, each in its folder."""
+"""Derive runs from one config with a few changed settings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 
 def placed(cfg: Config, folder: Path, options: dict) -> Config:
-    """Give a run a folder and settings, and what it starts from the same.
+    """Set folder and settings of a run and of its warm-up.
 
     Args:
-        cfg: The config; it stays as it is.
-        folder: Of the run; the start's is beside it, and ends in ``_start``.
+        cfg: The config; left unchanged.
+        folder: Of the run; its start's is beside it, with suffix ``_start``.
         options: Settings of both.
 
     Returns:

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a checkpoint predicts and labels, against the ground truth.
+"""Evaluate a checkpoint's predictions and pseudo labels.
 
-Of a finished run, never in training.
+For finished runs only, never in training.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
     """Build a runner that tests a checkpoint.
 
     Args:
-        cfg: The config that the checkpoint was trained by.
+        cfg: Training config of the checkpoint.
         checkpoint: Its weights.
-        folder: Where the log goes.
+        folder: Folder of the log.
 
     Raises:
-        UserError: The config evaluates nothing.
+        UserError: The config has no test set.
     """
     cfg = cfg.copy()
     if not cfg.get('test_dataloader'):
@@ -41,18 +41,18 @@ def build_runner(cfg: Config, checkpoint: Path, folder: Path) -> Runner:
     cfg.work_dir = str(folder)
     cfg.load_from = str(checkpoint)
     cfg.resume = False
-    # Its own: mmengine keeps one visualizer for each name, and its folder.
+    # Its own: mmengine keeps one visualizer, with its folder, per name.
     cfg.experiment_name = '_'.join([folder.name, *checkpoint.parts[-3:]])
     cfg.launcher = 'none'
-    # Workers take longer to stop than these few images take to read.
+    # Stopping workers takes longer than reading these few images.
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
-    # Its result is what matters; the training has told the rest.
+    # Only the result matters; training has logged the rest.
     cfg.log_level = 'WARNING'
     return Runner.from_cfg(cfg)
 
 
 def evaluate(cfg: Config, checkpoint: Path, folder: Path) -> float:
-    """Compute a checkpoint's mIoU in percent over the config's test set."""
+    """Compute a checkpoint's mIoU in percent on the config's test set."""
     metrics = build_runner(cfg, checkpoint, folder).test()
     value = round(float(metrics['mIoU']), 2)
     print_log(
@@ -62,14 +62,14 @@ def evaluate(cfg: Config, checkpoint: Path, folder: Path) -> float:
 
 
 class Quality(NamedTuple):
-    """How good the pseudo labels of a class, or of all, are.
+    """Quality of the pseudo labels of a class, or of all.
 
     Attributes:
-        precision: Share of right ones among them; None if there are none.
-        coverage: Share of the true pixels that have a pseudo label, right or
-            wrong; None if there are no such pixels.
-        labels: Number of pseudo labels on pixels of known truth.
-        pixels: Number of true pixels.
+        precision: Share of correct pseudo labels; None if there are none.
+        coverage: Share of the class's pixels with a pseudo label, correct or
+            not; None if there are no such pixels.
+        labels: Number of pseudo labels on pixels with ground truth.
+        pixels: Number of the class's pixels.
     """
 
     precision: float | None
@@ -79,18 +79,18 @@ class Quality(NamedTuple):
 
 
 def label_confusion(runner: Runner) -> dict[str, Tensor]:
-    """Count pseudo labels of the runner's test set by their truth.
+    """Count pseudo labels of the runner's test set by ground truth.
 
     Args:
-        runner: One that tests a checkpoint of CAG, on a data set with labels.
+        runner: Runner that tests a CAG checkpoint on a labelled dataset.
 
     Returns:
-        By kind of pseudo label (K, K + 1) int64: rows are the truth, columns
-        the pseudo label, the last one none. Pixels without truth are left
-        out. Counted at the size of the pseudo labels.
+        Counts (K, K + 1) int64 by kind of pseudo label: rows are the ground
+        truth, columns the pseudo label, the last column unlabelled. Counted at
+        the resolution of the pseudo labels, without void pixels.
 
     Raises:
-        UserError: The method has no pseudo labels of its own.
+        UserError: The method makes no pseudo labels.
     """
     model = runner.model
     if not isinstance(model, CAGSegmentor):
@@ -116,8 +116,8 @@ def confusion(truth: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Count pixels by ground truth and pseudo label.
 
     Args:
-        truth: True classes (N, h, w) int64; others count for nothing.
-        labels: Pseudo labels (N, h, w) int64; others are none.
+        truth: True classes (N, h, w) int64; other values are ignored.
+        labels: Pseudo labels (N, h, w) int64; other values are unlabelled.
         num_classes: Classes K.
 
     Returns:
@@ -130,10 +130,10 @@ def confusion(truth: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 def quality_of(
     counts: Tensor, classes: Sequence[str]
 ) -> tuple[dict[str, Quality], Quality]:
-    """Compute the quality by class, and over all pixels.
+    """Compute the quality by class and over all pixels.
 
     Args:
-        counts: Pixels by truth and pseudo label (K, K + 1).
+        counts: Pixels by ground truth and pseudo label (K, K + 1).
         classes: Names of the classes.
     """
     assigned = counts[:, :-1]

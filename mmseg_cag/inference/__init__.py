@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Trained networks in use: demo, export, import."""
+"""Use trained networks: demo and export."""

@@ -18,17 +18,16 @@ from mmseg_cag.models.segmentors.base import run_network
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
-# Largest difference of logits, in shares of their range.
+# Maximum difference of logits, relative to their range.
 TOLERANCE = 1e-4
-# Maps of the backbone whose moments a watch compares.
+# Backbone feature maps whose moments the watch compares.
 MAPS = 2
 
 
 class DeploymentModel(nn.Module):
-    """A segmentor from the pixels of an image file to class scores.
+    """A segmentor that maps raw pixels to class scores.
 
-    What mmseg's preprocessor does is inside: the order of the channels, mean
-    and standard deviation.
+    Includes mmseg's preprocessing: channel order, mean and standard deviation.
 
     Args:
         model: A stock segmentor that predicts whole images.
@@ -39,7 +38,7 @@ class DeploymentModel(nn.Module):
     def __init__(self, model: EncoderDecoder) -> None:
         super().__init__()
         self.model = model.eval()
-        # mmseg's preprocessor takes lists, which no exporter follows.
+        # mmseg's preprocessor takes lists, which no exporter supports.
         self.converts_bgr_to_rgb = converts_bgr_to_rgb(model.data_preprocessor)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -57,7 +56,7 @@ class DeploymentModel(nn.Module):
         return self.at_images(scores, image)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Do what mmseg's preprocessor does to images (N, 3, H, W)."""
+        """Normalise images (N, 3, H, W) as mmseg's preprocessor does."""
         preprocessor = self.model.data_preprocessor
         inputs = image.flip(1) if self.converts_bgr_to_rgb else image
         if preprocessor._enable_normalize:
@@ -65,7 +64,7 @@ class DeploymentModel(nn.Module):
         return inputs
 
     def at_images(self, scores: Tensor, image: Tensor) -> Tensor:
-        """Bring class scores (N, K, h, w) to the size of the images."""
+        """Resize class scores (N, K, h, w) to the size of the images."""
         return F.interpolate(
             scores,
             image.shape[-2:],
@@ -75,12 +74,12 @@ class DeploymentModel(nn.Module):
 
 
 class WatchedModel(DeploymentModel):
-    """What `DeploymentModel` computes, and what a watch needs beside it.
+    """`DeploymentModel` with extra outputs for the watch.
 
     Args:
         model: A stock segmentor with a classifier ``conv_seg``.
         bank: Anchors in the space of the classifier's input.
-        unknown: Limits of the distances; None leaves out what is unknown.
+        unknown: Limits of the distances; None omits the unknown output.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class WatchedModel(DeploymentModel):
         self.unknown = unknown
         self.register_buffer('anchors', bank.anchors)
         norms = bank.anchors.square().sum(1)
-        # Finite, where a class has no anchor: it is never the nearest.
+        # Large but finite for a class without anchor: never the nearest.
         norms = norms.masked_fill(bank.counts == 0, FAR**2)
         self.register_buffer('norms', norms)
 
@@ -104,18 +103,18 @@ class WatchedModel(DeploymentModel):
         """Compute class scores, distances and features.
 
         Args:
-            image: Images (N, 3, H, W) float32, as of `DeploymentModel`.
+            image: Images (N, 3, H, W) float32, as in `DeploymentModel`.
 
         Returns:
             Logits (N, K, H, W), distances to the anchors (N, K, h, w) and
-            moments (N, C) of the backbone's first maps, in which the style
-            of an image shows: mean and standard deviation of each channel.
-            With limits also (N, h, w): how many times its limit a pixel's
-            distance is, more than 1 where it is unknown.
+            moments (N, C) of the backbone's first maps, which reflect the
+            style of an image: mean and standard deviation of each channel.
+            With limits also (N, h, w): the ratio of a pixel's distance to its
+            limit, above 1 where unknown.
         """
         seen = run_network(self.model, self.normalise(image))
         weight = -2 * self.anchors[:, :, None, None]
-        # |f|^2 - 2 f a + |a|^2, of the whole map: exporters follow it.
+        # |f|^2 - 2 f a + |a|^2 on the whole map, which exporters support.
         squares = F.conv2d(seen.feat, weight, self.norms)
         squares = squares + seen.feat.square().sum(1, keepdim=True)
         distances = squares.relu().sqrt()
@@ -137,18 +136,18 @@ def export_onnx(
     size: tuple[int, int],
     any_size: bool = False,
 ) -> None:
-    """Write a network as ONNX, for any number of images.
+    """Export a network to ONNX with a dynamic batch size.
 
     Args:
         model: The network.
-        path: The file to write.
+        path: The output file.
         size: Height and width of the images.
-        any_size: Whether it takes images of other sizes too.
+        any_size: Whether to allow other image sizes, too.
     """
     free = (0, 2, 3) if any_size else (0,)
     torch.onnx.export(
         model,
-        # Two: a batch of one would be taken for a constant.
+        # Two: a batch of one would become a constant.
         (torch.zeros(2, 3, *size),),
         path,
         input_names=['image'],
@@ -163,7 +162,7 @@ def export_onnx(
 
 
 def note(path: Path, **metadata: object) -> None:
-    """Note plain data in an ONNX file, such as the names of the classes."""
+    """Store metadata in an ONNX file, such as the class names."""
     import onnx
 
     content = onnx.load(path)
@@ -176,7 +175,7 @@ def note(path: Path, **metadata: object) -> None:
 def compare_onnx(
     model: DeploymentModel, path: Path, image: Tensor
 ) -> tuple[float, float]:
-    """Compare an ONNX file with the network that it was made of.
+    """Compare an ONNX file with its PyTorch network.
 
     Args:
         model: The network.
@@ -198,14 +197,14 @@ def compare_onnx(
         expected = [expected]
     found = []
     for name, own, other in zip(model.outputs, actual, expected, strict=True):
-        # Of a class without an anchor there is no distance to compare.
+        # Classes without an anchor have no distance to compare.
         is_known = other < FAR
         own, other = torch.from_numpy(own)[is_known], other[is_known]
         difference = (own - other).abs().max().item()
-        # Logits count by their differences, what is no score by its size.
+        # Logits are relative to their range, other outputs to their magnitude.
         least = other.min() if name == 'logits' else 0
         extent = (other.max() - least).item()
-        # Not "greater": a NaN is no agreement.
+        # Not ">": NaN must fail, too.
         if not difference <= TOLERANCE * extent:
             raise UserError(
                 f'{path}: differs from PyTorch by {difference:.1e} in '

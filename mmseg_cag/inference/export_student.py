@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Turn a run's config and checkpoint into those of a stock segmentor."""
+"""Convert a run's config and checkpoint to a stock segmentor's."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def predict_as(cfg: Config, domain: str) -> None:
 
 
 def student_config(cfg: Config) -> Config:
-    """Write the config that predicts with a run's student alone.
+    """Make a config to predict with only the run's student.
 
-    The segmentor becomes the mmseg class that it is a subclass of, and of the
-    imports those remain whose classes are still in use.
+    The segmentor becomes its mmseg base class; only imports whose classes are
+    still used remain.
 
     Args:
-        cfg: The config that the student was trained by.
+        cfg: The student's training config.
     """
     pipeline = student_pipeline(cfg)
     model = student_model(cfg.model)
@@ -52,7 +52,7 @@ def student_config(cfg: Config) -> Config:
         default_scope='mmseg',
         model=model,
         test_pipeline=pipeline,
-        # Where mmseg's inferencer looks.
+        # mmseg's inferencer looks here.
         test_dataloader=dict(dataset=dict(pipeline=pipeline)),
         visualizer=dict(type='SegLocalVisualizer'),
     )
@@ -68,21 +68,21 @@ def student_config(cfg: Config) -> Config:
 
 
 def classes_in_use(model: ConfigDict, pipeline: list[dict]) -> Iterator[type]:
-    """List the classes that a model and a pipeline consist of."""
+    """List the classes used in a model and a pipeline."""
     yield from {type(module) for module in MODELS.build(model).modules()}
     yield from (TRANSFORMS.get(step['type']) for step in pipeline)
 
 
 def student_checkpoint(cfg: Config, path: str | Path) -> dict:
-    """Read a run's checkpoint and keep the student's weights and classes.
+    """Read a run's checkpoint; keep the student's weights and classes.
 
     Args:
-        cfg: The config that the student was trained by.
+        cfg: The student's training config.
         path: The checkpoint.
 
     Raises:
-        MissingFileError: There is no such file.
-        UserError: It does not have the weights of this config's network.
+        MissingFileError: The file does not exist.
+        UserError: It lacks the weights of this config's network.
     """
     checkpoint = read_checkpoint(path)
     weights = student_weights(checkpoint['state_dict'], cfg.model)
@@ -98,7 +98,7 @@ def student_meta(cfg: Config, checkpoint: dict) -> dict:
     """Look up the classes and their palette.
 
     Raises:
-        UserError: Neither the checkpoint nor the config names the classes.
+        UserError: Neither checkpoint nor config names the classes.
     """
     meta = checkpoint.get('meta', {}).get('dataset_meta') or class_info(cfg)
     return {key: meta[key] for key in ('classes', 'palette')}

@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Work over a whole data set, and loops of several runs."""
+"""Jobs over a whole dataset, and loops of several runs."""

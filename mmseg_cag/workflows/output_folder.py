@@ -20,18 +20,18 @@ from mmseg_cag.progress import track
 
 
 class OutputFolder:
-    """A folder of files that appears complete or not at all.
+    """A folder of files that is written atomically.
 
-    The work is done in ``<path>.part``, which takes the folder's name in the
-    end; an interrupted one is resumed. Metadata in it tells its origin,
-    and a folder of another origin is never touched.
+    Files are written to ``<path>.part``, which is renamed when complete; an
+    interrupted one is resumed. Metadata in it records its origin, and a folder
+    of another origin is never touched.
 
     Args:
         path: The folder.
-        origin: All that its files depend on; what JSON cannot hold, as text.
+        origin: All that its files depend on; non-JSON values as text.
     """
 
-    # Name of the metadata, and what the files are, for messages.
+    # Name of the metadata file, and the content for messages.
     metadata: str
     content: str
 
@@ -41,10 +41,10 @@ class OutputFolder:
         self.draft = path.with_name(f'{path.name}.part')
 
     def is_complete(self) -> bool:
-        """Whether the files of this very origin are there.
+        """Check whether the files of exactly this origin exist.
 
         Raises:
-            UserError: The folder or its draft is something else's.
+            UserError: The folder or its draft has another origin.
         """
         self._is_ours(self.draft)
         if is_there := self._is_ours(self.path):
@@ -52,21 +52,22 @@ class OutputFolder:
         return is_there
 
     def begin(self) -> None:
-        """Make the draft, or go on with it."""
+        """Create the draft, or resume it."""
         if (self.draft / self.metadata).is_file():
             print_log(f'{self.draft}: resumed', 'current')
         self.draft.mkdir(parents=True, exist_ok=True)
         write_json(self.draft / self.metadata, {'origin': self.origin})
 
     def has(self, name: str) -> bool:
-        """Tell whether a file is in the draft."""
+        """Check whether a file is in the draft."""
         return (self.draft / name).is_file()
 
     def file(self, name: str) -> Path:
-        """Give the place of a file in the draft, its folder being made.
+        """Return the path of a file in the draft; creates its folder.
 
         Raises:
-            UserError: The name, such as one of a data set's list, leads out.
+            UserError: The name, such as one from a dataset's list, leads out
+                of it.
         """
         path = self.draft / name
         ensure_within(path, self.draft)
@@ -74,7 +75,7 @@ class OutputFolder:
         return path
 
     def finish(self, results: dict) -> None:
-        """Note the results and give the draft the folder's name."""
+        """Write the results' metadata and rename the draft."""
         write_json(
             self.draft / self.metadata, {'origin': self.origin, **results}
         )
@@ -85,8 +86,8 @@ class OutputFolder:
             return False
         if not (folder / self.metadata).is_file():
             raise UserError(
-                f'{folder}: holds files but no {self.metadata}, expected an '
-                'empty folder or none'
+                f'{folder}: contains files but no {self.metadata}, expected '
+                'an empty folder or none'
             )
         held = read_json(folder / self.metadata).get('origin')
         if not isinstance(held, dict):
@@ -102,39 +103,38 @@ class OutputFolder:
 
 
 def ensure_within(path: Path, root: Path) -> None:
-    """Check that a path that strangers named stays in its folder.
+    """Check that an untrusted path stays in its folder.
 
     Args:
-        path: A file or folder, there or not.
+        path: A file or folder; need not exist.
         root: The folder.
 
     Raises:
-        UserError: By ``..`` or by a symlink it leads elsewhere.
+        UserError: It leads elsewhere, by ``..`` or a symlink.
     """
     if not path.resolve().is_relative_to(root.resolve()):
         raise UserError(
-            f'{path}: leads to {path.resolve()}, expected a place in {root}'
+            f'{path}: leads to {path.resolve()}, expected a path in {root}'
         )
 
 
 def build_runner(
     cfg: Config, content: str, out: Path, checkpoint: str | Path | None = None
 ) -> Runner:
-    """Build a runner whose network works over a data set.
+    """Build a runner that applies its network to a dataset.
 
     Args:
         cfg: The config of the network's run.
-        content: What it makes; its log's folder in that of the run is called
-            so.
-        out: Where the files go.
-        checkpoint: The network's weights, if the runner is to load them.
+        content: Its product; also the name of its log folder in the run's.
+        out: Output folder.
+        checkpoint: The network's weights, if the runner should load them.
     """
     cfg = cfg.copy()
     cfg.load_from = str(checkpoint) if checkpoint else None
     cfg.resume = False
-    # The run's own folder keeps the config that it was trained by.
+    # The run's own folder keeps its training config.
     cfg.work_dir = str(Path(cfg.work_dir, content))
-    # mmengine tells runs of one process apart by it.
+    # mmengine distinguishes the runs of a process by it.
     cfg.experiment_name = '_'.join([content, *out.parts[-2:]])
     return Runner.from_cfg(cfg)
 
@@ -146,17 +146,17 @@ def pending_batches(
     title: str,
     **settings: Any,
 ) -> Iterator[dict]:
-    """Load, shared over ranks, the images that are not done yet.
+    """Load the remaining images, sharded over ranks.
 
     Args:
         runner: Builds the loader.
         dataset: All images.
-        is_done: Of each image, whether it is.
-        title: Of the progress bar.
-        **settings: Those of the loader.
+        is_done: Whether each image is done.
+        title: Title of the progress bar.
+        **settings: Settings of the loader.
     """
     pending = [i for i, done in enumerate(is_done) if not done]
-    # All ranks have looked before one of them writes.
+    # All ranks must check before any of them writes.
     barrier()
     if pending:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)

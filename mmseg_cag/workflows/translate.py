@@ -35,19 +35,19 @@ from mmseg_cag.workflows.output_folder import (
 
 
 class ImageFolder(OutputFolder):
-    """A folder of translated images that appears complete or not at all."""
+    """A folder of translated images that is written atomically."""
 
     metadata, content = METADATA, 'translated images'
 
     def write(self, name: str, image: np.ndarray) -> None:
-        """Write a BGR image (H, W, 3) uint8 to the draft, in full or not."""
+        """Write a BGR image (H, W, 3) uint8 to the draft atomically."""
         path = self.file(name)
         _, data = cv2.imencode(path.suffix, image)
         with atomic_path(path) as draft:
             draft.write_bytes(data)
 
     def describe(self, names: Iterable[str]) -> dict:
-        """Count the images of the draft by size and metadata their names."""
+        """Count the images of the draft by size, and hash their names."""
         names = list(names)
         return {
             'images': len(names),
@@ -71,15 +71,15 @@ PREFIX = 'generators.target.'
 
 
 def load_generator(model: ImageTranslator, checkpoint: str | Path) -> None:
-    """Load the network that makes images of the target's kind.
+    """Load the generator that translates to the target.
 
     Args:
-        model: Takes the weights.
+        model: Receives the weights.
         checkpoint: Checkpoint of a translator's run.
 
     Raises:
-        MissingFileError: There is no such file.
-        UserError: It is damaged, or of another network.
+        MissingFileError: The file does not exist.
+        UserError: It is damaged, or belongs to another network.
     """
     state = read_checkpoint(checkpoint)['state_dict']
     weights = {
@@ -101,26 +101,26 @@ def translate_images(
     out: str | Path,
     batch_size: int | None = None,
 ) -> dict:
-    """Write all source images as the target's, once.
+    """Translate all source images to the target style, once.
 
     Args:
         cfg: The config of the translator's run, with ``work_dir`` and
-            ``launcher``; ``translate_dataloader`` has the images. Every rank
+            ``launcher``; ``translate_dataloader`` reads the images. Every rank
             calls this.
         checkpoint: The translator's weights.
-        out: The folder of the translated images, laid out as theirs.
-        batch_size: Images at a time, in place of the config's.
+        out: The output folder, with the layout of the image folder.
+        batch_size: Batch size, instead of the config's.
 
     Returns:
         The metadata of the folder.
 
     Raises:
-        MissingFileError: There is no such checkpoint.
-        UserError: The folder holds something else, or the config, its images
-            or the checkpoint cannot be used.
+        MissingFileError: The checkpoint does not exist.
+        UserError: The folder contains something else, or the config, its
+            images or the checkpoint cannot be used.
     """
     out, images = Path(out), _source_images(cfg)
-    # Which segmentor it was trained by, the checkpoint's hash implies.
+    # The checkpoint's hash implies the segmentor used in its training.
     model = dict(cfg.model, perceptual=None)
     origin = {
         'checkpoint_sha256': checkpoint_hash(checkpoint),
@@ -135,7 +135,7 @@ def translate_images(
     runner = build_runner(stripped, 'translated_images', out)
     translator = bare_model(runner)
     load_generator(translator, checkpoint)
-    # All ranks have looked before one of them writes.
+    # All ranks must check before any of them writes.
     barrier()
     if is_main_process():
         folder.begin()
@@ -165,7 +165,7 @@ def translate_images(
 
 
 def image_names(dataset: BaseSegDataset) -> dict[str, str]:
-    """Name each image relative to their folder, so that its label is found.
+    """Name each image relative to its folder, to find its label.
 
     Returns:
         Path of each image -> its name, with ``/`` between folders.
@@ -176,7 +176,7 @@ def image_names(dataset: BaseSegDataset) -> dict[str, str]:
 
 
 def _source_images(cfg: Config) -> dict:
-    """Get the config of the images that are to be translated."""
+    """Return the config of the images to translate."""
     images, key = cfg.get(LOADER, {}).get('dataset'), f'{LOADER}.dataset'
     require_images(images, key)
     if 'data_prefix' not in images:
@@ -193,7 +193,7 @@ def translate_batch(
     """Translate a collated batch, images of one size together.
 
     Yields:
-        Path of each image, and the BGR image (H, W, 3) uint8 made of it.
+        Path of each image, and its translation, BGR (H, W, 3) uint8.
     """
     pairs = list(zip(batch['inputs'], batch['data_samples'], strict=True))
     for shape in {image.shape for image, _ in pairs}:

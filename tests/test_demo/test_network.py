@@ -106,9 +106,9 @@ def test_where_weights_came_from_is_no_longer_asked(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ({'state_dict': {}}, 'holds no config, name it by --config'),
-        ({'state_dict': {}, 'meta': [1]}, 'holds no config'),
-        ({'state_dict': {}, 'meta': None}, 'holds no config'),
+        ({'state_dict': {}}, 'contains no config, name it by --config'),
+        ({'state_dict': {}, 'meta': [1]}, 'contains no config'),
+        ({'state_dict': {}, 'meta': None}, 'contains no config'),
         ({'x': 1}, 'has no state_dict'),
         ([1], 'has no state_dict'),
     ],

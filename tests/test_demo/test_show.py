@@ -98,7 +98,7 @@ def test_results_of_something_else_are_left_alone(images, video, tmp_path):
     other = tmp_path / 'other'
     other.mkdir()
     (other / 'thesis.tex').touch()
-    with pytest.raises(UserError, match='exists from something else'):
+    with pytest.raises(UserError, match='exists with other content'):
         show_input(images, other, checkpoint, np.copy)
     with pytest.raises(UserError, match='exists and is no folder'):
         show_input(images, video, checkpoint, np.copy)

@@ -52,7 +52,7 @@ def test_what_the_run_wrote_is_shown_names_as_text(spiked):
     assert f'<strong>{last["mIoU"]:.1f}</strong>' in page
     assert f'data-value="{last["IoU.road"]}"' in page
     looks = read_lines(spiked / 'monitor.jsonl')
-    assert f'Mean of {len(looks)} looks' in page
+    assert f'Mean of {len(looks)} records' in page
     road = [look['coverage'].get('road') for look in looks[:3]]
     road = [share for share in road if share is not None]
     labels = page.split('id="labels"')[1]
@@ -183,7 +183,7 @@ CASES = {
     killed: ['iteration 4 of 6', 'validation.json: damaged', 'iter_4.pth'],
     without_images: ['not recorded: validation images'],
     with_damaged_images: ['cannot be read', 'chart-confusion-1'],
-    without_checkpoints: ['no checkpoint is kept', 'chart-confusion-1'],
+    without_checkpoints: ['no checkpoint was kept', 'chart-confusion-1'],
     without_start: ['>source</span>', 'class="slider"'],
     other_version: ['3 of 3 lines skipped', 'AncientBackbone'],
     odd_values: ['>road</th>', 'chart-losses-1'],

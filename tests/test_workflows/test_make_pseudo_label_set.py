@@ -199,7 +199,7 @@ def test_other_files_are_not_touched(cfg, root, tmp_path):
     mine = tmp_path / 'labels' / 'mine.txt'
     mine.parent.mkdir()
     mine.write_text('mine')
-    assert 'holds files but no' in complain(cfg, root / 'net.pth', mine.parent)
+    assert 'files but no' in complain(cfg, root / 'net.pth', mine.parent)
     assert mine.read_text() == 'mine'
 
 

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Measure what loading a training sample costs, per core.
+"""Measure the cost of loading a training sample, per core.
 
     python tools/benchmarks/benchmark_data.py --doc docs/input_speed.md
 
-draws frames of GTA5's and Cityscapes' size and runs the training pipelines
-of ``uda_gta2cs_896x512.py`` in three forms, interleaved in one process with
-one thread: in mmseg's own steps, as they are, and with a full cache.
+draws frames of GTA5's and Cityscapes' size and runs the training pipelines of
+``uda_gta2cs_896x512.py`` in three forms, interleaved in one process with one
+thread: with mmseg's transforms, unchanged, and with a full cache.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shrink', type=int, default=1, help='divide all sizes, for a trial'
     )
-    parser.add_argument('--json', type=Path, help='write the figures here')
+    parser.add_argument('--json', type=Path, help='write the results here')
     parser.add_argument('--doc', type=Path, help='write the tables here')
     parser.add_argument(
         '--folder', type=Path, help='keep frames and cache here (default: no)'
@@ -68,7 +68,7 @@ def read_pipelines(shrink: int) -> dict[str, list[dict]]:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict:
-    """Draw, time and compare; returns all figures."""
+    """Draw, time and compare; returns all results."""
     pipelines = read_pipelines(args.shrink)
     sizes = {
         domain: tuple(side // args.shrink for side in size)
@@ -96,7 +96,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def describe() -> str:
-    """State the machine and the versions that matter."""
+    """Describe the machine and the relevant versions."""
     return (
         f'{describe_machine()} OpenCV {cv2.__version__}, Pillow '
         f'{PIL.__version__}.'
@@ -104,7 +104,7 @@ def describe() -> str:
 
 
 def loading_rows(results: dict, separator: str) -> list[list[str]]:
-    """Rows of the table of whole samples; steps are separated so."""
+    """Make the rows of whole samples, and a separator before the steps."""
     rows = []
     for name, forms in results['loading'].items():
         stock = forms['stock']['median']
@@ -123,7 +123,7 @@ HEADS = ['frames', 'form', 'ms', '10 - 90 %', 'times stock', 'ms of the steps']
 
 
 def notes(results: dict) -> list[str]:
-    """Say the other figures in sentences."""
+    """Describe the other results in sentences."""
     window = results['window']
     return [
         'Resize and crop of image and label alone: '

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Plant gaps between a town and itself, and see what check_gap.py names.
+"""Plant gaps in a town and record what check_gap.py reports.
 
     python tools/benchmarks/benchmark_gap.py CONFIG CHECKPOINT --seeds 31 32
 
-Each case is a small JSON in ``docs/results/check_gap``; those that are there
-are not measured again.
+Each case is a small JSON in ``docs/results/check_gap``; existing ones are not
+measured again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.fileio.json_file import write_json
 
 RESULTS = Path(__file__).parents[2] / 'docs/results/check_gap'
-# What check_gap.py is to name first.
+# Expected first finding of check_gap.py.
 EXPECTED = {
     'none': None,
     'prior': 'class prior',
@@ -40,8 +40,8 @@ EXPECTED = {
 
 
 def main() -> None:
-    """Plant, look and note."""
-    # They lie beside the commands, a folder up.
+    """Plant, check and record."""
+    # These modules are beside the commands, a folder up.
     sys.path.append(str(Path(__file__).parents[1]))
     from decisions.frozen import add_arguments, open_config
     from gap.checks import check, estimate_priors

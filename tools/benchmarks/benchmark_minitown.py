@@ -5,8 +5,8 @@
 
 trains source-only, all methods from its network, and the oracle (on target
 labels). Each finished run of one seed is a row, a small JSON in
-``docs/results``; rows that are there are not measured again, and the tables in
-``docs/minitown.md`` are made of them. ``--pairs minitown real_streets``
+``docs/results``; existing rows are not measured again, and the tables in
+``docs/minitown.md`` are made from them. ``--pairs minitown real_streets``
 measures both pairs in one go.
 """
 

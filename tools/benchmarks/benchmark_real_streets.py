@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Measure every method from drawn streets to the real ones of CamVid.
+"""Measure every method from synthetic streets to real ones (CamVid).
 
     CAMVID_ROOT=... python tools/benchmarks/benchmark_real_streets.py
 

@@ -1,12 +1,12 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-r"""Measure what CAG costs beside its networks' passes.
+r"""Measure the cost of CAG beyond its networks' passes.
 
     python tools/benchmarks/benchmark_speed.py
 
 times the anchor operations against loops over classes and images, and against
-the time that reading and writing takes; what a mean teacher does beside its
-passes against the straightforward form; then a whole step of a config against
-its bare passes. All in one process and in turn, on drawn data.
+pure memory traffic; a mean teacher's extra work against a straightforward
+form; then a whole step of a config against its bare passes. All interleaved in
+one process, on synthetic data.
 
     python tools/benchmarks/benchmark_speed.py --device cuda --amp bf16 \
         --channels-last --compile --config configs/cag/deeplabv3plus_gta2cs.py
@@ -67,18 +67,18 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--checkpoint', help='weights (default: random)')
     parser.add_argument(
-        '--data', action='store_true', help="load images of the config's data"
+        '--data', action='store_true', help="load the config's images"
     )
     parser.add_argument('--amp', choices=('bf16', 'fp16'))
     parser.add_argument('--channels-last', action='store_true')
     parser.add_argument('--compile', action='store_true', help='backbones')
-    parser.add_argument('--json', type=Path, help='write the figures here')
+    parser.add_argument('--json', type=Path, help='write the results here')
     parser.add_argument('--markdown', type=Path, help='write the tables here')
     return parser.parse_args()
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Measure the chosen parts; returns all figures."""
+    """Measure the chosen parts; returns all results."""
     form = Form(args.amp, args.channels_last, args.compile)
     common = dict(rounds=args.rounds, device=args.device)
     results: dict = dict(machine=describe(args))
@@ -105,7 +105,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def describe(args: argparse.Namespace) -> str:
-    """State the machine, device and threads."""
+    """Describe the machine, device and threads."""
     device = args.device
     if torch.device(device).type == 'cuda':
         device = torch.cuda.get_device_name(device)
@@ -115,10 +115,10 @@ def describe(args: argparse.Namespace) -> str:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be measured.
+    """Check that the device supports the options.
 
     Raises:
-        UserError: The device is not there or takes no such precision.
+        UserError: The device is missing or does not support the precision.
     """
     kind = torch.device(args.device).type
     if kind == 'cuda' and not torch.cuda.is_available():
@@ -136,7 +136,7 @@ def main() -> None:
     try:
         check(args)
         if torch.device(args.device).type == 'cpu':
-            keep_freed_memory()  # as training does
+            keep_freed_memory()  # as in training
         results = measure(args)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How well is a class found as unknown that the source does not label?
+"""Measure how well classes without source labels are found as unknown.
 
 python tools/benchmarks/benchmark_unknown.py configs/minitown/nearest_anchor.py
 
-The network is an encoder that nobody trains, with anchors (`AnchorHead`). So
-each class can be left out in turn: the spread, the anchors and the limits are
-made of the others' source pixels alone.
+The network is a frozen encoder with anchors (`AnchorHead`). So each class can
+be left out in turn: spread, anchors and limits are computed only from the
+other classes' source pixels.
 
 python tools/benchmarks/benchmark_unknown.py configs/minitown/cag_open.py \
     --checkpoint work_dirs/minitown/cag_open/iter_450.pth
@@ -51,13 +51,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'config', help='config whose head is an AnchorHead, or of the run'
+        'config', help='config with an AnchorHead, or of the run'
     )
     parser.add_argument('--checkpoint', type=Path, help='of a trained network')
     parser.add_argument('--images', type=int, default=100, help='a domain')
     parser.add_argument('--pixels', type=int, default=50_000, help='likewise')
     parser.add_argument('--quantile', type=float, default=0.99)
-    parser.add_argument('--out', type=Path, help='file of the figures, *.json')
+    parser.add_argument('--out', type=Path, help='output file, *.json')
     return parser.parse_args()
 
 
@@ -162,11 +162,11 @@ def leave_out(
     quantile: float,
     classes: int,
 ) -> dict[str, float]:
-    """Find the target's pixels of a class that the source does not label.
+    """Detect target pixels of a class without source labels.
 
     Returns:
-        AUROC of how far a pixel is beyond its limit, the share of the
-        class's pixels that are unknown, and that of all others.
+        AUROC of the distance beyond the limit, the share of the class's pixels
+        found unknown, and the share of all others.
     """
     feat, labels = source[0][source[1] != k], source[1][source[1] != k]
     transform = whitening(feat, labels, classes)
@@ -197,7 +197,7 @@ def rate(excess: Tensor, is_own: Tensor) -> dict[str, float]:
 
 
 def distances_to(feat: Tensor, means: Tensor) -> Tensor:
-    """Compute the distances (P, K), infinite to a class without a mean."""
+    """Compute the distances (P, K); infinite for a class without a mean."""
     return torch.cdist(feat, means).nan_to_num(nan=torch.inf)
 
 

@@ -1,11 +1,11 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Time the quickstart beside busy processes, by how its threads wait.
+"""Time the quickstart beside busy processes, by thread wait policy.
 
     python tools/benchmarks/benchmark_waiting.py --neighbours 0 2
 
-runs it anew for each number of neighbours and each policy, on towns that are
-drawn once, and prints a table. Options after ``--`` are the quickstart's,
-such as ``-- --supervised-iters 60 --adapt-iters 45`` for a tenth of it.
+runs it from scratch for each number of neighbours and each policy, on towns
+drawn once, and prints a table. Options after ``--`` are the quickstart's, such
+as ``-- --supervised-iters 60 --adapt-iters 45`` for a tenth of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.table import Table
 
 from mmseg_cag.minitown.runs import ROOT
 
-# Whether a thread that waits sleeps at once, or spins for a while first.
+# Whether waiting threads sleep at once or spin for a while first.
 POLICIES = {'passive': {'OMP_WAIT_POLICY': 'PASSIVE'}, 'default': {}}
 
 
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Keep so many processes busy."""
+    """Run this many busy processes."""
     command = [sys.executable, '-c', 'while True: pass']
     started = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -59,7 +59,7 @@ def busy(count: int) -> Iterator[None]:
 def quickstart(
     data: Path, options: list[str], policy: str
 ) -> dict[str, float]:
-    """Run the quickstart anew; returns the seconds of its steps."""
+    """Run the quickstart from scratch; returns the seconds of its steps."""
     tool = ROOT / 'tools' / 'quickstart.py'
     with TemporaryDirectory() as folder:
         places = ['--data', data, '--work-dir', folder]

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Check a watch on drawn streams: false alarms, and shifts that are planted.
+"""Test the watch on synthetic streams: false alarms and planted shifts.
 
 python tools/benchmarks/benchmark_watch.py student.onnx
 
-The network is one of minitown that was exported with --card. Its card is made
-anew, of a drawn stream of the target.
+The network is a minitown network exported with --card. Its card is made again,
+from a synthetic target stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmseg_cag.watch.frame import Frame
 from mmseg_cag.watch.network import WatchedNetwork
 from mmseg_cag.watch.watch import Judge
 
-# By name: the town, and what happens to its frames.
+# By name: the town and the change to its frames.
 SHIFTS: dict[str, tuple[TownStyle, Change | None]] = {
     'night': (CAMERA, night),
     'fog': (CAMERA, fog),
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--card-frames', type=int, default=4000)
     parser.add_argument('--frames', type=int, default=10_000)
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--out', type=Path, help='file of the figures, *.json')
+    parser.add_argument('--out', type=Path, help='output file, *.json')
     return parser.parse_args()
 
 
@@ -90,7 +90,7 @@ def look(
     seed: int,
     count: int,
 ) -> tuple[list[Frame], float]:
-    """Draw frames and run the network; also tells frames a second of it."""
+    """Draw frames and run the network; also returns its frames per second."""
     seen, seconds = [], 0.0
     for image in islice(stream(style, network.size, seed, change), count):
         start = time.perf_counter()
@@ -106,7 +106,7 @@ def count_alarms(card: Card, frames: list[Frame]) -> int:
 
 
 def highest_evidence(card: Card, frames: list[Frame]) -> dict[str, float]:
-    """Tell how near to an alarm each score came, as a share of its limit."""
+    """Compute each score's peak evidence, as a share of the alarm limit."""
     judge = Judge(card)
     highest = dict.fromkeys(judge.detectors, 0.0)
     for frame in frames:
@@ -120,7 +120,7 @@ def highest_evidence(card: Card, frames: list[Frame]) -> dict[str, float]:
 def delay(
     card: Card, before: list[Frame], shifted: list[Frame]
 ) -> dict[str, int]:
-    """Count frames of a shift until each score's alarm, after normal ones."""
+    """Count frames from the start of a shift until each score's alarm."""
     judge = Judge(card)
     for frame in before:
         judge.look(frame)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Put measured results into a document, with when and where."""
+"""Insert measured results into a document, with date and machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARKS = ('<!-- results -->\n', '<!-- end of results -->')
 
 
 def describe_machine() -> str:
-    """State when and on what something was measured."""
+    """Describe date, machine and versions of a measurement."""
     return (
         f'Measured on {date.today()}, {os.cpu_count()} CPU cores '
         f'({platform.machine()}), Python {platform.python_version()}, '
@@ -30,7 +30,7 @@ def describe_machine() -> str:
 
 
 def put_results(path: Path, text: str) -> None:
-    """Replace what stands between the marks of a document.
+    """Replace the text between the marks of a document.
 
     Args:
         path: The document, Markdown.

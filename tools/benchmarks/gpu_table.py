@@ -1,9 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Make tables of what gpu_day.sh has measured.
+"""Make tables of the results of gpu_day.sh.
 
     python tools/benchmarks/gpu_table.py DIR --doc docs/performance.md
 
-prints them, in Markdown, with card, date and versions, and puts them between
+prints them in Markdown, with GPU, date and versions, and inserts them between
 the marks of a document.
 """
 
@@ -24,10 +24,10 @@ JSON = 'gpu_day.json'
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('dir', type=Path, help='folder of gpu_day.sh')
+    parser.add_argument('dir', type=Path, help='results folder of gpu_day.sh')
     parser.add_argument('--doc', type=Path, help='write the tables here')
     parser.add_argument(
-        '--price', type=float, help='of an hour of the card, adds the cost'
+        '--price', type=float, help='price of a GPU hour; adds the cost'
     )
     return parser.parse_args()
 
@@ -36,7 +36,7 @@ def read(folder: Path) -> dict:
     """Read the results of a day.
 
     Raises:
-        UserError: There are none.
+        UserError: There are no results.
     """
     path = folder / JSON
     try:
@@ -50,7 +50,7 @@ def read(folder: Path) -> dict:
 
 
 def main() -> None:
-    """Print the tables, and write them."""
+    """Print the tables and write them."""
     args = parse_args()
     try:
         text = to_markdown(read(args.dir), price=args.price)

@@ -4,7 +4,7 @@
     python tools/benchmarks/sweep_margin.py
 
 trains CAG from the same source-only network with each margin, for two
-networks, and writes target mIoU into ``docs/margin.md``. Complete runs are
+networks, and writes target mIoU into ``docs/margin.md``. Finished runs are
 reused, so seeds and margins can be added later.
 """
 
@@ -18,7 +18,7 @@ from document import describe_machine, put_results
 
 from mmseg_cag.minitown.runs import ROOT, Budget, MinitownRuns
 
-# The config of CAG of each network.
+# The CAG config of each network.
 NETWORKS = {
     'cag': 'EfficientNet-Lite0, SegFormer head',
     'cag_lite2': 'EfficientNet-Lite2, FPN',
@@ -91,7 +91,7 @@ def make_table(
 
 
 def main() -> None:
-    """Sweep and put the tables between the marks of the document."""
+    """Sweep and insert the tables between the document's marks."""
     args = parse_args()
     parts = []
     for config, title in NETWORKS.items():

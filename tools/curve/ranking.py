@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Which target images get a label first, second, and so on."""
+"""Rank the target images for labelling."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 
 from .runs import HELD, NOBODY, TRAIN, Choice, Curve, few_of, start_of
 
-ANCHOR_IMAGES = 100  # source images that anchors are made of, if need be
+ANCHOR_IMAGES = 100  # source images to compute anchors, if needed
 
 
 def labelled_target(cfg: Config) -> BaseSegDataset:
-    """Build the images of the target of which some have a label."""
+    """Build the target dataset with some labelled images."""
     few = next(few_of(cfg))
     return build_dataset(few['dataset'], 'the labelled target')
 
 
 def find_candidates(curve: Curve) -> Curve:
-    """Find the images that may get a label; none of the labels is read.
+    """Find the candidate images for labels, without reading any label.
 
-    They have one, and are not for choosing or certifying.
+    Candidates have a label and no role choose or certify.
 
     Raises:
-        UserError: They are fewer than are asked for, one is not among the
-            target's images, or the file of roles is wrong.
+        UserError: There are fewer than requested, one is no target image, or
+            the roles file is wrong.
     """
     cfg = curve.method()
     dataset = labelled_target(cfg)
@@ -80,25 +80,25 @@ def find_candidates(curve: Curve) -> Curve:
 
 
 def whole_target(cfg: Config) -> BaseSegDataset:
-    """Build the target's images as at test, whatever role they have."""
+    """Build the target's images with the test pipeline, in any role."""
     [(_, _, part)] = leaves(target_images(cfg), 'the target')
     return build_dataset(part, 'the target')
 
 
 def _places(dataset: BaseSegDataset) -> dict[str, int]:
-    """Find the place of each image of a data set by its path."""
+    """Find the index of each image of a dataset by its path."""
     infos = map(dataset.get_data_info, range(len(dataset)))
     return {info['img_path']: place for place, info in enumerate(infos)}
 
 
 def rank(curve: Curve, choice: Choice) -> Path:
-    """Rank images, and write the first ones as the role that is trained on.
+    """Rank images, and write the first ones as the training role.
 
     Returns:
-        The folder of the files of roles, one of each number of labels.
+        The folder of the roles files, one per number of labels.
 
     Raises:
-        UserError: Too few of them are no near-duplicates of another.
+        UserError: Too few of them are distinct.
     """
     counts = curve.labels if choice.by != NOBODY else (0,)
     paths = [curve.roles_file(choice, count) for count in counts]
@@ -138,7 +138,7 @@ def _order(curve: Curve, choice: Choice, dataset: BaseSegDataset) -> list[int]:
 
 
 def _look(curve: Curve, choice: Choice, paths: list[str]) -> Looks:
-    """Look at images with the network that the method starts from."""
+    """Run the method's start network on images."""
     cfg = curve.method()
     checkpoint = curve.checkpoint(start_of(choice))
     images = whole_target(cfg)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The runs of a label curve, and what each depends on."""
+"""Plan the runs of a label curve and their dependencies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mmseg_cag.launch.chain import last_checkpoint, set_work_dir
 from mmseg_cag.launch.stages import walk
 
 START, ORACLE, ALONE, BOTH = 'start', 'oracle', 'alone', 'both'
-# Which images get a label first; without labels there is no choice.
+# Ways to rank images; without labels there is no ranking.
 NOBODY = 'none'
 TRAIN, *HELD = ROLES
 
@@ -36,12 +36,12 @@ class Run(NamedTuple):
     """One training of a curve.
 
     Attributes:
-        setting: What is trained on: the source (`START`), all labels
-            (`ORACLE`), some labels and nothing else (`ALONE`), or some labels
-            and all that the method takes (`BOTH`; with 0 the method alone).
-        by: How the labelled images are chosen; `NOBODY` where none is.
-        labels: How many there are.
-        seed: Of the training, and of the choice.
+        setting: Training data: the source (`START`), all labels (`ORACLE`),
+            only some labels (`ALONE`), or some labels and all data of the
+            method (`BOTH`; with 0 labels the method alone).
+        by: How labelled images are chosen; `NOBODY` without any.
+        labels: Number of labelled images.
+        seed: Seed of the training and the choice.
     """
 
     setting: str
@@ -58,7 +58,7 @@ class Run(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A ranking of images, of which each run takes the first ones."""
+    """A ranking of images; each run uses the first ones."""
 
     by: str
     seed: int
@@ -66,20 +66,20 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """All runs that a command asks for.
+    """All runs of a command.
 
     Attributes:
-        config: Of the method with a few labels.
-        alone: Config of a training on the labels alone, if it is asked for.
+        config: Config of the method with a few labels.
+        alone: Config of a training on the labels alone, if requested.
         oracle: Config of a training on all labels, likewise.
-        folder: Of the runs.
-        labels: How many labels, ascending.
-        options: Settings in which the method differs from its config.
-        roles: File of images that are to choose and to certify, if any.
-        certify: Whether scores are on `certify` of it, not on the test set.
-        candidates: Names of the images that may get a label.
-        images: How many of them are looked at for a choice.
-        workers: Processes that load data for a run; None for the config's.
+        folder: Folder of the runs.
+        labels: Numbers of labels, ascending.
+        options: Overridden settings of the method's config.
+        roles: Roles file with the images to choose and certify, if any.
+        certify: Whether to score on its `certify` images, not the test set.
+        candidates: Names of the candidate images for labels.
+        images: Number of candidates examined for a choice.
+        workers: Data loading processes of a run; None for the config's.
     """
 
     config: str
@@ -107,7 +107,7 @@ class Curve:
         """Load the config of the method.
 
         Raises:
-            UserError: It takes no labels of the target.
+            UserError: It uses no target labels.
         """
         cfg = read(self.config)
         merge_options(cfg, self.options)
@@ -119,7 +119,7 @@ class Curve:
         return cfg
 
     def start(self) -> str | None:
-        """Name the config of the network that the method starts from."""
+        """Return the config of the method's start network."""
         start = self.method().get('start_from')
         return os.path.normpath(start) if start else None
 
@@ -144,7 +144,7 @@ class Curve:
         return found
 
     def plan(self, run: Run) -> Config:
-        """Load a run's config, all but its folder.
+        """Load a run's config, except its folder.
 
         Raises:
             UserError: A config is missing, or starts from another network.
@@ -174,7 +174,7 @@ class Curve:
         return cfg
 
     def train_config(self, run: Run) -> Config:
-        """Load a run's config as it is trained by."""
+        """Load a run's training config."""
         cfg = self.plan(run)
         folder = self.folder_of(run)
         if run.setting == START:
@@ -186,24 +186,24 @@ class Curve:
         return cfg
 
     def folder_of(self, run: Run) -> Path:
-        """Name the folder of a run: of other settings it is another one."""
+        """Return the folder of a run; other settings give another one."""
         name = f'{run.name}-{self.identity(run)[:8]}'
         return self.folder / f'seed{run.seed}' / name
 
     def checkpoint(self, run: Run) -> Path:
-        """Name the last checkpoint of a run."""
+        """Return the last checkpoint of a run."""
         cfg = self.plan(run)
         cfg.work_dir = str(self.folder_of(run))
         return last_checkpoint(cfg)
 
     def roles_file(self, choice: Choice, labels: int) -> Path:
-        """Name the file of roles of a choice's first images."""
+        """Return the roles file of a choice's first images."""
         digest = _digest(self._ranking(choice))[:8]
         name = f'images_{choice.by}-{digest}'
         return self.folder / f'seed{choice.seed}' / name / f'{labels}.json'
 
     def needs(self, run: Run | Choice) -> list[Run | Choice]:
-        """List what is to be done before a run, or a choice."""
+        """List what must be done before a run or a choice."""
         start = [start_of(run)] if self.start() else []
         if isinstance(run, Choice):
             return start if run.by not in ('random', NOBODY) else []
@@ -215,13 +215,13 @@ class Curve:
         return [*first, choice_of(run)]
 
     def identity(self, run: Run) -> str:
-        """Hash all that a run's score depends on, but for its seed."""
+        """Hash all that a run's score depends on, except its seed."""
         cfg = self.plan(run)
         has_start = run.setting != START and cfg.get('start_from')
         few = run.setting in (ALONE, BOTH)
         test = cfg.get('test_dataloader') or {}
         for part in walk(cfg._cfg_dict):
-            # Where the data lies is no matter of a machine's results.
+            # Results do not depend on the location of the data.
             if part.get('data_root'):
                 part['data_root'] = Path(part['data_root']).name
             if part.get('type') == 'RoleSubset':
@@ -245,7 +245,7 @@ class Curve:
             found |= {'of': self.candidates, 'images': self.images}
         if ranks:
             found['network'] = self.identity(start_of(choice))
-            # Of fewer images another pool is looked through.
+            # With fewer images, another pool is examined.
             found['count'] = max(self.labels)
         return found | ({'seed': choice.seed} if with_seed else {})
 
@@ -262,31 +262,31 @@ def _config(path: str) -> Config:
 
 
 def read(path: str) -> Config:
-    """Read a config, from its file once: that takes a tenth of a second."""
+    """Read a config, from its file only once: it takes 0.1 s."""
     return deepcopy(_config(path))
 
 
 def start_of(run: Run | Choice) -> Run:
-    """Name the run of the network that others of a seed start from."""
+    """Return the run that a seed's other runs start from."""
     return Run(START, NOBODY, 0, run.seed)
 
 
 def choice_of(run: Run) -> Choice:
-    """Name the ranking that a run takes its labelled images from."""
+    """Return the ranking that a run takes its labelled images from."""
     return Choice(run.by, run.seed)
 
 
 def few_of(cfg: Config) -> Iterator[dict]:
-    """List the data sets of a run that are labelled target images."""
+    """List the datasets of labelled target images of a run."""
     yield from filter(_is_few, walk(cfg.train_dataloader))
 
 
 def take_labels(cfg: Config, roles: Path) -> None:
-    """Take the labelled images of a file; all others stay without a label.
+    """Use the labelled images of a file; all others stay unlabelled.
 
     Args:
         cfg: The config, changed in place.
-        roles: The file of roles.
+        roles: The roles file.
     """
     for loader in ('train_dataloader', 'anchor_dataloader'):
         for part in walk(cfg.get(loader) or {}):
@@ -295,7 +295,7 @@ def take_labels(cfg: Config, roles: Path) -> None:
 
 
 def leave_out_few(cfg: Config) -> None:
-    """Take no labelled images of the target."""
+    """Remove the labelled target images."""
     for loader in ('train_dataloader', 'anchor_dataloader'):
         for part in walk(cfg.get(loader) or {}):
             members = part.get('members') or {}

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The curve: a table and a picture of the rows that are there."""
+"""Show the curve: a table and a plot of the measured rows."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ HOW = (
 
 
 class Point(NamedTuple):
-    """What some labels give.
+    """mIoU with some labels.
 
     Attributes:
         value: Mean mIoU over the seeds.
-        low: The lowest seed, or of one the lower end of its interval.
+        low: The lowest seed, or the lower end of a single seed's interval.
         high: The highest, likewise.
-        seeds: How many there are.
+        seeds: Number of seeds.
     """
 
     value: float
@@ -73,9 +73,9 @@ def points(rows: Sequence[dict]) -> dict[tuple, Point]:
 
 
 def series_of(found: Mapping[tuple, Point]) -> dict[tuple, dict[int, Point]]:
-    """Sort the points into lines: of each setting and way, by labels.
+    """Group the points into lines by setting and way, sorted by labels.
 
-    The method without labels begins each of its lines.
+    The method without labels starts each of its lines.
     """
     lines: dict[tuple, dict[int, Point]] = {}
     for setting in (ALONE, BOTH):
@@ -119,7 +119,7 @@ def write_table(rows: Sequence[dict]) -> str:
 
 
 def next_label(lines: Mapping[tuple, Mapping[int, Point]]) -> str:
-    """Say what a further label buys, from one number to the next."""
+    """Describe the gain per further label, from one number to the next."""
     told = []
     for (setting, by), own in lines.items():
         steps = [
@@ -135,7 +135,7 @@ def next_label(lines: Mapping[tuple, Mapping[int, Point]]) -> str:
 
 
 def chosen_against_random(rows: Sequence[dict]) -> str:
-    """Say what choosing gains over drawing, by the seeds that have both."""
+    """Describe the gain of choosing over random, for shared seeds."""
     values = {
         (row['setting'], row['by'], row['labels'], row['seed']): last_miou(row)
         for row in rows
@@ -158,9 +158,9 @@ def draw(rows: Sequence[dict], title: str, path: Path) -> None:
     """Draw the curve as a PNG.
 
     Args:
-        rows: Those of one machine.
-        title: Above it.
-        path: The file.
+        rows: Rows of one machine.
+        title: Title of the plot.
+        path: The output file.
     """
     found = points(rows)
     style = {'font.size': 9, 'axes.grid': True, 'grid.color': '#dddddd'}

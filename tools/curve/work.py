@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a process of a label curve does: choose images, or train and score."""
+"""Work of a label curve's process: choose images, or train and score."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from .runs import ALONE, BOTH, START, TRAIN, Choice, Curve, Run, choice_of
 
 
 def do(argument: tuple[Curve, Run | Choice]) -> dict:
-    """Do one piece of work.
+    """Do one job.
 
     Returns:
-        What the file of a row is to hold; of a choice its folder.
+        The content of a row's file; for a choice, its folder.
     """
-    # A runner formats its config twice, which takes longer than to evaluate.
+    # A runner formats its config twice, which takes longer than evaluating.
     Config.pretty_text = property(plain_text)
     curve, what = argument
     init_default_scope('mmseg')
@@ -53,10 +53,10 @@ def do(argument: tuple[Curve, Run | Choice]) -> dict:
 
 
 def measure(curve: Curve, run: Run) -> dict:
-    """Train a run, unless that is done, and score its last checkpoint.
+    """Train a run unless done, and score its last checkpoint.
 
     Raises:
-        UserError: An image that is scored is one that is trained on.
+        UserError: A scored image is also a training image.
     """
     cfg = curve.train_config(run)
     checkpoint, begun = curve.checkpoint(run), monotonic()
@@ -86,10 +86,10 @@ def _setting(what: Run | Choice) -> str:
 
 
 def scored_on(curve: Curve) -> HeldOut:
-    """Find the images that scores are of.
+    """Find the images to score on.
 
     Raises:
-        UserError: There is none.
+        UserError: There are none.
     """
     cfg, key = curve.method(), 'test_dataloader.dataset'
     if curve.certify:
@@ -103,7 +103,7 @@ def scored_on(curve: Curve) -> HeldOut:
 
 
 def labelled_by(curve: Curve, run: Run) -> list[str]:
-    """Name the images whose labels a run trains on, those of a choice."""
+    """List the labelled training images of a run."""
     if run.setting not in (ALONE, BOTH) or not run.labels:
         return []
     roles = read_roles(curve.roles_file(choice_of(run), run.labels))

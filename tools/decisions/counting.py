@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Pixels of held-out images, image by image, that scores are of."""
+"""Count pixels of held-out images, image by image, for scores."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .held_out import HeldOut
 def count(
     cfg: Config, checkpoint: Path, held: HeldOut, classes: list[str]
 ) -> np.ndarray:
-    """Count the pixels (N, 3 K) that IoU and F1 are of, at the labels' size.
+    """Count the pixels (N, 3 K) for IoU and F1, at label resolution.
 
     Raises:
-        UserError: The checkpoint or an image is damaged or of another kind.
+        UserError: The checkpoint or an image is damaged or unsuitable.
     """
     network = open_network(cfg, checkpoint, classes)
     samples = read_samples(held.dataset, held.indices)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Which checkpoint each score would have chosen, and the tables of it."""
+"""Select a checkpoint by each score, and tabulate the outcome."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from scipy.stats import spearmanr
 
-# Whether the checkpoint with the highest score is chosen, or the lowest.
+# Whether to select the checkpoint with the highest or lowest score.
 IS_HIGHER_BETTER = {
     'entropy': False,
     'snd': True,
@@ -25,24 +25,24 @@ TITLES = {
 
 
 def choose(scores: Sequence[dict], is_one_run: bool = True) -> dict[str, dict]:
-    """Find which checkpoint each score would have chosen, and at what cost.
+    """Find the checkpoint that each score selects, and its loss in mIoU.
 
     Args:
-        scores: Of each checkpoint ``checkpoint``, its scores, and ``mIoU`` in
-            percent or None, in the order of training.
-        is_one_run: Whether they are of one run, which has a last.
+        scores: Per checkpoint: ``checkpoint``, its scores, and ``mIoU`` in
+            percent or None, in training order.
+        is_one_run: Whether they come from one run, which has a last one.
 
     Returns:
         By score, and for the run's ``last``, which is no score:
-        ``checkpoint``; its ``mIoU``; ``cost``, by how much the best is above
-        it; and ``correlation``, Spearman's between the score (the better, the
-        higher) and mIoU. What cannot be told is None.
+        ``checkpoint``; its ``mIoU``; ``cost``, the gap to the best mIoU; and
+        ``correlation``, Spearman's between score (oriented so that higher is
+        better) and mIoU. Unknown values are None.
     """
     chosen = {}
     for name, is_higher in IS_HIGHER_BETTER.items():
         sign = 1 if is_higher else -1
         ranked = [sign * row[name] for row in scores]
-        # Of equal ones the later.
+        # Ties go to the later one.
         best = max(range(len(scores)), key=lambda i, r=ranked: (r[i], i))
         chosen[name] = _result(scores, best, ranked)
     if is_one_run:
@@ -75,7 +75,7 @@ def _correlate(
         for value, row in zip(ranked, scores, strict=True)
         if row['mIoU'] is not None
     ]
-    # Of two, or of equal ones, there is no order to speak of.
+    # Undefined for two values, or for equal ones.
     if len(pairs) < 3 or any(
         len(set(c)) < 2 for c in zip(*pairs, strict=True)
     ):
@@ -86,12 +86,12 @@ def _correlate(
 def to_markdown(
     title: str, scores: Sequence[dict], choices: Mapping[str, dict]
 ) -> str:
-    """Write the scores of checkpoints and what they would have chosen.
+    """Tabulate the scores of checkpoints and what they select.
 
     Args:
-        title: Of the tables.
-        scores: As `score_run` gives them, of one run or of several.
-        choices: As `choose` makes them of these.
+        title: Title of the tables.
+        scores: As `score_run` returns them, from one run or several.
+        choices: As `choose` returns them.
     """
     names = [TITLES[name] for name in IS_HIGHER_BETTER]
     rows = [

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Scores of all checkpoints of a run, and their mIoU where it is known."""
+"""Score all checkpoints of a run, with their mIoU where known."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ SCORES = 'scores.json'
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores the checkpoints of a run without a target label.
+    """Scores the checkpoints of a run without target labels.
 
     Attributes:
         cfg: The run's config.
-        target: The target's training images; no step opens a label.
+        target: The target's training images; labels are never opened.
         source: The labelled source.
-        images: Images of each that are looked at, evenly spread.
-        pixels: Target pixels that the neighbourhood density is of.
+        images: Number of images used of each, evenly spaced.
+        pixels: Number of target pixels for the neighbourhood density.
     """
 
     cfg: Config
@@ -71,7 +71,7 @@ class Scorer:
 
         Raises:
             MissingFileError: A folder does not exist.
-            UserError: The config names no source or no target.
+            UserError: The config has no source or no target.
         """
         target = build_dataset(target_images(cfg), 'the target')
         return cls(cfg, target, source_dataset(cfg), images, pixels)
@@ -80,7 +80,7 @@ class Scorer:
         """Compute the scores of a checkpoint by name.
 
         Raises:
-            UserError: It is damaged or of another network, or an image
+            UserError: It is damaged or belongs to another network, or an image
                 cannot be read.
         """
         model = build_network(self.cfg, read_state(checkpoint), checkpoint)
@@ -135,9 +135,9 @@ def class_scores(model: EncoderDecoder, images: Tensor) -> Tensor:
 
 
 def sample_pixels(logits: Tensor, count: int) -> Tensor:
-    """Draw the probabilities (P, K) of pixels of one image (1, K, h, w).
+    """Sample the probabilities (P, K) of pixels of one image (1, K, h, w).
 
-    The same pixels each time, so that checkpoints can be compared.
+    Always the same pixels, so that checkpoints can be compared.
     """
     flat = logits.softmax(1).flatten(2)[0].T
     generator = torch.Generator().manual_seed(0)
@@ -152,12 +152,12 @@ def score_run(
 
     Args:
         run: The run.
-        images: Images of each domain that are looked at.
-        pixels: Target pixels that the neighbourhood density is of.
-        evaluates: Whether checkpoints without a noted mIoU are evaluated.
+        images: Number of images used of each domain.
+        pixels: Number of target pixels for the neighbourhood density.
+        evaluates: Whether to evaluate checkpoints without a recorded mIoU.
 
     Returns:
-        For each checkpoint its name, iteration, stage, scores and mIoU.
+        Name, iteration, stage, scores and mIoU of each checkpoint.
 
     Raises:
         UserError: A checkpoint is damaged or data is missing.
@@ -169,7 +169,7 @@ def score_run(
             run.checkpoints.items(), f'Score {run.folder}'
         )
     }
-    # After the scores, which know nothing of it.
+    # After the scores, which must not depend on it.
     results = read_mious(run.folder)
     if evaluates:
         results = evaluate_missing(run, results)
@@ -188,17 +188,17 @@ def score_run(
 
 
 def write_scores(path: Path, scores: Sequence[dict]) -> None:
-    """Write scores and what they would have chosen, whole or not at all."""
+    """Write scores and selections atomically."""
     content = {'scores': list(scores), 'choices': choose(scores)}
     with atomic_path(path) as draft:
         draft.write_text(json.dumps(content, indent=1))
 
 
 def read_mious(folder: Path) -> dict[int, float]:
-    """Read the mIoU in percent by iteration that a run has noted.
+    """Read a run's recorded mIoU in percent by iteration.
 
     Raises:
-        UserError: The notes are damaged.
+        UserError: The records are damaged.
     """
     path = folder / NOTES
     notes = read_results(path) if path.is_file() else {}
@@ -208,11 +208,11 @@ def read_mious(folder: Path) -> dict[int, float]:
 
 
 def evaluate_missing(run: Run, results: dict[int, float]) -> dict[int, float]:
-    """Evaluate the checkpoints of a run that have no result.
+    """Evaluate the checkpoints of a run without a result.
 
     Args:
         run: The run.
-        results: Those that have, mIoU by iteration.
+        results: Known mIoU by iteration.
     """
     with tempfile.TemporaryDirectory() as folder:
         return {

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The scores of a network, from its predictions alone."""
+"""Score a network by its predictions alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Predict = Callable[[Tensor], Tensor]
 
 
 def mean_entropy(logits: Tensor) -> float:
-    """Compute how unsure a network is on average.
+    """Compute a network's mean prediction entropy.
 
     The entropy -sum p log p of each pixel's class probabilities, in nats,
-    averaged over pixels: 0 where all are certain, log K where all are even.
+    averaged over pixels: 0 if all are certain, log K if all are uniform.
 
     Args:
         logits: Class scores (N, K, h, w).
@@ -30,17 +30,17 @@ def mean_entropy(logits: Tensor) -> float:
 def soft_neighbourhood_density(
     probabilities: Tensor, temperature: float = 0.05, chunk: int = 1024
 ) -> float:
-    """Compute how many near neighbours a prediction has on average (SND).
+    """Compute the soft neighbourhood density of predictions (SND).
 
-    Predictions are scaled to length 1; the similarities of one to all others
+    Predictions are scaled to length 1. The similarities of one to all others
     (not to itself), divided by the temperature, become a distribution by
-    softmax, and the score is its entropy, in nats, averaged over predictions.
-    A network that makes dense groups of the target scores high.
+    softmax. The score is its entropy, in nats, averaged over predictions. A
+    network that clusters the target densely scores high.
 
     Args:
         probabilities: Class probabilities (P, K) of at least two pixels.
-        temperature: What similarities are divided by.
-        chunk: Rows of the P x P matrix that are in memory at once.
+        temperature: Divisor of the similarities.
+        chunk: Rows of the P x P matrix in memory at once.
 
     Source: Saito et al., "Tune it the Right Way", ICCV 2021, Sec. 3.
     """
@@ -61,7 +61,7 @@ def soft_neighbourhood_density(
 def agreement(
     predict: Predict, images: Tensor, logits: Tensor
 ) -> dict[str, float]:
-    """Compute how often a prediction survives a change of the image.
+    """Compute how often predictions survive a change of the image.
 
     Args:
         predict: Computes class scores (N, K, h, w) of images.
@@ -69,9 +69,9 @@ def agreement(
         logits: Their class scores (N, K, h, w).
 
     Returns:
-        The share of pixels that keep their class when the image is
-        ``flip``-ped, when its ``scale`` is 0.75, and when its contrast and
-        brightness (``photometric``) are others.
+        The share of pixels that keep their class when the image is flipped
+        (``flip``), scaled by 0.75 (``scale``), or changed in contrast and
+        brightness (``photometric``).
     """
     label = logits.argmax(1)
     size = logits.shape[-2:]
@@ -89,12 +89,12 @@ def agreement(
 def change_light(
     images: Tensor, contrast: float = 0.7, brightness: float = 0.3
 ) -> Tensor:
-    """Weaken the contrast of images (N, 3, H, W) and brighten them.
+    """Reduce the contrast of images (N, 3, H, W) and brighten them.
 
     Args:
-        images: Images of any normalisation.
-        contrast: What remains of the distance to the image's mean.
-        brightness: What is added, in standard deviations of the image.
+        images: Images with any normalisation.
+        contrast: Factor of the distance to the image's mean.
+        brightness: Offset in standard deviations of the image.
     """
     mean = images.mean((1, 2, 3), keepdim=True)
     deviation = images.std((1, 2, 3), keepdim=True)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The anchors of each stage: how far apart, and how far they moved."""
+"""Distances and drift of each stage's anchors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmseg_cag.fileio.json_file import numbers
 
 @dataclass(frozen=True)
 class Anchors:
-    """What a checkpoint holds of a stage's anchors.
+    """A stage's anchors in a checkpoint.
 
     Attributes:
         means: Anchors (K, C).
-        counts: What each is a mean of (K,); 0 where there is none.
+        counts: Number of samples of each mean (K,); 0 if there is no anchor.
     """
 
     means: np.ndarray
@@ -29,12 +29,12 @@ class Anchors:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the anchors of a stage are.
+    """Geometry of a stage's anchors.
 
     Attributes:
-        title: Of the stage.
-        distances: Euclidean (K, K), not a number without an anchor.
-        drift: Euclidean distance to the anchor of the stage before, by class.
+        title: Title of the stage.
+        distances: Euclidean (K, K), NaN without an anchor.
+        drift: Euclidean distance to the previous stage's anchor, by class.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Geometry:
 
 
 def anchors_of(state: State) -> Anchors | None:
-    """Take the anchors of a checkpoint, if it has any."""
+    """Extract the anchors of a checkpoint, if it has any."""
     counts = state.get('anchor_bank.counts')
     if counts is None or not counts.any():
         return None
@@ -53,7 +53,7 @@ def anchors_of(state: State) -> Anchors | None:
 
 
 def recorded_geometry(records: list[dict], classes: list[str]) -> list:
-    """Read the geometry of each stage from the lines of `anchors.jsonl`."""
+    """Read the geometry of each stage from `anchors.jsonl`."""
     found = []
     for record in records:
         try:
@@ -87,7 +87,7 @@ def computed_geometry(
 def measure_drift(
     before: Anchors, now: Anchors, classes: list[str]
 ) -> dict[str, float]:
-    """Compute how far each anchor moved, of those that both stages have."""
+    """Compute the drift of each anchor that both stages have."""
     moved = np.linalg.norm(now.means - before.means, axis=1)
     both = (now.counts > 0) & (before.counts > 0)
     rows = zip(classes, moved, both, strict=True)

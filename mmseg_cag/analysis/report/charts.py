@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The report's charts, each a fragment of HTML that plotly draws.
+"""Charts of the report, each an HTML fragment drawn by plotly.
 
 The page's style sheet colours text and lines.
 """
@@ -22,8 +22,8 @@ from .run import RecordedRun
 
 CLEAR = 'rgba(0,0,0,0)'
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
-# Okabe and Ito's, told apart by the colour-blind, those that show on both
-# black and white.
+# Okabe and Ito's palette, safe for colour-blind readers; only colours visible
+# on both black and white.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
 CONFIG = dict(displaylogo=False, responsive=True, displayModeBar=False)
 SHARES = ('active', 'agreement', 'kappa', 'followed')
@@ -33,7 +33,7 @@ BLUES = [[0, '#f4f7fa'], [0.25, '#a9c8e2'], [0.6, '#3d7fb6'], [1, '#0b2f57']]
 
 
 def make_figure(x: str, y: str, height: int = 320) -> go.Figure:
-    """Make an empty chart with titles of its axes."""
+    """Make an empty chart with axis titles."""
     return go.Figure(
         layout=dict(
             template='none',
@@ -44,7 +44,7 @@ def make_figure(x: str, y: str, height: int = 320) -> go.Figure:
             plot_bgcolor=CLEAR,
             margin=dict(l=48, r=12, t=28, b=12),
             hovermode='closest',
-            # Below the title of the axis, wherever that ends.
+            # Below the axis title, wherever that ends.
             legend=dict(
                 orientation='h',
                 yref='container',
@@ -58,12 +58,12 @@ def make_figure(x: str, y: str, height: int = 320) -> go.Figure:
 
 
 def to_html(figure: go.Figure, name: str, label: str) -> Markup:
-    """Write a chart; plotly's program is in the page once.
+    """Render a chart; the page contains plotly's script once.
 
     Args:
         figure: The chart.
-        name: Of the element, unique in the page.
-        label: What it shows, for those who hear the page.
+        name: Element id, unique in the page.
+        label: Description for screen readers.
     """
     chart = figure.to_html(
         full_html=False, include_plotlyjs=False, config=CONFIG, div_id=name
@@ -73,12 +73,12 @@ def to_html(figure: go.Figure, name: str, label: str) -> Markup:
 
 
 def plain(text: str) -> str:
-    """Keep plotly from reading a name as its own markup."""
+    """Escape a name so that plotly does not read it as markup."""
     return escape(text)
 
 
 def mark_stages(figure: go.Figure, boundaries: list[int]) -> None:
-    """Draw where each stage ended."""
+    """Mark the end of each stage."""
     for stage, end in enumerate(boundaries, start=1):
         figure.add_vline(
             x=end,
@@ -90,7 +90,7 @@ def mark_stages(figure: go.Figure, boundaries: list[int]) -> None:
 
 
 def draw_miou(pairs: Sequence[tuple[RecordedRun, Measured]]) -> Markup | None:
-    """Draw each run's mIoU, from the network that it started from."""
+    """Draw each run's mIoU, including the network it started from."""
     figure = make_figure('iteration', 'mIoU, %', height=360)
     for index, (run, measured) in enumerate(pairs):
         points = known_points(run, measured)
@@ -111,10 +111,10 @@ def draw_miou(pairs: Sequence[tuple[RecordedRun, Measured]]) -> Markup | None:
 
 
 def known_points(run: RecordedRun, measured: Measured) -> dict[int, float]:
-    """List mIoU by iteration, the start of the run at 0.
+    """List the mIoU by iteration; the start of the run is at 0.
 
-    What was recorded is of all images, what was computed of a few: the two
-    are not put on one line.
+    Recorded values cover all images, computed ones a few: the two never share
+    a line.
     """
     recorded = dict(run.mean_iou)
     start = measured.start
@@ -181,11 +181,11 @@ def draw_heatmap(
     """Draw a row of coloured cells for each class.
 
     Args:
-        values: (K, X); cells that are not a number stay empty.
-        columns: Where each column is.
+        values: (K, X); NaN cells stay empty.
+        columns: Positions of the columns.
         classes: Names of the K rows.
-        axes: Titles.
-        hover: What is said of a cell, in plotly's notation.
+        axes: Axis titles.
+        hover: Hover text of a cell, in plotly's notation.
     """
     figure = make_figure(*axes, height=480)
     figure.add_heatmap(
@@ -206,9 +206,9 @@ def draw_heatmap(
 def draw_confusion(
     run: RecordedRun, measured: Measured, name: str
 ) -> Markup | None:
-    """Draw what the pixels of each true class are predicted as, in percent.
+    """Draw the row-normalised confusion matrix, in percent.
 
-    By the last network, if its pixels are counted.
+    Of the last network, if its pixels were counted.
     """
     last = measured.last
     score = measured.scores.get(last.title) if last else None
@@ -227,7 +227,7 @@ def draw_confusion(
 def draw_distances(
     run: RecordedRun, geometry: list[Geometry], name: str
 ) -> Markup | None:
-    """Draw the distances between anchors, of the last stage that has any."""
+    """Draw the distances between anchors of the last stage with anchors."""
     if not geometry:
         return None
     shown = geometry[-1].distances.copy()
@@ -239,7 +239,7 @@ def draw_distances(
 
 
 def _row_percent(counts: np.ndarray) -> np.ndarray:
-    """Divide counts (K, X) by their row's sum; NaN in rows of nothing."""
+    """Divide counts (K, X) by their row's sum; NaN in empty rows."""
     totals = counts.sum(1, keepdims=True)
     return np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
 
@@ -263,7 +263,7 @@ def draw_coverage(run: RecordedRun, name: str) -> Markup | None:
         [[100 * s.get(c, np.nan) for s in shares] for c in run.classes]
     )
     hover = '%{y}<br>iteration %{x}<br>%{z:.1f} %<extra></extra>'
-    # Looks are not evenly spaced: one more is where a stage begins.
+    # Records are not evenly spaced: each stage adds one at its start.
     columns = [look['iter'] for look in looks]
     axes = ('iteration', '')
     figure = draw_heatmap(values, columns, run.classes, axes, hover)
@@ -273,9 +273,9 @@ def draw_coverage(run: RecordedRun, name: str) -> Markup | None:
 
 
 def draw_gaps(run: RecordedRun, name: str) -> Markup | None:
-    """Draw how clear the nearest anchor is, and the margin that cuts there.
+    """Draw the gaps between the two nearest anchors, and the margin.
 
-    Of the looks of the last stage, as each class's share of its pixels.
+    From the last stage's records, as shares of each class's pixels.
     """
     stages = [*run.looks_by_stage.values()]
     looks = stages[-1] if stages else []
@@ -283,7 +283,7 @@ def draw_gaps(run: RecordedRun, name: str) -> Markup | None:
     known = [histogram for histogram in found if histogram]
     if not known:
         return None
-    # A stage has one set of anchors, so one set of bins.
+    # Each stage has one set of anchors, so one set of bins.
     edges = known[-1][0]
     counts = sum(c for e, c in known if np.array_equal(e, edges))
     shares = _row_percent(counts)
@@ -305,10 +305,10 @@ def draw_gaps(run: RecordedRun, name: str) -> Markup | None:
 def read_histogram(
     look: dict, classes: list[str]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read a look's histogram of gaps.
+    """Read a record's histogram of gaps.
 
     Returns:
-        Edges (B + 1,) and counts (K, B); None where there is none.
+        Edges (B + 1,) and counts (K, B); None if missing.
     """
     try:
         record = look['margin_histogram']

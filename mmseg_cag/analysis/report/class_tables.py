@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What is said of each class: IoU of networks, and labels of stages."""
+"""Tables by class: IoU of networks and pseudo labels of stages."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ClassTable:
     """A table of classes.
 
     Attributes:
-        titles: Of the networks.
-        rows: By class, IoU of each network and its difference to the first,
-            in percent; None where a class has none.
-        mean: The same of the mIoU.
-        overall: As `mean`, but of all validation images where each network's
+        titles: Titles of the networks.
+        rows: By class, each network's IoU and its gain over the first, in
+            percent; None if undefined.
+        mean: The same for the mIoU.
+        overall: As `mean`, but over all validation images, if each network's
             run recorded its mIoU.
         is_overall_recorded: Whether they did.
-        images: On how many images what was not recorded is computed.
-        has_gain: Whether the first is what the run started from.
+        images: Number of images used to compute unrecorded values.
+        has_gain: Whether the first network is the run's start.
     """
 
     titles: list[str]
@@ -42,7 +42,7 @@ class ClassTable:
 
 
 def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
-    """Compare the networks of a run that have a score."""
+    """Compare the scored networks of a run."""
     networks = [n for n in measured.networks if n.title in measured.scores]
     if not networks:
         return None
@@ -78,16 +78,15 @@ def _cells(values: list[float | None], has_gain: bool) -> list[Cell]:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What the teachers of a run's stages assign.
+    """Pseudo labels by the teachers of a run's stages.
 
     Attributes:
-        titles: Of the stages.
-        shares: Of all pixels that are active, in percent.
-        rows: By class and stage, the percentage of the pixels that may get
-            it as a pseudo label which do, and how sure a label must be; None
-            where there is none.
-        unit: What says how sure a label is; None where no stage tells.
-        origin: What it was counted on.
+        titles: Titles of the stages.
+        shares: Share of active pixels, in percent.
+        rows: By class and stage, the percentage of its candidate pixels that
+            become pseudo labels, and the required confidence; None if missing.
+        unit: Measure of confidence; None if no stage records it.
+        origin: Data that was counted.
     """
 
     titles: list[str]
@@ -100,15 +99,15 @@ class LabelTable:
 def make_label_table(
     run: RecordedRun, measured: Measured
 ) -> LabelTable | None:
-    """Compare the stages of a run as the monitor saw them.
+    """Compare the stages of a run by the monitor's records.
 
-    Where none watched, it is what the checkpoints' teachers assign.
+    Without a monitor, compares what the checkpoints' teachers assign.
     """
     return recorded_table(run) or computed_table(run, measured)
 
 
 def recorded_table(run: RecordedRun) -> LabelTable | None:
-    """Average the looks of each stage, which are of batches of one size."""
+    """Average the records of each stage; all batches have one size."""
     stages = run.looks_by_stage
     if not stages:
         return None
@@ -131,12 +130,12 @@ def recorded_table(run: RecordedRun) -> LabelTable | None:
         shares,
         rows,
         UNITS['anchor'] if any(margins) else None,
-        f'Mean of {count} looks at batches while training (monitor.jsonl).',
+        f'Mean of {count} records during training (monitor.jsonl).',
     )
 
 
 def margins_of(look: dict, classes: list[str]) -> dict[str, float]:
-    """Read the margin of each class, which may be one for all."""
+    """Read the margin of each class, or one for all."""
     margin = look.get('margin')
     return numbers(
         margin if isinstance(margin, dict) else dict.fromkeys(classes, margin)
@@ -144,7 +143,7 @@ def margins_of(look: dict, classes: list[str]) -> dict[str, float]:
 
 
 def computed_table(run: RecordedRun, measured: Measured) -> LabelTable | None:
-    """Compare what the teachers assign on validation images."""
+    """Compare the teachers' labels on validation images."""
     known = measured.activities
     if not known:
         return None

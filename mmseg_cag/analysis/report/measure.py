@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a run has not recorded and its checkpoints still tell."""
+"""Compute values from checkpoints that a run did not record."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Progress = Callable[[Sequence[int], str], Iterator[int]]
 
 @dataclass
 class Shown:
-    """A target image and what the networks of a run make of it.
+    """A target image with the predictions of a run's networks.
 
     Attributes:
-        path: Of the image.
+        path: Path of the image.
         image: (H, W, 3) uint8, RGB.
-        truth: Class map (H, W) uint8, read for display; None without labels.
+        truth: Class map (H, W) uint8, for display; None without labels.
         predictions: Class maps (H, W) uint8 by title of the network.
         pseudo: The last teacher's labels (h, w) uint8, if there is one.
     """
@@ -53,7 +53,7 @@ class Shown:
 
     @classmethod
     def of(cls, sample: Sample) -> Shown:
-        """Take a sample's image, which is BGR, and its truth."""
+        """Convert a sample's BGR image and its ground truth."""
         pixels = sample.image.numpy()[::-1].transpose(1, 2, 0)
         truth = sample.truth.numpy() if sample.has_truth else None
         return cls(
@@ -65,18 +65,18 @@ class Shown:
 
 @dataclass
 class Measured:
-    """What the networks of a run do on validation images.
+    """Results of a run's networks on validation images.
 
     Attributes:
         networks: The networks.
-        scores: By title of the network.
-        samples: The pictures to show, by their place in the validation set.
-        activities: By title of the network, of the stages' teachers.
-        anchors: By title of the network, as its checkpoint holds them.
-        unknown: What the last network does not know, if it has limits.
-        missing: A line for each thing that could not be computed.
-        total: Images of the validation set.
-        indices: Those on which is computed what was not recorded.
+        scores: Scores by title of the network.
+        samples: The images to show, by index in the validation set.
+        activities: Activities of the stages' teachers, by network title.
+        anchors: Anchors in the checkpoints, by network title.
+        unknown: Unknown pixels of the last network, if it has limits.
+        missing: A line for each value that could not be computed.
+        total: Number of validation images.
+        indices: Images used to compute unrecorded values.
     """
 
     networks: list[Network]
@@ -91,12 +91,12 @@ class Measured:
 
     @property
     def start(self) -> Network | None:
-        """The network that the run started from."""
+        """Return the network that the run started from."""
         return next((n for n in self.networks if n.is_start), None)
 
     @property
     def last(self) -> Network | None:
-        """The network that it ended with, if it has come to one."""
+        """Return the last network, if there is one."""
         return next((n for n in self.networks[::-1] if not n.is_start), None)
 
 
@@ -107,14 +107,14 @@ def measure(
     shown: int,
     progress: Progress,
 ) -> Measured:
-    """Score and picture the networks of a run.
+    """Score the networks of a run and collect their images.
 
     Args:
         run: The run.
         networks: Its networks.
-        images: Images to compute a score on that was not recorded.
-        shown: Images of them to picture.
-        progress: Iterates over images and shows how many are done.
+        images: Number of images to compute unrecorded scores on.
+        shown: Number of these images to show.
+        progress: Iterates over images and shows the progress.
     """
     result = Measured(networks)
     classes = run.classes
@@ -139,9 +139,9 @@ def measure(
 def collect_samples(
     run: RecordedRun, result: Measured, images: int, shown: int
 ) -> BaseSegDataset | None:
-    """Open the validation set and read what is pictured of it.
+    """Open the validation set and read the images to show.
 
-    Bad files are noted, what can be read is shown.
+    Bad files are reported, readable ones shown.
     """
     try:
         dataset = open_validation(run)
@@ -165,7 +165,7 @@ def note_unknown(
     sample: Sample,
     result: Measured,
 ) -> None:
-    """Keep what is unknown of an image, where there are limits."""
+    """Collect an image's unknown pixels, if there are limits."""
     if teacher.head.unknown is None:
         return
     unknown = teacher.head.unknown(teacher.bank.distances(seen.feat))
@@ -175,10 +175,10 @@ def note_unknown(
 
 
 def open_validation(run: RecordedRun) -> BaseSegDataset:
-    """Build the target's validation set, with labels if any, for display.
+    """Build the target's validation set, with any labels for display.
 
     Raises:
-        UserError: The config or the data is not there.
+        UserError: The config or the data is missing.
     """
     if not run.cfg:
         raise UserError('val_dataloader: no config names validation images')
@@ -186,7 +186,7 @@ def open_validation(run: RecordedRun) -> BaseSegDataset:
         return target_dataset(run.cfg)
     except UserError:
         raise
-    # A data set of another version fails in any way at all.
+    # A dataset of another version may raise anything.
     except Exception as error:
         line = str(error).strip().partition('\n')[0]
         raise UserError(
@@ -202,7 +202,7 @@ def look(
     result: Measured,
     progress: Progress,
 ) -> None:
-    """Predict images, count errors and labels, keep what is pictured."""
+    """Predict images, count errors and labels, keep images to show."""
     recorded = result.scores.get(network.title)
     is_scored = recorded is not None and recorded.confusion is not None
     is_counted = loaded.teacher is None or bool(run.looks_by_stage)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The networks of a run that its report compares."""
+"""Find and load the networks that a report compares."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .run import RecordedRun, read_run
 
 
 class Loaded(NamedTuple):
-    """A network that predicts, and what its stage was labelled by.
+    """A network with the teacher of its stage.
 
     Attributes:
         state: All weights of the checkpoint.
         model: The network.
-        teacher: That of its stage; None of a method without, or of a start.
+        teacher: Its stage's teacher; None for a start or a method without.
     """
 
     state: State
@@ -40,16 +40,15 @@ class Loaded(NamedTuple):
 
 
 def load_network(network: Network) -> Loaded:
-    """Build a network as its run had it.
+    """Build a network as in its run.
 
     Raises:
-        UserError: Its checkpoint or its config is not there, or they do not
-            fit each other.
+        UserError: Its checkpoint or config is missing, or they do not match.
     """
     path, cfg = network.checkpoint, network.cfg
     if path is None or cfg is None:
         lacking = 'checkpoint' if cfg else 'readable config'
-        raise UserError(f'{network.title}: no {lacking} is kept')
+        raise UserError(f'{network.title}: no {lacking} was kept')
     state = read_state(path)
     if network.is_teacher:
         state = teacher_state(state)
@@ -60,27 +59,27 @@ def load_network(network: Network) -> Loaded:
             teacher = load_labeling_network(cfg, teacher_state(state), path)
     except UserError:
         raise
-    # What a config of another version lacks may show anywhere.
+    # A config of another version may fail anywhere.
     except Exception as error:
         line = str(error).strip().partition('\n')[0]
         raise UserError(
-            f'{path}: not of the network of its config ({line})'
+            f'{path}: does not match the network of its config ({line})'
         ) from error
     return Loaded(state, model, teacher)
 
 
 @dataclass(frozen=True)
 class Network:
-    """The network as it was at some time.
+    """A network at some iteration.
 
     Attributes:
-        title: Such as "source only" or "stage 2".
-        cfg: The config that it was trained by; None if unreadable.
-        checkpoint: Its weights; None if they were not kept.
-        iteration: Of the run that trained it.
-        validation: What that run noted of it; empty if nothing.
+        title: Title, such as "source only" or "stage 2".
+        cfg: Its training config; None if unreadable.
+        checkpoint: Its checkpoint; None if it was not kept.
+        iteration: Iteration of the run that trained it.
+        validation: Its recorded validation results; may be empty.
         is_start: Whether the run started from it.
-        is_teacher: Whether it is the teacher in that checkpoint.
+        is_teacher: Whether it is the checkpoint's teacher.
     """
 
     title: str
@@ -93,7 +92,7 @@ class Network:
 
 
 def list_networks(run: RecordedRun) -> list[Network]:
-    """List the start of a run, the end of each stage and the last."""
+    """List a run's start, the end of each stage and the last network."""
     start = find_start(run)
     own = [
         Network(
@@ -109,7 +108,7 @@ def list_networks(run: RecordedRun) -> list[Network]:
 
 
 def moments(run: RecordedRun) -> list[int]:
-    """List the iterations at which something is known of a network."""
+    """List the iterations with a checkpoint or results."""
     known = {*run.checkpoints, *run.mean_iou}
     if not known:
         return []
@@ -117,7 +116,7 @@ def moments(run: RecordedRun) -> list[int]:
 
 
 def name_stage(run: RecordedRun, iteration: int) -> str:
-    """Name the network of an iteration."""
+    """Title the network of an iteration."""
     if run.stage_iters and iteration % run.stage_iters == 0:
         return f'stage {iteration // run.stage_iters}'
     if iteration == run.max_iters:
@@ -149,7 +148,7 @@ def find_start(run: RecordedRun) -> Network | None:
 
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
-    """Find a checkpoint of the first stage, whose teacher is the start."""
+    """Find a first-stage checkpoint, whose teacher is the start."""
     paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
     return next(paths, None)
 
@@ -157,8 +156,8 @@ def first_checkpoint(run: RecordedRun) -> Path | None:
 def find_start_checkpoint(run: RecordedRun) -> Path | None:
     """Find the checkpoint that a run was first started from.
 
-    A run that was resumed names one of its own later. Runs that were moved
-    together find each other as neighbours.
+    A resumed run later names one of its own. Runs moved together are found as
+    neighbours.
     """
     for cfg in run.configs:
         named = cfg.get('load_from')

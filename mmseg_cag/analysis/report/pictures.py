@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Pictures of the gallery, as they are embedded in the page."""
+"""Encode the gallery's images for embedding in the page."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 from .measure import Measured, Shown
 from .unknown import CROPS, Unknown
 
-WIDTH = 768  # pixels, of what is embedded
-HEIGHT = 72  # of crops
-CLEAR = 255  # index that shows nothing
+WIDTH = 768  # width of an embedded image, in pixels
+HEIGHT = 72  # height of crops
+CLEAR = 255  # transparent palette index
 RIGHT, WRONG = 0, 1
 ERROR_COLOURS = [[0, 0, 0], [255, 0, 80]]
 
@@ -25,17 +25,17 @@ ERROR_COLOURS = [[0, 0, 0], [255, 0, 80]]
 
 @dataclass(frozen=True)
 class Panel:
-    """What the gallery shows of an image, as addresses of data.
+    """An image's views in the gallery, as data URLs.
 
     Attributes:
-        name: Of the image's file.
-        size: Width and height as shown, pixels.
+        name: Name of the image file.
+        size: Displayed width and height, pixels.
         image: The input.
-        truth: The truth; None without labels.
-        before: The network that the run started from, if there is one.
-        after: The last network.
-        pseudo: The pseudo labels, clear where there is none.
-        before_errors: Wrong pixels of `before`, clear elsewhere.
+        truth: The ground truth; None without labels.
+        before: Prediction of the network the run started from, if any.
+        after: Prediction of the last network.
+        pseudo: The pseudo labels, transparent where unlabelled.
+        before_errors: Wrong pixels of `before`, transparent elsewhere.
         after_errors: Wrong pixels of `after`.
     """
 
@@ -51,7 +51,7 @@ class Panel:
 
 
 def make_panels(measured: Measured, palette: list) -> list[Panel]:
-    """Paint the pictures of a run."""
+    """Render the gallery of a run."""
     names = [n.title if n else '' for n in (measured.start, measured.last)]
     return [
         _panel(sample, names, palette)
@@ -61,7 +61,7 @@ def make_panels(measured: Measured, palette: list) -> list[Panel]:
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop as an address of data, and its width and height as shown."""
+    """A crop as a data URL, with its displayed width and height."""
 
     address: str
     size: tuple[int, int]
@@ -69,13 +69,13 @@ class Crop:
 
 @dataclass(frozen=True)
 class CropGroup:
-    """Pieces that look alike.
+    """A cluster of similar regions.
 
     Attributes:
-        number: From 1.
-        share: Of the unknown pixels.
-        pieces: Their number, of which some are shown.
-        crops: Those.
+        number: Number, from 1.
+        share: Share of the unknown pixels.
+        pieces: Number of regions, of which some are shown.
+        crops: The shown crops.
     """
 
     number: int
@@ -86,14 +86,14 @@ class CropGroup:
 
 @dataclass(frozen=True)
 class UnknownView:
-    """What the page shows of the unknown: its share, and the groups."""
+    """Unknown pixels on the page: their share and clusters."""
 
     share: float
     clusters: list[CropGroup]
 
 
 def show_unknown(unknown: Unknown | None) -> UnknownView | None:
-    """Paint what is unknown; None where nothing tells."""
+    """Render the unknown regions; None if not available."""
     if unknown is None:
         return None
     groups = [
@@ -150,7 +150,7 @@ def photo(image: np.ndarray, size: tuple[int, int]) -> str:
 def paint(
     labels: np.ndarray | None, palette: list, size: tuple[int, int]
 ) -> str | None:
-    """Embed a class map (H, W) or (h, w) uint8, clear where it is ignored."""
+    """Embed a class map (H, W) or (h, w) uint8, transparent where ignored."""
     if labels is None:
         return None
     picture = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""All that a work dir tells of its run, whatever state it is in."""
+"""Read all records of a run from its work dir, complete or not."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from mmseg_cag.engine.records.result_summary_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
 
-MOST = 1000  # stages; a file that tells of more is damaged
+MOST = 1000  # maximum stages; a file with more is damaged
 STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.M)
-# Names in mmengine's block "System environment" that a reader asks for.
+# Names to show from mmengine's block "System environment".
 ENVIRONMENT = re.compile(
     r'^ {4}(sys\.platform|Python|PyTorch|TorchVision|OpenCV|MMEngine|GPU [^:]+'
     r'|CUDA available|GPU number): (.+)$',
     re.M,
 )
-HEAD = 20_000  # characters, within which the log begins
+HEAD = 20_000  # characters that contain the beginning of a log
 
 
 @dataclass(frozen=True)
 class RecordedRun(Run):
-    """A run and all that it has recorded.
+    """A run with all its records.
 
     Attributes:
-        name: What the report calls it.
-        configs: The configs that it was started with, the earliest first.
+        name: Its name in the report.
+        configs: The configs it was started with, the earliest first.
         training: Lines of losses and times, by iteration.
-        validations: By iteration, what a validation noted.
+        validations: Validation results by iteration.
         monitor: Lines of `monitor.jsonl`.
         anchors: Lines of `anchors.jsonl`.
-        alarms: Lines of `alarms.jsonl`; None where nobody watched.
-        harm: Why adaptation lost to the network before it; None where it did
-            not, or nobody compared.
+        alarms: Lines of `alarms.jsonl`; None without a monitor.
+        harm: Why adaptation lost to the network before it; None if it did not,
+            or without a comparison.
         environment: Versions and devices.
-        seconds: Time it took; None if no log tells.
-        problems: A line for each file that is damaged.
+        seconds: Training time; None if no log records it.
+        problems: A line for each damaged file.
     """
 
     name: str
@@ -66,7 +66,7 @@ class RecordedRun(Run):
 
     @property
     def iteration(self) -> int:
-        """The latest iteration that anything tells of."""
+        """Return the latest recorded iteration."""
         return max(
             [
                 0,
@@ -78,7 +78,7 @@ class RecordedRun(Run):
 
     @property
     def boundaries(self) -> list[int]:
-        """Iterations at which a stage has ended."""
+        """Return the iterations at which a stage ended."""
         if not self.stage_iters or self.iteration > MOST * self.stage_iters:
             return []
         return list(
@@ -87,7 +87,7 @@ class RecordedRun(Run):
 
     @property
     def mean_iou(self) -> dict[int, float]:
-        """Validated mIoU in percent, by iteration."""
+        """Return validated mIoU in percent, by iteration."""
         return {
             iteration: values['mIoU']
             for iteration, values in self.validations.items()
@@ -96,7 +96,7 @@ class RecordedRun(Run):
 
     @property
     def domain_iou(self) -> dict[int, dict[str, float]]:
-        """Validated mIoU in percent of each domain of a pool, by iteration."""
+        """Return validated mIoU in percent, by iteration and domain."""
         mark = 'mIoU.'
         found = {
             iteration: {
@@ -110,7 +110,7 @@ class RecordedRun(Run):
 
     @cached_property
     def looks_by_stage(self) -> dict[str, list[dict]]:
-        """The monitor's looks at pseudo labels, by the title of the stage."""
+        """Return the monitor's records of pseudo labels, by stage title."""
         stages: dict[str, list[dict]] = {}
         for look in self.monitor:
             if numbers(look.get('coverage')):
@@ -121,15 +121,15 @@ class RecordedRun(Run):
 
 
 def read_run(folder: Path, name: str | None = None) -> RecordedRun:
-    """Read a work dir; what is damaged is noted, what is missing is empty.
+    """Read a work dir; damage is reported, missing records are empty.
 
     Args:
         folder: The work dir.
-        name: What to call the run; by default its folder's name.
+        name: Name of the run; by default its folder's name.
 
     Raises:
-        MissingFileError: There is no such folder.
-        UserError: Nothing in it is of a run.
+        MissingFileError: The folder does not exist.
+        UserError: It contains no records of a run.
     """
     if not folder.is_dir():
         raise MissingFileError(f'{folder}: work dir not found')
@@ -165,7 +165,7 @@ def read_run(folder: Path, name: str | None = None) -> RecordedRun:
 def read_configs(
     folder: Path, starts: list[Path], problems: list[str]
 ) -> list[Config]:
-    """Read what a run was started with, each time."""
+    """Read the config of each start of a run."""
     paths = [
         path
         for path in (s / 'vis_data' / 'config.py' for s in starts)
@@ -181,7 +181,7 @@ def read_configs(
 
 
 def read_scalars(starts: list[Path], problems: list[str]) -> list[dict]:
-    """Join the lines of all starts; one that resumes replaces what follows."""
+    """Join the lines of all starts; a resumed start replaces later lines."""
     joined: list[dict] = []
     for start in starts:
         path = start / 'vis_data' / 'scalars.json'
@@ -196,7 +196,7 @@ def read_scalars(starts: list[Path], problems: list[str]) -> list[dict]:
 def read_validations(
     folder: Path, lines: list[dict], problems: list[str]
 ) -> dict[int, dict]:
-    """Read the validations, with less detail from the scalars."""
+    """Read the validations; from the scalars with less detail."""
     found = {
         line['step']: numbers(line)
         for line in lines
@@ -211,7 +211,7 @@ def read_validations(
 
 
 def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
-    """Read the alarms; none where a monitor ran is good news."""
+    """Read the alarms; an empty list if a monitor ran without alarms."""
     path = folder / 'alarms.jsonl'
     if path.is_file() or (folder / 'monitor.jsonl').is_file():
         return read_lines(path, problems, ('iter',))
@@ -219,7 +219,7 @@ def read_alarms(folder: Path, problems: list[str]) -> list[dict] | None:
 
 
 def read_harm(folder: Path, problems: list[str]) -> str | None:
-    """Read why adaptation lost, if it did as of the last look."""
+    """Read why adaptation lost, if it did in the last comparison."""
     looks = read_lines(folder / LOOKS, problems, ('iter',))
     if not looks or not looks[-1].get('lost'):
         return None
@@ -227,7 +227,7 @@ def read_harm(folder: Path, problems: list[str]) -> str | None:
 
 
 def read_environment(log: Path) -> dict[str, str]:
-    """Read the versions and devices that a log begins with."""
+    """Read the versions and devices at the beginning of a log."""
     text = log.read_text(errors='replace')[:HEAD]
     return {
         name: value.split(' (')[0] for name, value in ENVIRONMENT.findall(text)
@@ -235,14 +235,14 @@ def read_environment(log: Path) -> dict[str, str]:
 
 
 def measure_seconds(logs: Sequence[Path]) -> float | None:
-    """Add up the time from the first to the last line of each log."""
+    """Sum the time from the first to the last line of each log."""
     spans = []
     for log in logs:
         stamps = STAMP.findall(log.read_text(errors='replace'))
         if stamps:
             try:
                 first, last = map(_time_of, (stamps[0], stamps[-1]))
-            except ValueError:  # digits that are no time
+            except ValueError:  # digits that are no valid time
                 continue
             spans.append((last - first).total_seconds())
     return sum(spans) if spans else None

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What is counted of a network: its errors, and what it labels."""
+"""Count a network's errors and pseudo labels."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Score:
-    """How well a network predicts the target's validation set.
+    """Score of a network on the target's validation set.
 
     Attributes:
         mean: mIoU in percent.
         iou: IoU in percent of each class that has one.
-        confusion: Pixels (K, K), rows ground truth, columns prediction;
-            None if nobody counted them.
-        images: On how many images; None for a validation of the run, which
-            takes all.
+        confusion: Pixels (K, K), rows ground truth, columns prediction; None
+            if not counted.
+        images: Number of images; None for a validation of the run, which uses
+            all.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class Score:
 def score_of_validation(
     validation: dict, classes: Sequence[str]
 ) -> Score | None:
-    """Take the score that a validation noted; None without each class's."""
+    """Read a validation's score; None without per-class IoU."""
     values = numbers(validation)
     iou = {
         name: values[f'{CLASS}{name}']
@@ -64,12 +64,12 @@ def score_of_confusion(
 ) -> Score:
     """Compute the score from counted pixels.
 
-    A class in neither the truth nor the predictions has no IoU.
+    A class in neither ground truth nor predictions has no IoU.
 
     Args:
         confusion: Pixels (K, K), rows ground truth, columns prediction.
         classes: Names of the classes.
-        images: On how many images they were counted.
+        images: Number of counted images.
     """
     shares = class_iou(torch.from_numpy(confusion)).tolist()
     iou = {
@@ -90,18 +90,18 @@ def _square(counts: object, size: int) -> np.ndarray | None:
 
 
 class Activity:
-    """Which share of the target is labelled, by class of the teacher.
+    """Share of target pixels that a teacher labels, by class.
 
     Args:
-        head: That of the teacher, whose first kind of label is counted.
+        head: The teacher's head, whose first kind of label is counted.
 
     Attributes:
-        kind: Of the labels.
-        unit: What says how sure a label is, such as `distance`.
-        threshold: Sureness (K,) from which a pixel is active.
-        seen: Pixels (K,) that are nearest to the class.
-        active: Pixels (K,) of them that are labelled.
-        images: On how many images.
+        kind: Kind of the labels.
+        unit: Measure of confidence, such as `distance`.
+        threshold: Confidence (K,) from which a pixel is active.
+        seen: Pixels (K,) nearest to the class.
+        active: Labelled pixels (K,) among them.
+        images: Number of images.
     """
 
     def __init__(self, head: PseudoLabelHead) -> None:
@@ -126,5 +126,5 @@ class Activity:
 
     @property
     def share(self) -> float:
-        """Share of all pixels that are active."""
+        """Return the share of active pixels."""
         return float(self.active.sum() / max(self.seen.sum(), 1))

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a network takes for unknown: its pieces, in clusters, as crops."""
+"""Cluster the regions that a network marks as unknown, as crops."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mmseg_cag.models.anchors.class_means import k_means
 
-SMALLEST = 0.002  # share of an image that a piece has at least
-AROUND = 0.3  # of a piece's sides, which its crop shows beside it
+SMALLEST = 0.002  # minimum share of an image of a region
+AROUND = 0.3  # margin of a crop, as a share of the region's sides
 CLUSTERS, CROPS = 6, 6  # at most, and crops of a cluster
 
 # legend: H W image, C feature channels, h w feature map
@@ -21,12 +21,12 @@ CLUSTERS, CROPS = 6, 6  # at most, and crops of a cluster
 
 @dataclass(frozen=True)
 class Piece:
-    """Connected unknown pixels.
+    """Connected region of unknown pixels.
 
     Attributes:
-        crop: The image there (?, ?, 3) uint8, RGB.
-        pixels: Their number.
-        feat: Mean of their features (C,).
+        crop: Crop of the image (?, ?, 3) uint8, RGB.
+        pixels: Number of its pixels.
+        feat: Mean of its features (C,).
     """
 
     crop: np.ndarray
@@ -39,9 +39,9 @@ class Unknown:
     """Unknown pixels of some images.
 
     Attributes:
-        pieces: Those that are large enough to be shown.
-        pixels: Unknown pixels, small pieces included.
-        seen: All pixels.
+        pieces: Regions large enough to be shown.
+        pixels: Unknown pixels, including small regions.
+        seen: Number of all pixels.
     """
 
     pieces: list[Piece] = field(default_factory=list)
@@ -49,11 +49,11 @@ class Unknown:
     seen: int = 0
 
     def add(self, image: np.ndarray, unknown: Tensor, feat: Tensor) -> None:
-        """Take an image's pieces.
+        """Add an image's regions.
 
         Args:
             image: (H, W, 3) uint8, RGB.
-            unknown: Which pixels are (h, w) bool.
+            unknown: Mask of unknown pixels (h, w) bool.
             feat: Features (C, h, w).
         """
         mask = unknown.cpu().numpy()
@@ -71,7 +71,7 @@ class Unknown:
             self.pieces.append(Piece(crop, int(own.sum()), mean))
 
     def clusters(self) -> list[list[Piece]]:
-        """Group pieces that look alike to the network, the largest first."""
+        """Cluster regions with similar features, the largest first."""
         if not self.pieces:
             return []
         feats = torch.stack([piece.feat for piece in self.pieces])
@@ -89,7 +89,7 @@ class Unknown:
 def _widen(
     box: tuple[slice, slice], scale: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[slice, slice]:
-    """Find a box of the feature map in the image, with some room around."""
+    """Map a box of the feature map to the image, with some margin."""
     found = []
     for side, factor, size in zip(box, scale, shape, strict=False):
         room = AROUND * (side.stop - side.start)

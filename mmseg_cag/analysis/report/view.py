@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""All that the page shows of a run."""
+"""Assemble all that the page shows of a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCORES = 'scores.json'
 
 @dataclass(frozen=True)
 class RunView:
-    """What the page shows of a run; None is what was not recorded."""
+    """View of a run on the page; None for unrecorded values."""
 
     run: RecordedRun
     measured: Measured
@@ -51,12 +51,12 @@ class RunView:
 
     @property
     def config(self) -> str:
-        """The text of the run's config, without the file's name."""
+        """Return the text of the run's config, without the file name."""
         return self.run.cfg.text.partition('\n')[2]
 
 
 def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
-    """Assemble what is shown of the run with this number in the page."""
+    """Assemble the view of the run with this number on the page."""
     classes = run.classes
     geometry = recorded_geometry(run.anchors, classes) or computed_geometry(
         measured.anchors, classes
@@ -87,7 +87,7 @@ def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
 
 
 def read_choices(run: RecordedRun) -> dict:
-    """Read the scores that were computed without labels, if any were."""
+    """Read the scores computed without labels, if any."""
     content = read_object(run.folder / SCORES, run.problems)
     scores = content.get('scores')
     choices = content.get('choices')
@@ -102,7 +102,7 @@ def read_choices(run: RecordedRun) -> dict:
 
 
 def list_facts(run: RecordedRun) -> dict[str, str | None]:
-    """List what a run was, None where nothing tells."""
+    """List the facts of a run, None if unknown."""
     return {
         'State': describe_state(run),
         'Started from': text_of(find_start_checkpoint(run)),
@@ -123,12 +123,12 @@ def list_facts(run: RecordedRun) -> dict[str, str | None]:
 
 
 def text_of(value: object) -> str | None:
-    """Write a value, None where there is none."""
+    """Format a value, None if there is none."""
     return None if value is None else str(value)
 
 
 def describe_state(run: RecordedRun) -> str:
-    """Say how far a run came."""
+    """Describe the progress of a run."""
     if not run.max_iters:
         return f'iteration {run.iteration}, of unknown length'
     if run.iteration >= run.max_iters:
@@ -137,7 +137,7 @@ def describe_state(run: RecordedRun) -> str:
 
 
 def describe_stages(run: RecordedRun) -> str | None:
-    """Say how the stages divide a run."""
+    """Describe the stages of a run."""
     if not run.stage_iters:
         return 'none'
     if not run.max_iters:
@@ -156,7 +156,7 @@ def method_of(cfg: Config | None) -> str | None:
 
 
 def describe_data(cfg: Config | None) -> str | None:
-    """List the data sets that are trained on and evaluated."""
+    """List the training and evaluation datasets."""
     lines = []
     for name in ('train_dataloader', 'val_dataloader'):
         loader = (cfg or {}).get(name) or {}
@@ -168,7 +168,7 @@ def describe_data(cfg: Config | None) -> str | None:
 
 
 def format_seconds(seconds: float | None) -> str | None:
-    """Write a duration for a reader."""
+    """Format a duration."""
     if seconds is None:
         return None
     minutes, rest = divmod(round(seconds), 60)
@@ -177,7 +177,7 @@ def format_seconds(seconds: float | None) -> str | None:
 
 
 def describe_memory(run: RecordedRun) -> str | None:
-    """Find the most memory of the GPU, which a CPU run does not log."""
+    """Find the peak GPU memory, which a CPU run does not log."""
     if run.environment.get('CUDA available') == 'False':
         return 'no GPU'
     used = [m for n in run.training if (m := numbers(n).get('memory'))]

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Write the report of some runs: one page that needs no other."""
+"""Write the report of some runs as a self-contained page."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .networks import list_networks
 from .run import read_run
 from .view import RunView, make_view
 
-IMAGES = 24  # of the validation set, on which is computed what is missing
-SHOWN = 6  # of them in the gallery
-# What the page can show of any run, in order: name of the element -> title.
+IMAGES = 24  # validation images to compute missing values on
+SHOWN = 6  # of these in the gallery
+# Sections of the page in order: name of the element -> title.
 SECTIONS = {
     'gallery': 'Gallery',
     'runs': 'What ran',
@@ -50,15 +50,15 @@ def write_report(
 
     Args:
         folders: The work dirs.
-        out: The file, replaced if it is there.
-        images: Validation images to compute what was not recorded.
+        out: The output file; replaced if it exists.
+        images: Number of validation images to compute unrecorded values.
 
     Returns:
         The file.
 
     Raises:
-        MissingFileError: There is no such work dir.
-        UserError: One of them is none of a run.
+        MissingFileError: A work dir does not exist.
+        UserError: A folder contains no run.
     """
     names = name_runs(folders)
     runs = [read_run(f, n) for f, n in zip(folders, names, strict=True)]
@@ -69,13 +69,13 @@ def write_report(
         )
         views.append(make_view(run, measured, number))
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Names of files that are no UTF-8 are shown with a mark in their place.
+    # File names that are no valid UTF-8 are shown with replacement marks.
     out.write_text(render(views), encoding='utf-8', errors='replace')
     return out
 
 
 def name_runs(folders: Sequence[Path]) -> list[str]:
-    """Call runs by their folders, with the parents where those are equal."""
+    """Name runs by their folders, with parents where those are equal."""
     parts = [folder.resolve().parts for folder in folders]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ['/'.join(part[-depth:]) for part in parts]
@@ -90,7 +90,7 @@ def show_progress(items: Sequence[int], title: str) -> Iterator[int]:
 
 
 def render(views: Sequence[RunView]) -> str:
-    """Render the page of some runs, what they are called being escaped."""
+    """Render the page of some runs, with escaped names."""
     environment = _environment()
     read = environment.loader.get_source
     return environment.get_template('page.html').render(
@@ -108,7 +108,7 @@ def render(views: Sequence[RunView]) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Make what compiles the templates, each once."""
+    """Make the template environment, once."""
     environment = Environment(
         loader=PackageLoader('mmseg_cag.analysis.report'),
         autoescape=True,

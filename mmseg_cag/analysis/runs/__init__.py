@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a run has left: its config, its checkpoints, its data."""
+"""Read a run's config, checkpoints and data."""

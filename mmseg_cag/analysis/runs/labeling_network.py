@@ -39,9 +39,8 @@ class Assigned(NamedTuple):
 
     Attributes:
         label: Class of the nearest anchor, or the likeliest one.
-        score: How clear that is: the gap to the runner-up anchor, or the
-            probability.
-        active: Whether the pixel takes the label.
+        score: Confidence: the gap to the runner-up anchor, or the probability.
+        active: Whether the pixel is labelled.
     """
 
     label: np.ndarray
@@ -50,12 +49,12 @@ class Assigned(NamedTuple):
 
 
 class LabelingNetwork(NamedTuple):
-    """A network with anchors, and what labels by them.
+    """A network with anchors and a pseudo label head.
 
     Attributes:
         model: The network.
         bank: The anchors.
-        head: Makes labels of distances and of scores.
+        head: Makes labels from distances and logits.
     """
 
     model: EncoderDecoder
@@ -64,20 +63,20 @@ class LabelingNetwork(NamedTuple):
 
     @property
     def has_anchors(self) -> bool:
-        """Whether the checkpoint had any."""
+        """Return whether the checkpoint had anchors."""
         return bool(self.bank.counts.any())
 
     def see(self, preprocessor: nn.Module, sample: Sample) -> SegOutput:
-        """Compute the features and class scores of an image."""
+        """Compute the features and logits of an image."""
         return view(self.model, preprocess(preprocessor, sample))
 
     @torch.no_grad()
     def assign(self, seen: SegOutput, kind: str) -> Assigned:
-        """Label the pixels of one image.
+        """Pseudo-label the pixels of one image.
 
         Args:
-            seen: What `see` computes of it.
-            kind: Of `KINDS`.
+            seen: Output of `see` for the image.
+            kind: One of `KINDS`.
         """
         head = self.head
         if kind == 'anchor':
@@ -94,16 +93,16 @@ class LabelingNetwork(NamedTuple):
 def load_labeling_network(
     cfg: Config, state: State, origin: Path
 ) -> LabelingNetwork:
-    """Give a network the anchors and the margin of its checkpoint.
+    """Load a network with the anchors and margin of its checkpoint.
 
     Args:
         cfg: The run's config.
         state: Weights of a checkpoint; the network is its student.
-        origin: Where they are from, for errors.
+        origin: Source of the weights, for errors.
 
     Raises:
         UserError: The network has no classifier ``conv_seg``, or the weights
-            are of another one.
+            belong to another one.
     """
     model = build_network(cfg, state, origin)
     classifier = getattr(model.decode_head, 'conv_seg', None)
@@ -115,7 +114,7 @@ def load_labeling_network(
     settings = cfg.model.get('pseudo_label_head') or dict(
         type='PseudoLabelHead', margin='auto'
     )
-    classes = max(classifier.out_channels, 2)  # one sigmoid tells two apart
+    classes = max(classifier.out_channels, 2)  # one sigmoid: two classes
     bank = AnchorBank(classes, classifier.in_channels)
     head = MODELS.build({**settings, 'num_classes': classes})
     if 'anchor_bank.counts' in state:
@@ -132,20 +131,20 @@ def load_labeling_network(
 def build_labeling_network(
     cfg: Config, state: State, origin: Path, images: int
 ) -> LabelingNetwork:
-    """Give a network the anchors of its checkpoint, or make some.
+    """Load a network with its checkpoint's anchors, or compute some.
 
-    A network that was trained without anchors gets those of its own features,
+    For a network trained without anchors, computes them from its own features,
     with the margin that ``auto`` would choose.
 
     Args:
         cfg: The run's config.
         state: Weights of a checkpoint; the network is its student.
-        origin: Where they are from, for errors.
-        images: Source images that anchors are made of where there are none.
+        origin: Source of the weights, for errors.
+        images: Number of source images to compute missing anchors from.
 
     Raises:
-        UserError: The network has no classifier ``conv_seg``, the weights are
-            of another one, or anchors are wanted and there is no source.
+        UserError: The network has no classifier ``conv_seg``, the weights
+            belong to another one, or anchors need a source and there is none.
     """
     teacher = load_labeling_network(cfg, state, origin)
     if not teacher.has_anchors:

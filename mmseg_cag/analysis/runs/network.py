@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The networks of a run, as stock segmentors."""
+"""Load the networks of a run as stock segmentors."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def read_state(checkpoint: Path) -> State:
     """Read the weights of a checkpoint, anchors and teacher included.
 
     Raises:
-        MissingFileError: There is no such file.
+        MissingFileError: The file does not exist.
         UserError: It is damaged or no checkpoint.
     """
     return read_checkpoint(checkpoint)['state_dict']
 
 
 def teacher_state(state: State) -> State:
-    """Put the frozen teacher of a CAG checkpoint in the student's place."""
-    marks = ('teacher.module.', 'labeler.')  # the second of version 0.1
+    """Replace the student of a CAG checkpoint by its frozen teacher."""
+    marks = ('teacher.module.', 'labeler.')  # the second is from version 0.1
     teacher = {
         key.removeprefix(mark): value
         for mark in marks
@@ -53,20 +53,20 @@ def teacher_state(state: State) -> State:
 
 
 def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
-    """Read the weights that a run began from.
+    """Read the weights that a run started from.
 
-    The teacher of a first stage has them, and the anchors of its network are
-    beside it; without one they are what ``load_from`` names.
+    The teacher of a first stage holds them, together with its anchors; without
+    a teacher they come from ``load_from``.
 
     Args:
         run: The run.
-        checkpoint: The start, where the run does not tell it.
+        checkpoint: The start, if the run does not record it.
 
     Returns:
-        The weights, or None for a run that began from no other.
+        The weights, or None for a run from scratch.
 
     Raises:
-        MissingFileError: The start is nowhere.
+        MissingFileError: The start cannot be found.
     """
     if checkpoint:
         return read_state(checkpoint)
@@ -78,18 +78,18 @@ def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
 
 
 def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
-    """Build the network that predicts by these weights.
+    """Build the network and load the weights.
 
     Args:
         cfg: The run's config.
         state: Weights of a checkpoint.
-        origin: Where they are from, for the error.
+        origin: Source of the weights, for the error.
 
     Returns:
         The network in evaluation mode, on the GPU if there is one.
 
     Raises:
-        UserError: They are of another network.
+        UserError: The weights belong to another network.
     """
     model = MODELS.build(student_model(cfg.model))
     weights = student_weights(state, cfg.model)
@@ -99,7 +99,7 @@ def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
 
 
 def build_preprocessor(cfg: Config, domain: str) -> nn.Module:
-    """Build what normalises the images of a domain.
+    """Build the preprocessor of a domain's images.
 
     Args:
         cfg: The run's config.
@@ -111,7 +111,7 @@ def build_preprocessor(cfg: Config, domain: str) -> nn.Module:
 
 @torch.no_grad()
 def view(model: EncoderDecoder, images: Tensor) -> SegOutput:
-    """Compute features and class scores of images (N, 3, H, W)."""
+    """Compute features and logits of images (N, 3, H, W)."""
     return run_network(model, images)
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A run's folder: its config, read as data, and its checkpoints."""
+"""Read a run's folder: its config, as data, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 @dataclass(frozen=True)
 class Run:
-    """A work dir and the config that its run was last started with.
+    """A work dir with the config of its last start.
 
     Attributes:
         folder: The work dir.
-        cfg: The config; None where it is missing or damaged.
+        cfg: The config; None if missing or damaged.
     """
 
     folder: Path
@@ -37,9 +37,9 @@ class Run:
 
     @cached_property
     def checkpoints(self) -> dict[int, Path]:
-        """The checkpoints that are kept, by iteration, ascending.
+        """Return the kept checkpoints by iteration, ascending.
 
-        None that was kept for its result on labels.
+        Excludes best checkpoints, which were selected on labels.
         """
         found = {
             int(match[1]): path
@@ -50,7 +50,7 @@ class Run:
 
     @property
     def max_iters(self) -> int | None:
-        """Iterations that it is to have; None if nothing tells."""
+        """Return the planned iterations; None if unknown."""
         try:
             return total_iters((self.cfg or {}).get('train_cfg') or {})
         except UserError:
@@ -58,17 +58,17 @@ class Run:
 
     @property
     def stage_iters(self) -> int | None:
-        """Iterations of a stage; None for a run without stages."""
+        """Return the iterations of a stage; None without stages."""
         return stage_length(self.cfg) if self.cfg else None
 
     def stage_of(self, iteration: int) -> int | None:
-        """Number the stage, from 1, that ends at or after an iteration."""
+        """Return the number, from 1, of the stage of an iteration."""
         length = self.stage_iters
         return -(-iteration // length) if length else None
 
     @property
     def stage_ends(self) -> dict[str, Path]:
-        """The last checkpoint of each stage, or of the run, by its title."""
+        """Return each stage's last checkpoint, or the run's, by title."""
         ends = {}
         for iteration, path in self.checkpoints.items():
             stage = self.stage_of(iteration)
@@ -77,21 +77,21 @@ class Run:
 
     @cached_property
     def metainfo(self) -> dict:
-        """Names and colours of the classes of the target; empty if unknown."""
+        """Return the target's class names and colours, if known."""
         try:
             return class_info(self.cfg or {})
-        # A config that is damaged or of another version fails in any way.
+        # A damaged config, or one of another version, may raise anything.
         except Exception:
             return {}
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes that are evaluated."""
+        """Return the names of the evaluated classes."""
         return list(self.metainfo.get('classes', ()))
 
     @property
     def seed(self) -> int | None:
-        """The seed of training."""
+        """Return the training seed."""
         return (self.cfg or {}).get('randomness', {}).get('seed')
 
 
@@ -100,10 +100,10 @@ def open_run(folder: Path, options: dict | None = None) -> Run:
 
     Args:
         folder: Its work dir.
-        options: Settings to override, such as where the data is now.
+        options: Settings to override, such as the data's location.
 
     Raises:
-        MissingFileError: There is no such folder, no config or no checkpoint.
+        MissingFileError: The folder, its config or checkpoints are missing.
         UserError: The config is damaged.
     """
     if not folder.is_dir():
@@ -120,7 +120,7 @@ def open_run(folder: Path, options: dict | None = None) -> Run:
 
 
 def read_config(folder: Path) -> Config:
-    """Read the config that a runner left in its work dir.
+    """Read the config that a runner dumped into its work dir.
 
     Raises:
         MissingFileError: There is none.
@@ -133,15 +133,15 @@ def read_config(folder: Path) -> Config:
 
 
 def dumped_configs(folder: Path) -> list[Path]:
-    """List the configs that runners left in a work dir, the newest last."""
+    """List the configs that runners dumped into a work dir, newest last."""
     return sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
 
 
 def read_dumped_config(path: Path) -> Config:
-    """Read the config that a runner left in its work dir.
+    """Read the config that a runner dumped into its work dir.
 
-    It is read as data, because the folder may be a stranger's: no line of it
-    is executed, and a class is none but a registered one.
+    It is read as data, because the folder may be untrusted: no line of it is
+    executed, and only registered classes are accepted.
 
     Args:
         path: The file, as mmengine dumps it.
@@ -159,7 +159,7 @@ def read_dumped_config(path: Path) -> Config:
     cfg = parse_config(text, str(path))
     for node in walk(cfg.to_dict()):
         name = str(node.get('type', ''))
-        # mmengine would import it from anywhere, and call it.
+        # mmengine would import and call any dotted name.
         if '.' in name:
             raise UserError(
                 f'{path}: its config has the type {name!r}, expected the name '
@@ -171,7 +171,7 @@ def read_dumped_config(path: Path) -> Config:
 
 
 def _require_sections(cfg: Config, path: Path) -> None:
-    """Check what a run is described by, as far as it is there."""
+    """Check the sections of a run's config that are present."""
     for key in SECTIONS:
         if not isinstance(cfg.get(key), dict | None):
             raise UserError(f'{path}: {key} is no dict(...)')
@@ -188,12 +188,12 @@ def _require_sections(cfg: Config, path: Path) -> None:
 
 
 def _import_own(cfg: Config, path: Path) -> None:
-    """Import the modules with the user's own classes, which are installed."""
+    """Import the installed modules with the user's classes."""
     if 'custom_imports' not in cfg:
         return
     try:
         import_modules_from_strings(**cfg.custom_imports)
-    # A module that fails on import does so in any way at all.
+    # A failing import may raise anything.
     except Exception as error:
         raise UserError(
             f'{path}: its custom_imports cannot be imported ({error})'

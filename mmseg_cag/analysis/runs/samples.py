@@ -19,11 +19,11 @@ from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 
 
 class Sample(NamedTuple):
-    """An image as a data set's pipeline gives it.
+    """An image as a dataset's pipeline returns it.
 
     Attributes:
-        image: What the preprocessor gets (3, H, W).
-        data: What is known of it.
+        image: Input of the preprocessor (3, H, W).
+        data: Its data sample.
     """
 
     image: Tensor
@@ -31,30 +31,30 @@ class Sample(NamedTuple):
 
     @property
     def truth(self) -> Tensor:
-        """The label (H, W) int64.
+        """Return the label (H, W) int64.
 
         Raises:
-            UserError: The pipeline reads none.
+            UserError: The pipeline reads no label.
         """
         if not self.has_truth:
             raise UserError(
-                f'{self.data.img_path}: its data set reads no label, expected '
-                'a pipeline with a step that does'
+                f'{self.data.img_path}: its data set reads no label, '
+                'expected a pipeline with a step that does'
             )
         return self.data.gt_sem_seg.data.squeeze(0).long()
 
     @property
     def has_truth(self) -> bool:
-        """Whether the pipeline reads a label."""
+        """Return whether the pipeline reads a label."""
         return 'gt_sem_seg' in self.data
 
 
 def build_dataset(cfg: dict | None, key: str) -> BaseSegDataset:
-    """Build a data set that has images.
+    """Build a dataset and check that it has images.
 
     Args:
         cfg: Its config.
-        key: Where that stands, for the error.
+        key: Its config key, for the error.
 
     Raises:
         MissingFileError: Its folder does not exist.
@@ -89,7 +89,7 @@ def source_dataset(cfg: Config) -> BaseSegDataset:
 
 
 def spread(items: Sized, count: int) -> list[int]:
-    """Choose at most so many of, say, a data set's images, evenly spread."""
+    """Choose up to ``count`` evenly spaced indices."""
     last = len(items) - 1
     return np.linspace(0, last, min(count, last + 1), dtype=int).tolist()
 
@@ -107,7 +107,7 @@ def read_samples(
             sample = dataset[index]
         except UserError:
             raise
-        # Files that are no images make their readers fail in several ways.
+        # On files that are no images, readers raise various errors.
         except (
             OSError,
             AssertionError,
@@ -127,7 +127,7 @@ def preprocess(preprocessor: nn.Module, sample: Sample) -> Tensor:
     """Normalise an image.
 
     Args:
-        preprocessor: That of its domain.
+        preprocessor: Preprocessor of its domain.
         sample: The image.
 
     Returns:

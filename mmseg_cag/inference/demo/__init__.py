@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A trained network on images, folders, videos and a page to try it on."""
+"""Run a trained network on images, folders, videos or a web page."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The network of a checkpoint, whose config is not to be trusted."""
+"""Load the network of a checkpoint with an untrusted config."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mmseg_cag.inference.export_student import student_meta
 from mmseg_cag.models.student import build_student, student_pipeline
 
 OWN_IMPORTS = {'mmseg', 'mmseg_cag'}
-# What only training needs: where weights come from, above all.
+# Settings only for training, such as initial weights.
 OF_TRAINING = ('init_cfg', 'pretrained', 'loss_decode', 'sampler')
-# The name of a registered class or of a choice. A class by a dotted name
-# would be imported from anywhere, a URL or a file be read.
+# Name of a registered class or an option. A dotted class name would be
+# imported from anywhere; a URL or file would be read.
 PLAIN_NAME = re.compile(r'[\w-]*')
 ADVICE = 'name a config that you trust by --config'
 
@@ -38,20 +38,20 @@ def load_network(
     Nothing in the checkpoint is executed.
 
     Args:
-        checkpoint: Of a run of any method, or of an exported student.
-        config: Its config, which is executed; without, the text of the
-            config in the checkpoint is read as data.
+        checkpoint: Of a run of any method, or an exported student.
+        config: Its config, which is executed; None reads the config text in
+            the checkpoint as data.
 
     Returns:
         The network in evaluation mode, with ``cfg`` and ``dataset_meta`` as
         `mmseg.apis.inference_model` expects them.
 
     Raises:
-        MissingFileError: There is no such file.
-        UserError: The checkpoint or its config is not what is expected.
+        MissingFileError: The file does not exist.
+        UserError: The checkpoint or its config is invalid.
     """
     content = read_checkpoint(checkpoint)
-    # A config may register more, the registries' own come before.
+    # A config may register more classes; the registries' own come first.
     register_all_modules()
     if config is None:
         cfg = embedded_config(content, checkpoint)
@@ -66,7 +66,7 @@ def load_network(
         model.dataset_meta = student_meta(cfg, content)
     except UserError:
         raise
-    # Settings that are wrong make the classes fail in any way at all.
+    # With wrong settings, the classes may raise anything.
     except Exception as error:
         cause = str(error).strip().partition('\n')[0]
         raise UserError(
@@ -77,20 +77,20 @@ def load_network(
 
 
 def embedded_config(checkpoint: dict, path: Path) -> Config:
-    """Read the config in a checkpoint's meta data, without trusting it.
+    """Read the config in a checkpoint's metadata, without trusting it.
 
     Args:
         checkpoint: As mmengine saves it.
-        path: Where it is from, for messages.
+        path: Path of the checkpoint, for messages.
 
     Raises:
-        UserError: There is none, or it asks for more than the classes of
-            mmseg and the plugin.
+        UserError: There is none, or it uses more than the classes of mmseg and
+            the plugin.
     """
     meta = checkpoint.get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
-        raise UserError(f'{path}: holds no config, name it by --config')
+        raise UserError(f'{path}: contains no config, name it by --config')
     try:
         cfg = parse_config(text, str(path))
     except UserError as error:
@@ -117,7 +117,7 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
 
 
 def without_training(settings: Any) -> Any:
-    """Drop what only training needs."""
+    """Drop settings that only training needs."""
     if isinstance(settings, dict):
         return {
             key: without_training(value)
@@ -130,7 +130,7 @@ def without_training(settings: Any) -> Any:
 
 
 def words(settings: Any) -> Iterator[str]:
-    """List every key and every text in nested settings."""
+    """List every key and string in nested settings."""
     if isinstance(settings, str):
         yield settings
     elif isinstance(settings, dict):

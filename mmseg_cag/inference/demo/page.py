@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Explainer:
-    """What the page answers: the classes of an image and their shares.
+    """Callback of the page: the classes of an image and their shares.
 
     Attributes:
-        model: As `load_network` builds it.
+        model: As returned by `load_network`.
     """
 
     model: EncoderDecoder
@@ -32,12 +32,12 @@ class Explainer:
         """Predict an image.
 
         Args:
-            image: Image (H, W, 3) uint8, RGB, as Gradio hands it over.
-            opacity: Share of the classes' colours, 0 to 1.
+            image: Image (H, W, 3) uint8, RGB, from Gradio.
+            opacity: Opacity of the class colours, 0 to 1.
 
         Returns:
-            The classes laid over the image, and each class' share of its
-            pixels, those that occur.
+            The image with its classes overlaid, and the pixel share of each
+            class that occurs.
         """
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         labels = predict(self.model, bgr)
@@ -52,11 +52,11 @@ class Explainer:
 
 
 def build_page(model: EncoderDecoder, opacity: float = 0.5) -> Interface:
-    """Build the page, which sends nothing anywhere.
+    """Build the page; no data leaves the machine.
 
     Args:
-        model: As `load_network` builds it.
-        opacity: What the slider begins with.
+        model: As returned by `load_network`.
+        opacity: Initial value of the slider.
 
     Raises:
         UserError: Gradio is not installed.
@@ -74,7 +74,7 @@ def build_page(model: EncoderDecoder, opacity: float = 0.5) -> Interface:
             gradio.Slider(0, 1, opacity, label='opacity'),
         ],
         [gradio.Image(label='classes'), gradio.Label(label='share of pixels')],
-        title='What the network sees',
+        title='Predicted classes',
         api_name='predict',
         flagging_mode='never',
         analytics_enabled=False,

@@ -26,10 +26,10 @@ from mmseg_cag.visualization import colorize
 
 METADATA = 'demo.json'
 VIDEO_ENDINGS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
-# Of a video that does not say its own.
+# For a video without a frame rate.
 FRAMES_PER_SECOND = 25.0
 
-# Shows an image (H, W, 3) uint8, BGR, as another one.
+# Maps an image (H, W, 3) uint8, BGR, to its view.
 Show = Callable[[np.ndarray], np.ndarray]
 
 # legend: H W image
@@ -37,12 +37,12 @@ Show = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(eq=False)
 class View:
-    """What is shown of an image: the predicted classes laid over it.
+    """View of an image with the predicted classes overlaid.
 
     Attributes:
-        model: As `load_network` builds it.
-        opacity: Share of the classes' colours, 0 to 1.
-        side_by_side: Whether the image itself is shown to the left.
+        model: As returned by `load_network`.
+        opacity: Opacity of the class colours, 0 to 1.
+        side_by_side: Whether to add the image itself on the left.
     """
 
     model: EncoderDecoder
@@ -50,7 +50,7 @@ class View:
     side_by_side: bool = False
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Show an image.
+        """Render the view of an image.
 
         Args:
             image: Image (H, W, 3) uint8, BGR.
@@ -73,7 +73,7 @@ def predict(model: EncoderDecoder, image: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, palette: list, opacity: float
 ) -> np.ndarray:
-    """Lay a class map (H, W) over an image (H, W, 3) uint8, BGR."""
+    """Overlay a class map (H, W) on an image (H, W, 3) uint8, BGR."""
     colours = np.ascontiguousarray(colorize(labels, palette)[..., ::-1])
     return cv2.addWeighted(colours, opacity, image, 1 - opacity, 0)
 
@@ -81,19 +81,19 @@ def overlay(
 def show_input(
     source: Path, folder: Path, checkpoint: Path, view: Show
 ) -> list[Path]:
-    """Write a view of an image, of each image in a folder or of a video.
+    """Write views of an image, a folder of images or a video.
 
     Args:
         source: The input.
-        folder: Where the views go.
-        checkpoint: What made them, for the note in the folder.
+        folder: Output folder.
+        checkpoint: Checkpoint to record in the folder's metadata.
         view: Makes a view of an image, both (H, W, 3) uint8, BGR.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        UserError: The input or the folder is not what is expected.
+        UserError: The input or the folder is invalid.
     """
     way = find_way(source)
     open_folder(folder, checkpoint, source)
@@ -101,11 +101,11 @@ def show_input(
 
 
 def find_way(source: Path) -> Callable[[Path, Path, Show], list[Path]]:
-    """Choose how an input is shown, by what it is.
+    """Choose the function for an input by its type.
 
     Raises:
         MissingFileError: It does not exist.
-        UserError: It is none of image, folder of images and readable video.
+        UserError: It is no image, folder of images or readable video.
     """
     if not source.exists():
         raise MissingFileError(f'{source}: no such image, folder or video')
@@ -152,11 +152,11 @@ def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
 
     Args:
         source: An image, or a folder of images.
-        folder: Where the views go.
+        folder: Output folder.
         view: Makes a view of an image, both BGR.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
         UserError: A file is no image.
@@ -169,7 +169,7 @@ def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
         raise finding.as_error()
     for path in track(paths, 'images'):
         name = path.relative_to(root)
-        # a.jpg becomes a.jpg.png: a.png may be there as well.
+        # a.jpg becomes a.jpg.png: a.png may exist, too.
         ending = '' if name.suffix == '.png' else '.png'
         out = folder / name.with_name(f'{name.name}{ending}')
         mmcv.imwrite(view(read_image(str(path))), str(out))
@@ -178,18 +178,18 @@ def show_images(source: Path, folder: Path, view: Show) -> list[Path]:
 
 
 def show_video(source: Path, folder: Path, view: Show) -> list[Path]:
-    """Write a view of each frame as an MP4 of the same frame rate.
+    """Write a view of each frame as an MP4 with the same frame rate.
 
     Args:
-        source: A video that OpenCV reads.
-        folder: Where the video goes.
+        source: A video that OpenCV can read.
+        folder: Output folder.
         view: Makes a view of an image, both BGR.
 
     Returns:
-        The one file that was written; it appears complete or not at all.
+        The written file; it is written atomically.
 
     Raises:
-        UserError: The video cannot be read, or none can be written.
+        UserError: The video cannot be read or written.
     """
     video = open_video(source)
     ending = '' if source.suffix == '.mp4' else '.mp4'
@@ -208,7 +208,7 @@ def show_video(source: Path, folder: Path, view: Show) -> list[Path]:
 
 
 def open_video(source: Path) -> mmcv.VideoReader:
-    """Open a video, of which at least one frame can be read."""
+    """Open a video and check that it has a readable frame."""
     video = mmcv.VideoReader(str(source))
     if video.read() is None:
         raise UserError(f'{source}: not readable as a video')
@@ -216,7 +216,7 @@ def open_video(source: Path) -> mmcv.VideoReader:
 
 
 def write_video(path: Path, frames: map, rate: float) -> int:
-    """Write frames (H, W, 3) uint8, BGR, as an MP4; returns how many."""
+    """Write frames (H, W, 3) uint8, BGR, as an MP4; returns their number."""
     writer = cv2.VideoWriter()
     codec = cv2.VideoWriter.fourcc(*'mp4v')
     count = 0
@@ -232,18 +232,18 @@ def write_video(path: Path, frames: map, rate: float) -> int:
 
 
 def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
-    """Make the folder that results go to, or take it up again.
+    """Create the output folder, or reuse it.
 
-    A note in it says what the results are of, so that those of one network or
-    input never mix with others.
+    Its metadata records checkpoint and input, so that results of different
+    networks or inputs never mix.
 
     Args:
-        folder: Where results go.
+        folder: Output folder.
         checkpoint: The network.
         source: The input.
 
     Raises:
-        UserError: It exists and is of something else.
+        UserError: It exists with other content.
     """
     origin = {
         'checkpoint': str(checkpoint.resolve()),
@@ -266,15 +266,15 @@ def open_folder(folder: Path, checkpoint: Path, source: Path) -> None:
 
 
 def read_origin(folder: Path) -> dict:
-    """Read what the results in a folder are of.
+    """Read the origin of the results in a folder.
 
     Raises:
-        UserError: The folder has no such note.
+        UserError: The folder has no metadata.
     """
     try:
         return read_json(folder / METADATA)
     except UserError as error:
         raise UserError(
-            f'{folder}: exists from something else, no {METADATA} of this '
-            'command is in it; name another --out'
+            f'{folder}: exists with other content, without {METADATA} of '
+            'this command; name another --out'
         ) from error

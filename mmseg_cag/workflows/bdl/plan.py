@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""BDL's loop as one command, restarted where it stopped."""
+"""Run BDL's loop as one resumable command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mmseg_cag.launch.stages import set_iters
 
 from .steps import Labelling, LoopStep, Training, Translation
 
-# What is taken, and the kind of step that makes it.
+# Input of a step, and the kind of step that produces it.
 INPUTS = {'images': Translation, 'labels': Labelling, 'perceptual': Training}
-# Of a folder: the domain whose it is, its key, and the step that reads it.
+# For a folder: its domain, its key, and the transform that reads it.
 FOLDERS = {
     'images': ('source', 'img_path', 'LoadTranslatedImage'),
     'labels': ('target', 'seg_map_path', 'LoadPseudoLabels'),
 }
-# What a step does, by the key that says so, and what else it may take.
+# Kinds of steps by config key, and the other keys they accept.
 KINDS = {
     'train': {*INPUTS, 'iters', 'options'},
     'translate': set(),
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def load_steps(cfg: Config) -> list[LoopStep]:
-    """Make the steps of a loop, in order.
+    """Build the steps of a loop, in order.
 
     Args:
         cfg: The loop's config: ``steps``, ``options`` of all its runs,
@@ -41,8 +41,8 @@ def load_steps(cfg: Config) -> list[LoopStep]:
 
     Raises:
         MissingFileError: The config of a run does not exist.
-        UserError: A step is not understood, or takes what no earlier step
-            makes.
+        UserError: A step is invalid, or needs an input that no earlier step
+            produces.
     """
     if not cfg.get('steps'):
         raise UserError(f'{cfg.filename}: steps is missing, expected a list')
@@ -104,15 +104,15 @@ def _set_iters(cfg: Config, spec: ConfigDict, key: str) -> None:
 
 
 def train_loop(cfg: Config, until: str | None = None) -> None:
-    """Run the steps of a loop, each unless its result is there.
+    """Run the steps of a loop, skipping finished ones.
 
     Args:
         cfg: The loop's config, with ``work_dir`` and ``launcher``.
-        until: Name of the step to end with; by default the last.
+        until: Name of the last step to run; by default the last one.
 
     Raises:
-        UserError: A step cannot run, or a folder holds the result of other
-            settings or of other inputs.
+        UserError: A step cannot run, or a folder contains the result of other
+            settings or inputs.
     """
     steps = load_steps(cfg)
     names = [step.name for step in steps]
@@ -136,20 +136,19 @@ def train_loop(cfg: Config, until: str | None = None) -> None:
 def put_in_inputs(
     cfg: Config, spec: ConfigDict, key: str, steps: dict[str, LoopStep]
 ) -> dict[str, LoopStep]:
-    """Put in what a run takes: of earlier steps, or folders of the user's.
+    """Insert a run's inputs: from earlier steps or user folders.
 
     Args:
         cfg: The run's config, changed in place.
-        spec: What the loop's config says of the run.
-        key: Where it says so.
+        spec: The run's entry in the loop's config.
+        key: Config key of that entry.
         steps: The earlier steps, by name.
 
     Returns:
-        The steps that something is taken of, by what it is.
+        The steps that produce the inputs, by role.
 
     Raises:
-        UserError: No earlier step makes such a thing, or the run cannot take
-            it.
+        UserError: No earlier step produces an input, or the run cannot use it.
     """
     needs = {}
     for role in (role for role in INPUTS if role in spec):
@@ -171,13 +170,13 @@ def find_step(
     """Find an earlier step.
 
     Args:
-        kind: What it is to be.
+        kind: Expected kind.
         name: Its name.
-        key: What names it, for the error.
+        key: Config key that names it, for the error.
         steps: The earlier steps, by name.
 
     Raises:
-        UserError: There is none of this name and kind.
+        UserError: There is no step with this name and kind.
     """
     names = [n for n, step in steps.items() if isinstance(step, kind)]
     if name not in names:
@@ -190,7 +189,7 @@ def find_step(
 
 
 def put_in_folder(cfg: Config, role: str, folder: Path, key: str) -> None:
-    """Let a run read translated images, or pseudo labels, of a folder."""
+    """Make a run read translated images or pseudo labels from a folder."""
     domain, prefix, loader = FOLDERS[role]
     domains = cfg.train_dataloader.dataset.get('domains') or {}
     dataset = domains.get(domain) or {}
@@ -199,7 +198,7 @@ def put_in_folder(cfg: Config, role: str, folder: Path, key: str) -> None:
             f'{key}: train_dataloader.dataset.domains.{domain} of '
             f'{cfg.filename} reads none, expected {loader} in its pipeline'
         )
-    # Absolute: mmengine would take it to be within data_root.
+    # Absolute: mmengine would resolve it within data_root.
     dataset.data_prefix[prefix] = str(folder.resolve())
 
 

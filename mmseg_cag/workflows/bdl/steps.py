@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The steps that apply a trained network to a whole data set."""
+"""Steps of BDL's loop: training, translation and labelling."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from mmseg_cag.workflows.translate import translate_images
 
 @dataclass(eq=False)
 class LoopStep(ABC):
-    """A step of the loop: a run whose result is in a folder of its own.
+    """A step of the loop: a run with its result in its own folder.
 
     Attributes:
-        name: What it is called, as its folder is.
-        folder: Where the result goes.
-        needs: The earlier steps whose results it takes, by their role.
+        name: Name of the step and its folder.
+        folder: Folder of the result.
+        needs: The earlier steps whose results it uses, by role.
     """
 
     name: str
@@ -48,11 +48,11 @@ class LoopStep(ABC):
     @property
     @abstractmethod
     def result(self) -> Path:
-        """The file by which the result is known."""
+        """Return the file that identifies the result."""
 
     @property
     def inputs_sha256(self) -> dict[str, str]:
-        """SHA-256 of each result that this one is made from, by step."""
+        """Return the SHA-256 of each input result, by step."""
         return {
             step.name: checkpoint_hash(step.result)
             for step in self.needs.values()
@@ -60,35 +60,35 @@ class LoopStep(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Check what can be checked before the first step runs."""
+        """Check all that can be checked before the first step runs."""
 
     @abstractmethod
     def run(self) -> None:
-        """Make the result, unless it is there; go on with half of one.
+        """Produce the result unless it exists; resume a partial one.
 
         Raises:
-            UserError: The folder holds the result of something else.
+            UserError: The folder contains another result.
         """
 
 
 class Application(LoopStep):
-    """Apply a trained network, ``by``, to a whole data set."""
+    """Apply a trained network, ``by``, to a whole dataset."""
 
-    # Name of the metadata in the folder, which names the checkpoint.
+    # Name of the folder's metadata file, which records the checkpoint.
     metadata: str
     # Called with the network's config, its checkpoint and the folder.
     apply: Callable[[Config, Path, Path], dict]
 
     @property
     def result(self) -> Path:
-        """The metadata of the folder."""
+        """Return the metadata file of the folder."""
         return self.folder / self.metadata
 
     def check(self) -> None:
-        """Nothing to check: the network's run reads the same images."""
+        """Check nothing: the network's run reads the same images."""
 
     def run(self) -> None:
-        """Do what is not done yet."""
+        """Process the remaining images."""
         by = self.needs['by']
         use_gloo_without_gpu(by.cfg)
         self.apply(by.cfg, by.result, self.folder)
@@ -108,12 +108,12 @@ class Labelling(Application):
 
 @dataclass(eq=False)
 class Training(LoopStep):
-    """Train a translator or a segmentation network by its config.
+    """Train a translator or a segmentation network from its config.
 
-    What its config starts from is trained first, as `tools/train.py` does.
+    The config's warm-up is trained first, as `tools/train.py` does.
 
     Attributes:
-        cfg: The run's config, with its inputs put in.
+        cfg: The run's config, with its inputs inserted.
     """
 
     cfg: Config
@@ -124,11 +124,11 @@ class Training(LoopStep):
 
     @property
     def result(self) -> Path:
-        """The checkpoint at the end."""
+        """Return the final checkpoint."""
         return last_checkpoint(self.cfg)
 
     def check(self) -> None:
-        """Check weights and images that no step has to make."""
+        """Check weights and images that no step produces."""
         for run in self._chain:
             check_settings(run)
             require_weights(run)

@@ -9,19 +9,18 @@ from mmengine.dist import all_reduce
 
 # legend: K classes, H W image
 
-# Floats that are not negative are ordered as their bits are. Those below 2
-# have 30 bits, of which each pass over the pixels settles one half.
+# Non-negative floats sort like their bits. Those below 2 have 30 bits; each
+# pass over the pixels fixes half of them.
 DIGIT = 15
 PASSES = 2
 
 
 class ClassQuantiles:
-    """Exact order statistics by class, in memory that no pixel adds to.
+    """Exact order statistics by class in constant memory.
 
     The wanted confidence of a class is found digit by digit, from the upper
-    bits of a float32 down: a pass counts the pixels by their next digit among
-    those that share the digits found so far. Counts of several ranks or parts
-    are summed.
+    bits of a float32 down: a pass counts, by their next digit, the pixels that
+    share the digits found so far. Counts of several ranks are summed.
 
     .. code:: text
 
@@ -29,9 +28,9 @@ class ClassQuantiles:
 
     Args:
         num_classes: Classes K.
-        portion: The element at index round(portion * n) of the n ascending
-            confidences of a class is wanted, halves rounded to even; 0.5 is
-            the median, the upper one of two.
+        portion: Selects the element at index round(portion * n) of a class's n
+            ascending confidences, halves rounded to even; 0.5 is the median,
+            the upper one of two.
 
     Source: the thresholds of BDL's SSL.py, which sorts all pixels.
     """
@@ -58,7 +57,7 @@ class ClassQuantiles:
         np.add.at(self.counts.reshape(-1), cells, 1)
 
     def narrow(self) -> None:
-        """Settle one more digit, by the counts of all ranks."""
+        """Fix one more digit, by the counts of all ranks."""
         all_reduce(torch.from_numpy(self.counts))
         if self.sizes is None:
             self.sizes = self.counts.sum(1)
@@ -66,7 +65,7 @@ class ClassQuantiles:
             self._ranks = ranks.clip(max=self.sizes - 1)
         up_to = self.counts.cumsum(1)
         digits = (up_to <= self._ranks[:, None]).sum(1)
-        # Padded, so that nothing lies below the first digit.
+        # Padded, so that the count below the first digit is 0.
         below = np.pad(up_to, ((0, 0), (1, 0)))
         self._ranks = self._ranks - below[np.arange(len(digits)), digits]
         self._found = self._found << DIGIT | digits.astype(np.uint32)
@@ -75,7 +74,7 @@ class ClassQuantiles:
 
     @property
     def values(self) -> np.ndarray:
-        """The wanted confidences (K,) float32; 0 of a class without pixels."""
+        """Return confidences (K,) float32; 0 for classes without pixels."""
         return self._found.view(np.float32)
 
 
@@ -87,11 +86,11 @@ def class_quantiles(
     """Find the wanted confidence of each class.
 
     Args:
-        predictions: Labels (H, W) uint8 and confidences (H, W) float32 of
-            each image of this rank; gone through once a pass, with the same
-            result.
+        predictions: Labels (H, W) uint8 and confidences (H, W) float32 of each
+            image of this rank; iterated once per pass, always with equal
+            values.
         num_classes: Classes K.
-        portion: As of `ClassQuantiles`.
+        portion: As in `ClassQuantiles`.
 
     Returns:
         Confidences (K,) float32 and, over all ranks, pixels (K,) int64.

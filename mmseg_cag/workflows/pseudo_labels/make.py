@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Label the target's training images by a network (BDL's SSL step)."""
+"""Pseudo-label the target's training images (BDL's SSL step)."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def make_pseudo_labels(
     out: str | Path,
     rule: ThresholdRule = PUBLISHED,
 ) -> dict:
-    """Write label maps of the target's training images, once.
+    """Write pseudo labels of the target's training images, once.
 
     Args:
-        cfg: The config of the run that the checkpoint is of, with
-            ``work_dir`` and ``launcher``; every rank calls this.
+        cfg: The config of the checkpoint's run, with ``work_dir`` and
+            ``launcher``; every rank calls this.
         checkpoint: The network's weights.
-        out: The folder of the labels, laid out as that of the images.
-        rule: Which pixels are kept; the others are the head's
+        out: The output folder, with the layout of the image folder.
+        rule: Selects the pixels to keep; the others get the head's
             ``ignore_index``.
 
     Returns:
-        The note of the folder: thresholds and counts by class.
+        The metadata of the folder: thresholds and counts by class.
 
     Raises:
-        MissingFileError: There is no such checkpoint.
-        UserError: The folder holds something else, or the config, its images
-            or its network cannot be used.
+        MissingFileError: The checkpoint does not exist.
+        UserError: The folder contains something else, or the config, its
+            images or its network cannot be used.
     """
     out, images = Path(out), target_images(cfg)
     origin = {
@@ -73,7 +73,7 @@ def make_pseudo_labels(
     runner = build_runner(cfg, 'pseudo_labels', out, checkpoint)
     runner.load_or_resume()
     model = bare_model(runner).eval()
-    # All ranks have looked before one of them writes.
+    # All ranks must check before any of them writes.
     barrier()
     if is_main_process():
         folder.begin()
@@ -114,21 +114,21 @@ def make_pseudo_labels(
 
 @torch.no_grad()
 def predict(model: EncoderDecoder, batch: dict) -> tuple[Tensor, Tensor]:
-    """Predict an image's classes and how probable they are.
+    """Predict an image's classes and their probabilities.
 
-    Probabilities (1, K, h, w) are enlarged, not class scores: that is what
-    the published thresholds are of.
+    Resizes probabilities (1, K, h, w), not logits: the published thresholds
+    were computed so.
 
     Args:
         model: The network, in evaluation mode.
         batch: One image as a data loader collates it.
 
     Returns:
-        Classes (H, W) uint8 and probabilities (H, W) float32, at the size at
-        which the network sees the image.
+        Classes (H, W) uint8 and probabilities (H, W) float32, at the size of
+        the network's input.
 
     Raises:
-        UserError: The head gives no map of K class scores, or one that is not
+        UserError: The head does not return K class scores, or some are not
             finite.
 
     Source: BDL's SSL.py.
@@ -148,7 +148,7 @@ def predict(model: EncoderDecoder, batch: dict) -> tuple[Tensor, Tensor]:
         mode='bilinear',
         align_corners=head.align_corners,
     )
-    # Without what the preprocessor may have padded.
+    # Without the preprocessor's padding.
     height, width = sample.img_shape[:2]
     confidences, labels = probabilities[0, :, :height, :width].max(0)
     if not confidences.isfinite().all():

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Keep the confident pixels of a whole data set as its pseudo labels."""
+"""Keep the confident pixels of a whole dataset as pseudo labels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .class_quantiles import class_quantiles
 
 
 class ThresholdRule(NamedTuple):
-    """Which predicted pixels become labels: the surer ones of each class.
+    """Select the most confident pixels of each class as labels.
 
     Attributes:
         portion: The threshold of a class is the element at index
             round(portion * n) of the n ascending confidences of its pixels
             over all images.
-        cap: But at most this.
+        cap: Upper bound of the thresholds.
     """
 
     portion: float = 0.5
@@ -38,16 +38,15 @@ class ThresholdRule(NamedTuple):
 
 
 class PredictionStore:
-    """Predictions of many images on disk, so that memory holds one at a time.
+    """Predictions of many images on disk, to hold one in memory at a time.
 
-    A file is there in full or not at all: what an interrupted run has
-    predicted, the next one need not.
+    Files are written atomically: a resumed run reuses the predictions of the
+    interrupted one.
 
     Args:
-        folder: Where they are kept until the labels are written.
-        cap: The highest threshold there can be. Higher confidences are kept
-            as the next float32, which changes neither a threshold below nor
-            what is above it, and takes less space.
+        folder: Folder of the predictions until the labels are written.
+        cap: Upper bound of the thresholds. Higher confidences are stored as
+            the next float32, which changes no result and takes less space.
     """
 
     def __init__(self, folder: Path, cap: float) -> None:
@@ -55,16 +54,16 @@ class PredictionStore:
         self._highest = _not_below(cap)
 
     def has(self, name: str) -> bool:
-        """Tell whether an image has been predicted."""
+        """Check whether an image has been predicted."""
         return self._path(name).is_file()
 
     def write(
         self, name: str, labels: np.ndarray, confidences: np.ndarray
     ) -> None:
-        """Keep the prediction of an image.
+        """Save the prediction of an image.
 
         Args:
-            name: The image's, unique, with ``/`` between folders.
+            name: The image's unique name, with ``/`` between folders.
             labels: Predicted classes (H, W), uint8.
             confidences: Their probabilities (H, W), float32.
 
@@ -78,7 +77,7 @@ class PredictionStore:
             np.savez_compressed(file, labels=labels, confidences=confidences)
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Get an image's labels (H, W) uint8 and confidences float32.
+        """Read an image's labels (H, W) uint8 and confidences float32.
 
         Raises:
             UserError: The file is damaged.
@@ -87,7 +86,7 @@ class PredictionStore:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 labels, confidences = kept['labels'], kept['confidences']
-        # A zip file of texts and numbers, parsed in many ways.
+        # A zip file of texts and numbers: parsing may raise many errors.
         except Exception as error:
             raise UserError(
                 f'{path}: a damaged prediction ({error}), remove it to have '
@@ -112,7 +111,7 @@ def _not_below(value: float) -> np.float32:
 
 
 class RankShard(NamedTuple):
-    """The predictions of one rank, to go through several times."""
+    """The predictions of one rank, for repeated iteration."""
 
     store: PredictionStore
     names: list[str]
@@ -132,15 +131,15 @@ def select_confident(
     """Write the labels of the pixels whose confidence reaches the threshold.
 
     Args:
-        shard: What this rank is to write.
-        folder: Where to.
+        shard: The predictions that this rank writes.
+        folder: Output folder.
         classes: Names of the K classes.
-        ignore_index: What the other pixels are.
+        ignore_index: Label of the other pixels.
         rule: The thresholds.
 
     Returns:
-        By class the threshold and the pixels, over all ranks, that were
-        predicted and that were kept.
+        By class, the threshold and the predicted and kept pixels over all
+        ranks.
     """
     values, predicted = class_quantiles(shard, len(classes), rule.portion)
     # In float64 as published: the float32 next to 0.9 is below 0.9.
@@ -159,13 +158,13 @@ def select_confident(
 
 
 class LabelFolder(OutputFolder):
-    """A folder of pseudo labels that appears complete or not at all."""
+    """A folder of pseudo labels that is written atomically."""
 
     metadata, content = METADATA, 'pseudo labels'
 
     @property
     def predictions(self) -> Path:
-        """Where predictions are kept until the labels are written."""
+        """Return the store of predictions until the labels are written."""
         return self.draft / 'predictions'
 
     def write(self, name: str, labels: np.ndarray) -> None:
@@ -173,6 +172,6 @@ class LabelFolder(OutputFolder):
         Image.fromarray(labels).save(self.file(name))
 
     def finish(self, results: dict) -> None:
-        """Note the results and give the draft the folder's name."""
+        """Write the results' metadata and rename the draft."""
         shutil.rmtree(self.predictions)
         super().finish(results)

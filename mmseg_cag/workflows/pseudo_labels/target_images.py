@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The target's training images, as the network sees images at test."""
+"""Read the target's training images with the test pipeline."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mmseg_cag.models.student import student_pipeline
 
 
 def target_images(cfg: Config) -> dict:
-    """Write the config of the target's training images, without any label.
+    """Build the config of the target's training images, without labels.
 
     Args:
         cfg: The config of a run.
 
     Raises:
-        UserError: The config trains on no target, or on a combined one.
+        UserError: The config trains on no target, or a combined one.
     """
     dataset = cfg.get('train_dataloader', {}).get('dataset', {})
     target, key = None, 'train_dataloader.dataset.domains.target'
@@ -45,7 +45,7 @@ def target_images(cfg: Config) -> dict:
         target,
         lambda part: dict(
             part,
-            # Nor the pseudo labels that it may have been trained on.
+            # Drop the pseudo labels that it may have been trained on, too.
             data_prefix=dict(img_path=part['data_prefix']['img_path']),
             pipeline=steps,
             test_mode=True,
@@ -54,16 +54,16 @@ def target_images(cfg: Config) -> dict:
 
 
 def label_names(dataset: BaseSegDataset) -> dict[str, str]:
-    """Name the label of each image: as the image, a PNG.
+    """Name the label of each image: the image's name as PNG.
 
     Args:
-        dataset: The images, built of `target_images`.
+        dataset: The images, built from `target_images`.
 
     Returns:
         Path of each image -> path of its label, relative to their folder.
 
     Raises:
-        UserError: Two images would share one.
+        UserError: Two images would share a label.
     """
     root = f'{dataset.data_prefix["img_path"].rstrip("/")}/'
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
@@ -72,5 +72,5 @@ def label_names(dataset: BaseSegDataset) -> dict[str, str]:
         for path in paths
     }
     if len(set(names.values())) < len(paths):
-        raise UserError(f'{root}: images that differ in their suffix alone')
+        raise UserError(f'{root}: images that differ only in their suffix')
     return names

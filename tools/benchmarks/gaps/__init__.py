@@ -1,2 +1,2 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Planted gaps between a town and itself, and how check_gap.py names them."""
+"""Planted gaps in a town, and the findings of check_gap.py."""

@@ -1,8 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The source's own town drawn with another seed, and one gap planted in it.
+"""Draw the source town with another seed and plant one gap in it.
 
-Towns are drawn in Cityscapes' form, with labels that only the measurement
-reads.
+Towns are drawn in Cityscapes' layout; only the measurement reads the labels.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from mmseg_cag.minitown.styles import GAME
 GAPS = ('none', 'prior', 'removed', 'scale', 'cast', 'brightness')
 IMAGES = 64
 SIZE = (128, 256)
-# What is drawn in a seventh to a fifth of the scenes, and so can be in five
-# times as many.
+# Objects in a seventh to a fifth of the scenes, so that five times as many are
+# possible.
 RARE = ('train', 'truck', 'bus')
-# What can be left out: the kinds of things that a class is drawn of.
+# Classes that can be left out: the kinds of objects they consist of.
 REMOVED = {
     'car': ('car',),
     'vegetation': ('round', 'tall', 'conifer', 'palm', 'bush', 'hedge'),
@@ -42,13 +41,13 @@ def plant(root: Path, gap: str, seed: int, images: int = IMAGES) -> str:
     """Draw a town with one gap, once.
 
     Args:
-        root: Folder of the town, in Cityscapes' form.
-        gap: Of `GAPS`.
-        seed: Of the town and of what is drawn of the gap.
-        images: How many.
+        root: Folder of the town, in Cityscapes' layout.
+        gap: One of `GAPS`.
+        seed: Seed of the town and the gap.
+        images: Number of images.
 
     Returns:
-        What was planted, in words.
+        The planted gap, in words.
     """
     rng = np.random.default_rng((seed, GAPS.index(gap)))
     pictures, told = _pictures(gap, seed, images, rng)
@@ -94,7 +93,7 @@ def _draw(
     takes: Callable[[Scene], bool],
     without: tuple[str, ...] = (),
 ) -> Iterator[Image]:
-    """Draw the scenes that are taken, without some kinds of things."""
+    """Draw the selected scenes, without some kinds of objects."""
 
     class Without(Sampler):
         def sample(self) -> Scene:
@@ -115,14 +114,14 @@ def _draw(
 
 
 def _more_of(kind: str, rng: np.random.Generator) -> Callable[[Scene], bool]:
-    """Take scenes so that a kind of thing is in five times as many."""
+    """Select scenes so that a kind of object is in five times as many."""
     scenes = [
         Sampler(GAME, np.random.default_rng((7, i))).sample()
         for i in range(200)
     ]
     share = np.mean([_has(scene, kind) for scene in scenes])
     wanted = min(5 * share, 0.95)
-    # Of the scenes without it so few are taken that the others are `wanted`.
+    # Skip scenes without it until the others make up the `wanted` share.
     rest = share * (1 - wanted) / (wanted * (1 - share))
     return lambda scene: _has(scene, kind) or rng.random() < rest
 

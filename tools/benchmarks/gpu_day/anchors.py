@@ -10,7 +10,7 @@ from speed.step import Form
 
 from gpu_day.setup import Setup
 
-# Features of a domain at the release's setting: N, C, h, w; and classes.
+# Features of a domain in the release's setting: N, C, h, w; and classes.
 SHAPES = ((4, 256, 128, 224), (2, 8, 16, 28))
 CLASSES = (19, 150)
 ROUNDS = (15, 1)
@@ -41,14 +41,14 @@ def measure(setup: Setup) -> dict:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find operations without a time, or below what the memory allows."""
+    """Find operations without a time, or faster than memory allows."""
     faults = []
     for form, operations in results['forms'].items():
         for name, found in operations.items():
             median, floor = found['median'], found['floor']
             if not (0 < median < math.inf and 0 < floor < math.inf):
                 faults.append(f'{name}, {form}: {median} ms over {floor} ms')
-            # A map of this size lies in a rehearsal's caches.
+            # In a rehearsal, a map of this size fits into the caches.
             elif not rehearse and median < 0.5 * floor:
                 faults.append(
                     f'{name}, {form}: {median:.3f} ms, less than half of the '

@@ -22,18 +22,18 @@ from gpu_day.setup import Setup, explain, require_gpu
 from gpu_day.tables import print_tables, to_markdown
 
 JSON, LOG, MARKDOWN = 'gpu_day.json', 'gpu_day.log', 'gpu_day.md'
-# Seconds that are kept for the tables.
+# Seconds reserved for the tables.
 RESERVE = 5
 
 
 class Part(NamedTuple):
-    """A part of the day.
+    """A part of the measurements.
 
     Attributes:
-        module: It has ``measure`` and ``check``.
-        title: What it is about.
-        share: Of the time; what one leaves goes to those after it.
-        memory: GiB that it needs on a GPU; None if it needs no GPU.
+        module: Module with ``measure`` and ``check``.
+        title: Title of the part.
+        share: Share of the time; unused time goes to later parts.
+        memory: Required GPU memory, GiB; None if it needs no GPU.
     """
 
     module: str
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     memory: float | None
 
 
-# By value, and by what each needs of those before it.
+# By value, and by dependencies on earlier parts.
 PARTS = {
     'a': Part('machine', 'versions and the card', 0.04, None),
     'b': Part('gpu_tests', 'tests on the GPU', 0.22, 4),
@@ -57,7 +57,7 @@ PARTS = {
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        'gpu_day.sh', description='Measure what waits for a GPU.'
+        'gpu_day.sh', description='Run all measurements that need a GPU.'
     )
     parser.add_argument(
         '--minutes', type=float, default=6.0, help='of all (default: 6)'
@@ -79,11 +79,11 @@ def parse_args() -> argparse.Namespace:
 
 
 class Day:
-    """The parts, one after the other, and the file of their results.
+    """Runs the parts in order and writes the file of their results.
 
     Args:
-        args: Of the command line.
-        folder: For files of the parts.
+        args: Command-line arguments.
+        folder: Folder for files of the parts.
     """
 
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
@@ -99,7 +99,7 @@ class Day:
         (args.out / LOG).write_text('')
 
     def run(self) -> bool:
-        """Run the parts; returns whether all went well."""
+        """Run the parts; returns whether all succeeded."""
         left = list(self.args.parts)
         while left:
             part = PARTS[left[0]]
@@ -136,10 +136,10 @@ class Day:
         )
 
     def _follow(self, entry: dict, receiver: Connection, ends: float) -> str:
-        """Take results from a part as they come; returns what went wrong.
+        """Collect results of a part as they arrive; returns any failure.
 
         Raises:
-            EOFError: Its process is gone.
+            EOFError: Its process has died.
         """
         start = time.monotonic()
         while (rest := ends - time.monotonic()) > 0:
@@ -157,7 +157,7 @@ class Day:
         return dict(
             device='cpu' if self.args.rehearse else 'cuda',
             rehearse=self.args.rehearse,
-            # Some seconds, to say how far it came.
+            # Some seconds to report its progress.
             ends=ends - 2,
             folder=self.folder,
             earlier={key: part['results'] for key, part in parts.items()},
@@ -171,13 +171,13 @@ class Day:
         os.replace(draft, path)
 
 
-# The parent imports what all parts need and never touches the GPU: so a child
-# of it begins with all that is imported, and has a GPU of its own.
+# The parent imports what all parts need and never touches the GPU: so each
+# child starts with all imports and a fresh GPU context.
 CONTEXT = multiprocessing.get_context('fork')
 
 
 def work(letter: str, given: dict, sender: Connection) -> None:
-    """Be the process of a part."""
+    """Run a part in its process."""
     os.setsid()
     log = given.pop('log').open('a', buffering=1)
     for stream in (sys.stdout, sys.stderr):
@@ -200,12 +200,12 @@ def work(letter: str, given: dict, sender: Connection) -> None:
         faults = [explain(error)]
     sender.send(('done', '; '.join(faults)))
     sys.stdout.flush()
-    # Threads and workers of a library are not waited for.
+    # Do not wait for threads and workers of libraries.
     os._exit(0)
 
 
 def end(process: multiprocessing.Process) -> None:
-    """End the process of a part, and what it has started."""
+    """Kill the process of a part and its children."""
     process.join(1)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -213,7 +213,7 @@ def end(process: multiprocessing.Process) -> None:
 
 
 def draw(folder: Path, rehearse: bool) -> Callable[[], None]:
-    """Draw the towns beside the first parts; returns what ends it."""
+    """Draw the towns beside the first parts; returns the stop function."""
     process = CONTEXT.Process(target=_draw, args=(folder, rehearse))
     process.start()
     return lambda: end(process)
@@ -228,14 +228,14 @@ def _draw(folder: Path, rehearse: bool) -> None:
     os._exit(0)
 
 
-# Set where a child of a process that has imported torch has no GPU.
+# Set if children of a process that imported torch get no GPU.
 IMPORT_LATE = 'GPU_DAY_IMPORT_LATE'
 
 
 def preload(args: argparse.Namespace) -> None:
-    """Import what most parts need, where it is there.
+    """Import what most parts need, if installed.
 
-    Should that cost the children the GPU, the day begins again without.
+    If that costs the children the GPU, restart without it.
     """
     if os.environ.get(IMPORT_LATE):
         return

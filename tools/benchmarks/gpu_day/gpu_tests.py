@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""(b) `pytest -m gpu`: what is computed on the GPU is what the CPU computes.
+"""(b) `pytest -m gpu`: GPU results equal the CPU's.
 
-Results come in test by test. Where pytest-xdist is there, processes share the
-tests: one whose GPU context a test has spoilt ends, and another goes on.
+Results arrive test by test. With pytest-xdist, several processes share the
+tests: if a test corrupts the GPU context, another process takes over.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from gpu_day.setup import Setup
 
 TESTS = Path(__file__).parents[3] / 'tests' / 'gpu'
 PROCESSES = 5
-# Makes the tests run on the CPU, where there is no GPU.
+# Makes the tests run on the CPU without a GPU.
 REHEARSE = 'REHEARSE_GPU'
 
 
 class Collector:
-    """A plugin of pytest that notes how each test ends.
+    """A pytest plugin that records the outcome of each test.
 
     Args:
-        setup: Of the part; results are saved by it.
+        setup: Setup of the part, which saves the results.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -33,7 +33,7 @@ class Collector:
         self.found: dict = dict(passed=0, skipped=0, failed={}, seconds={})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test's set-up, call or teardown."""
+        """Record a test's setup, call or teardown."""
         found, name = self.found, report.nodeid.rpartition('gpu/')[2]
         if report.failed:
             found['failed'][name] = last_line(report)
@@ -46,17 +46,17 @@ class Collector:
 
 
 def last_line(report: pytest.TestReport) -> str:
-    """Take from a report what went wrong, in one line."""
+    """Extract the failure from a report, in one line."""
     crash = getattr(report.longrepr, 'reprcrash', None)
     text = crash.message if crash else str(report.longrepr)
     return (text.strip().splitlines() or ['?'])[0][:300]
 
 
 def measure(setup: Setup) -> dict:
-    """Run the tests; returns how many passed, and which failed and why."""
+    """Run the tests; returns the number passed, and failures with reasons."""
     collector = Collector(setup)
     options = [str(TESTS), '-m', 'gpu', '-q', '-p', 'no:cacheprovider']
-    # What the project's options need may not be there.
+    # Plugins for the project's options may be missing.
     options += ['-o', 'addopts=', '--tb=short', '--rootdir', str(TESTS)]
     options += ['-c', str(TESTS.parents[1] / 'pyproject.toml')]
     if setup.rehearse:
@@ -70,7 +70,7 @@ def measure(setup: Setup) -> dict:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find tests that failed, or that did not run."""
+    """Find tests that failed or did not run."""
     faults = [f'{k}: {v}' for k, v in sorted(results['failed'].items())]
     if len(faults) > 3:
         faults = [*faults[:3], f'and {len(faults) - 3} more']

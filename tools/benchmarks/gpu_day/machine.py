@@ -31,7 +31,7 @@ COPY_BYTES = (2 * GIB, 2**20)
 
 
 def measure(setup: Setup) -> dict:
-    """Read versions and the card, time a copy and products."""
+    """Read versions and GPU; time a copy and products."""
     found: dict = dict(
         date=time.strftime('%Y-%m-%d'),
         python=platform.python_version(),
@@ -57,7 +57,7 @@ def measure(setup: Setup) -> dict:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find what cannot be true of a card that computes."""
+    """Find results that a working GPU cannot give."""
     faults = []
     if results.get('copy_gb_s', 0) <= 0:
         faults.append('no speed of a copy')
@@ -73,7 +73,7 @@ def check(results: dict, rehearse: bool) -> list[str]:
 
 
 def version_of(name: str) -> str:
-    """Get a module's version, or say in a line why there is none."""
+    """Return a module's version, or a line why there is none."""
     try:
         return str(getattr(import_module(name), '__version__', '?'))
     except Exception as error:
@@ -81,7 +81,7 @@ def version_of(name: str) -> str:
 
 
 def read_card() -> dict:
-    """Read the card's name, size and driver."""
+    """Read the GPU's name, memory and driver."""
     card = torch.cuda.get_device_properties(0)
     try:
         query = ['--query-gpu=driver_version', '--format=csv,noheader']
@@ -107,7 +107,7 @@ def read_card() -> dict:
 
 
 def time_copy(setup: Setup) -> float:
-    """Gigabytes a second, read and written."""
+    """Measure the copy bandwidth, GB/s, reads plus writes."""
     number = setup.choose(*COPY_BYTES)
     source = torch.ones(number, dtype=torch.uint8, device=setup.device)
     target = torch.empty_like(source)
@@ -116,7 +116,7 @@ def time_copy(setup: Setup) -> float:
 
 
 def time_product(setup: Setup, dtype: torch.dtype, tf32: bool) -> dict:
-    """Operations a second of a product of drawn matrices, and its error."""
+    """Measure a random matrix product: operations per second and error."""
     side = setup.choose(*SIDES)
     generator = torch.Generator(setup.device).manual_seed(0)
     a, b = (
@@ -134,7 +134,7 @@ def time_product(setup: Setup, dtype: torch.dtype, tf32: bool) -> dict:
 
 
 def least_seconds(function: object, device: str, calls: int = 6) -> float:
-    """Time calls one by one; the least."""
+    """Time calls one by one; returns the minimum."""
     times = []
     for _ in range(calls):
         if device == 'cuda':

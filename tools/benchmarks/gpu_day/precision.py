@@ -9,10 +9,10 @@ import torch
 
 @contextmanager
 def allow_tf32(allowed: bool) -> Iterator[None]:
-    """Compute float32 products and convolutions on a GPU so inside.
+    """Set the precision of float32 products and convolutions on a GPU.
 
     Args:
-        allowed: In TF32, which keeps 10 bits; else in all 24 bits.
+        allowed: Whether to use TF32, with 10 mantissa bits; else all 24 bits.
     """
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     if hasattr(cudnn, 'conv'):  # torch 2.9 and later

@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""(e) Step, images a second and memory of each published recipe.
+"""(e) Step time, images per second and memory of each published recipe.
 
-With drawn weights, on enlarged images of minitown that the recipe's own
-loading makes its crops of.
+With random weights, on enlarged minitown images, cropped by the recipe's own
+pipeline.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from gpu_day.towns import SHRINK, make_frames
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.launch.stages import walk
 
-# What has no recipe of a method on GTA5 -> Cityscapes.
+# Folders without a method's recipe on GTA5 -> Cityscapes.
 NOT_PUBLISHED = ('minitown', 'custom', 'source_only', '_base_')
-# The large encoders are measured as they are trained on the source.
+# The large encoders are measured in source-only training.
 LEFT_OUT = {'vfm_uda': ('nearest_anchor', 'linear', 'frozen', 'segformer')}
 ENDING = '_gta2cs'
-# In float32, whose convolutions cuDNN computes in TF32 unless told otherwise,
-# and in bfloat16; both channels-last, as all configs.
+# In float32, with cuDNN's default of TF32 convolutions, and in bfloat16; both
+# channels-last, as in all configs.
 FORMS = {'TF32': None, 'bf16': 'bf16'}
 SECONDS, LEAST = (3.0, 0.1), 4
 SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
@@ -53,7 +53,7 @@ MARGINS = {'top', 'bottom', 'left', 'right'}
 
 
 def recipes() -> list[Path]:
-    """List the recipes, the first of each method before the second of one."""
+    """List the recipes: each method's first before any second one."""
     folders = sorted(p.name for p in CONFIGS.iterdir() if p.is_dir())
     columns = [
         configs_of(name, ENDING, LEFT_OUT.get(name, OTHERS))
@@ -65,7 +65,7 @@ def recipes() -> list[Path]:
 
 
 def measure(setup: Setup) -> dict:
-    """Time a step of as many recipes as there is time for."""
+    """Time a step of as many recipes as time allows."""
     frames = make_frames(setup)
     os.environ.update(
         GTA_ROOT=str(frames / 'gta'),
@@ -97,7 +97,7 @@ def measure(setup: Setup) -> dict:
 
 
 def measure_recipe(cfg: Config, setup: Setup) -> dict:
-    """Time steps of a recipe; returns figures by form."""
+    """Time steps of a recipe; returns results by form."""
     if setup.rehearse:
         shrink(cfg)
     torch.backends.cudnn.benchmark = cfg.env_cfg.cudnn_benchmark
@@ -125,14 +125,14 @@ def measure_recipe(cfg: Config, setup: Setup) -> dict:
 
 
 def load_plain_batch(cfg: Config) -> dict:
-    """Load the first images of a config that trains on the source alone."""
+    """Load the first images of a source-only config."""
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     number = cfg.train_dataloader.batch_size
     return pseudo_collate([dataset[i % len(dataset)] for i in range(number)])
 
 
 def shrink(cfg: Config) -> None:
-    """Make networks and images small."""
+    """Shrink networks and images."""
     shrink_images(cfg)
     for part in walk(cfg._cfg_dict['model']):
         for key in ROWS & part.keys():
@@ -144,7 +144,7 @@ def shrink(cfg: Config) -> None:
 
 
 def shrink_images(cfg: Config) -> None:
-    """Make what images are resized to, crops and margins small."""
+    """Shrink resized images, crops and margins."""
     for part in walk(cfg._cfg_dict):
         if part.get('type') == 'MarkUntrusted':
             for key in MARGINS & part.keys():
@@ -155,7 +155,7 @@ def shrink_images(cfg: Config) -> None:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find recipes that failed, or whose losses are no numbers."""
+    """Find recipes that failed or have non-finite losses."""
     faults = []
     for name, recipe in results['recipes'].items():
         if 'fault' in recipe:

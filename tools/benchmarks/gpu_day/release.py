@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""(d) A step at the release's setting, in each form, against its passes."""
+"""(d) A step in the release's setting, in each form, against its passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpu_day.steps import CONFIGS, free_memory, read_config
 
 # ResNet-101, 4 + 4 crops of 896 x 512.
 CONFIG = CONFIGS / 'cag' / 'deeplabv3plus_gta2cs.py'
-# By value: name, whether float32 may be TF32, form.
+# In order of value: name, whether TF32 is allowed, form.
 FORMS = (
     ('fp32', False, Form()),
     ('bf16, channels-last', True, Form('bf16', channels_last=True)),
@@ -34,13 +34,13 @@ FORMS = (
         Form('bf16', channels_last=True, compiled=True),
     ),
 )
-# Seconds that a form needs at least, and one that is compiled.
+# Minimum seconds of a form, and of a compiled one.
 LEAST, TO_COMPILE = 6, 50
 ROUNDS = (7, 1)
 
 
 def measure(setup: Setup) -> dict:
-    """Time step and passes of each form that there is time for."""
+    """Time step and passes of each form, as time allows."""
     cfg = read_config(CONFIG)
     if setup.rehearse:
         shrink(cfg)
@@ -77,7 +77,7 @@ def measure(setup: Setup) -> dict:
 def measure_form(
     cfg: Config, form: Form, batch: dict, setup: Setup
 ) -> tuple[dict, torch.Tensor]:
-    """Time a form; returns figures, and labels of the target by anchors."""
+    """Time a form; returns results and the target's anchor labels."""
     step = Step(cfg, form, setup.device, batch)
     labels = step.labels().cpu()
     ignored = step.model.pseudo_label_head.ignore_index
@@ -92,7 +92,7 @@ def measure_form(
 
 
 def shrink(cfg: Config) -> None:
-    """Make network and crops small."""
+    """Shrink network and crops."""
     cfg.model.backbone.depth = 50
     cfg.train_dataloader.batch_size = 2
     for domain in cfg.train_dataloader.dataset.domains.values():
@@ -102,7 +102,7 @@ def shrink(cfg: Config) -> None:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find forms that failed, a whole below its parts, odd results."""
+    """Find failed forms, steps faster than their passes, and odd results."""
     faults = []
     for name, form in results['forms'].items():
         if 'fault' in form:

@@ -11,20 +11,20 @@ GIB = 2**30
 
 
 class NotHereError(Exception):
-    """What a part needs and this machine has not; told in one line."""
+    """A requirement of a part is missing on this machine."""
 
 
 @dataclass
 class Setup:
-    """What a part is given.
+    """Setup of a part.
 
     Attributes:
         device: ``cuda``, or ``cpu`` in a rehearsal.
-        rehearse: Whether all is shrunk.
-        ends: By when the part has to be through, of `time.monotonic`.
-        folder: For its files, shared by the parts.
-        earlier: Results of the parts before it, by letter.
-        save: To be called with the results so far.
+        rehearse: Whether to shrink everything.
+        ends: Deadline of the part, by `time.monotonic`.
+        folder: Folder for files, shared by the parts.
+        earlier: Results of earlier parts, by letter.
+        save: Called with the results so far.
     """
 
     device: str
@@ -36,22 +36,22 @@ class Setup:
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Return the seconds left."""
         return self.ends - time.monotonic()
 
     def choose(self, real: Any, small: Any) -> Any:
-        """Take what is for a GPU, or what is for a rehearsal."""
+        """Choose the value for a GPU or for a rehearsal."""
         return small if self.rehearse else real
 
 
 def require_gpu(gibibytes: float) -> None:
-    """See that there is a GPU that computes, with enough free memory.
+    """Check for a working GPU with enough free memory.
 
     Args:
-        gibibytes: What a part needs at least.
+        gibibytes: Minimum memory of a part.
 
     Raises:
-        NotHereError: There is none, its driver does not fit, or it is full.
+        NotHereError: There is none, its driver does not match, or it is full.
     """
     import torch
 
@@ -73,7 +73,7 @@ def require_gpu(gibibytes: float) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line why something failed."""
+    """Describe a failure in one line."""
     if isinstance(error, NotHereError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -84,6 +84,6 @@ def explain(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Shorten what an error says to a line."""
+    """Shorten an error message to one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else '(no message)'

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Training steps of any config, without a runner."""
+"""Run training steps of any config without a runner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmseg_cag.launch.stages import walk
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIGS = ROOT / 'configs'
-# What is no method, trains no segmentor, or needs labels that one has made.
+# Configs that are no method, train no segmentor, or need made labels.
 OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
 
 
@@ -30,9 +30,9 @@ def configs_of(
     """List the configs of a folder, the shortest name first.
 
     Args:
-        folder: Of ``configs``.
-        ending: Of the names.
-        others: What is in the names of those that are left out.
+        folder: Folder in ``configs``.
+        ending: Suffix of the names.
+        others: Substrings of names to leave out.
     """
     paths = (CONFIGS / folder).glob(f'*{ending}.py')
     return sorted(
@@ -46,8 +46,8 @@ def read_config(path: Path, weights: bool = False) -> Config:
 
     Args:
         path: The file.
-        weights: Whether networks begin with the weights that it names, else
-            with drawn ones.
+        weights: Whether to load the config's initial weights, else random
+            ones.
     """
     cfg = Config.fromfile(path)
     if weights:
@@ -56,7 +56,7 @@ def read_config(path: Path, weights: bool = False) -> Config:
         if 'checkpoint' in (part.get('init_cfg') or {}):
             part['init_cfg'] = None
         if part.get('checkpoint') and 'config' in part:
-            # A finished run that teaches: here the student's own start.
+            # Replace a finished teacher run by the student's own start.
             part['config'] = None
         for key in {'pretrained', 'checkpoint'} & part.keys():
             part[key] = None
@@ -64,21 +64,21 @@ def read_config(path: Path, weights: bool = False) -> Config:
 
 
 def adapts(cfg: Config) -> bool:
-    """Whether a config trains, and on several domains."""
+    """Check whether a config trains on several domains."""
     return trains(cfg) and 'domains' in cfg.train_dataloader.dataset
 
 
 def trains(cfg: Config) -> bool:
-    """Whether a config has a training."""
+    """Check whether a config trains."""
     return bool(cfg.get('train_cfg') and cfg.get('optim_wrapper'))
 
 
 class Trainer:
-    """A model with its optimizer, and a batch that it takes steps on.
+    """A model with its optimizer and a batch to train on.
 
     Args:
         cfg: The config.
-        batch: As the loader collates it; it stays where it is.
+        batch: As the loader collates it; not moved.
         device: Where.
         amp: ``bf16``, ``fp16`` or None for float32.
         channels_last: Whether convolutions run in that memory order.
@@ -104,24 +104,24 @@ class Trainer:
         begin_stage(model, data['inputs'], data['data_samples'])
 
     def __call__(self) -> dict[str, Tensor]:
-        """Take a step; returns what it would log."""
+        """Run a step; returns its log values."""
         return self.model.train_step(self.batch, self.optim)
 
 
 def time_steps(
     function: Callable[[], Any], device: str, seconds: float, most: int = 20
 ) -> dict:
-    """Time calls that follow each other, as those of a training do.
+    """Time consecutive calls, as in training.
 
     Args:
-        function: Takes a step.
+        function: Runs a step.
         device: Where.
-        seconds: For all, but the first two calls, which warm up.
-        most: Calls that are timed.
+        seconds: Total time, without two warm-up calls.
+        most: Maximum number of timed calls.
 
     Returns:
-        ``ms`` of a call on average, the ``calls``, the last one's ``log`` and
-        the ``peak`` of memory in bytes (None on a CPU).
+        Average ``ms`` of a call, the number of ``calls``, the last one's
+        ``log`` and the ``peak`` memory in bytes (None on a CPU).
     """
     cuda = device == 'cuda'
     for _ in range(2):
@@ -150,11 +150,11 @@ def time_steps(
 
 
 def time_updates(trainer: Trainer, device: str, calls: int = 2) -> dict:
-    """Time what a step updates: the student, and a teacher that follows it.
+    """Time a step's updates of the student and of a mean teacher.
 
     Returns:
-        Milliseconds ``optimizer_ms`` and ``teacher_ms``, of the last call, by
-        the wall clock; None for a teacher that does not move with each step.
+        Wall-clock milliseconds ``optimizer_ms`` and ``teacher_ms`` of the last
+        call; None for a teacher that is not updated each step.
     """
     model, optim = trainer.model, trainer.optim
     teacher = getattr(model, 'teacher', None)
@@ -186,6 +186,6 @@ def _milliseconds(function: Callable[[], Any], device: str) -> float:
 
 
 def free_memory() -> None:
-    """Give cached memory back to the GPU."""
+    """Release cached GPU memory."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

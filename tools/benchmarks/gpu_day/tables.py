@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tables of the results, each with the heads as its first row.
+"""Make tables of the results; the first row of each is the heads.
 
-Needs neither torch nor mmseg: it tells of a day on which they were missing.
+Needs neither torch nor mmseg: it also reports when they are missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Rows = list[list[str]]
 
 
 def status_rows(found: dict) -> Rows:
-    """Say how each part ended."""
+    """List how each part ended."""
     rows = [['part', 'about', 'ended', 's', 'why']]
     for letter, part in found['parts'].items():
         seconds = f'{part.get("seconds", 0):.0f}'
@@ -23,7 +23,7 @@ def status_rows(found: dict) -> Rows:
 
 
 def machine_rows(results: dict, options: dict) -> Rows:
-    """Say what the card reaches."""
+    """List the GPU's measured speeds."""
     rows = [['of the card', 'reached']]
     if 'copy_gb_s' in results:
         speed = f'{results["copy_gb_s"]:.0f} GB/s, read and written'
@@ -44,7 +44,7 @@ def test_rows(results: dict, options: dict) -> Rows:
 
 
 def anchor_rows(results: dict, options: dict) -> Rows:
-    """Anchor operations against loops and the floor."""
+    """Compare anchor operations with loops and the floor."""
     rows = [['operation', 'form', 'ms', 'times the floor',
              'times as fast as loops', 'memory / features']]  # fmt: skip
     for form, operations in results['forms'].items():
@@ -65,7 +65,7 @@ def anchor_rows(results: dict, options: dict) -> Rows:
 
 
 def release_rows(results: dict, options: dict) -> Rows:
-    """The step in each form against its passes and against fp32."""
+    """Compare the step in each form with its passes and with fp32."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
              'times fp32', 'memory, GB', 'labels as in fp32, %',
              'schedule, h']]  # fmt: skip
@@ -93,7 +93,7 @@ def release_rows(results: dict, options: dict) -> Rows:
 
 
 def recipe_rows(results: dict, options: dict) -> Rows:
-    """A step of each recipe, and its whole schedule."""
+    """List step and whole schedule of each recipe."""
     price = options.get('price')
     rows = [['recipe', 'source, target', 'form', 'step, ms', 'images / s',
              'optimizer, teacher, ms', 'peak, GB', 'iterations',
@@ -127,13 +127,13 @@ def recipe_rows(results: dict, options: dict) -> Rows:
 
 
 def updates(found: dict) -> str:
-    """Write what the updates of a step take."""
+    """Format the times of a step's updates."""
     times = (found.get(key) for key in ('optimizer_ms', 'teacher_ms'))
     return ', '.join('' if ms is None else f'{ms:.1f}' for ms in times)
 
 
 def training_rows(results: dict, options: dict) -> Rows:
-    """Trainings, how long and how good."""
+    """List duration and mIoU of the trainings."""
     rows = [['training', 'iterations', 's', 'loss', 'target mIoU, %']]
     for name, run in results['runs'].items():
         if 'fault' in run:
@@ -145,7 +145,7 @@ def training_rows(results: dict, options: dict) -> Rows:
 
 
 def loading_rows(results: dict, options: dict) -> Rows:
-    """Images a second, loaded and eaten."""
+    """Compare images per second, loaded and consumed."""
     rows = [['images', 'a second']]
     for name, form in results['forms'].items():
         title = f'loaded on {results["cores"]} cores, decoded {name}'
@@ -167,24 +167,24 @@ ROWS: dict[str, Callable[[dict, dict], Rows]] = dict(
 
 
 def make_tables(found: dict, **options: float | None) -> Iterator[tuple]:
-    """Go through title and rows of the parts that have results.
+    """Yield title and rows of the parts with results.
 
     Args:
-        found: Content of the file of results.
-        **options: ``price`` of an hour.
+        found: Content of the results file.
+        **options: ``price`` per hour.
     """
     for letter, part in found['parts'].items():
         if not part['results']:
             continue
         try:
             rows = ROWS[letter](part['results'], options)
-        except KeyError:  # it was stopped before its first figures
+        except KeyError:  # it was stopped before its first results
             continue
         yield f'{letter}: {part["title"]}', rows
 
 
 def describe(found: dict) -> str:
-    """Say when, on what and by which versions all was measured."""
+    """Describe date, machine and versions of the measurements."""
     machine = found['parts'].get('a', {}).get('results', {})
     if not machine:
         return f'Measured on {found["started"]}.'
@@ -207,7 +207,7 @@ def describe(found: dict) -> str:
 
 
 def to_markdown(found: dict, **options: float | None) -> str:
-    """Write all tables for a document."""
+    """Render all tables for a document."""
     tables = [('', status_rows(found)), *make_tables(found, **options)]
     blocks = [describe(found)]
     for title, (heads, *rows) in tables:
@@ -232,6 +232,6 @@ def print_tables(found: dict) -> None:
 
 
 def spread(found: dict, digits: int) -> str:
-    """Write a median with where most of the values lie."""
+    """Format a median with its 10-90 % range."""
     median, low, high = (found[key] for key in ('median', 'p10', 'p90'))
     return f'{median:.{digits}f} ({low:.{digits}f} - {high:.{digits}f})'

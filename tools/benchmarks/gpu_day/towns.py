@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Images for the parts that load some: minitown, drawn beside the others."""
+"""Draw minitown for the parts that load images, beside other parts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from gpu_day.setup import NotHereError, Setup
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.minitown.town import draw_minitown
 
-# Height and width, and how many images; those of a rehearsal beside them.
+# Height, width and number of images, each with its rehearsal value.
 SIZE = ((512, 1024), (64, 128))
 IMAGES = (
     dict(source=160, target=160, val=40, synthia=1),
     dict(source=4, target=4, val=2, synthia=1),
 )
-# Height and width of the frames of GTA5 and Cityscapes, whose names follow.
+# Height and width of frames of GTA5 and Cityscapes; names follow.
 FRAMES = {
     'gta': ((1052, 1914), ('images/*.png', 'labels/*.png')),
     'cityscapes': ((1024, 2048), ('leftImg8bit/train/*/*.png',)),
 }
-# Images of a kind, and grey levels of noise, which makes files as large as a
+# Images of each kind, and grey levels of noise, for files as large as a
 # camera's.
 FRAME_COUNT, NOISE = 8, 3
-SHRINK = 8  # of a rehearsal
+SHRINK = 8  # in a rehearsal
 
 
 def draw_towns(folder: Path, rehearse: bool) -> None:
@@ -45,7 +45,7 @@ def wait_for_towns(setup: Setup) -> Path:
     """Wait until minitown is drawn; returns its folder.
 
     Raises:
-        NotHereError: It takes longer than there is time.
+        NotHereError: It takes too long.
     """
     folder = setup.folder / 'towns'
     while not (folder / MANIFEST).exists():
@@ -71,7 +71,7 @@ def make_frames(setup: Setup) -> Path:
                 if not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _enlarge(path, target, size, rng)
-    # BDL's images in the style of the target: any of the same names.
+    # BDL's translated images: any images with the same names.
     translated = root / 'gta' / 'translated'
     if not translated.exists():
         translated.symlink_to('images')

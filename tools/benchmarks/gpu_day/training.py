@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""(f) Real trainings at scale, each as long as its time is."""
+"""(f) Real trainings at scale, each fitted to its time."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from gpu_day.towns import SIZE, wait_for_towns
 from mmseg_cag.launch.stages import walk
 
 MINITOWN = CONFIGS / 'minitown'
-# Source-only first, whose weights the others start from; then CAG, and the
-# first of these that is there.
+# Source-only first, whose weights the others start from; then CAG and the
+# first existing one of these.
 SOURCE_ONLY, CAG = 'source_only_lite2', 'cag_lite2'
 BEST = ('anchor_teacher', 'mic', 'hrda', 'daformer', 'dacs')
-# The network that all of them have here.
+# The network that all of them use here.
 NETWORK = CONFIGS / '_base_/models/fpn_effnet-lite2.py'
 # Shares of the time.
 SHARES = (0.4, 0.3, 0.3)
 MANY = 10**6
-# Iterations by which the pace of a run is told.
+# Iterations used to estimate a run's pace.
 FIRST = (15, 1)
 
 
 @HOOKS.register_module(force=True)
 class FitHook(Hook):
-    """Give a run the length that fits into its time.
+    """Set a run's length to fit its time.
 
     Args:
-        ends: By when it is to be through, of `time.monotonic`.
+        ends: Deadline, by `time.monotonic`.
         first: Iterations after which the length is set.
     """
 
@@ -51,7 +51,7 @@ class FitHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, **kwargs: object
     ) -> None:
-        """Tell the pace, then set loop and schedules."""
+        """Estimate the pace, then set loop and schedules."""
         now, done = time.monotonic(), batch_idx + 1
         if self.start is None:  # the first one warms up
             self.start = now
@@ -92,7 +92,7 @@ def measure(setup: Setup) -> dict:
 
 
 def make_config(name: str, setup: Setup, weights: Path | None) -> Config:
-    """Read a config, for this size of images, in bfloat16."""
+    """Read a config for this image size, in bfloat16."""
     cfg = read_config(MINITOWN / f'{name}.py', weights=not setup.rehearse)
     network = Config.fromfile(NETWORK).model
     if cfg.model.backbone.get('arch') != network.backbone.arch:
@@ -143,10 +143,10 @@ def train(cfg: Config, setup: Setup, seconds: float) -> tuple[dict, Path]:
     """Train for some seconds and evaluate.
 
     Returns:
-        Figures, and the weights of the end.
+        Results and the final weights.
     """
     start = time.monotonic()
-    # Some of it is for the start and the evaluation.
+    # Part of it is reserved for start and evaluation.
     fit = dict(
         type='FitHook',
         ends=start + setup.choose(0.8, 0.0) * seconds,
@@ -170,7 +170,7 @@ def train(cfg: Config, setup: Setup, seconds: float) -> tuple[dict, Path]:
 
 
 def check(results: dict, rehearse: bool) -> list[str]:
-    """Find runs that failed, or that learned nothing."""
+    """Find runs that failed or learned nothing."""
     faults = []
     for name, run in results['runs'].items():
         if 'fault' in run:

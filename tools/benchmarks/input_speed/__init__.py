@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What loading a training sample costs, step by step."""
+"""Measure the cost of loading a training sample, step by step."""
 
 from input_speed.frames import FrameSet, draw_frames
 from input_speed.pipelines import make_pipelines

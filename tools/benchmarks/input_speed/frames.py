@@ -22,7 +22,7 @@ class FrameSet:
     labels: list[Path]
 
     def sample(self, index: int) -> dict:
-        """What a data set hands to its pipeline; indices wrap around."""
+        """Return a dataset's input to its pipeline; indices wrap around."""
         index %= len(self.images)
         results = dict(
             img_path=str(self.images[index]),
@@ -34,7 +34,7 @@ class FrameSet:
         return results
 
     def megabytes(self) -> float:
-        """Size of an image file, on average."""
+        """Return the mean size of an image file."""
         sizes = [path.stat().st_size for path in self.images]
         return sum(sizes) / len(sizes) / 1e6
 
@@ -42,11 +42,11 @@ class FrameSet:
 def draw_frames(
     root: Path, count: int, source: tuple[int, int], target: tuple[int, int]
 ) -> dict[str, FrameSet]:
-    """Draw minitown's streets at full size, in the publishers' formats.
+    """Draw minitown's streets at full size, in the published formats.
 
-    How fast a PNG is decoded depends on the filters of its encoder, and those
-    of the published files are not known here: the source is written twice,
-    by OpenCV (one filter) and by Pillow (all of them).
+    PNG decoding speed depends on the encoder's filters, which are unknown for
+    the published files: the source is written twice, by OpenCV (one filter)
+    and by Pillow (all filters).
 
     Args:
         root: Folder for the files.

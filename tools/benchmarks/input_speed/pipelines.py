@@ -15,7 +15,7 @@ def make_pipelines(
         cache_dir: Folder of the third form's cache.
 
     Returns:
-        ``stock``, in mmseg's own steps, ``windowed`` and ``cached``.
+        ``stock``, with mmseg's transforms, ``windowed`` and ``cached``.
     """
     plain = [{k: v for k, v in s.items() if k != 'cache_dir'} for s in steps]
     forms = {
@@ -33,11 +33,11 @@ def make_pipelines(
 
 
 def _stock(step: dict) -> list[dict]:
-    """Say in mmseg's own steps one of this package's."""
+    """Express a transform of this package by mmseg's."""
     if step['type'] == 'LoadImageOnDemand':
         return [dict(type='LoadImageFromFile')]
     if step['type'] == 'LoadLabelIds':
-        return [dict(type='LoadAnnotations')]  # as of converted labels
+        return [dict(type='LoadAnnotations')]  # as for converted labels
     if step['type'] != 'RandomResizeCrop':
         return [step]
     resize = dict(

@@ -16,20 +16,20 @@ def time_pipelines(
 ) -> dict[str, dict]:
     """Time pipelines in turn on the same frames and random numbers.
 
-    Time is that of the processor, so that other processes of a busy machine
-    do not count; files come from the system's file cache.
+    Measures CPU time, so that other processes do not count; files come from
+    the system's file cache.
 
     Args:
         pipelines: Steps by name.
-        frames: What to load.
-        draws: Samples that are timed, of each.
+        frames: Frames to load.
+        draws: Timed samples of each.
 
     Returns:
-        By name: milliseconds of a sample (``median``, ``p10``, ``p90``) and
-        on average of each step (``steps``).
+        By name: milliseconds per sample (``median``, ``p10``, ``p90``) and the
+        mean of each step (``steps``).
     """
     times: dict[str, list] = {name: [] for name in pipelines}
-    # Every file once, so that a cache is full before it is timed.
+    # Load every file once, to fill the cache before timing.
     warm_up = max(WARM_UP, len(frames.images))
     for draw in range(-warm_up, draws):
         for name, steps in pipelines.items():
@@ -42,7 +42,7 @@ def time_pipelines(
 
 
 def _time_steps(steps: list[BaseTransform], results: dict) -> list[float]:
-    """Milliseconds of each step on one sample."""
+    """Measure milliseconds of each step on one sample."""
     marks = [time.process_time()]
     for step in steps:
         results = step(results)
@@ -51,7 +51,7 @@ def _time_steps(steps: list[BaseTransform], results: dict) -> list[float]:
 
 
 def _summarise(steps: list[BaseTransform], times: np.ndarray) -> dict:
-    """Sum up times (draws, steps)."""
+    """Summarise times (draws, steps)."""
     low, median, high = np.percentile(times.sum(1), [10, 50, 90])
     names = [type(step).__name__ for step in steps]
     return dict(

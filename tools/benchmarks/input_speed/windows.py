@@ -19,10 +19,10 @@ from .frames import FrameSet
 def compare_windows(
     transform: RandomResizeCrop, frames: FrameSet, draws: int
 ) -> dict[str, float]:
-    """Compare windows with Pillow's whole frames that they stand for.
+    """Compare windows with crops of Pillow's whole frames.
 
     Args:
-        transform: Draws the windows.
+        transform: Samples the windows.
         frames: Images and labels.
         draws: Windows to compare.
 
@@ -82,7 +82,7 @@ def _compare(
 
 
 def _timed(work: Callable[[], tuple]) -> tuple[tuple, float]:
-    """Do it; returns the result and milliseconds of the processor."""
+    """Call a function; returns the result and CPU milliseconds."""
     start = time.process_time()
     result = work()
     return result, 1e3 * (time.process_time() - start)

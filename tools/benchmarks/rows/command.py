@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""The command of a benchmark: plan the rows, measure those not yet there."""
+"""Command of a benchmark: plan the rows, measure missing ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Args:
-        doc: What the program says of itself.
+        doc: Description of the program.
         pairs: The default pairs.
     """
     parser = argparse.ArgumentParser(description=doc.split('\n')[0])
@@ -68,7 +68,7 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
     )
     add('--jobs', type=int, default=1, help='runs at a time')
     add('--workers', type=int, help='processes that load data for a run')
-    add('--minutes', type=float, help='end after that time')
+    add('--minutes', type=float, help='stop after this time')
     add('--data', type=Path, default=Path('data'), help='folder of the towns')
     add('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
     add(
@@ -98,7 +98,7 @@ def parse_args(doc: str, pairs: Sequence[str]) -> argparse.Namespace:
 
 
 def main(doc: str, pairs: Sequence[str]) -> None:
-    """Measure, and put the tables between the marks of the documents."""
+    """Measure, and insert the tables between the documents' marks."""
     args = parse_args(doc, pairs)
     exit_on_signals()
     try:
@@ -108,12 +108,12 @@ def main(doc: str, pairs: Sequence[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the command line says."""
+    """Run the command."""
     variants = read_variants(args.variants)
     pairs = [PAIRS[name] for name in args.pairs]
     if args.doc and len(pairs) > 1:
         raise UserError('--doc: expected one pair, each has a page')
-    # mmengine tells of each variable of the environment in each config.
+    # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     lost = [] if args.table_only else measure_rows(args, pairs, variants)
     if args.list:
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
         mark_stale(make_place(args, variants), rows)
         text = write_tables(rows)
         page = args.doc or pair.page
-        # Rows that are kept elsewhere are not those of the project's pages.
+        # Rows kept elsewhere do not belong to the project's pages.
         if page and (args.doc or args.results.resolve() == RESULTS):
             put_results(page, text)
         print(f'\n{pair.name}\n\n{text}')
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
-    """Mark the rows that would be measured anew, by what they say they are."""
+    """Mark the rows that would be measured again, by their identity."""
     now: dict[tuple, str | None] = {}
     for content in [row for found in rows.values() for row in found]:
         name, variants = content['name'], dict(place.variants)
@@ -144,7 +144,7 @@ def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
             runs = replace(place, variants=variants).runs(content['pair'], 0)
             try:
                 now[key] = runs.identity(name)
-            # A config, or a setting, that there is no more.
+            # A config or setting that no longer exists.
             except (UserError, OSError):
                 now[key] = None
         content[STALE] = now[key] != content['config']
@@ -153,12 +153,12 @@ def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
 def measure_rows(
     args: argparse.Namespace, pairs: Sequence[Pair], variants: dict
 ) -> list[str]:
-    """Measure the rows that are not there; returns those that still are."""
+    """Measure the missing rows; returns those still missing."""
     begun = time.monotonic()
     words = args.methods or default_words(pairs)
     rows = plan_rows(pairs, words, args.seeds, variants)
     if args.jobs > 1:
-        # More threads would wait for one another.
+        # More threads would wait for each other.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
     machine = args.list or machine_class()
     place = make_place(args, variants)
@@ -184,7 +184,7 @@ def measure_rows(
 
 
 def make_place(args: argparse.Namespace, variants: dict) -> Place:
-    """Say where everything is."""
+    """Collect folders and options of the runs."""
     budgets = {}
     for name, pair in PAIRS.items():
         budgets[name] = Budget(
@@ -205,12 +205,12 @@ def make_place(args: argparse.Namespace, variants: dict) -> Place:
 
 
 def list_jobs(place: Place, rows: Sequence[Row], machine: str) -> list[Job]:
-    """List the runs for rows that are not there, starts before the others.
+    """List the runs for missing rows, starts before the others.
 
-    A start whose network is gone is trained again, and its row kept.
+    A start whose network is missing is trained again; its row is kept.
     """
     jobs: dict[Row, Job] = {}
-    # Of any seed: neither settings nor starts differ.
+    # With any seed: neither settings nor starts differ.
     runs = {pair: place.runs(pair, 0) for pair in {row.pair for row in rows}}
 
     def add(row: Row) -> Row:
@@ -236,7 +236,7 @@ def tell(
     found: Any,
     seconds: float,
 ) -> None:
-    """Write a finished row to its file, and say what became of it."""
+    """Write a finished row to its file and report it."""
     clock = f'{time.monotonic() - begun:5.0f} s'
     if not good:
         print(f'{clock}  {job.title}: FAILED, {found}', flush=True)
@@ -246,6 +246,6 @@ def tell(
     pace = f', {step:.3f} s a step' if step else ''
     print(f'{clock}  {job.title}: {score}{pace}', flush=True)
     path = path_of(results, found['machine']['class'], job.key)
-    # One that others are compared with is not replaced by its like.
+    # A row that others are compared with is not replaced.
     if not is_measured(path, found['config']):
         write_row(results, found)

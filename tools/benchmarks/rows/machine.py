@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a row was measured on, and by which code."""
+"""Describe the machine and code of a row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CPUINFO = Path('/proc/cpuinfo')
 
 @cache
 def processor() -> str:
-    """Name what networks are trained on: the GPU, or else the CPU."""
+    """Name the training device: the GPU, or else the CPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     if CPUINFO.is_file():
@@ -33,12 +33,12 @@ def processor() -> str:
 
 
 def machine_class() -> str:
-    """Name the kind of machine, as a folder: results of one compare."""
+    """Name the kind of machine, as a folder of comparable results."""
     return slug(processor())
 
 
 def slug(name: str) -> str:
-    """Write a name in lower case, digits and hyphens."""
+    """Convert a name to lower case, digits and hyphens."""
     return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
 
@@ -65,7 +65,7 @@ def describe() -> dict[str, dict]:
 
 @cache
 def code_hash() -> str:
-    """Hash the package's sources, to tell a row of changed code."""
+    """Hash the package's sources, to detect rows of changed code."""
     package = Path(mmseg_cag.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob('*.py')):

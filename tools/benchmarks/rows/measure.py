@@ -38,13 +38,13 @@ from .machine import describe
 from .methods import REESTIMATED, Row, Variant
 
 TIMES, SCORES = 'times.json', 'scores.json'
-# What a row without the source knows of it.
+# The file about the source for source-free rows.
 SOURCE = 'source_free.pth'
 # What tools/fit_anchors.py writes.
 FITTED = 'anchors.pth'
 # Iterations between comparisons with the network before adaptation.
 LOOK_EVERY = 75
-# Medians of a row -> what mmengine's timer records of each iteration.
+# Medians of a row -> keys of mmengine's iteration timer.
 STEP = {
     'seconds_per_step': 'train/time',
     'of_them_for_data': 'train/data_time',
@@ -53,15 +53,15 @@ STEP = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are, and how runs are made.
+    """Folders and options of the runs.
 
     Attributes:
         data: Folder of each pair's drawn towns.
         work: Folder of the runs.
         results: Folder of the rows.
-        budgets: What the runs of a pair may cost.
+        budgets: Budget of each pair's runs.
         variants: Runs beside those of the configs.
-        workers: Processes that load data for a run; None for the config's.
+        workers: Data loading processes of a run; None for the config's.
     """
 
     data: Mapping[str, Path]
@@ -98,11 +98,11 @@ class BenchmarkRuns(MinitownLoops):
 
     starts: Mapping[str, str] = field(default_factory=dict)
     workers: int | None = None
-    # Configs by name: to read one takes a tenth of a second.
+    # Configs by name: reading one takes a tenth of a second.
     _read: dict = field(default_factory=dict, repr=False, compare=False)
 
     def config(self, name: str) -> Config:
-        """Load a run's config, without what only watches it."""
+        """Load a run's config without its observers."""
         cfg = super().config(name.removesuffix(REESTIMATED))
         spare(cfg, self.workers)
         if self.is_fitted(name):
@@ -112,7 +112,7 @@ class BenchmarkRuns(MinitownLoops):
         return cfg
 
     def train(self, name: str) -> float:
-        """Train, or re-estimate; returns the seconds that it took."""
+        """Train or re-estimate; returns the seconds taken."""
         if name.endswith('_loop'):
             return self.train_loop(name)
         step = self._training(name)
@@ -121,11 +121,11 @@ class BenchmarkRuns(MinitownLoops):
             cfg = self.config(name)
             cfg.work_dir = str(step.folder)
             cfg.launcher = 'none'
-            # mmengine keeps the records of a process by it.
+            # mmengine identifies a process's records by it.
             cfg.experiment_name = f'{self.pair.name}_{self.seed}_{name}'
             for part in walk(cfg._cfg_dict):
                 if part.get('type') == 'RareClassOrder':
-                    # Not of all runs: others write theirs at the same time.
+                    # Only this run's: others write theirs at the same time.
                     part['index'] = str(step.folder / 'class_pixels.json')
             if name.endswith(REESTIMATED):
                 init_default_scope(cfg.default_scope)
@@ -146,7 +146,7 @@ class BenchmarkRuns(MinitownLoops):
         return step.run(work)
 
     def _export(self, source: str, path: Path) -> None:
-        """Write a file about the source, at the end of a run's stage 1."""
+        """Export the file about the source, at the end of a run's stage 1."""
         cfg = path.with_suffix('.py')
         self.config(source).dump(cfg)
         tool = ROOT / 'tools' / 'export_source_free.py'
@@ -170,9 +170,9 @@ class BenchmarkRuns(MinitownLoops):
         return found
 
     def scored(self, name: str) -> list[Path]:
-        """Name the checkpoints that are scored, the last one last.
+        """List the checkpoints to score, the last one last.
 
-        Those at the ends of stages; of an adaptation without stages, each
+        Those at the ends of stages; for an adaptation without stages, each
         that its config saves.
         """
         cfg = self.config(name)
@@ -198,13 +198,13 @@ class BenchmarkRuns(MinitownLoops):
         return model.get('decode_head', {}).get('type') == 'AnchorHead'
 
     def has_stages(self, name: str) -> bool:
-        """Tell whether a row's checkpoints are the ends of stages."""
+        """Check whether a row's checkpoints are the ends of stages."""
         if name.endswith(('_loop', REESTIMATED)):
             return False
         return stage_length(self.config(name)) is not None
 
     def steps(self, name: str) -> int | None:
-        """Count the iterations of a row; None for a loop's."""
+        """Count the iterations of a row; None for a loop."""
         if name.endswith('_loop'):
             return None
         if name.endswith(REESTIMATED) or self.is_fitted(name):
@@ -212,9 +212,9 @@ class BenchmarkRuns(MinitownLoops):
         return total_iters(self.config(name).train_cfg)
 
     def identity(self, name: str) -> str:
-        """Hash all settings that a row depends on, but for its seed."""
+        """Hash all settings that a row depends on, except its seed."""
         start = self.start_of(name)
-        # Rows were kept before there were other towns.
+        # Rows are older than the setting of other towns.
         towns = {k: v for k, v in self.budget.towns.items() if k != 'seed'}
         if self.budget.seed:
             towns['seed'] = self.budget.seed
@@ -243,7 +243,7 @@ class BenchmarkRuns(MinitownLoops):
                 part['data_root'] = root if root in FOLDERS else 'given'
         if self.teacher_of(name):
             cfg.model.distillation.teacher.update(config=None, checkpoint=None)
-        # It only looks on: no weight depends on it.
+        # It only observes: no weight depends on it.
         cfg.default_hooks.pop('do_no_harm', None)
         recipe = provenance_of(cfg)
         recipe.get('randomness', {}).pop('seed', None)
@@ -251,23 +251,23 @@ class BenchmarkRuns(MinitownLoops):
         return [recipe, loader.get('dataset'), cfg.get('test_evaluator')]
 
     def start_of(self, name: str) -> str | None:
-        """Name the row whose network a row starts from, if any."""
+        """Return the name of a row's start, if any."""
         if name.endswith('_loop'):
             return 'source_only'
         return self._start(name)
 
     def needs(self, name: str) -> list[str]:
-        """Name the rows whose networks a row starts from or is taught by."""
+        """List the rows that a row starts from or learns from."""
         return [n for n in (self.start_of(name), self.teacher_of(name)) if n]
 
     def teacher_of(self, name: str) -> str | None:
-        """Name the row that teaches the network of a row, if one does."""
+        """Return the name of a row's teacher row, if any."""
         if name.endswith('_loop'):
             return None
         return super().teacher_of(name.removesuffix(REESTIMATED))
 
     def source_of(self, name: str) -> str | None:
-        """Name the row that a row without the source knows it by, if any."""
+        """Return the name of a source-free row's export row, if any."""
         if name.endswith(REESTIMATED):
             return None
         like, _ = self.variants.get(name, (name, {}))
@@ -296,7 +296,7 @@ class BenchmarkRuns(MinitownLoops):
 
 
 def spare(cfg: Config, workers: int | None = None) -> None:
-    """Leave out what takes time and leaves the weights as they are."""
+    """Drop what takes time without changing the weights."""
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     for name in ('panels', 'visualization', 'results'):
         cfg.default_hooks.pop(name, None)
@@ -321,7 +321,7 @@ def spare(cfg: Config, workers: int | None = None) -> None:
 
 
 def note_times(folder: Path) -> None:
-    """Note what a step of the last run took, and its wait for data."""
+    """Record the last run's step time and data time."""
     history = MessageHub.get_current_instance().log_scalars
     medians = {
         name: round(median(history[key].data[0].tolist()), 4)
@@ -335,7 +335,7 @@ def measure(place: Place, row: Row) -> dict:
     """Train and score a row.
 
     Returns:
-        What its file is to hold.
+        The content of its file.
     """
     runs = place.runs(row.pair, row.seed)
     seconds = runs.train(row.name)
@@ -347,7 +347,7 @@ def measure(place: Place, row: Row) -> dict:
     looks = read_lines(runs.folder / row.name / LOOKS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
-    # A file about the source is of the end of stage 1.
+    # The file about the source comes from the end of stage 1.
     begun = [*begun.values()][: 1 if runs.source_of(row.name) else None]
     write_json(runs.folder / row.name / SCORES, scores)
     return {
@@ -359,7 +359,7 @@ def measure(place: Place, row: Row) -> dict:
         'scores': scores,
         'stages': runs.has_stages(row.name),
         'start': start,
-        # Of the very network that it started from: a GPU trains no two alike.
+        # Compare with exactly its start: no two GPU trainings are equal.
         'start_mIoU': begun[-1]['mIoU'] if begun else None,
         'steps': runs.steps(row.name),
         'seconds': seconds,

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What is measured: methods by the names of their configs, and variants."""
+"""Plan what to measure: methods by config name, and variants."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ TITLES = {
     'anchor_teacher': 'anchors in a mean teacher',
     'oracle': 'oracle (target labels)',
 }
-# Ends the name of a row whose network is another row's, with the statistics
-# of its batch norms taken anew from target images.
+# Suffix of a row with another row's network and batch norm statistics
+# re-estimated on target images.
 REESTIMATED = '-bn'
 THREE = (0, 1, 2)
 THREE_EVERYWHERE = (
@@ -45,12 +45,12 @@ VARIANTS = Path(__file__).parents[1] / 'ablations.json'
 
 
 class Row(NamedTuple):
-    """One run to be measured.
+    """One run to measure.
 
     Attributes:
         pair: Name of its pair.
-        name: Of its method or variant.
-        seed: Of its training.
+        name: Name of its method or variant.
+        seed: Training seed.
     """
 
     pair: str
@@ -62,14 +62,14 @@ class Row(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A run that differs from that of a config.
+    """A run with settings that differ from a config's.
 
     Attributes:
         like: Name of the config.
-        changes: Settings by their paths, as ``--cfg-options`` takes them.
+        changes: Settings by path, as in ``--cfg-options``.
         start: Name of the row whose network it starts from; None for the
             config's own.
-        title: In the table; None for its name.
+        title: Title in the table; None for its name.
         pairs: The pairs that it is for; none for all with that config.
     """
 
@@ -84,7 +84,7 @@ def read_variants(path: Path) -> dict[str, Variant]:
     """Read variants by name.
 
     Raises:
-        UserError: The file is none of variants.
+        UserError: The file does not contain variants.
     """
     found = {}
     for name, settings in read_json(path).items():
@@ -99,11 +99,11 @@ def read_variants(path: Path) -> dict[str, Variant]:
 
 
 def title_of(name: str, variant: Variant | None = None) -> str:
-    """Write a row's name for a reader.
+    """Return the display name of a row.
 
     Args:
         name: The row's.
-        variant: What it was measured as, if it is a variant.
+        variant: Its variant as measured, if it is one.
     """
     base = name.removesuffix(REESTIMATED)
     title = TITLES.get(base) or (variant and variant.title) or base
@@ -113,7 +113,7 @@ def title_of(name: str, variant: Variant | None = None) -> str:
 
 
 def known_names(pair: Pair, variants: dict[str, Variant]) -> list[str]:
-    """List the methods that a pair has configs of, then its variants."""
+    """List the methods with configs for a pair, then its variants."""
     names = [n for n in TITLES if (pair.configs / f'{n}.py').is_file()]
     return names + [n for n, v in variants.items() if is_of(v, pair)]
 
@@ -126,7 +126,7 @@ def is_of(variant: Variant, pair: Pair) -> bool:
 
 
 def default_words(pairs: Sequence[Pair]) -> list[str]:
-    """List what is measured unless said otherwise, in order of importance.
+    """List the default rows, in order of importance.
 
     Three seeds on minitown; elsewhere of what others are held against and of
     the default method, and one of the others.
@@ -153,13 +153,13 @@ def plan_rows(
 
     Args:
         pairs: The pairs.
-        words: Names, of which one may say its pair and its seeds, as in
-            ``minitown/mic:0,1``; otherwise it is for each pair that knows it.
-        seeds: Of those that do not.
+        words: Names, optionally with pair and seeds, as in
+            ``minitown/mic:0,1``; otherwise for each pair that knows the name.
+        seeds: Seeds of names without any.
         variants: Further names.
 
     Raises:
-        UserError: No pair knows a name, or its seeds are none.
+        UserError: No pair knows a name, or its seeds are invalid.
     """
     known = {pair.name: known_names(pair, variants) for pair in pairs}
     found = []

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Several runs at a time, each after the one that it starts from."""
+"""Run several jobs at a time, each after its start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-# Seconds that a training has to finish its step and to save.
+# Seconds for a training to finish its iteration and save.
 GRACE = 20.0
 
 
@@ -25,10 +25,10 @@ class Job:
     """A piece of work for one process.
 
     Attributes:
-        key: What tells it from others.
-        title: What a reader calls it.
-        argument: What the work is called with; it is sent to the process.
-        after: Keys of what is to be done before it, as far as they are jobs.
+        key: Unique key.
+        title: Display name.
+        argument: Argument of the work; it is sent to the process.
+        after: Keys of jobs to finish before it; other keys are ignored.
     """
 
     key: Hashable
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of the jobs, by their keys."""
+    """Outcome of the jobs, by key."""
 
     done: list = field(default_factory=list)
     failed: dict = field(default_factory=dict)
@@ -47,11 +47,11 @@ class Outcome:
 
 
 class Worker:
-    """A process that does one job after another, with its own children.
+    """A process that runs one job after another, with its own children.
 
     Args:
-        work: Does a job; its result is sent back. A function of a module.
-        log: File that gets what it prints; None leaves it where it goes.
+        work: Runs a job and returns its result. A module-level function.
+        log: File for its output; None leaves it unchanged.
     """
 
     def __init__(self, work: Callable, log: Path | None) -> None:
@@ -64,12 +64,12 @@ class Worker:
         self.since = 0.0
 
     def begin(self, job: Job) -> None:
-        """Hand a job over."""
+        """Start a job."""
         self.job, self.since = job, time.monotonic()
         self.connection.send(job.argument)
 
     def result(self) -> tuple[bool, Any]:
-        """Take what a job ended with: success and result, or an error."""
+        """Receive a job's outcome: success and result, or an error."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
@@ -77,24 +77,24 @@ class Worker:
             return False, f'its process ended ({self.process.exitcode})'
 
     def ask_to_stop(self) -> None:
-        """Have it save what it does, or leave as it does nothing."""
+        """Ask it to save and stop, or to exit if idle."""
         self.connection.close()
         if self.job is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGTERM)
 
     def end(self, seconds: float) -> None:
-        """End the process and all that it started, after so many seconds."""
+        """Kill the process and its children after a grace period, s."""
         self.process.join(max(seconds, 0))
         self.process.kill()
-        # The group outlives its leader where a child of it does.
+        # The group outlives its leader if a child does.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
 
 
 def end_all(workers: Iterable[Worker], grace: float) -> None:
-    """End processes; those that work have some seconds to save."""
+    """End processes; busy ones have some seconds to save."""
     for worker in workers:
         if grace or worker.job is None:
             worker.ask_to_stop()
@@ -111,18 +111,18 @@ def run_jobs(
     logs: Path | None = None,
     tell: Callable[[Job, bool, Any, float], None] = lambda *_: None,
 ) -> Outcome:
-    """Do jobs in their order, several at a time.
+    """Run jobs in order, several at a time.
 
-    Where one fails, those after it are left and the others go on.
+    If one fails, jobs that depend on it are skipped and the others continue.
 
     Args:
-        jobs: What is to be done.
-        work: Does one, in another process; a function of a module.
-        count: Processes at most.
-        deadline: Time of `time.monotonic` at which what runs is killed.
+        jobs: Jobs to run.
+        work: Runs a job in another process; a module-level function.
+        count: Maximum number of processes.
+        deadline: Time of `time.monotonic` at which running jobs are killed.
         logs: Folder of the processes' logs; None prints them here.
-        tell: Called with a job that has ended, its success, its result or
-            error, and its seconds.
+        tell: Called with each finished job, its success, its result or error,
+            and its seconds.
     """
     waiting = list(jobs)
     outcome = Outcome()
@@ -159,7 +159,7 @@ def run_jobs(
                     outcome.done.append(job.key)
                 else:
                     outcome.failed[job.key] = result
-                    # What is left in it may be broken.
+                    # Its remaining state may be broken.
                     workers.remove(worker)
                     end_all([worker], GRACE)
                 tell(job, good, result, seconds)
@@ -173,14 +173,14 @@ def run_jobs(
 def _ready(
     waiting: list[Job], workers: list[Worker], outcome: Outcome
 ) -> list[Job]:
-    """List the jobs that wait for no other."""
+    """List the jobs that are ready to run."""
     undone = {job.key for job in waiting}
     undone |= {worker.job.key for worker in workers if worker.job}
     return [job for job in waiting if undone.isdisjoint(job.after)]
 
 
 def _drop_lost(waiting: list[Job], outcome: Outcome, tell: Callable) -> None:
-    """Fail the jobs whose start has failed."""
+    """Fail the jobs whose start failed."""
     lost = outcome.failed
     while job := next((j for j in waiting if {*j.after} & lost.keys()), None):
         waiting.remove(job)
@@ -190,7 +190,7 @@ def _drop_lost(waiting: list[Job], outcome: Outcome, tell: Callable) -> None:
 
 
 def _serve(connection: Connection, work: Callable, log: Path | None) -> None:
-    """Do what a connection brings, until it is closed."""
+    """Run jobs from a connection until it is closed."""
     os.setsid()
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)

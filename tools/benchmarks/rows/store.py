@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Finished rows: a small JSON each, in a folder a pair and a machine."""
+"""Store finished rows: a small JSON each, in a folder by pair and machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ KEYS = {'pair', 'name', 'seed', 'config', 'scores', 'machine', 'versions'}
 
 
 def path_of(results: Path, machine: str, row: Row) -> Path:
-    """Name the file of a row."""
+    """Return the path of a row's file."""
     return results / row.pair / machine / f'{row.name}_seed{row.seed}.json'
 
 
 def write_row(results: Path, content: dict) -> Path:
-    """Write a row, in full or not at all."""
+    """Write a row atomically."""
     row = Row(content['pair'], content['name'], content['seed'])
     path = path_of(results, content['machine']['class'], row)
     write_json(path, content)
@@ -30,7 +30,7 @@ def read_row(path: Path) -> dict:
     """Read a row.
 
     Raises:
-        UserError: The file is none.
+        UserError: The file is no row.
     """
     content = read_json(path)
     if missing := sorted(KEYS - content.keys()):
@@ -47,7 +47,7 @@ def read_row(path: Path) -> dict:
 
 
 def is_measured(path: Path, config: str) -> bool:
-    """Tell whether a row is there, of the same settings."""
+    """Check whether a row with the same settings exists."""
     return path.is_file() and read_row(path)['config'] == config
 
 

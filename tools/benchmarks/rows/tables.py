@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Tables of finished rows, one a machine."""
+"""Make tables of finished rows, one per machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .methods import REESTIMATED, TITLES, Variant, title_of
 from .store import last_miou
 
 NONE = '–'
-# In a row, as it is read: whether its settings are no longer those of today.
+# Key set when a row is read: whether its settings have changed since.
 STALE = 'is_stale'
 CHANGED = '† Measured with settings that have changed since.'
 CLASS = 'IoU.'
@@ -22,7 +22,7 @@ def write_tables(found: Mapping[str, Sequence[dict]]) -> str:
     """Write the tables of a pair, the machine with most rows first.
 
     Args:
-        found: Its rows, by machine.
+        found: Rows by machine.
     """
     if not found:
         return 'Nothing is measured yet.'
@@ -50,7 +50,7 @@ def write_machine(contents: Sequence[dict]) -> str:
 
 
 def is_method(name: str) -> bool:
-    """Tell a method's row from that of a variant."""
+    """Check whether a row belongs to a method, not a variant."""
     return name.removesuffix(REESTIMATED) in TITLES
 
 
@@ -63,7 +63,7 @@ def title(rows: Rows, name: str) -> str:
 
 
 def by_name(contents: Sequence[dict]) -> Rows:
-    """Sort rows by name, in the order of the table, and by seed."""
+    """Sort rows by name, in table order, and by seed."""
     rows: Rows = {}
     for content in contents:
         rows.setdefault(content['name'], {})[content['seed']] = content
@@ -71,7 +71,7 @@ def by_name(contents: Sequence[dict]) -> Rows:
 
     def key(name: str) -> tuple:
         base = name.removesuffix(REESTIMATED)
-        last = len(order) - 1  # the oracle's, below all others
+        last = len(order) - 1  # the oracle, below all others
         return order.get(base, last - 0.5), base, name != base
 
     return {
@@ -85,8 +85,8 @@ def main_table(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> str:
 
     Args:
         rows: All rows.
-        names: Those of the table.
-        seeds: Its columns.
+        names: Rows of the table.
+        seeds: Columns of the table.
     """
     heads = ['network', 'mean', 'sd', *(f'seed {seed}' for seed in seeds)]
     heads += ['gain', 'of the gap']
@@ -110,7 +110,7 @@ def main_table(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> str:
 
 
 def stages_of(by_seed: dict[int, dict]) -> list[dict[int, float]]:
-    """List mIoU by seed at the end of each stage; of others the last."""
+    """List mIoU by seed at the end of each stage; without stages, the last."""
     if any(content.get('stages') for content in by_seed.values()):
         lists = {
             seed: [m['mIoU'] for m in content['scores'].values()]
@@ -132,15 +132,15 @@ def figures(values: dict[int, float], seeds: Sequence[int]) -> list[str]:
 
 
 def gain(rows: Rows, name: str) -> float | None:
-    """Compute what a row gains over source-only, by the seeds of both."""
+    """Compute a row's gain over source-only, for shared seeds."""
     pairs = shared(rows, name, 'source_only')
     return mean(one - other for one, other in pairs) if pairs else None
 
 
 def share(rows: Rows, name: str) -> float | None:
-    """Compute the share of the gap to the oracle that a row closes.
+    """Compute the share of the oracle gap that a row closes.
 
-    By the means over the seeds that the row, source-only and the oracle have.
+    Uses means over the seeds shared by the row, source-only and the oracle.
     """
     found = shared(rows, name, 'source_only', 'oracle')
     if not found:
@@ -150,7 +150,7 @@ def share(rows: Rows, name: str) -> float | None:
 
 
 def shared(rows: Rows, *names: str) -> list[tuple[float, ...]]:
-    """List the last mIoU of several rows, for the seeds that all have."""
+    """List the last mIoU of several rows, for shared seeds."""
     if not rows.keys() >= set(names):
         return []
     seeds = set.intersection(*(set(rows[name]) for name in names))
@@ -161,7 +161,7 @@ def shared(rows: Rows, *names: str) -> list[tuple[float, ...]]:
 
 
 def checks(rows: Rows) -> list[str]:
-    """State what each row gains on average and on its worst seed."""
+    """Describe each row's gain on average and on its worst seed."""
     lines = []
     for name in rows:
         pairs = shared(rows, name, 'source_only')
@@ -191,7 +191,7 @@ def checks(rows: Rows) -> list[str]:
 
 
 def warnings(contents: Sequence[dict]) -> str:
-    """State in how many runs there were alarms, and signs of harm."""
+    """Count the runs with alarms and with harm."""
     alarms = sum(bool(content.get('alarms')) for content in contents)
     text = f'; alarms in {alarms} of {len(contents)} runs' if alarms else ''
     compared = [content for content in contents if content.get('looks')]
@@ -229,7 +229,7 @@ def class_means(contents: Sequence[dict]) -> dict[str, float]:
 
 
 def measured_on(contents: Sequence[dict]) -> str:
-    """State where, when and with what the rows were measured."""
+    """Describe machine, dates and versions of the rows."""
     dates = sorted({content['date'] for content in contents})
     when = dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'
     machine, versions = contents[0]['machine'], contents[0]['versions']
@@ -252,7 +252,7 @@ def measured_on(contents: Sequence[dict]) -> str:
 
 
 def number(value: float | None, form: str = '.1f') -> str:
-    """Write a figure, or that there is none."""
+    """Format a number, or a dash."""
     return NONE if value is None else format(value, form)
 
 

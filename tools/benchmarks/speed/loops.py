@@ -1,8 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""CAG's operations by class and image, what the fast ones are held against.
+"""CAG's operations as loops over classes and images, for comparison.
 
-Written from a description of how the release goes about it: each class takes
-a pass over the feature map, and what it computes there is written out.
+Written from a description of the release: each class takes a pass over the
+feature map and writes its intermediate results.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def loop_labels(maps: Maps) -> Tensor:
 
 
 def loop_loss(maps: Maps) -> Tensor:
-    """Compute the gradient (N, C, h, w) of one class mean's loss at a time."""
+    """Compute the loss gradient (N, C, h, w) one class mean at a time."""
     losses = []
     for k, pixels, mean in _means(maps):
         mean = _Pool.apply(mean, 2 * pixels / maps.labels[0].numel())
@@ -67,7 +67,7 @@ def loop_anchors(maps: Maps) -> Tensor:
 
 
 def _means(maps: Maps) -> Iterator[tuple[int, int, Tensor]]:
-    """Go through images and classes: class, pixels, mean (C,)."""
+    """Iterate over images and classes: class, pixels, mean (C,)."""
     predicted = maps.logits.argmax(1)
     for n in range(len(maps.feat)):
         for k in range(len(maps.bank.anchors)):
@@ -90,7 +90,7 @@ class _Pool(torch.autograd.Function):
         return grad * ctx.factor, None
 
 
-# By the name of the operation that does the same.
+# By the name of the equivalent operation.
 LOOPS = {
     'pseudo labels': loop_labels,
     'distance loss': loop_loss,

@@ -14,7 +14,7 @@ MEMORY_FORMATS = {
     True: torch.channels_last,
     False: torch.contiguous_format,
 }
-# What the names of the measured functions end in.
+# Suffixes of the names of the measured functions.
 LOOP, PLAIN = ' by loops', ''
 DTYPES = {None: torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -27,19 +27,19 @@ def measure_operations(
     rounds: int,
     device: str,
 ) -> dict[str, dict]:
-    """Time the anchor operations, the loops, and reading and writing.
+    """Time the anchor operations, the loops and memory traffic.
 
     Args:
         shape: N, C, h and w of the features.
         num_classes: Classes K.
         form: Dtype and memory order of the features.
-        rounds: Calls that are timed.
-        device: Where.
+        rounds: Number of timed calls.
+        device: Device.
 
     Returns:
         By operation: its times, those of its loop (``loop``) if there is one,
-        milliseconds of its ``floor``, and ``memory``, what it takes beside
-        its arguments and results, as a share of the feature map.
+        milliseconds of its ``floor``, and ``memory``, its extra memory beside
+        arguments and results, as a share of the feature map.
     """
     maps = _draw(shape, num_classes, form, device)
     copy = torch.empty_like(maps.feat.detach())
@@ -71,14 +71,14 @@ def measure_scaling(
     rounds: int,
     device: str,
 ) -> dict[str, dict]:
-    """Time the operations with more classes, and with one to four images.
+    """Time the operations with more classes and one to four images.
 
     Args:
         shape: N, C, h and w of the features; N for the classes alone.
         classes: Few and many classes K.
         form: Dtype and memory order of the features.
-        rounds: Calls that are timed.
-        device: Where.
+        rounds: Number of timed calls.
+        device: Device.
 
     Returns:
         By operation, by ``classes=K`` and ``images=N``: times.
@@ -110,12 +110,12 @@ def measure_step(
     """Time a config's step and its bare passes, plain and in a form.
 
     Args:
-        cfg: The config, of CAG.
+        cfg: A CAG config.
         form: How the step is computed.
         checkpoint: Weights; None for random ones.
-        load: Whether to load images of its data, else they are drawn.
-        rounds: Calls that are timed.
-        device: Where.
+        load: Whether to load images of its data, else random ones.
+        rounds: Number of timed calls.
+        device: Device.
 
     Returns:
         ``batch``, ``size``, ``stage_iters``, ``stages`` of the config;
@@ -171,7 +171,7 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _result_bytes(name: str, maps: Maps) -> int:
-    """Bytes of what an operation is there to make: gradient or labels."""
+    """Return the bytes of an operation's result: gradient or labels."""
     if name == 'pseudo labels':
         return _bytes(maps.labels)
     return _bytes(maps.feat) if 'loss' in name else 0

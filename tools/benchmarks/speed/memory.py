@@ -8,11 +8,11 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def extra_memory(function: Callable[[], object], device: str) -> int:
-    """Measure how much more memory is taken at the peak of a call.
+    """Measure the extra peak memory of a call.
 
     Args:
-        function: What to call; what it returns counts too.
-        device: Where it computes.
+        function: Function to call; its result counts too.
+        device: Its device.
 
     Returns:
         Bytes that torch's allocator hands out beyond those before the call:

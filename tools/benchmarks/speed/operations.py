@@ -14,18 +14,18 @@ from mmseg_cag.models.losses.anchor_distance_loss import AnchorDistanceLoss
 
 # legend: N images, K classes, C feature channels, h w feature map
 
-# Side of the squares of one class that labels are drawn of, in pixels.
+# Side of the single-class squares in random labels, in pixels.
 BLOCK = 8
 
 
 @dataclass
 class Maps:
-    """What the anchor operations of a domain work on, as a step has it.
+    """Inputs of a domain's anchor operations, as in a step.
 
     Attributes:
         bank: Anchors of K classes and C channels.
-        head: Labels by anchors.
-        feat: Features (N, C, h, w) that want a gradient.
+        head: Makes labels from anchors.
+        feat: Features (N, C, h, w) that require a gradient.
         logits: Class scores (N, K, h, w).
         labels: Labels (N, h, w) int64.
     """
@@ -45,14 +45,14 @@ class Maps:
         dtype: torch.dtype = torch.float32,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> Maps:
-        """Draw maps of squares of a class, about its anchor.
+        """Draw random maps of single-class squares around the class anchor.
 
         Args:
             shape: N, C, h and w.
             num_classes: Classes K.
-            device: Where they lie.
-            dtype: Of features and scores.
-            memory_format: Of features and scores.
+            device: Device of the maps.
+            dtype: Dtype of features and scores.
+            memory_format: Memory format of features and scores.
         """
         n, c, h, w = shape
         generator = torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ def accumulate(maps: Maps) -> Tensor:
 
 
 def operations() -> dict[str, Callable[[Maps], Tensor]]:
-    """The operations of the release's form, by name, and the paper's loss."""
+    """List the operations of the release, by name, and the paper's loss."""
     return {
         'pseudo labels': label,
         'distance loss': distance_loss,
@@ -118,7 +118,7 @@ def operations() -> dict[str, Callable[[Maps], Tensor]]:
 def bind(
     functions: dict[str, Callable[[Maps], Tensor]], maps: Maps, suffix: str
 ) -> dict[str, Callable[[], Tensor]]:
-    """Give functions their maps; the suffix tells where these come from."""
+    """Bind functions to their maps; the suffix tells them apart."""
     return {
         name + suffix: partial(function, maps)
         for name, function in functions.items()
@@ -126,7 +126,7 @@ def bind(
 
 
 def floor_bytes(maps: Maps) -> dict[str, int]:
-    """Bytes that each operation has to read and write at least.
+    """Compute the minimum bytes that each operation reads and writes.
 
     Labels and losses read features and labels once; a gradient is written,
     and at pixel level its features are read again.

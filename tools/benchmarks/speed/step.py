@@ -20,25 +20,25 @@ from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 
 # legend: N images, K classes, H W image
 
-# Side of the squares of one class that labels are drawn of, in pixels.
+# Side of the single-class squares in random labels, in pixels.
 BLOCK = 32
 WRAPPERS = {
     None: {},
     'bf16': dict(type='BFloat16OptimWrapper'),
     'fp16': dict(type='AmpOptimWrapper', dtype='float16'),
 }
-# Source pixels that an automatic margin is chosen on.
+# Source pixels to choose an automatic margin on.
 MARGIN_PIXELS = 10_000
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a step is computed.
+    """Numeric form of a step.
 
     Attributes:
         amp: ``bf16``, ``fp16`` or None for float32.
         channels_last: Whether convolutions run in that memory order.
-        compiled: Whether backbones run as `torch.compile` makes them.
+        compiled: Whether backbones are compiled by `torch.compile`.
     """
 
     amp: str | None = None
@@ -55,14 +55,14 @@ class Form:
 class Step:
     """A training step of a CAG config, and its bare passes.
 
-    Anchors and margin are those of the checkpoint, else of the batch.
+    Anchors and margin come from the checkpoint, else from the batch.
 
     Args:
         cfg: The config.
         form: How the step is computed.
-        device: Where.
-        batch: Images of both domains, as the loader gives them.
-        checkpoint: Weights; random ones without.
+        device: Device.
+        batch: Images of both domains, as the loader returns them.
+        checkpoint: Weights; None for random ones.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Step:
             begin_stage(self.model, self.inputs, self.samples)
 
     def whole(self) -> dict[str, Tensor]:
-        """The whole step, from images in memory to new weights."""
+        """Run the whole step, from images in memory to new weights."""
         return self.model.train_step(self.batch, self.optim)
 
     def passes(self) -> None:
-        """Student forward and backward on both domains, teacher forward."""
+        """Run student forward and backward on both domains, then teacher."""
         with self.optim.optim_context(self.model):
             outputs = [
                 self.model.forward_student(self.inputs[domain])
@@ -97,12 +97,13 @@ class Step:
             self.model.teacher(self.inputs['target'])
         logits = [logits for output in outputs for logits in output.logits]
         torch.autograd.backward(logits, [torch.ones_like(x) for x in logits])
-        # mmengine clears after an update: the next step would take these in.
+        # mmengine clears gradients after an update: the next step would add
+        # these.
         self.optim.zero_grad()
 
     @torch.no_grad()
     def anchors(self) -> None:
-        """What the anchors take of a batch: teacher forward and sums."""
+        """Run the anchors' work on a batch: teacher forward and sums."""
         with self.optim.optim_context(self.model):
             self.model.collect_centroids(
                 self.model.anchor_bank.new_centroids(),
@@ -113,7 +114,7 @@ class Step:
 
     @torch.no_grad()
     def labels(self) -> Tensor:
-        """Labels of the target by anchors (N, h, w)."""
+        """Compute the target's anchor labels (N, h, w)."""
         with self.optim.optim_context(self.model):
             return self.model.label_target(self.inputs['target'])['anchor']
 
@@ -132,11 +133,10 @@ class Step:
 
 
 def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
-    """Make teacher, anchors and margin, as hooks do, from a batch alone.
+    """Make teacher, anchors and margin as hooks do, from one batch.
 
     Args:
-        model: A segmentor with stages and anchors; one that lacks either
-            begins without.
+        model: A segmentor; without stages or anchors, that part is skipped.
         inputs: Images (N, 3, H, W) of the domains.
         samples: Their samples.
     """
@@ -168,7 +168,7 @@ def load_batch(cfg: Config) -> dict:
 
 
 def crop_size(cfg: Config) -> tuple[int, int]:
-    """Find height and width of what a config's network is trained on."""
+    """Read height and width of a config's training crops."""
     domain, *_ = cfg.train_dataloader.dataset.domains.values()
     pipeline = domain.pipeline
     size, *_ = (
@@ -178,7 +178,7 @@ def crop_size(cfg: Config) -> tuple[int, int]:
 
 
 def draw_batch(cfg: Config) -> dict:
-    """Draw a batch of a config's size in the place of its data."""
+    """Make a random batch of a config's size."""
     size, number = crop_size(cfg), cfg.train_dataloader.batch_size
     num_classes = cfg.model.decode_head.num_classes
     generator = torch.Generator().manual_seed(0)

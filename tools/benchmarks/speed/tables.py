@@ -9,7 +9,7 @@ HOUR = 3.6e6  # milliseconds
 
 
 def operation_rows(results: dict) -> list[list[str]]:
-    """Rows of the anchor operations, heads first."""
+    """Make the rows of the anchor operations, heads first."""
     rows = [['operation', 'ms', 'loops, ms', 'times as fast',
              'floor, ms', 'times the floor', 'memory / features']]  # fmt: skip
     for name, found in results.items():
@@ -29,7 +29,7 @@ def operation_rows(results: dict) -> list[list[str]]:
 
 
 def scaling_rows(results: dict) -> list[list[str]]:
-    """Rows of the operations with more classes and images, heads first."""
+    """Make the rows with more classes and images, heads first."""
     settings = list(next(iter(results.values())))
     rows = [['operation, ms', *settings, 'classes', 'images']]
     for name, found in results.items():
@@ -46,7 +46,7 @@ def scaling_rows(results: dict) -> list[list[str]]:
 
 
 def teaching_rows(results: dict) -> list[list[str]]:
-    """Rows of what a mean teacher does beside its passes, heads first."""
+    """Make the rows of a mean teacher's extra work, heads first."""
     return [
         ['operation', 'ms', 'straightforward, ms', 'times as fast'],
         *(
@@ -62,7 +62,7 @@ def teaching_rows(results: dict) -> list[list[str]]:
 
 
 def step_rows(results: dict) -> list[list[str]]:
-    """Rows of the step in each form, heads first."""
+    """Make the rows of the step in each form, heads first."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
              'anchors, images / s', 'memory, MB', 'stage, h',
              'schedule, h']]  # fmt: skip
@@ -88,7 +88,7 @@ def step_rows(results: dict) -> list[list[str]]:
 
 
 def step_note(results: dict) -> str:
-    """Say what the step was, and how labels agree between its forms."""
+    """Describe the step and the agreement of labels between forms."""
     height, width = results['size']
     text = (
         f'{results["config"]}: {results["batch"]} + {results["batch"]} crops '
@@ -115,7 +115,7 @@ ROWS: dict[str, Callable[[dict], list[list[str]]]] = dict(
 
 
 def make_tables(results: dict) -> list[Table]:
-    """Tables for the terminal."""
+    """Make the tables for the terminal."""
     tables = []
     for part, make in ROWS.items():
         if part in results:
@@ -127,13 +127,13 @@ def make_tables(results: dict) -> list[Table]:
 
 
 def make_notes(results: dict) -> list[str]:
-    """What goes below the tables."""
+    """Make the notes below the tables."""
     notes = [step_note(results['step'])] if 'step' in results else []
     return [*notes, results['machine']]
 
 
 def to_markdown(results: dict) -> str:
-    """Tables for the document."""
+    """Render the tables for the document."""
     parts = []
     for part, make in ROWS.items():
         if part in results:

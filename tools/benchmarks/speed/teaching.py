@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""What a mean teacher adds to the passes, against the straightforward form."""
+"""Time a mean teacher's extra work against straightforward forms."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from .timing import time_in_turn
 # legend: N images, K classes, H W image
 
 WEIGHT, THRESHOLD = 0.001, 0.968
-# Tensors of a network, as MiT-B5 with DAFormer's head has them: 1100 of 85
-# million numbers.
+# Tensors of a network, as in MiT-B5 with DAFormer's head: 1100 with 85 million
+# numbers.
 TENSORS, LARGEST = 1100, 300_000
 
 
 @dataclass
 class Lesson:
-    """What a step of a mean teacher works on.
+    """Inputs of a mean teacher's step.
 
     Attributes:
         source: Images (N, 3, H, W) with labels (N, H, W).
         target: Likewise, with pseudo labels and weights.
         logits: Class scores (N, K, H, W) of the teacher.
-        preference: Drawn order of the classes (N, 256).
-        draws: Of the strong augmentation of each image.
+        preference: Random order of the classes (N, 256).
+        draws: Random parameters of each image's strong augmentation.
         student: Tensors of the student.
-        teacher: Those of the teacher.
-        mean: By which images are normalised (3, 1, 1).
+        teacher: Tensors of the teacher.
+        mean: Mean for the normalisation (3, 1, 1).
         std: Likewise.
     """
 
@@ -67,14 +67,14 @@ class Lesson:
         tensors: int,
         largest: int,
     ) -> Lesson:
-        """Draw all.
+        """Draw random inputs.
 
         Args:
             shape: N, H and W.
             num_classes: Classes K.
-            device: Where they lie.
-            tensors: Of each network.
-            largest: Numbers of the largest.
+            device: Their device.
+            tensors: Number of tensors of each network.
+            largest: Elements of the largest one.
         """
         n, *size = shape
         generator = torch.Generator().manual_seed(0)
@@ -105,26 +105,26 @@ class Lesson:
 
 
 def update(lesson: Lesson) -> Tensor:
-    """Move the teacher: all tensors at once."""
+    """Update the teacher: all tensors at once."""
     move(lesson.teacher, lesson.student, WEIGHT)
     return lesson.teacher[0]
 
 
 def update_one_by_one(lesson: Lesson) -> Tensor:
-    """Move it tensor by tensor, by products and a sum of their own."""
+    """Update the teacher tensor by tensor, with separate products and sums."""
     for average, value in zip(lesson.teacher, lesson.student, strict=True):
         average.copy_((1 - WEIGHT) * average + WEIGHT * value)
     return lesson.teacher[0]
 
 
 def mix(lesson: Lesson) -> Tensor:
-    """Paste half of the classes without asking the device."""
+    """Paste half of the classes without device synchronisation."""
     mask = class_mask(lesson.source.labels, lesson.preference)
     return paste(lesson.source, lesson.target, mask).images
 
 
 def mix_by_loops(lesson: Lesson) -> Tensor:
-    """Ask for the classes, and compare with each that is chosen."""
+    """Read the classes, and compare with each chosen one."""
     labels = lesson.source.labels
     classes = torch.unique(labels).tolist()
     images = []
@@ -141,7 +141,7 @@ def mix_by_loops(lesson: Lesson) -> Tensor:
 
 
 def augment(lesson: Lesson) -> Tensor:
-    """Jitter and blur, the blur by the taps that matter."""
+    """Jitter and blur, with only the significant blur taps."""
     images = lesson.source.images.split(1)
     return torch.cat(
         [
@@ -152,7 +152,7 @@ def augment(lesson: Lesson) -> Tensor:
 
 
 def augment_densely(lesson: Lesson) -> Tensor:
-    """Jitter, and blur by a kernel of a tenth of the image."""
+    """Jitter and blur with a kernel of a tenth of the image."""
     images = []
     for image, draws in zip(
         lesson.source.images.split(1), lesson.draws, strict=True
@@ -177,12 +177,12 @@ def _taps(side: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def label(lesson: Lesson) -> Tensor:
-    """Label, and weigh by a share that stays on the device."""
+    """Label, and weight by a share that stays on the device."""
     return online_pseudo_labels(lesson.logits, THRESHOLD, 15, 120)[1]
 
 
 def label_on_the_host(lesson: Lesson) -> Tensor:
-    """Likewise, by a share that the host computes and hands back."""
+    """Label, and weight by a share computed on the host."""
     confidence, labels = torch.softmax(lesson.logits, 1).max(1)
     sure = confidence.ge(THRESHOLD).long() == 1
     share = torch.sum(sure).item() / np.size(labels.cpu().numpy())
@@ -213,7 +213,7 @@ def measure_teaching(
     Args:
         shape: N, H and W of the images.
         num_classes: Classes K.
-        rounds: Calls that are timed.
+        rounds: Number of timed calls.
         device: Where.
 
     Returns:

@@ -8,25 +8,25 @@ import numpy as np
 import torch
 
 WARM_UP = 2
-# Cycles that a GPU waits before what is timed: some two milliseconds, in
-# which the host gets ahead, as it is in a training step.
+# Cycles that a GPU waits before timing: about two milliseconds, so that the
+# host runs ahead as in a training step.
 HEAD_START = 4_000_000
 
 
 def time_in_turn(
     functions: dict[str, Callable[[], object]], rounds: int, device: str
 ) -> dict[str, dict[str, float]]:
-    """Time functions in turn, so that all share what else the machine does.
+    """Time functions in turn, so that other load affects all equally.
 
     Args:
-        functions: What to time, by name.
-        rounds: Times that each is called, after those that warm up.
-        device: Where they compute: by the wall clock on a CPU, by CUDA's
-            events on a GPU.
+        functions: Functions to time, by name.
+        rounds: Timed calls of each, after the warm-up.
+        device: Their device: timed by the wall clock on a CPU, by CUDA events
+            on a GPU.
 
     Returns:
         By name: milliseconds of a call, ``median``, ``p10``, ``p90``, and
-        ``least``, which other work on the machine disturbs least.
+        ``least``, the value least disturbed by other load.
     """
     clock = _cuda_clock if torch.device(device).type == 'cuda' else _wall_clock
     times: dict[str, list[float]] = {name: [] for name in functions}
