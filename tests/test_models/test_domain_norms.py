@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -10,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_cag.engine.checks.check_checkpoint_hook import CheckCheckpointHook
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.domain_norms import DomainBatchNorm, DomainNorms
 from mmseg_cag.models.student import build_student
@@ -148,6 +151,9 @@ def test_a_network_of_one_domain_starts_all():
         for norm in (*norms(model), *norms(model.teacher)):
             for held in norm.of_domain.values():
                 assert torch.equal(held.running_mean, norm.running_mean)
+        runner = SimpleNamespace(model=model, _load_from='here')
+        checkpoint = dict(state_dict=stock.state_dict())
+        CheckCheckpointHook().after_load_checkpoint(runner, checkpoint)
         assert norms(model.backbone)[0].running_mean.all()
 
 

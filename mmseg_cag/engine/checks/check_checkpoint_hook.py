@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.domain_norms import complete
 from mmseg_cag.models.segmentors.base import bare_model
 
 PREDICTING = ('backbone.', 'neck.', 'decode_head.', 'generators.')
@@ -33,6 +34,8 @@ class CheckCheckpointHook(Hook):
         model = bare_model(runner)
         if hasattr(getattr(model, 'decode_head', None), 'adopt'):
             model.decode_head.adopt(found, 'decode_head.')
+        if getattr(model, 'domain_norms', None) is not None:
+            complete(model, found, '')
         if hasattr(model, 'require_state'):
             model.require_state(found, runner._load_from)
         for key, value in model.state_dict().items():
