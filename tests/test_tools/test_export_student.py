@@ -139,7 +139,8 @@ def test_a_checkpoint_of_another_network_is_refused(
     config, path = trained
     other = tmp_path / 'other.pth'
     torch.save({'state_dict': {'backbone.x': torch.rand(1)}}, other)
-    with pytest.raises(SystemExit, match=r'other\.pth: does not fit') as caught:
+    refused = pytest.raises(SystemExit, match=r'other\.pth: does not fit')
+    with refused as caught:
         command(config, other, tmp_path / 'student.pth')
     assert '\n' not in str(caught.value)
     with pytest.raises(SystemExit, match=r'gone\.pth: checkpoint not found'):
