@@ -42,7 +42,7 @@ def read_gap(path: Path, problems: list[str]) -> GapView | None:
     return GapView(
         content['verdict'],
         str(content.get('why', '')),
-        _dicts(content.get('findings')),
+        [_finding(one) for one in _dicts(content.get('findings'))],
         [_remedy(one) for one in _dicts(content.get('remedies'))],
     )
 
@@ -52,10 +52,20 @@ def _dicts(values: object) -> list[dict]:
     return [value for value in found if isinstance(value, dict)]
 
 
+def _finding(content: dict) -> dict:
+    score = numbers(content).get('score')
+    return {
+        'name': content.get('name', '–'),
+        'text': content.get('text', '–'),
+        'score': score,
+    }
+
+
 def _remedy(content: dict) -> dict:
     changed, gain = numbers(content).get('changed'), content.get('gain')
+    gain = gain if isinstance(gain, list) else []
     return {
         'name': content.get('name', '–'),
         'changed': None if changed is None else 100 * changed,
-        'gained': gain[0] if isinstance(gain, list) and gain else None,
+        'gained': numbers({0: gain[0]}).get('0') if gain else None,
     }
