@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_cag.analysis.report.gap import read_gap
 from mmseg_cag.analysis.report.measure import measure
 from mmseg_cag.analysis.report.networks import list_networks
 from mmseg_cag.analysis.report.run import read_run
 from mmseg_cag.analysis.report.write import SECTIONS, write_report
+from mmseg_cag.errors import MissingFileError
 
 SPIKE = '<script>window.spiked = true</script>'  # a class of the run
 
@@ -199,6 +201,31 @@ def test_a_broken_work_dir_says_what_is_missing(
     page = write(recorded)
     for said in CASES[harm]:
         assert said in page
+
+
+def test_the_verdict_on_the_gap_is_shown(recorded, tmp_path):
+    gap = {
+        'verdict': 'adapt',
+        'why': f'Most of all: {SPIKE}.',
+        'findings': [{'name': 'colour', 'text': 'x 1.3', 'score': 2.94}, 'x'],
+        'remedies': [{'name': 'resize', 'changed': 0.123, 'gain': [4.2, 1]}],
+    }
+    path = tmp_path / 'found.json'
+    path.write_text(json.dumps(gap))
+    assert 'not recorded: the gap' in write(recorded)
+    shown = write_report([recorded], tmp_path / 'a.html', 2, path).read_text()
+    shown = shown.split('<section id="gap"')[1]
+    assert '<strong>adapt</strong>' in shown and escape(SPIKE) in shown
+    for value in (2.94, 12.3, 4.2):
+        assert f'data-value="{value}"' in shown
+    with pytest.raises(MissingFileError, match='expected gap.json of'):
+        write_report([recorded], tmp_path / 'a.html', 2, tmp_path / 'none')
+    problems: list[str] = []
+    path.write_text('{"verdict": "label", "findings": 3, "remedies": [{}]}')
+    found = read_gap(path, problems)
+    assert (found.verdict, found.findings) == ('label', [])
+    path.write_text('{')
+    assert read_gap(path, problems) is None and 'damaged' in problems[0]
 
 
 def test_harm_is_said_first(recorded):

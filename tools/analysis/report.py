@@ -33,6 +33,11 @@ def parse_args() -> argparse.Namespace:
         default=24,
         help='validation images used to compute unrecorded values',
     )
+    parser.add_argument(
+        '--gap',
+        type=Path,
+        help='gap.json of tools/check_gap.py (default: that in each work dir)',
+    )
     args = parser.parse_args()
     if args.images < 1:
         parser.error(f'--images {args.images}: expected 1 or more')
@@ -47,7 +52,7 @@ def main() -> None:
         from mmseg_cag.analysis.report.write import write_report
 
         out = args.out or args.runs[0] / 'report.html'
-        write_report(args.runs, out, args.images)
+        write_report(args.runs, out, args.images, args.gap)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     print(f'Report: {out}')

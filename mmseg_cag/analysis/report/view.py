@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 from mmengine.config import Config
@@ -26,6 +27,7 @@ from .class_tables import (
     make_label_table,
     make_table,
 )
+from .gap import GAP, GapView, read_gap
 from .measure import Measured
 from .networks import find_start_checkpoint
 from .pictures import Panel, UnknownView, make_panels, show_unknown
@@ -47,6 +49,7 @@ class RunView:
     panels: list[Panel]
     unknown: UnknownView | None
     choices: dict
+    gap: GapView | None
     charts: dict[str, Markup | None]
 
     @property
@@ -55,8 +58,20 @@ class RunView:
         return self.run.cfg.text.partition('\n')[2]
 
 
-def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
-    """Assemble the view of the run with this number on the page."""
+def make_view(
+    run: RecordedRun,
+    measured: Measured,
+    number: int,
+    gap: Path | None = None,
+) -> RunView:
+    """Assemble the view of a run.
+
+    Args:
+        run: The run.
+        measured: Values computed from it.
+        number: Its number on the page, from 1.
+        gap: File of tools/check_gap.py to use instead of the run's own.
+    """
     classes = run.classes
     geometry = recorded_geometry(run.anchors, classes) or computed_geometry(
         measured.anchors, classes
@@ -71,6 +86,7 @@ def make_view(run: RecordedRun, measured: Measured, number: int) -> RunView:
         panels=make_panels(measured, run.metainfo.get('palette') or []),
         unknown=show_unknown(measured.unknown),
         choices=read_choices(run),
+        gap=read_gap(gap or run.folder / GAP, run.problems),
         charts={
             'confusion': draw_confusion(
                 run, measured, f'chart-confusion-{number}'

@@ -16,6 +16,7 @@ from mmseg_cag.analysis.model_selection.choose import (
     IS_HIGHER_BETTER,
     TITLES,
 )
+from mmseg_cag.errors import MissingFileError
 from mmseg_cag.progress import track
 from mmseg_cag.version import __version__
 
@@ -40,11 +41,15 @@ SECTIONS = {
     'unknown': 'Unknown',
     'losses': 'Losses',
     'choice': 'Choice without labels',
+    'gap': 'Is it worth it?',
 }
 
 
 def write_report(
-    folders: Sequence[Path], out: Path, images: int = IMAGES
+    folders: Sequence[Path],
+    out: Path,
+    images: int = IMAGES,
+    gap: Path | None = None,
 ) -> Path:
     """Write one HTML file about the runs of some work dirs.
 
@@ -52,14 +57,19 @@ def write_report(
         folders: The work dirs.
         out: The output file; replaced if it exists.
         images: Number of validation images to compute unrecorded values.
+        gap: File of tools/check_gap.py; None uses those in the work dirs.
 
     Returns:
         The file.
 
     Raises:
-        MissingFileError: A work dir does not exist.
+        MissingFileError: A work dir or the file does not exist.
         UserError: A folder contains no run.
     """
+    if gap and not gap.is_file():
+        raise MissingFileError(
+            f'{gap}: not found, expected gap.json of tools/check_gap.py'
+        )
     names = name_runs(folders)
     runs = [read_run(f, n) for f, n in zip(folders, names, strict=True)]
     views: list[RunView] = []
@@ -67,7 +77,7 @@ def write_report(
         measured = measure(
             run, list_networks(run), images, min(images, SHOWN), show_progress
         )
-        views.append(make_view(run, measured, number))
+        views.append(make_view(run, measured, number, gap))
     out.parent.mkdir(parents=True, exist_ok=True)
     # File names that are no valid UTF-8 are shown with replacement marks.
     out.write_text(render(views), encoding='utf-8', errors='replace')

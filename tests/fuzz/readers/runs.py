@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_cag.analysis.model_selection.score_run import read_mious
+from mmseg_cag.analysis.report.gap import GAP
 from mmseg_cag.analysis.report.measure import Measured
 from mmseg_cag.analysis.report.networks import list_networks
 from mmseg_cag.analysis.report.run import read_run
@@ -78,6 +79,9 @@ def work_dir(cfg: Config) -> dict[str, bytes]:
     geometry = {'iter': 0, 'stage': 1, 'distances': matrix, 'drift': {}}
     score = {'checkpoint': 'iter_3.pth', 'iter': 3, 'stage': 1, 'entropy': 0.1}
     noted = {'scores': [score], 'choices': {'entropy': 'iter_3.pth'}}
+    finding = {'name': 'colour', 'text': 'x 2', 'score': 1.5}
+    remedy = {'name': 'resize', 'changed': 0.5, 'gain': [1.0, 0.0, 2.0]}
+    gap = {'verdict': 'adapt', 'findings': [finding], 'remedies': [remedy]}
     begun = '2026/01/01 00:00:00 - mmengine - INFO - begun\n'
     return {
         CONFIG: text.encode(),
@@ -86,6 +90,7 @@ def work_dir(cfg: Config) -> dict[str, bytes]:
         ANCHORS: line(geometry),
         ALARMS: line({'iter': 2, 'kind': 'a', 'message': 'b'}),
         SCORES: json.dumps(noted).encode(),
+        GAP: json.dumps(gap).encode(),
         SCALARS: line({'iter': 1, 'step': 1, 'loss': 1.5, 'time': 0.1}),
         LOG: f'{begun}    PyTorch: 2.6\n{begun}'.encode(),
     }
