@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
@@ -73,17 +74,29 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
     return chosen.gather(1, labels.flatten(1)).view_as(labels)
 
 
+def fit(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut maps (..., H, W) at the bottom and right, or pad them by zeros.
+
+    Crops differ in size where an image is smaller than the crop.
+    """
+    bottom, right = (n - m for n, m in zip(size, maps.shape[-2:], strict=True))
+    return F.pad(maps, (0, right, 0, bottom)) if bottom or right else maps
+
+
 def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:
     """Paste source pixels with weight 1 onto target images.
 
     Args:
-        source: Source images; their weights are ignored.
-        target: Target images of the same size.
+        source: As many source images; their weights are ignored. What lies
+            beyond the target images is lost.
+        target: Target images.
         mask: (N, H, W) bool, True where the source is pasted.
     """
+    size = target.images.shape[-2:]
+    mask = fit(mask, size)
     return Labelled(
-        torch.where(mask[:, None], source.images, target.images),
-        torch.where(mask, source.labels, target.labels),
+        torch.where(mask[:, None], fit(source.images, size), target.images),
+        torch.where(mask, fit(source.labels, size), target.labels),
         target.weight.masked_fill(mask, 1),
         absent=None
         if source.absent is None

@@ -272,7 +272,9 @@ def test_a_network_that_has_learnt_nothing_is_not_gone_back_to(root, tmp_path):
     Runner.from_cfg(cfg).train()
     assert not (tmp_path / KEPT).exists()
     [log] = tmp_path.glob('*/*.log')
-    assert 'no comparison, the network before is not sure' in (log.read_text())
+    assert 'no comparison, the initial network has not learnt' in (
+        log.read_text()
+    )
 
 
 def confusions(right: float, seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import colorsys
+import itertools
 import math
 from contextlib import nullcontext
 
@@ -97,6 +98,27 @@ def test_mixed_images_are_those_of_the_release():
     assert torch.equal(mixed.images, case['mixed_image'])
     assert torch.equal(mixed.labels, case['mixed_label'][:, 0].long())
     torch.testing.assert_close(mixed.weight, case['mixed_weight'])
+
+
+@pytest.mark.parametrize('size', [(3, 6), (5, 4), (4, 5), (6, 7)])
+def test_source_images_of_another_size_lie_at_the_top_left(size):
+    height, width = 4, 5
+    source = Labelled(torch.rand(2, 3, *size), torch.ones(2, *size).long())
+    target = Labelled(
+        torch.rand(2, 3, height, width),
+        torch.zeros(2, height, width).long(),
+        torch.rand(2, height, width),
+    )
+    mask = torch.rand(2, *size) < 0.5
+    mixed = paste(source, target, mask)
+    for image, row, column in itertools.product((0, 1), range(4), range(5)):
+        is_source = row < size[0] and column < size[1]
+        is_source = is_source and bool(mask[image, row, column])
+        pixel = (source if is_source else target).images[image, :, row, column]
+        assert torch.equal(mixed.images[image, :, row, column], pixel)
+        assert mixed.labels[image, row, column] == is_source
+        weight = 1 if is_source else target.weight[image, row, column]
+        assert mixed.weight[image, row, column] == weight
 
 
 @pytest.mark.parametrize('call', ['a', 'b', 'c'])

@@ -143,8 +143,8 @@ class BySigns:
         if sure >= self.limits.sure:
             return None
         return (
-            f'the network before is not sure of its own source (probability '
-            f'{sure:.2f} on average)'
+            'the initial network has not learnt the source yet (mean '
+            f'probability {sure:.2f}, expected {self.limits.sure} or more)'
         )
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:

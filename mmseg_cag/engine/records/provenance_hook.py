@@ -55,7 +55,7 @@ class ProvenanceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Log the position in the chain of runs and the starting point."""
         chain = runner.cfg.get('chain', 'run 1 of 1')
-        start = runner.cfg.get('load_from') or 'no checkpoint'
+        start = runner.cfg.get('load_from') or 'scratch'
         runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -199,3 +199,27 @@ def test_a_sample_without_labels_is_no_source():
     data['data_samples']['source'] = [SegDataSample(), SegDataSample()]
     with pytest.raises(AttributeError, match='gt_sem_seg'):
         model(**data, mode='loss')
+
+
+@pytest.mark.parametrize('small', ['source', 'target'])
+@pytest.mark.parametrize(
+    'method', [tiny.dacs, tiny.daformer, tiny.anchor_teacher]
+)
+def test_all_images_of_a_domain_are_smaller_than_the_crop(method, small):
+    torch.manual_seed(0)
+    model = MODELS.build(method())
+    model.init_weights()
+    for part in model.data_preprocessor.modules():
+        if getattr(part, 'size', None):  # pads only to the largest image
+            part.size, part.size_divisor = None, 1
+    data = batch()
+    data['inputs'][small] = [x[:, :-8] for x in data['inputs'][small]]
+    for sample in data['data_samples'][small]:
+        sample.set_metainfo({'img_shape': (tiny.SIZE[0] - 8, tiny.SIZE[1])})
+        if 'gt_sem_seg' in sample:
+            labels = sample.gt_sem_seg.data[:, :-8]
+            sample.gt_sem_seg = PixelData(data=labels)
+    data = model.train().data_preprocessor(data, True)
+    assert len({x.shape for x in data['inputs'].values()}) == 2
+    total = sum(model.parse_losses(model(**data, mode='loss'))[1].values())
+    assert total.isfinite()
