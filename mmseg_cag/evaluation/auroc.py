@@ -8,15 +8,15 @@ from scipy.stats import rankdata
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Compute the area under the ROC curve, from 0 to 1.
 
-    That is the chance that a positive has a higher score than a negative,
+    This is the probability that a positive scores higher than a negative, with
     ties counting half (Mann and Whitney).
 
     Args:
-        scores: Of any shape.
-        positive: bool, in the same shape.
+        scores: Scores of any shape.
+        positive: Positives, bool of the same shape.
 
     Returns:
-        NaN where there are no positives or no negatives.
+        The area; NaN without positives or negatives.
     """
     count = int(positive.sum())
     others = positive.size - count

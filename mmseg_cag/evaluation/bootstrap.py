@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""How sure a score is: intervals by resampling images, or groups of them."""
+"""Bootstrap confidence intervals over images or groups of images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHUNK = 256  # resamples in memory at once
 
 @dataclass(frozen=True)
 class Intervals:
-    """Statistics with their intervals.
+    """Statistics with confidence intervals.
 
     Attributes:
-        value: Of the whole set (S,).
+        value: Statistics of the whole set (S,).
         low: Lower ends (S,), NaN where a value is.
         high: Upper ends (S,).
     """
@@ -39,19 +39,18 @@ def bootstrap(
 ) -> Intervals:
     """Compute intervals of statistics that are functions of summed counts.
 
-    Units are drawn with replacement, as many as there are, and the ends are
-    percentiles of the statistic over these draws, taken a little further out
-    because draws from few units vary too little (Hesterberg, "What Teachers
-    Should Know About the Bootstrap", The American Statistician 2015,
-    Sec. 4.2: the expanded percentile interval).
+    Resamples of all units with replacement give the statistic's percentiles,
+    which are slightly widened because few units vary too little (Hesterberg,
+    "What Teachers Should Know About the Bootstrap", The American Statistician
+    2015, Sec. 4.2: the expanded percentile interval).
 
     Args:
         units: Counts (N, F) of images, or of groups of images that belong
-            together. For a paired difference a unit has those of both.
-        statistic: Maps sums (R, F) to (R, S); NaN where there is none.
-        level: Share of such intervals that are to hold the true value.
-        resamples: How many times is drawn, R.
-        seed: Of the draws.
+            together. For a paired difference a unit has both counts.
+        statistic: Maps sums (R, F) to (R, S); NaN if undefined.
+        level: Coverage of the intervals.
+        resamples: Number of resamples R.
+        seed: Seed of the draws.
     """
     units = np.asarray(units, np.float64)
     rng = np.random.default_rng(seed)
@@ -81,7 +80,7 @@ def _chunks(resamples: int) -> list[int]:
 
 
 def _shares(units: int, level: float) -> list[float]:
-    """Find the shares of the draws that are to lie below the two ends."""
+    """Compute the percentiles of the two ends."""
     if units < 2:
         return [0.0, 1.0]
     tail = t.ppf((1 - level) / 2, units - 1)
@@ -90,11 +89,11 @@ def _shares(units: int, level: float) -> list[float]:
 
 
 def group_sums(units: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """Sum the counts (N, F) of units that belong together.
+    """Sum the counts (N, F) of units by group.
 
     Args:
         units: Counts of images.
-        groups: Of each image the name of its drive, tile or person.
+        groups: Group of each image, such as its drive, tile or person.
     """
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((numbers.max() + 1, units.shape[1]))
@@ -103,13 +102,13 @@ def group_sums(units: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def class_counts(confusions: np.ndarray) -> np.ndarray:
-    """Reduce confusion matrices to what IoU and F1 are of.
+    """Reduce confusion matrices to the counts for IoU and F1.
 
     Args:
         confusions: Pixels (N, K, K), rows are the ground truth.
 
     Returns:
-        (N, 3 K): by class those that are right, predicted and true.
+        (N, 3 K): correct, predicted and true pixels by class.
     """
     parts = (
         np.diagonal(confusions, axis1=1, axis2=2),
@@ -120,19 +119,19 @@ def class_counts(confusions: np.ndarray) -> np.ndarray:
 
 
 def iou_of(sums: np.ndarray) -> np.ndarray:
-    """Compute the IoU (R, K), 0 to 1, of sums (R, 3 K) of `class_counts`."""
+    """Compute the IoU (R, K), 0 to 1, from sums (R, 3 K) of counts."""
     right, predicted, true = np.split(sums, 3, 1)
     return _divide(right, predicted + true - right)
 
 
 def f1_of(sums: np.ndarray) -> np.ndarray:
-    """Compute the F1 (R, K), 0 to 1, of sums (R, 3 K) of `class_counts`."""
+    """Compute the F1 (R, K), 0 to 1, from sums (R, 3 K) of counts."""
     right, predicted, true = np.split(sums, 3, 1)
     return _divide(2 * right, predicted + true)
 
 
 def mean_of(scores: np.ndarray) -> np.ndarray:
-    """Compute the mean (R, 1) over the classes (R, K) that have a score."""
+    """Compute the mean (R, 1) over defined class scores (R, K)."""
     known = np.isfinite(scores)
     total = np.where(known, scores, 0).sum(1, keepdims=True)
     return _divide(total, known.sum(1, keepdims=True))

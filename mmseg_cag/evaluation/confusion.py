@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Pixels by ground truth and prediction, and the IoU that follows."""
+"""Confusion matrix and IoU."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def confusion_matrix(
     """Count pixels by ground truth and prediction.
 
     Args:
-        ground_truth: Classes, integers of any shape; those outside 0..K-1
-            are left out.
+        ground_truth: Classes, integers of any shape; values outside 0..K-1 are
+            ignored.
         prediction: Classes 0..K-1 in the same shape.
         num_classes: Classes K.
 
@@ -36,7 +36,7 @@ def class_iou(confusion: Tensor) -> Tensor:
         confusion: Pixels (K, K).
 
     Returns:
-        (K,) float64, NaN of a class in neither ground truth nor predictions.
+        (K,) float64, NaN for classes in neither ground truth nor predictions.
     """
     hits = confusion.diagonal().double()
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)

@@ -18,11 +18,11 @@ from .uda_iou_metric import UDAIoUMetric
 
 @METRICS.register_module()
 class OpenSetIoUMetric(UDAIoUMetric):
-    """IoU where the target has classes that the source does not label.
+    """IoU with target classes that the source does not label.
 
-    Pixels of those are right where they are ``pred_unknown``, those of known
-    classes wrong. Beside the parent's results, which take each pixel's class
-    whether it is unknown or not:
+    Pixels of these classes are correct if ``pred_unknown``; for known classes
+    that is an error. In addition to the parent's results, which ignore
+    ``pred_unknown``:
 
     - ``known_mIoU``: mean over the classes that both domains have;
     - ``unknown_IoU``: of all target-only classes together;
@@ -33,13 +33,13 @@ class OpenSetIoUMetric(UDAIoUMetric):
         target_only: Names of classes that the source does not label.
         source_only: Names of classes that the target does not have; they
             count in neither mean.
-        **kwargs: Those of `UDAIoUMetric`.
+        **kwargs: Arguments of `UDAIoUMetric`.
 
     Raises:
         UserError: A class is in both lists.
 
-    Source: H-score of open-set domain adaptation (Fu et al., ECCV 2020), of
-    IoU in the place of accuracy.
+    Source: H-score of open-set domain adaptation (Fu et al., ECCV 2020), with
+    IoU instead of accuracy.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OpenSetIoUMetric(UDAIoUMetric):
         """Take the data set's classes.
 
         Raises:
-            UserError: One that is named is none of them.
+            UserError: A named class is unknown.
         """
         classes = dataset_meta['classes']
         for name in (*self.target_only, *self.source_only):
@@ -77,7 +77,7 @@ class OpenSetIoUMetric(UDAIoUMetric):
         """Count the pixels of a batch.
 
         Raises:
-            UserError: The predictions do not say what is unknown.
+            UserError: The predictions have no ``pred_unknown``.
         """
         number = len(self.dataset_meta['classes'])
         for sample in data_samples:
@@ -87,7 +87,7 @@ class OpenSetIoUMetric(UDAIoUMetric):
                     'expected model.test_cfg.unknown=True'
                 )
             classes = sample['pred_sem_seg']['data']
-            # One map has to carry both to `intersect_and_union`.
+            # Encode both in one map for `intersect_and_union`.
             marked = classes + number * sample['pred_unknown']['data']
             marked = {**sample, 'pred_sem_seg': {'data': marked}}
             super().process(data_batch, [marked])
@@ -96,7 +96,7 @@ class OpenSetIoUMetric(UDAIoUMetric):
     def intersect_and_union(
         pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
     ) -> Tensor:
-        """Count an image's pixels (K, 2 K): truth, class, then if unknown."""
+        """Count pixels (K, 2 K): ground truth by class and by unknown."""
         counts = label != ignore_index
         truth, found = label[counts].long(), pred_label[counts].long()
         width = 2 * num_classes
@@ -122,7 +122,7 @@ class OpenSetIoUMetric(UDAIoUMetric):
             if name not in (*self.target_only, *self.source_only)
         ]
         private = [classes.index(name) for name in self.target_only]
-        # The unknown is one more class, which the private ones are.
+        # Unknown is an extra class, the label of private classes.
         whole = torch.zeros(number + 1, number + 1, dtype=counts.dtype)
         whole[:number, :number], whole[:number, number] = known, unknown
         whole[number] = whole[private].sum(0)

@@ -15,34 +15,33 @@ from mmseg_cag.errors import UserError
 
 from .confusion import class_iou, confusion_matrix
 
-# In the message hub, where no log prints it: the last evaluation's counts.
+# Message hub key of the last evaluation's counts; not logged.
 CONFUSION = 'confusion_matrix'
 
-CLASS = 'IoU.'  # begins the name of the result of a class
+CLASS = 'IoU.'  # prefix of class results
 
 # legend: K classes, H W label
 
 
 @METRICS.register_module()
 class UDAIoUMetric(IoUMetric):
-    """mmseg's IoU, also of each class and over sets of classes, in one pass.
+    """mmseg's IoU with results per class, class set and domain.
 
-    A set selects rows of the IoU of all classes: the network predicts all of
-    them, and what it says of the others still counts as an error. A class in
-    neither the labels nor the predictions has no IoU and is left out of each
-    mean; one that is predicted but in no label has 0. The confusion matrix
-    goes to the message hub. Of a `DomainPool` each domain has its own mIoU
-    besides, as ``mIoU.<domain>``. Predictions that ``output_dir`` asks for
-    keep the folders of their images.
+    A set selects entries of the IoU of all classes: the network predicts all
+    of them, and predictions of others still count as errors. Classes in
+    neither labels nor predictions are excluded from means; classes only in
+    predictions have 0. The confusion matrix goes to the message hub. For a
+    `DomainPool` each domain also has its own ``mIoU.<domain>``. Predictions
+    written to ``output_dir`` keep the images' subfolders.
 
     Args:
         class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
             classes.
-        **kwargs: Those of mmseg's `IoUMetric`.
+        **kwargs: Arguments of mmseg's `IoUMetric`.
 
     Attributes:
-        image_folder: What the folders of predictions are relative to, as
-            `CheckDataHook` sets it; None writes them all into one.
+        image_folder: Root of the predictions' subfolders, set by
+            `CheckDataHook`; None writes all into one folder.
 
     Raises:
         UserError: ``iou_metrics`` lacks mIoU.
@@ -65,7 +64,7 @@ class UDAIoUMetric(IoUMetric):
 
     @IoUMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        """Take the data set's classes, before anything is evaluated.
+        """Set the dataset's classes before evaluation.
 
         Raises:
             UserError: A set names an unknown class.
@@ -81,10 +80,10 @@ class UDAIoUMetric(IoUMetric):
         self._dataset_meta = dataset_meta
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch, and note at what size (H, W).
+        """Count the pixels of a batch and record the sizes (H, W).
 
         Raises:
-            UserError: A label has an id that is no class.
+            UserError: A label has an invalid id.
         """
         written = self.output_dir
         for sample in data_samples:
@@ -119,7 +118,7 @@ class UDAIoUMetric(IoUMetric):
     def intersect_and_union(
         pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
     ) -> Tensor:
-        """Count an image's pixels (K, K), which mmseg's four areas are of."""
+        """Compute an image's confusion matrix (K, K), instead of areas."""
         counts = label != ignore_index
         return confusion_matrix(label[counts], pred_label[counts], num_classes)
 
@@ -127,13 +126,13 @@ class UDAIoUMetric(IoUMetric):
         """Compute the metrics, in percent.
 
         Args:
-            results: The confusion matrix (K, K) of each image, of a pool with
-                the name of its domain.
+            results: Confusion matrix (K, K) of each image, for a pool with the
+                domain's name.
 
         Returns:
-            Those of mmseg, the mean over each class set and, as
-            ``IoU.<class>``, the IoU of each class that has one; with mFscore
-            among ``iou_metrics`` also ``F1.<class>``.
+            mmseg's metrics, the mean of each class set, and ``IoU.<class>`` of
+            each class with an IoU; with mFscore in ``iou_metrics`` also
+            ``F1.<class>``.
         """
         if self.format_only:
             return super().compute_metrics(results)
@@ -173,13 +172,13 @@ class UDAIoUMetric(IoUMetric):
         return {key: round(float(v), 2) for key, v in metrics.items()}
 
     def _state(self, classes: list[str], iou: np.ndarray) -> None:
-        """Log what the numbers mean, once, and what is new each time."""
+        """Log the definition of the metrics once, and changes each time."""
         logger = MMLogger.get_current_instance()
         absent = [n for n, v in zip(classes, iou, strict=True) if np.isnan(v)]
         if absent:
             print_log(
-                'In neither labels nor predictions, so left out of the means: '
-                f'{", ".join(absent)}',
+                'In neither labels nor predictions, so excluded from the '
+                f'means: {", ".join(absent)}',
                 logger,
             )
         if self._is_stated:

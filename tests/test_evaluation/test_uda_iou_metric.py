@@ -138,7 +138,7 @@ def test_the_log_says_once_what_was_computed(monkeypatch):
     assert 'mIoU: the mean over all 5 classes' in text
     assert 'mIoU2: the mean over 2 of them, without sky, train, wall' in text
     assert 'Evaluated at 6x4, 3x5 (width x height)' in text
-    assert 'left out of the means: train' in text
+    assert 'excluded from the means: train' in text
     lines.clear()
     run(metric, pairs())
     assert not lines
