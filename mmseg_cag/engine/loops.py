@@ -124,11 +124,12 @@ class UDATrainLoop(BaseLoop):
     Like mmengine's `IterBasedTrainLoop`, and in addition:
 
     * Worker processes start with the first batch, after the hooks are ready,
-    and stop with the loop. * A resumed run skips the batches it has seen,
-    without loading them if the sampler supports it, and first does a missed
-    validation. * On a signal (`StopHook`) it saves and stops between two
-    updates. * A batch with a non-finite loss (`NonFiniteHook`) can be undone,
-    or the run rolled back to a checkpoint; the data continue.
+      and stop with the loop.
+    * A resumed run skips the batches it has seen, without loading them if the
+      sampler supports it, and first does a missed validation.
+    * On a signal (`StopHook`) it saves and stops between two updates.
+    * A batch with a non-finite loss (`NonFiniteHook`) can be undone, or the
+      run rolled back to a checkpoint; the data continue.
 
     Args:
         runner: The runner.

@@ -80,9 +80,9 @@ def test_the_note_of_a_folder_is_minded(towns):
     note.write_text('{"images": 7}')
     check(source(towns))
     note.write_text('{"images": 9}')
-    assert complaint(source(towns)) == f'{note}: tells of 9 images, found 7'
+    assert complaint(source(towns)) == f'{note}: lists 9 images, found 7'
     note.write_text('{}')
-    assert 'tells of unfinished images' in complaint(source(towns))
+    assert 'lists unfinished images' in complaint(source(towns))
     note.write_text('{')
     assert f'{note}: not readable as JSON' in complaint(source(towns))
 

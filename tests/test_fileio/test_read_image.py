@@ -180,7 +180,7 @@ def test_images_of_less_than_16_bits_in_16_are_refused(tmp_path, ending, bits):
         return
     [finding] = found
     assert finding.name == 'dark images'
-    assert f'use {bits} of them' in finding.problem
+    assert f'use only {bits} bits' in finding.problem
     assert read_image(path).max() < 2 ** (bits - 8)
 
 
