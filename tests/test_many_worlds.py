@@ -117,6 +117,7 @@ def test_a_resumed_run_is_bit_equal(root, trained, tmp_path):
     assert found['mIoU.day'] == found['mIoU.night'] == found['mIoU']
 
 
+@pytest.mark.long
 def test_two_processes_hold_the_same(root, tmp_path):
     cfg = config(root, tmp_path / 'two')
     cfg.custom_hooks.append(dict(type='KeepRankHook'))

@@ -102,6 +102,7 @@ def test_target_labels_are_those_that_were_drawn(project, monkeypatch):
         assert np.array_equal(labels, truth)
 
 
+@pytest.mark.long
 def test_it_trains_adapts_and_is_evaluated(project, call, capfd):
     config = 'configs/mine/anchor_teacher.py'
     call('train.py', config)

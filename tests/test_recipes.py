@@ -73,6 +73,7 @@ def last_of(folder: Path) -> dict:
     return torch.load(path, weights_only=False)['state_dict']
 
 
+@pytest.mark.long
 def test_a_backbone_of_ones_own(project, train):
     train('configs/my_methods/cag.py', '--stage-iters', '1')
     runs = project / 'work_dirs/my_methods'

@@ -226,6 +226,7 @@ def test_a_run_goes_on_bit_by_bit(tmp_path):
         assert changed != fixed or 'num_batches' in key, key
 
 
+@pytest.mark.long
 def test_ranks_hold_the_same(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = run(tmp_path, tmp_path / 'two')

@@ -209,6 +209,7 @@ def test_a_run_without_the_source_goes_on_bit_by_bit(root):
     assert not torch.equal(one['state_dict'][weight], begun[weight])
 
 
+@pytest.mark.long
 def test_ranks_hold_the_same(root):
     cfg = without(root, 'two')
     cfg.custom_hooks.append(dict(type='KeepRankHook'))
