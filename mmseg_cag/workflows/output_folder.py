@@ -12,6 +12,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
+from torch.utils.data import Subset
 
 from mmseg_cag.engine.records.provenance import list_changes
 from mmseg_cag.errors import UserError
@@ -160,7 +161,9 @@ def pending_batches(
     barrier()
     if pending:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
-        settings.update(sampler=sampler, dataset=dataset.get_subset(pending))
+        # mmengine 0.10.7's get_subset copies with a memo that outlives it, so
+        # a later copy may contain objects of an earlier one.
+        settings.update(sampler=sampler, dataset=Subset(dataset, pending))
         loader = runner.build_dataloader(settings)
         yield from track(loader, title, disable=not is_main_process())
     barrier()
