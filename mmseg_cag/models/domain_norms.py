@@ -21,19 +21,19 @@ OF_DOMAIN = re.compile(r'\.of_domain\.([^.]+)')  # in a key of a checkpoint
 class DomainNorms:
     """Batch norms with statistics of each domain, in one network.
 
-    A batch is normalised domain by domain. The statistics of the first domain
-    have the keys of any batch norm; they are used, too, where nothing tells
-    what images are of. A teacher made of the network follows `of` with it.
+    A batch is normalised domain by domain. The first domain's statistics have
+    ordinary batch norm keys, and are the default if images have no domain. A
+    teacher copied from the network shares the domain that `of` sets.
 
     Args:
         parts: Parts of the network, whose batch norms are replaced.
         domains: Names of domains, or of members of a `DomainPool`.
-        predict: The domain that predicted images are of, unless their samples
-            tell it; None for the first.
+        predict: The domain of predicted images whose samples do not name one;
+            None for the first.
         own_affine: Whether each domain has its own scale and shift, too.
 
     Raises:
-        UserError: A name is missing or twice, or a layer cannot have them.
+        UserError: Names are missing or repeated, or a layer is unsupported.
 
     Source: DSBN, Chang et al., CVPR 2019, Sec. 3.2; there scale and shift are
     each domain's own.
@@ -59,7 +59,7 @@ class DomainNorms:
             self._replace_norms(part)
 
     def __deepcopy__(self, memo: dict) -> DomainNorms:
-        """Be the same for a copy of the network."""
+        """Share this object with copies of the network."""
         return self
 
     def _replace_norms(self, part: nn.Module) -> None:
@@ -71,15 +71,15 @@ class DomainNorms:
 
     @contextmanager
     def of(self, role: str, samples: Sequence[SegDataSample]) -> Iterator:
-        """Say what the images of all passes inside are of.
+        """Set the domains of the images in all passes inside.
 
         Args:
             role: Domain of those whose sample does not name one.
             samples: N samples; a pass may have a multiple of N images.
-                With none, it is what it is outside.
+                Without samples the outer setting stays.
 
         Raises:
-            UserError: An image is of no domain of these.
+            UserError: An image belongs to none of the domains.
         """
         before = self.current
         names = [self._name(role, sample) for sample in samples]
@@ -153,18 +153,18 @@ class DomainBatchNorm(_BatchNorm):
             self._buffers, self._parameters = buffers, parameters
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Take features of any number of dimensions."""
+        """Accept features of any number of dimensions."""
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any
     ) -> None:
-        """Begin with those of one domain, where a file has no others."""
+        """Copy the statistics of one domain if a file has no others."""
         complete(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def require_known_domain(module: nn.Module, norm: _BatchNorm) -> None:
-    """Check that a norm will be told the domain in each pass.
+    """Check that a norm knows the domain in each pass.
 
     Raises:
         UserError: It is a SyncBN, or is computed again in the backward pass.
@@ -180,7 +180,7 @@ def require_known_domain(module: nn.Module, norm: _BatchNorm) -> None:
 
 
 def predicted_domain(domains: Sequence[str], predict: str | None) -> str:
-    """Choose the domain that predicted images are of.
+    """Choose the domain of predicted images.
 
     Raises:
         UserError: It is none of the domains.
@@ -191,7 +191,7 @@ def predicted_domain(domains: Sequence[str], predict: str | None) -> str:
 
 
 def complete(module: nn.Module, state: dict, prefix: str) -> None:
-    """Give each domain what a checkpoint of one domain has.
+    """Copy a one-domain checkpoint's statistics to every domain.
 
     Args:
         module: Network, or part of it, that it is for.
@@ -207,7 +207,7 @@ def complete(module: nn.Module, state: dict, prefix: str) -> None:
 def of_one_domain(
     weights: dict[str, Tensor], norms: dict
 ) -> dict[str, Tensor]:
-    """Keep the predicted domain's tensors, under the keys of any batch norm.
+    """Keep the predicted domain's tensors under ordinary batch norm keys.
 
     Args:
         weights: Those of a run.

@@ -100,5 +100,5 @@ def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:
         target.weight.masked_fill(mask, 1),
         absent=None
         if source.absent is None
-        else source.absent & mask[:, None],
+        else fit(source.absent, size) & mask[:, None],
     )

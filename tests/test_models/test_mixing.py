@@ -103,7 +103,11 @@ def test_mixed_images_are_those_of_the_release():
 @pytest.mark.parametrize('size', [(3, 6), (5, 4), (4, 5), (6, 7)])
 def test_source_images_of_another_size_lie_at_the_top_left(size):
     height, width = 4, 5
-    source = Labelled(torch.rand(2, 3, *size), torch.ones(2, *size).long())
+    source = Labelled(
+        torch.rand(2, 3, *size),
+        torch.ones(2, *size).long(),
+        absent=torch.ones(2, 1, *size, dtype=torch.bool),
+    )
     target = Labelled(
         torch.rand(2, 3, height, width),
         torch.zeros(2, height, width).long(),
@@ -117,6 +121,7 @@ def test_source_images_of_another_size_lie_at_the_top_left(size):
         pixel = (source if is_source else target).images[image, :, row, column]
         assert torch.equal(mixed.images[image, :, row, column], pixel)
         assert mixed.labels[image, row, column] == is_source
+        assert mixed.absent[image, 0, row, column] == is_source
         weight = 1 if is_source else target.weight[image, row, column]
         assert mixed.weight[image, row, column] == weight
 

@@ -158,10 +158,10 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     def statistics_of(
         self, role: str, samples: Sequence[SegDataSample]
     ) -> AbstractContextManager:
-        """Let batch norms of domains know what images are, inside.
+        """Set the domains that per-domain batch norms use inside.
 
-        A method says so of its passes over the source; all others in a step
-        are over target images, or over what is made of them.
+        A method wraps its source passes in this; all others in a step use the
+        target's statistics.
 
         Args:
             role: Domain of images whose sample does not name one.
