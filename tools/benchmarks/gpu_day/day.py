@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -42,6 +41,8 @@ class Part(NamedTuple):
     memory: float | None
 
 
+# Parts beside which the towns are drawn: they do not time steps.
+BESIDE_DRAWING = ('a', 'b')
 # By value, and by dependencies on earlier parts.
 PARTS = {
     'a': Part('machine', 'versions and the card', 0.04, None),
@@ -84,10 +85,16 @@ class Day:
     Args:
         args: Command-line arguments.
         folder: Folder for files of the parts.
+        drawing: Process that draws the towns, if they are needed.
     """
 
-    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
-        self.args, self.folder = args, folder
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        folder: Path,
+        drawing: multiprocessing.Process | None = None,
+    ) -> None:
+        self.args, self.folder, self.drawing = args, folder, drawing
         self.ends = time.monotonic() + 60 * args.minutes - RESERVE
         self.found: dict = dict(
             started=time.strftime('%Y-%m-%d %H:%M'),
@@ -103,6 +110,8 @@ class Day:
         left = list(self.args.parts)
         while left:
             part = PARTS[left[0]]
+            if self.drawing and left[0] not in BESIDE_DRAWING:
+                self.drawing.join(self.ends - time.monotonic())
             share = part.share / sum(PARTS[letter].share for letter in left)
             seconds = share * (self.ends - time.monotonic())
             self._run_part(left.pop(0), max(seconds, 1))
@@ -212,11 +221,11 @@ def end(process: multiprocessing.Process) -> None:
     process.join()
 
 
-def draw(folder: Path, rehearse: bool) -> Callable[[], None]:
-    """Draw the towns beside the first parts; returns the stop function."""
+def draw(folder: Path, rehearse: bool) -> multiprocessing.Process:
+    """Draw the towns beside the first parts; returns the process."""
     process = CONTEXT.Process(target=_draw, args=(folder, rehearse))
     process.start()
-    return lambda: end(process)
+    return process
 
 
 def _draw(folder: Path, rehearse: bool) -> None:
@@ -269,15 +278,15 @@ def main() -> None:
     args = parse_args()
     preload(args)
     with tempfile.TemporaryDirectory() as folder:
-        day = Day(args, Path(folder))
-        stop = None
+        drawing = None
         if {'e', 'f', 'g'} & set(args.parts):
-            stop = draw(Path(folder), args.rehearse)
+            drawing = draw(Path(folder), args.rehearse)
+        day = Day(args, Path(folder), drawing)
         try:
             went_well = day.run()
         finally:
-            if stop:
-                stop()
+            if drawing:
+                end(drawing)
     (args.out / MARKDOWN).write_text(to_markdown(day.found) + '\n')
     print_tables(day.found)
     print(f'Written: {args.out / JSON}')

@@ -80,28 +80,26 @@ class Trainer:
         cfg: The config.
         batch: As the loader collates it; not moved.
         device: Where.
-        amp: ``bf16``, ``fp16`` or None for float32.
         channels_last: Whether convolutions run in that memory order.
     """
 
     def __init__(
-        self,
-        cfg: Config,
-        batch: dict,
-        device: str,
-        amp: str | None = None,
-        channels_last: bool = True,
+        self, cfg: Config, batch: dict, device: str, channels_last: bool = True
     ) -> None:
         torch.manual_seed(0)
         model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device)
         if channels_last:
             model = model.to(memory_format=torch.channels_last)
         self.model, self.batch = model.train(), batch
-        options = dict(cfg.optim_wrapper)
-        options.update(WRAPPERS[amp])
-        self.optim = build_optim_wrapper(model, options)
+        self.options = dict(cfg.optim_wrapper)
+        self.compute_in(None)
         data = model.data_preprocessor(batch, True)
         begin_stage(model, data['inputs'], data['data_samples'])
+
+    def compute_in(self, amp: str | None) -> None:
+        """Make a new optimizer for ``bf16``, ``fp16`` or None for float32."""
+        options = self.options | WRAPPERS[amp]
+        self.optim = build_optim_wrapper(self.model, options)
 
     def __call__(self) -> dict[str, Tensor]:
         """Run a step; returns its log values."""

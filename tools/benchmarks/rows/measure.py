@@ -305,6 +305,8 @@ def spare(cfg: Config, workers: int | None = None) -> None:
             interval=LOOK_EVERY, on_harm='report'
         )
     cfg.default_hooks.checkpoint.save_best = None
+    # In short runs, trying kernels takes longer than the best ones save.
+    cfg.env_cfg.cudnn_benchmark = False
     if stage_length(cfg):
         cfg.train_cfg.update(vals_per_stage=1, saves_per_stage=1)
     cfg.visualizer.vis_backends = [
