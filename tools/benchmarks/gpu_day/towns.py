@@ -27,7 +27,7 @@ FRAMES = {
 }
 # Images of each kind, and grey levels of noise, for files as large as a
 # camera's.
-FRAME_COUNT, NOISE = 8, 3
+FRAME_COUNT, NOISE = 4, 3
 SHRINK = 8  # in a rehearsal
 
 
