@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ import torch
 from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from rows.work import plain_text
-from selenium import webdriver
 
 import mmseg_cag  # noqa: F401
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 FORMATTED = Config.pretty_text
 
@@ -89,6 +92,8 @@ def browser() -> Iterator[webdriver.Chrome]:
     driver = shutil.which('chromedriver')
     if not driver and os.environ.get('CI') != 'true':
         pytest.skip('no chromedriver, expected the package chromium-driver')
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     for argument in (
         '--headless=new',

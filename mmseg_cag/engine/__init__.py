@@ -14,6 +14,7 @@ from .optim.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .optim.joint_optim_constructor import JointOptimWrapperConstructor
 from .optim.joint_optim_wrapper import JointOptimWrapper
 from .optim.layer_decay import EncoderOptimWrapperConstructor
+from .optim.merged_groups import MergedOptimWrapperConstructor
 from .optim.poly_restart import PolyRestartLR
 from .optim.repeated_sgd import RepeatedSGD
 from .records.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -40,25 +41,26 @@ __all__ = [
     'ChannelsLastHook',
     'CheckCheckpointHook',
     'CheckDataHook',
+    'CheckRankDataHook',
     'CompileHook',
     'DataFingerprintHook',
     'DoNoHarmHook',
     'EffectiveBatchHook',
-    'ForeignAnchorHook',
     'EncoderOptimWrapperConstructor',
+    'ForeignAnchorHook',
     'JointOptimWrapper',
     'JointOptimWrapperConstructor',
-    'MallocHook',
     'LogLabelMapHook',
-    'ResultSummaryHook',
     'LossLogHook',
+    'MallocHook',
+    'MergedOptimWrapperConstructor',
     'NonFiniteHook',
     'NormStatisticsHook',
     'PolyRestartLR',
-    'CheckRankDataHook',
-    'ProvenanceHook',
     'PrototypeHook',
+    'ProvenanceHook',
     'RepeatedSGD',
+    'ResultSummaryHook',
     'SkippedFilesHook',
     'StageTrainLoop',
     'StepSeedHook',

@@ -51,6 +51,26 @@ def test_each_part_is_rehearsed(letter, day):
     assert part['results']
 
 
+def test_the_gpu_tests_need_only_what_such_a_machine_has():
+    # Of what requirements/tests.txt lists, that is pytest and pytest-xdist.
+    code = (
+        'import sys; sys.modules.update(selenium=None, pytest_socket=None); '
+        'import pytest; sys.exit(pytest.main(sys.argv[1:]))'
+    )
+    options = ['--collect-only', '-q', '-o', 'addopts=', '-m', 'gpu']
+    options += ['-p', 'no:cacheprovider', '-p', 'no:pytest_socket']
+    done = subprocess.run(
+        [sys.executable, '-c', code, *options, 'tests/gpu'],
+        cwd=ROOT,
+        env={**os.environ, 'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1'},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'test_steps.py' in done.stdout
+
+
 @pytest.mark.long
 def test_what_comes_back_is_little(day):
     names = {path.name for path in day[1].iterdir()}

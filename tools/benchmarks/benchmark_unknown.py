@@ -124,10 +124,11 @@ def check_trained(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     preprocessor = build_preprocessor(cfg, 'target')
     for sample in read_samples(dataset, indices):
         feat = network.see(preprocessor, sample).feat
-        pixels.add(feat, labels_at(sample.truth[None], feat))
+        truth = sample.truth[None].to(feat.device)
+        pixels.add(feat, labels_at(truth, feat))
     feat, labels = pixels.gather()
     distances = network.bank.distances(feat[:, :, None, None])[:, :, 0, 0]
-    excess = limits.excess(distances)
+    excess, labels = limits.excess(distances).cpu(), labels.cpu()
     classes = dataset.metainfo['classes']
     numbers = {name: classes.index(name) for name in private}
     known = ~torch.isin(labels, torch.tensor([*numbers.values()]))
@@ -151,8 +152,10 @@ def sample_pixels(
     for sample in read_samples(images, indices):
         inputs = preprocess(model.data_preprocessor, sample)
         feat = head.features(model.extract_feat(inputs))
-        sampler.add(feat, labels_at(sample.truth[None], feat))
-    return sampler.gather()
+        truth = sample.truth[None].to(feat.device)
+        sampler.add(feat, labels_at(truth, feat))
+    feat, labels = sampler.gather()
+    return feat.cpu(), labels.cpu()
 
 
 def leave_out(

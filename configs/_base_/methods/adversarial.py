@@ -6,6 +6,7 @@ _base_ = '../default_runtime.py'
 train_cfg = dict(type='UDATrainLoop', max_iters=150000, val_interval=5000)
 # How often an update is repeated: docs/adversarial.md. As released:
 repeated_updates = dict(
+    constructor='MergedOptimWrapperConstructor',
     optimizer=dict(
         type='RepeatedSGD', lr=2.5e-4, momentum=0.9, weight_decay=5e-4
     ),
@@ -19,6 +20,7 @@ repeated_updates = dict(
 )
 # Nearly so, by the rates of an ordinary optimizer.
 approximate_updates = dict(
+    constructor='MergedOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=2.5e-4, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(
         custom_keys={
@@ -30,6 +32,7 @@ approximate_updates = dict(
 )
 # Each weight once, as the publications say.
 plain_updates = dict(
+    constructor='MergedOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=2.5e-4, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=10.0)}),
 )

@@ -11,6 +11,7 @@ dacs = dict(
 )
 train_cfg = dict(type='UDATrainLoop', max_iters=40000, val_interval=4000)
 optim_wrapper = dict(
+    constructor='MergedOptimWrapperConstructor',
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=6e-5, weight_decay=0.01),
     paramwise_cfg=dict(

@@ -43,6 +43,7 @@ model = dict(
 )
 # A transformer does not learn at SGD's rate for ResNet.
 segformer_optim = dict(
+    constructor='MergedOptimWrapperConstructor',
     optimizer=dict(_delete_=True, type='AdamW', lr=6e-5, weight_decay=0.01),
     paramwise_cfg=dict(
         custom_keys={

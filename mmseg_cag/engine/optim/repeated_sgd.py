@@ -72,16 +72,11 @@ class RepeatedSGD(torch.optim.SGD):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        # mmengine makes a group per parameter; merge groups with equal
-        # settings.
-        alike: dict[tuple, list[Tensor]] = {}
+        keys = ('lr', 'momentum', 'weight_decay', 'repeats')
         for group in self.param_groups:
-            keys = ('lr', 'momentum', 'weight_decay', 'repeats')
-            some = alike.setdefault(tuple(group[key] for key in keys), [])
-            some += [p for p in group['params'] if p.grad is not None]
-        for settings, params in alike.items():
+            params = [p for p in group['params'] if p.grad is not None]
             if params:
-                self._update(params, *settings)
+                self._update(params, *(group[key] for key in keys))
         return loss
 
     def _update(

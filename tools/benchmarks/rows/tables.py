@@ -36,12 +36,17 @@ def write_machine(contents: Sequence[dict]) -> str:
     methods = {n: r for n, r in rows.items() if is_method(n)}
     tried = [name for name in rows if name not in methods]
     seeds = sorted({content['seed'] for content in contents})
-    parts = [
-        main_table(rows, list(methods), seeds),
-        '\n'.join(checks(methods)),
-        'IoU by class of the last checkpoint, mean over the seeds:',
-        class_table(methods),
-        'Variants:' if tried else '',
+    parts = []
+    if methods:
+        parts = [
+            main_table(rows, list(methods), seeds),
+            '\n'.join(checks(methods)),
+            'IoU by class of the last checkpoint, mean over the seeds:',
+            class_table(methods),
+        ]
+    if methods and tried:
+        parts.append('Variants:')
+    parts += [
         main_table(rows, tried, seeds) if tried else '',
         CHANGED if any(content.get(STALE) for content in contents) else '',
         measured_on(contents),
