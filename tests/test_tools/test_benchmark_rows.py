@@ -321,6 +321,16 @@ def test_the_table(tmp_path):
     assert '8 runs on GPU, 16 CPU cores, 2026-11-27' in text
 
 
+def test_a_pair_of_variants_alone_has_one_table(tmp_path):
+    both = {'like': 'dacs_minitown', 'title': 'DACS, both'}
+    store.write_row(tmp_path, content('both_dacs', 0, 47.0, variant=both))
+    text = tables.write_tables(store.read_rows(tmp_path, 'minitown'))
+    assert [line for line in text.splitlines() if line.startswith('|')][
+        2:
+    ] == ['| DACS, both | 47.0 | – | 47.0 | – | – |']
+    assert 'Variants' not in text and 'IoU by class' not in text
+
+
 def test_tables_go_into_documents_from_rows_alone(tmp_path, monkeypatch):
     page = tmp_path / 'page.md'
     page.write_text('a\n<!-- results -->\nold\n<!-- end of results -->\nb\n')
