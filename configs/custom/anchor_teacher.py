@@ -7,9 +7,10 @@ _base_ = [
 # Trained first, unless its result is there.
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
-    _base_.anchor_teacher,
+    _base_.anchor_teacher_small,
     decode_head=dict(
-        _base_.anchor_teacher.decode_head, num_classes=len(_base_.classes)
+        _base_.anchor_teacher_small.decode_head,
+        num_classes=len(_base_.classes),
     ),
 )
-train_dataloader = _base_.rare_classes
+optim_wrapper = dict(optimizer=dict(lr=6e-4))
