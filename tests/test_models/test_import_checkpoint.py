@@ -196,7 +196,7 @@ def test_daformer(tmp_path, monkeypatch):
     levels = model.backbone(want['input'])
     for i, level in enumerate(levels):
         assert_same(level, want[f'feature_{i}'], 3e-6)
-    assert_same(model.decode_head(levels), want['logits'])
+    assert_same(model.decode_head(levels), want['logits'], 3e-5)
 
 
 @torch.no_grad()
@@ -211,10 +211,10 @@ def test_hrda(tmp_path, monkeypatch):
     config.backbone.detail_size = (64, 64)
     model = imported('hrda', 'modern/hrda_mitb5', config, tmp_path)
     fused = model.decode_head(model.backbone(want['input']))
-    assert_same(fused, want['fused'])
+    assert_same(fused, want['fused'], 3e-5)
     meta = [dict(img_shape=(128, 128))]
     logits = model.encode_decode(want['input'], meta)
-    assert_same(logits[..., ::4, ::4], want['logits'])
+    assert_same(logits[..., ::4, ::4], want['logits'], 3e-5)
 
 
 def test_the_keys_of_daformer():

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from mmcv.cnn.bricks.drop import DropPath
@@ -13,7 +12,7 @@ from torch import nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.teacher import Teacher, prediction_parts
-from tests import golden, tiny
+from tests import release, tiny
 
 
 def student() -> nn.Module:
@@ -59,25 +58,45 @@ class Toy(nn.Module):
         super().__init__()
         self.observers = []
         self.part = nn.ParameterList(torch.zeros(int(n)) for n in sizes)
+        self.part.register_buffer('statistics', torch.zeros(9))
 
     def set(self, values) -> None:
-        parts = torch.tensor(values).split([p.numel() for p in self.part])
+        parts = values.split([p.numel() for p in self.part])
         for parameter, value in zip(self.part, parts, strict=True):
             parameter.data.copy_(value)
 
 
 @pytest.mark.parametrize('alpha', ['0.999', '0.7'])
 def test_its_averages_are_those_of_the_release(alpha):
-    case = np.load(golden.golden_file('modern/ema_trajectory.npz'))
+    case = release.read('ema_trajectory')
     model = Toy(case['sizes'])
     teacher = Teacher(model, momentum=1 - float(alpha), buffers='keep')
+    model.part.statistics.copy_(case['student_buffers'])
+    teacher.module.part.statistics.copy_(case['teacher_buffers'])
     for student, expected in zip(
         case['student'], case[f'teacher_alpha{alpha}'], strict=True
     ):
         model.set(student)
         teacher.update_parameters(model)
         actual = torch.cat(list(teacher.module.part))
-        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+        release.assert_close(actual, expected, 3e-7)
+    own = teacher.module.part.statistics
+    assert torch.equal(own, case['teacher_buffers'])
+
+
+@pytest.mark.parametrize(('alpha', 'name'), [(0.999, '0999'), (0.99, '099')])
+def test_its_ramp_is_that_of_the_release(alpha, name):
+    case = release.read('ema_trajectory')
+    model = Toy([1]).double()
+    teacher = Teacher(model, momentum=1 - alpha, buffers='keep')
+    ramp = zip(case['ramp_iteration'], case[f'ramp_alpha_{name}'], strict=True)
+    for iteration, expected in ramp:
+        model.set(torch.zeros(1).double())
+        [own] = teacher.module.part
+        own.data.fill_(1)
+        teacher.updates = int(iteration)
+        teacher.update_parameters(model)
+        release.assert_close(own.detach()[0], expected, 1e-12)
 
 
 @pytest.mark.parametrize('buffers', ['keep', 'copy', 'average'])

@@ -158,15 +158,19 @@ def test_one_scale_alone(share):
 
 
 @pytest.mark.parametrize(
-    'settings',
+    ('settings', 'message'),
     [
-        dict(fixed_attention=1.5),
-        dict(detail_weight=-0.1),
-        dict(detail_weight=0.6, context_weight=0.6),
+        (dict(fixed_attention=1.5), 'fixed_attention=1.5, expected a share'),
+        (dict(detail_weight=-0.1), 'detail_weight=-0.1, expected a share'),
+        (dict(context_weight=1.5), 'context_weight=1.5, expected a share'),
+        (
+            dict(detail_weight=0.7, context_weight=0.5),
+            'detail_weight=0.7 and context_weight=0.5, expected at most 1',
+        ),
     ],
 )
-def test_shares_out_of_their_range(settings):
-    with pytest.raises(UserError, match=r'model\.decode_head\.\w+='):
+def test_shares_out_of_their_range(settings, message):
+    with pytest.raises(UserError, match=rf'^model\.decode_head\.{message}'):
         head(**settings)
 
 

@@ -41,7 +41,8 @@ class HRDAHead(BaseModule):
         **kwargs: Arguments of the head.
 
     Raises:
-        UserError: A share or weight is outside 0..1.
+        UserError: A share or weight is outside 0..1, or both weights together
+            exceed 1.
 
     Source: HRDA Sec. 3.3, as released.
     """
@@ -67,11 +68,16 @@ class HRDAHead(BaseModule):
             context_weight=context_weight,
         )
         for name, share in shares.items():
-            if not 0 <= share <= 1 or detail_weight + context_weight > 1:
+            if not 0 <= share <= 1:
                 raise UserError(
                     f'model.decode_head.{name}={share}, expected a share in '
-                    '0..1, and those of the losses at most 1 together'
+                    '0..1'
                 )
+        if detail_weight + context_weight > 1:
+            raise UserError(
+                f'model.decode_head.detail_weight={detail_weight} and '
+                f'context_weight={context_weight}, expected at most 1 together'
+            )
         self.head = MODELS.build(dict(kwargs, type=head))
         for name in SHARED:
             setattr(self, name, getattr(self.head, name))
