@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
@@ -64,18 +64,26 @@ def run_config(root: Path, name: str, **backbone) -> Config:
     return cfg
 
 
-def vfm_config(root: Path, name: str, plus: bool = False) -> Config:
-    """A run of VFM-UDA, or of VFM-UDA++ in few channels."""
-    cfg = run_config(root, name)
-    tiny.one_stage(cfg, 2)
-    cfg.model = model('VFMUDASegmentor', masked=True)
-    cfg.model.teacher = dict(type='Teacher', momentum=0.001, mirror=True)
+def vfm(plus: bool = False) -> ConfigDict:
+    """VFM-UDA, or VFM-UDA++ in few channels."""
+    config = ConfigDict(model('VFMUDASegmentor', masked=True))
+    config.teacher = dict(type='Teacher', momentum=0.001, mirror=True)
     if plus:
-        cfg.model.type = 'VFMUDAPlusSegmentor'
-        cfg.model.backbone = dict(ADAPTER, norm_cfg=dict(type='BN'))
-        cfg.model.decode_head.type = 'VFMUDAPlusHead'
-        cfg.model.encoder = dict(ENCODER, registers=4, resize=(42, 42))
-        cfg.model.teacher.update(mode='batch_norm', buffers='keep')
+        config.type = 'VFMUDAPlusSegmentor'
+        config.backbone = dict(ADAPTER, norm_cfg=dict(type='BN'))
+        config.decode_head.type = 'VFMUDAPlusHead'
+        config.encoder = dict(ENCODER, registers=4, resize=(42, 42))
+        config.teacher.update(mode='batch_norm', buffers='keep')
+    return config
+
+
+def vfm_config(
+    root: Path, name: str, plus: bool = False, iters: int = 2
+) -> Config:
+    """A run of these."""
+    cfg = run_config(root, name)
+    tiny.one_stage(cfg, iters)
+    cfg.model = vfm(plus)
     target = cfg.train_dataloader.dataset.domains.target
     target.pipeline = [
         target.pipeline[0],
@@ -111,18 +119,25 @@ def test_a_run_that_went_on_ends_with_the_same_bits(root):
         assert torch.equal(value, whole[name]), name
 
 
-@pytest.mark.parametrize('plus', [False, True])
-def test_a_run_of_vfm_uda_goes_on_with_the_same_bits(root, plus):
-    whole = train(vfm_config(root, f'vfm{plus}', plus))
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize(
+    'plus', [False, pytest.param(True, marks=pytest.mark.long)]
+)
+def test_a_run_of_vfm_uda_goes_on_with_the_same_bits(root, plus, workers):
+    name = f'vfm{plus}{workers}'
+    cfg, again = (vfm_config(root, n, plus, 3) for n in (name, f'{name}_on'))
+    cfg.train_dataloader.num_workers = workers
+    again.train_dataloader.num_workers = workers
+    whole = train(cfg)
     frozen = [key for key in whole if key.startswith('frozen')]
     assert bool(frozen) == plus
     assert not any('frozen' in key for key in whole if 'teacher' in key)
     torch.manual_seed(99)
-    again = vfm_config(root, f'again_vfm{plus}', plus)
-    again.load_from = str(root / f'vfm{plus}/iter_1.pth')
+    again.load_from = str(root / name / 'iter_2.pth')
     again.resume = True
-    for name, value in train(again).items():
-        assert torch.equal(value, whole[name]), name
+    for key, value in train(again).items():
+        assert torch.equal(value, whole[key]), key
+    assert whole['teacher.steps'] == 3
 
 
 def test_it_trains_in_bfloat16(root):
@@ -263,12 +278,12 @@ def test_two_processes_hold_the_same(root):
 @pytest.mark.long
 @pytest.mark.parametrize('plus', [False, True])
 def test_two_processes_of_vfm_uda_hold_the_same(root, plus):
-    cfg = vfm_config(root, f'two_vfm{plus}', plus)
+    cfg = vfm_config(root, f'two_vfm{plus}', plus, 10)
     cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     cfg.custom_hooks.append(dict(type='KeepRankHook'))
     cfg.default_hooks.pop('monitor')
     train_two(root, cfg)
-    first, second = (state(root / f'two_vfm{plus}', r, 2) for r in (0, 1))
+    first, second = (state(root / f'two_vfm{plus}', r, 10) for r in (0, 1))
     for name, value in first.items():
         if 'running_' not in name:
             assert torch.equal(value, second[name]), name

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from tests import tiny
 from tests.alternating import draw, joint_losses
+from tests.test_models.test_segmentors.test_mic import mic
+from tests.test_models.test_segmentors.test_proda import settings as proda
 
 METHODS = {
     'cag': tiny.cag,
@@ -24,6 +26,8 @@ METHODS = {
     'bdl': tiny.bdl,
     'dacs': tiny.dacs,
     'daformer': tiny.daformer,
+    'mic': mic,
+    'proda': proda,
     'translator': tiny.translator,
 }
 PRECISIONS = {
@@ -48,7 +52,7 @@ def half_on_the_cpu(monkeypatch) -> None:
 def optim_of(name: str, kind: str) -> dict:
     # Steps along the gradient: Adam's first one tells its signs alone.
     sgd = dict(optimizer=dict(type='SGD', lr=1e-2))
-    if name in ('cag', 'dacs', 'daformer'):
+    if name in ('cag', 'dacs', 'daformer', 'mic', 'proda'):
         return dict(type=kind, **sgd)
     student = 'generators' if name == 'translator' else 'student'
     return dict(
@@ -89,9 +93,10 @@ def step(
 @pytest.mark.parametrize('name', METHODS)
 def test_a_step_goes_where_float32_leads(name, kind):
     model = MODELS.build(METHODS[name]()).train()
-    if name == 'cag':
-        model.anchor_bank.anchors.normal_()
-        model.anchor_bank.counts.fill_(1)
+    if name in ('cag', 'proda'):
+        bank = model.anchor_bank if name == 'cag' else model.prototypes
+        bank.anchors.normal_()
+        bank.counts.fill_(1)
     twin = copy.deepcopy(model)
     batch = draw()
     found, moved = step(name, model, kind, batch)

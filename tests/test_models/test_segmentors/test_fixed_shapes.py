@@ -21,11 +21,16 @@ from torch._subclasses.fake_tensor import (
     unset_fake_temporarily,
 )
 
-from mmseg_cag.models import masking
+from mmseg_cag.models import colour_views, masking, strong_augmentation
 from mmseg_cag.models.backbones import hrda_backbone
-from mmseg_cag.models.segmentors import dacs
+from mmseg_cag.models.segmentors import dacs, vfm_uda
 from mmseg_cag.models.segmentors.base import UDASegmentor
 from tests import tiny
+from tests.test_models.test_segmentors.test_foreign_anchors import (
+    model as foreign,
+)
+from tests.test_models.test_segmentors.test_proda import settings as proda
+from tests.test_vit_runs import vfm
 
 
 def mic(**settings) -> ConfigDict:
@@ -41,7 +46,17 @@ METHODS = {
     'mic on both domains': lambda: mic(mode='separateaug'),
     'hrda': lambda: tiny.two_scales(tiny.dacs()),
     'mic on hrda': lambda: tiny.two_scales(mic()),
+    'proda': proda,
+    'vfm-uda': vfm,
+    'vfm-uda++': lambda: vfm(plus=True),
+    'foreign anchors': lambda: foreign(alignment=dict()),
+    'foreign labels': lambda: foreign(foreign_labels='replace'),
 }
+LONG = {'vfm-uda++'}
+STEPPED = [
+    pytest.param(name, marks=pytest.mark.long) if name in LONG else name
+    for name in METHODS
+]
 # What draws numbers on the CPU, where it is used.
 DRAWS = (
     (UDASegmentor, 'step_generator'),
@@ -52,6 +67,12 @@ DRAWS = (
     (masking, 'draw_mask'),
     (masking, 'draw_strong'),
     (hrda_backbone, 'draw_box'),
+    (strong_augmentation, 'draw_flags'),
+    (strong_augmentation, 'draw_strong'),
+    (strong_augmentation, 'draw_cutout'),
+    (colour_views, 'draw_view'),
+    (vfm_uda, 'draw_classes'),
+    (vfm_uda, 'draw_hidden'),
 )
 
 
@@ -72,7 +93,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', STEPPED)
 def test_shapes_do_not_depend_on_values(name, fake):
     model = MODELS.build(METHODS[name]()).train()
     data = model.data_preprocessor(tiny.raw_batch(), True)
