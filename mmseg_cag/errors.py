@@ -51,3 +51,13 @@ def require_one_of(key: str, value: object, known: Container) -> None:
     """
     if value not in known:
         raise UserError(f'{key}={value!r}, expected one of {known}')
+
+
+def require_share(key: str, value: float) -> None:
+    """Check that a setting is a share or a probability.
+
+    Raises:
+        UserError: It is not in 0..1.
+    """
+    if not 0 <= value <= 1:
+        raise UserError(f'{key}={value!r}, expected a number in 0..1')

@@ -193,8 +193,8 @@ def _read(file: Path, data: str, images: int) -> ClassPixels:
     note = read_json(file)
     if note.get('data') != data:
         raise UserError(
-            f'{file}: an index of other data or classes, expected that of '
-            f'these {images} images; remove it to recreate it'
+            f'RareClassOrder: index={file} is of other data or classes, '
+            f'expected that of these {images} images; remove it to recreate it'
         )
     try:
         pixels = ClassPixels(
@@ -203,8 +203,8 @@ def _read(file: Path, data: str, images: int) -> ClassPixels:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f'{file}: damaged, expected the pixels of each class in {images} '
-            'images; remove it to recreate it'
+            f'RareClassOrder: index={file} is damaged, expected the pixels of '
+            f'each class in {images} images; remove it to recreate it'
         ) from error
     return pixels
 

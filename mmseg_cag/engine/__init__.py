@@ -23,6 +23,7 @@ from .records.loss_log_hook import LossLogHook
 from .records.provenance_hook import ProvenanceHook
 from .records.result_summary_hook import ResultSummaryHook
 from .records.skipped_files_hook import SkippedFilesHook
+from .records.teacher_validation_hook import TeacherValidationHook
 from .resilience.non_finite_hook import NonFiniteHook
 from .resilience.stop_hook import StopHook
 from .runtime.compile_hook import CompileHook
@@ -65,5 +66,6 @@ __all__ = [
     'StageTrainLoop',
     'StepSeedHook',
     'StopHook',
+    'TeacherValidationHook',
     'UDATrainLoop',
 ]

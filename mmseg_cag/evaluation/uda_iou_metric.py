@@ -19,6 +19,7 @@ from .confusion import class_iou, confusion_matrix
 CONFUSION = 'confusion_matrix'
 
 CLASS = 'IoU.'  # prefix of class results
+TEACHER = 'teacher/'  # prefix of a mean teacher's results
 
 # legend: K classes, H W label
 

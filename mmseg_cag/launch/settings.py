@@ -89,6 +89,7 @@ def check_settings(cfg: Config) -> None:
     Raises:
         UserError: A setting is wrong; names its key and what was expected.
     """
+    _check_lora(cfg.get('model') or {})
     # Skip unread keys; report copies at their first location.
     read = readable(cfg._cfg_dict, ()) or ()
     for key in sorted(read & cfg.keys(), key=lambda k: (k not in LOADERS, k)):
@@ -351,6 +352,18 @@ def _check_zero_label(part: dict, step: dict, key: str) -> None:
             f'{key}.reduce_zero_label={step[name]}: the dataset has {own}, '
             'expected the same in both'
         )
+
+
+def _check_lora(model: dict) -> None:
+    """Check that only encoders with attention get low-rank updates."""
+    for path, node in _dicts(model, ('model',)):
+        kind = node.get('type')
+        if kind and node.get('lora') and 'lora' not in _named(kind):
+            takers = [n for n in _registered() if 'lora' in _named(n)]
+            raise UserError(
+                f'{".".join(path)}.lora: {kind} has no attention that it '
+                f'updates, expected one of {", ".join(sorted({*takers}))}'
+            )
 
 
 def _check_network(model: dict) -> None:

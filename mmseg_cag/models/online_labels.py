@@ -5,7 +5,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, require_share
 
 # legend: N images, K classes, H W image
 
@@ -57,6 +57,28 @@ def discard_untrusted(
     return weight if trusted is None else weight.masked_fill_(~trusted, 0)
 
 
+def require_trusted_rows(cfg: dict, size: tuple[int, int]) -> None:
+    """Check that rows of a target crop remain trusted.
+
+    Args:
+        cfg: Config of a method with `OnlineLabels`.
+        size: Height and width of the crop.
+
+    Raises:
+        UserError: No row remains.
+    """
+    top, bottom = cfg.get('untrusted_top', 0), cfg.get('untrusted_bottom', 0)
+    if top + bottom >= size[0]:
+        raise UserError(
+            f'{_named(top, bottom)}, expected fewer rows than the {size[0]} '
+            'of a target crop'
+        )
+
+
+def _named(top: int, bottom: int) -> str:
+    return f'model: untrusted_top={top}, untrusted_bottom={bottom}'
+
+
 class OnlineLabels:
     """Label and weight target crops; untrusted pixels get weight 0.
 
@@ -71,13 +93,10 @@ class OnlineLabels:
 
     def __init__(self, threshold: float, top: int, bottom: int) -> None:
         self.threshold, self.top, self.bottom = threshold, top, bottom
-        self.named = f'model: untrusted_top={top}, untrusted_bottom={bottom}'
-        if not 0 <= threshold <= 1:
-            raise UserError(
-                f'model.threshold={threshold}, expected a probability in 0..1'
-            )
+        self.rows = dict(untrusted_top=top, untrusted_bottom=bottom)
+        require_share('model.threshold', threshold)
         if min(top, bottom) < 0:
-            raise UserError(f'{self.named}, expected 0 or more rows')
+            raise UserError(f'{_named(top, bottom)}, expected 0 or more rows')
 
     def __call__(
         self, logits: Tensor, data_samples: list[SegDataSample]
@@ -99,17 +118,12 @@ class OnlineLabels:
         Raises:
             UserError: No row remains, or `MarkUntrusted` is used as well.
         """
-        rows, height = self.top + self.bottom, weight.shape[1]
-        if rows >= height:
-            raise UserError(
-                f'{self.named}, expected fewer rows than the {height} of a '
-                'target crop'
-            )
+        require_trusted_rows(self.rows, tuple(weight.shape[1:]))
         marked = [s.trusted.data for s in data_samples if 'trusted' in s]
-        if rows and marked:
+        if self.top + self.bottom and marked:
             raise UserError(
-                f'{self.named}, but MarkUntrusted also marks the target '
-                'images, expected only one'
+                f'{_named(self.top, self.bottom)}, but MarkUntrusted also '
+                'marks the target images, expected only one'
             )
         trusted = torch.cat(marked) == 1 if marked else None
         return discard_untrusted(weight, self.top, self.bottom, trusted)

@@ -53,6 +53,19 @@ def test_a_detail_that_does_not_divide(tmp_path):
         train_chain(cfg)
 
 
+@pytest.mark.parametrize(
+    'path', ['minitown/dacs.py', 'minitown/anchor_teacher.py']
+)
+def test_no_trusted_row(tmp_path, path):
+    """Before the warm-up is trained."""
+    cfg = load(path, model__untrusted_top=28, model__untrusted_bottom=100)
+    cfg.update(work_dir=str(tmp_path), launcher='none')
+    message = 'untrusted_bottom=100, expected fewer rows than the 128 of'
+    with pytest.raises(UserError, match=message):
+        train_chain(cfg)
+    require_crops(load(path, model__untrusted_bottom=127))
+
+
 def test_the_last_crop_counts():
     steps = [dict(type='RandomCrop', crop_size=(9, 8)), dict(type='Flip')]
     assert crop_of(steps) == (9, 8)

@@ -193,3 +193,22 @@ def test_a_config_that_cannot_be_read(tmp_path, text, reason):
         load_config(path)
     assert str(caught.value).startswith(f'{os.fspath(path)}: ')
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('leaf', 'key', 'kind'),
+    [
+        ('cag/deeplabv2_gta2cs.py', 'backbone', 'CeilResNet'),
+        ('cag/segformer_mit-b5_gta2cs.py', 'backbone', 'MixVision'),
+        ('minitown/cag_mobilenet-v2.py', 'backbone', 'ImageNetMobileNetV2'),
+        ('hrda/mit-b5_gta2cs.py', 'backbone.backbone', 'ReleasedMiT'),
+    ],
+)
+def test_low_rank_updates_need_attention(leaf, key, kind):
+    cfg = Config(loaded(leaf).to_dict())
+    cfg.merge_from_dict({f'model.{key}.lora': dict(rank=4)})
+    message = (
+        f'model.{key}.lora: {kind}.* expected one of DINOv2, .*TIMMEncoder'
+    )
+    with pytest.raises(UserError, match=message):
+        check_settings(cfg)

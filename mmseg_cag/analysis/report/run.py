@@ -20,6 +20,7 @@ from mmseg_cag.analysis.runs.run import (
 from mmseg_cag.engine.records.do_no_harm_hook import LOOKS
 from mmseg_cag.engine.records.result_summary_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.evaluation.uda_iou_metric import TEACHER
 from mmseg_cag.fileio.json_file import numbers, read_lines, read_object
 
 MOST = 1000  # maximum stages; a file with more is damaged
@@ -96,13 +97,13 @@ class RecordedRun(Run):
 
     @property
     def domain_iou(self) -> dict[int, dict[str, float]]:
-        """Return validated mIoU in percent, by iteration and domain."""
-        mark = 'mIoU.'
+        """Return mIoU in percent by iteration and domain, or of a teacher."""
+        mark, teacher = 'mIoU.', f'{TEACHER}mIoU'
         found = {
             iteration: {
-                key.removeprefix(mark): value
+                'teacher' if key == teacher else key.removeprefix(mark): value
                 for key, value in numbers(values).items()
-                if key.startswith(mark)
+                if key.startswith(mark) or key == teacher
             }
             for iteration, values in self.validations.items()
         }

@@ -71,6 +71,7 @@ OBSERVER_HOOKS = (
     'SegVisualizationHook',
     'SkippedFilesHook',
     'StopHook',
+    'TeacherValidationHook',
     'TranslationPanelHook',
 )
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.evaluation.uda_iou_metric import CONFUSION
+from mmseg_cag.evaluation.uda_iou_metric import CONFUSION, TEACHER
 from mmseg_cag.fileio.atomic import atomic_write
 from mmseg_cag.fileio.json_file import read_json
 from mmseg_cag.models.segmentors.base import current_stage
@@ -112,7 +112,7 @@ class ResultSummaryHook(Hook):
         means = [
             f'{name} {value:.2f}'
             for name, value in self._results[iteration].items()
-            if name.startswith(self.metric)
+            if name.removeprefix(TEACHER).startswith(self.metric)
         ]
         files = sorted(Path(runner.work_dir).glob(f'*iter_{iteration}.pth'))
         kept = files[-1].name if files else 'no checkpoint kept'

@@ -8,6 +8,8 @@ from mmengine.dist import all_gather_object
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.errors import require_share
+
 from .anchor_bank import smallest_two
 from .unknown import UnknownPixels
 
@@ -40,8 +42,8 @@ class PseudoLabelHead(nn.Module):
             None for no limit.
 
     Raises:
-        ValueError: ``by`` is empty or holds an unknown kind, or the margin is
-            neither a number nor ``auto``.
+        ValueError: ``by`` is empty or holds an unknown kind, the margin is
+            neither a number nor ``auto``, or a share is not in 0..1.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class PseudoLabelHead(nn.Module):
                 f'PseudoLabelHead: margin={margin!r}, expected a number or '
                 "'auto'"
             )
+        require_share('PseudoLabelHead: precision', precision)
+        require_share('PseudoLabelHead: probability', probability)
         self.by = tuple(by)
         self.precision = precision
         self.per_class = per_class

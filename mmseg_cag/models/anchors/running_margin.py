@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from mmseg_cag.errors import require_share
+
 from .arithmetic import cumulative_sum
 
 # legend: N images, K classes, B bins, h w feature map
@@ -25,10 +27,14 @@ class RunningMargin(nn.Module):
     Args:
         num_classes: Classes K.
         momentum: Weight of a batch in the counts.
+
+    Raises:
+        UserError: The momentum is out of range.
     """
 
     def __init__(self, num_classes: int, momentum: float = 0.1) -> None:
         super().__init__()
+        require_share('model.margin_momentum', momentum)
         self.momentum = momentum
         edges = torch.logspace(*DECADES, EDGES)
         # Lower edge of each bin.

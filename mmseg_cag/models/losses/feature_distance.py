@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.errors import UserError, require_share
+
 from .head_loss import pixel_count
 
 # legend: N images, K classes, C channels, H W image, h w feature map
@@ -31,6 +33,9 @@ class FeatureDistance(nn.Module):
 
     Source: DAFormer Eqs. 7 to 10, as released; VFM-UDA as released (cells
         of 14 pixels).
+
+    Raises:
+        UserError: The share is not in 0..1, or a thing is no class.
     """
 
     def __init__(
@@ -43,12 +48,18 @@ class FeatureDistance(nn.Module):
         cell: int | None = None,
     ) -> None:
         super().__init__()
+        require_share('FeatureDistance: share', share)
+        chosen = range(num_classes) if things is None else list(things)
+        if not {*chosen} <= {*range(num_classes)}:
+            raise UserError(
+                f'FeatureDistance: things={chosen}, expected indices of '
+                f'classes in 0..{num_classes - 1}'
+            )
         self.cell = cell
         self.num_classes = num_classes
         self.share = share
         self.loss_weight = loss_weight
         self.ignore_index = ignore_index
-        chosen = range(num_classes) if things is None else things
         counts = torch.zeros(ignore_index + 1, dtype=torch.bool)
         counts[list(chosen)] = True
         self.register_buffer('is_thing', counts, persistent=False)

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
 from mmseg_cag.models.mixing import Labelled, class_mask, draw_classes, paste
-from mmseg_cag.models.online_labels import OnlineLabels
+from mmseg_cag.models.online_labels import OnlineLabels, require_trusted_rows
 from mmseg_cag.models.strong_augmentation import (
     draw_flags,
     draw_strong,
@@ -51,6 +51,8 @@ class DACSSegmentor(UDASegmentor):
 
     Source: DAFormer's implementation of DACS (its ``dacs`` baseline).
     """
+
+    require_crop = staticmethod(require_trusted_rows)
 
     def __init__(
         self,

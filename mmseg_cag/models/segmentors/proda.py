@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
+from mmseg_cag.errors import require_share
 from mmseg_cag.models.losses.denoising_loss import (
     prototype_consistency,
     rectify,
@@ -62,8 +63,8 @@ class ProDASegmentor(PrototypeSegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.temperature = temperature
-        self.threshold = threshold
+        require_share('model.threshold', threshold)
+        self.temperature, self.threshold = temperature, threshold
         released = dict(ce=0.1, rce=1.0, kld=0.1, consistency=10.0)
         self.weights = {**released, **(weights or {})}
         self.strength = strength
@@ -120,9 +121,8 @@ class ProDASegmentor(PrototypeSegmentor):
     ) -> dict[str, Tensor]:
         """Compute symmetric cross entropy and KLD regularisation."""
         ignored = self.decode_head.ignore_index
-        ce = pixel_loss(self.pseudo_label_loss, logits, labels, ignored)
         losses = dict(
-            ce=ce,
+            ce=pixel_loss(self.pseudo_label_loss, logits, labels, ignored),
             rce=reverse_cross_entropy(logits, labels, ignored),
             kld=uniform_divergence(logits),
         )

@@ -10,6 +10,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_cag.errors import require_share
 from mmseg_cag.models.anchors.class_means import RunningClassMeans
 from mmseg_cag.models.losses.denoising_loss import prototype_distances
 
@@ -40,6 +41,9 @@ class PrototypeSegmentor(UDASegmentor):
         momentum_teacher: Config of the momentum network.
         **kwargs: Arguments of `UDASegmentor`.
 
+    Raises:
+        UserError: A momentum is out of range.
+
     Source: ProDA Sec. 3, as released.
     """
 
@@ -54,6 +58,7 @@ class PrototypeSegmentor(UDASegmentor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_share('model.prototype_momentum', prototype_momentum)
         bank = dict(type='AnchorBank', level='image')
         self.prototypes = MODELS.build(
             {**bank, **(prototypes or {}), **feature_sizes(self)}

@@ -108,6 +108,14 @@ def test_another_ignore_index():
     assert (head.by_probability(flat) == 250).all()
 
 
+@pytest.mark.parametrize('key', ['precision', 'probability'])
+@pytest.mark.parametrize('value', [-0.5, 95])
+def test_shares_out_of_range(key, value):
+    message = f'PseudoLabelHead: {key}={value}, expected a number in 0..1'
+    with pytest.raises(ValueError, match=message):
+        build(**{key: value})
+
+
 @pytest.mark.parametrize('by', [(), ('entropy',), ('anchor', 'entropy')])
 def test_unknown_kinds(by):
     with pytest.raises(ValueError, match='PseudoLabelHead: by=') as caught:

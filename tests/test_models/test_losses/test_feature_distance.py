@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.feature_distance import (
     FeatureDistance,
     majority_labels,
@@ -64,6 +65,19 @@ def test_all_classes_where_none_is_named():
     labels[:, :2, :2] = 255
     mask = FeatureDistance(19).mask(labels, (2, 2))
     assert mask.tolist() == [[[False, True], [True, True]]]
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(share=75), 'share=75, expected a number in 0..1'),
+        (dict(things=[6, 19]), r'things=\[6, 19\], expected .* in 0..18'),
+        (dict(things=[-1]), r'things=\[-1\], expected .* in 0..18'),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(UserError, match=f'FeatureDistance: {message}'):
+        FeatureDistance(19, **settings)
 
 
 def test_half_precision_does_not_overflow():

@@ -293,6 +293,7 @@ def test_no_shape_depends_on_data():
         (dict(labels='nearest'), "labels='nearest', expected one of"),
         (dict(margin_of='q'), "margin_of='q', expected one of"),
         (dict(weights='q'), "weights='q', expected one of"),
+        (dict(margin_momentum=2.0), 'margin_momentum=2.0, expected .* 0..1'),
     ],
 )
 def test_settings_that_are_none(changes, message):

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_means import class_feature_sums
 from mmseg_cag.models.segmentors.prototypes import Maps
 from mmseg_cag.models.strong_augmentation import cut_out, draw_cutout
@@ -97,11 +98,20 @@ def test_the_labels_are_the_soft_ones_times_the_nearness():
 
 
 def test_a_threshold_ignores():
-    model = build(threshold=1.1)
+    model = build(threshold=1.0)
     losses = losses_of(model)
     assert losses['target.loss_ce'] == losses['target.loss_rce'] == 0
     assert losses['target.loss_kld'] > 0
     assert losses['target.loss_consistency'] > 0
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('threshold', 1.1), ('prototype_momentum', -0.1)]
+)
+def test_shares_out_of_range(key, value):
+    message = f'model.{key}={value}, expected a number in 0..1'
+    with pytest.raises(UserError, match=message):
+        build(**{key: value})
 
 
 def test_the_momentum_network_copies_once_and_then_follows():
