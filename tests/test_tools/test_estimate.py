@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from torch import nn
 
 from tests import tiny
 
+CONFIGS = Path(__file__).parents[2] / 'configs/minitown'
 TOOL = Path(__file__).parents[2] / 'tools/analysis/estimate.py'
 
 
@@ -63,13 +65,51 @@ def test_the_estimate_is_what_a_whole_step_takes(kind, run, tmp_path):
     assert whole.flops == pytest.approx(found['flops'], rel=0.05)
 
 
+def source_only(tmp_path: Path, kind: str) -> Config:
+    if kind != 'vit':
+        cfg = Config.fromfile(CONFIGS / f'{kind}.py')
+        cfg.model.init_cfg = cfg.model.backbone.init_cfg = None
+        return cfg
+    cfg = config(tmp_path, kind)
+    network = {key: cfg.model[key] for key in ('backbone', 'decode_head')}
+    cfg.model = dict(tiny.segmentor(), **network)
+    cfg.train_dataloader.dataset = tiny.gta(tmp_path)
+    return cfg
+
+
+@pytest.mark.parametrize('kind', ['source_only', 'source_only_mobilenet-v2'])
+def test_flops_of_mmengine(kind, tmp_path):
+    """Which counts a multiply-add as one, and forward passes only."""
+    cfg, size = source_only(tmp_path, kind), (64, 128)
+    steps = runpy.run_path(str(TOOL))['Steps'](cfg)
+    found = steps.probe(2, size).flops
+    other = FlopAnalyzer(steps.model.eval(), (torch.randn(2, 3, *size),))
+    other.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    assert found == pytest.approx(3 * 2 * other.total(), rel=0.15)
+
+
+def test_flops_of_a_transformer(tmp_path):
+    """By hand; the first layer's input has no gradient."""
+    steps = runpy.run_path(str(TOOL))['Steps'](source_only(tmp_path, 'vit'))
+    found = steps.probe(2, (112, 224)).flops
+    dim, depth, patches = 48, 2, 8 * 16
+    tokens = patches + 1
+    patch = patches * 3 * 14**2 * dim
+    linear = depth * tokens * 12 * dim**2
+    attention = depth * 2 * tokens**2 * dim
+    head = patches * 8 * (9 * dim + 19)
+    # The attention's backward pass computes its scores once more.
+    whole = 2 * patch + 3 * (linear + head) + 3.5 * attention
+    assert found == pytest.approx(2 * 2 * whole, rel=0.001)
+
+
 def test_flops_are_those_of_the_formulas():
     attention = nn.functional.scaled_dot_product_attention
     estimate = runpy.run_path(str(TOOL))
     n, heads, tokens, d = 2, 3, 50, 16
     q = torch.randn(n, heads, tokens, d, requires_grad=True)
     with estimate['FlopCounterMode'](
-        display=False, custom_mapping=estimate['CPU_ATTENTION']
+        display=False, custom_mapping=estimate['FORMULAS']
     ) as counter:
         attention(q, q, q)
     assert counter.get_total_flops() == 2 * 2 * n * heads * tokens**2 * d

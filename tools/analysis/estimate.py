@@ -33,13 +33,33 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import (
     FlopCounterMode,
+    conv_flop_count,
     sdpa_backward_flop_count,
     sdpa_flop_count,
 )
 
 aten = torch.ops.aten
-# The CPU's attention kernel, which some FLOP counters do not know.
-CPU_ATTENTION = {
+
+
+def count_convolution_backward(
+    grad: torch.Size,
+    images: torch.Size,
+    weight: torch.Size,
+    *args: object,
+    out_shape: object = None,
+) -> int:
+    """Count the gradients of a convolution, each as many as it takes itself.
+
+    torch's counter counts those of a grouped one as if it were not grouped.
+    """
+    *_, is_transposed, _, _, wanted = args
+    forward = conv_flop_count(images, weight, grad, is_transposed)
+    return forward * sum(wanted[:2])
+
+
+# Some FLOP counters do not know the CPU's attention kernel.
+FORMULAS = {
+    aten.convolution_backward: count_convolution_backward,
     aten._scaled_dot_product_flash_attention_for_cpu: (
         lambda q, k, v, *args, out_shape=None, **_: sdpa_flop_count(q, k, v)
     ),
@@ -203,7 +223,7 @@ class Steps:
     def probe(self, images: int, size: tuple[int, int]) -> Probe:
         """Run a step; measure memory and FLOPs."""
         activities = [ProfilerActivity.CPU]
-        counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+        counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
         with profile(activities=activities, profile_memory=True) as trace:
             with counter:
                 self.run(images, size)
