@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
+from torch import nn
 
 from mmseg_cag.engine.checks.check_data_hook import check_patches
 from mmseg_cag.errors import UserError
@@ -138,6 +139,67 @@ def test_a_run_of_vfm_uda_goes_on_with_the_same_bits(root, plus, workers):
     for key, value in train(again).items():
         assert torch.equal(value, whole[key]), key
     assert whole['teacher.steps'] == 3
+
+
+MAPS = dict(in_channels=[48] * 4, in_index=[0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(MAPS, type='SegformerHead'),
+        dict(MAPS, type='UPerHead', pool_scales=(1, 2)),
+        dict(MAPS, type='FPNHead', feature_strides=[4, 8, 16, 32]),
+        dict(
+            type='DepthwiseSeparableASPPHead',  # DeepLabV3+
+            in_channels=48,
+            in_index=3,
+            c1_in_channels=48,
+            c1_channels=4,
+            dilations=(1, 2),
+        ),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_ordinary_heads_on_a_pyramid_train_by_cag(root, head):
+    """Anchors, then a step."""
+    arch = dict(ARCH, depth=4)
+    cfg = run_config(root, head['type'], arch=arch, out_indices=[0, 1, 2, 3])
+    cfg.train_cfg.update(stages=1, stage_iters=1)
+    norm = dict(norm_cfg=dict(type='BN'))
+    cfg.model.neck = dict(
+        norm, type='Feature2Pyramid', embed_dim=48, rescales=[4, 2, 1, 0.5]
+    )
+    own = {**cfg.model.decode_head, **norm, **head, 'channels': 8}
+    cfg.model.decode_head = own
+    weights = train(cfg)
+    assert weights['anchor_bank.counts'].any()
+    assert weights['anchor_bank.anchors'].shape == (19, 8)
+    name = 'decode_head.conv_seg.weight'
+    # The teacher is the student before the step.
+    assert weights[name].isfinite().all()
+    assert not torch.equal(weights[name], weights[f'teacher.module.{name}'])
+
+
+def held(network: nn.Module) -> int:
+    """Bytes of a network's tensors; shared ones count once."""
+    tensors = [*network.parameters(), *network.buffers()]
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+
+def test_a_frozen_encoder_is_in_memory_once():
+    free, frozen = (
+        MODELS.build(model('DACSSegmentor', frozen_stages=stages))
+        for stages in (-1, 'all')
+    )
+    encoder = sum(
+        p.untyped_storage().nbytes()
+        for p in free.backbone.parameters()
+        if p.requires_grad
+    )
+    assert encoder > held(free) / 3
+    assert held(free) - held(frozen) == encoder
 
 
 def test_it_trains_in_bfloat16(root):
