@@ -23,6 +23,7 @@ from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.records.do_no_harm_hook import DoNoHarmHook
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.models.backbones import DINOv2
@@ -303,6 +304,26 @@ def test_no_adaptation_opens_a_target_label(path: str) -> None:
             assert (
                 made or not target or 'seg_map_path' not in target.data_prefix
             )
+
+
+STAGES = [
+    path
+    for path in (ROOT / 'configs').rglob('*.py')
+    if 'stage_iters' in path.read_text()
+]
+
+
+@pytest.mark.parametrize('path', STAGES, ids=lambda path: path.stem)
+def test_harm_stops_a_run_within_its_first_stage(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    loop = cfg.train_cfg
+    settings = dict(cfg.get('default_hooks', {}).get('do_no_harm', {}))
+    settings.pop('type', None)
+    hook = DoNoHarmHook(**settings)
+    spacing = loop.stage_iters // loop.get('vals_per_stage', 1)
+    if hook.interval:
+        spacing = min(spacing, hook.interval)
+    assert hook.patience * spacing <= loop.stage_iters
 
 
 @pytest.mark.parametrize('path', LOOPS)

@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Runs on three labelled domains: resumed, by two processes, and as before."""
+"""Runs on three labelled domains, one of a role: resumed, by two processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
+from mmseg.registry import DATASETS, HOOKS
 
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.models.domain_norms import OF_DOMAIN
 from tests import tiny
 from tests.test_distributed import train_two
@@ -40,11 +41,21 @@ def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('many')
     tiny.write_towns(root)
     tiny.write_synthia(root / 'synthia', count=3)
+    dataset = DATASETS.build(tiny.cityscapes(root, 'train'))
+    images = labelled_images(dataset, range(len(dataset)))
+    few = dict(train=images[:2], choose=images[2:3])
+    write_roles(root / 'roles.json', Roles(dataset.metainfo['classes'], few))
     return root
 
 
+def subset(root: Path, dataset: dict, **role: str) -> dict:
+    """The images of a role, or those without one."""
+    path = str(root / 'roles.json')
+    return dict(type='RoleSubset', roles=path, dataset=dataset, **role)
+
+
 def config(root: Path, work_dir: Path, workers: int = 0) -> Config:
-    """DACS with three sources and two targets, of which two are measured."""
+    """DACS with three sources, one of a role, and two measured targets."""
     cfg = tiny.run_config(root, work_dir, workers=workers)
     tiny.one_stage(cfg, ITERS)
     cfg.model = tiny.dacs()
@@ -54,7 +65,7 @@ def config(root: Path, work_dir: Path, workers: int = 0) -> Config:
     members = dict(
         gta=domains.source,
         synthia={**tiny.synthia(root), 'pipeline': tiny.pipeline('synthia')},
-        few=tiny.cityscapes(root, 'val'),
+        few=subset(root, tiny.cityscapes(root, 'train'), role='train'),
     )
     domains.source = dict(
         type='DomainPool',
@@ -62,7 +73,8 @@ def config(root: Path, work_dir: Path, workers: int = 0) -> Config:
         shares=SHARES,
         absent=dict(synthia=['train']),
     )
-    targets = dict(day=domains.target, night=domains.target)
+    rest = subset(root, domains.target)
+    targets = dict(day=rest, night=rest)
     domains.target = dict(type='DomainPool', members=targets)
     measured = cfg.val_dataloader.dataset
     cfg.val_dataloader.dataset = dict(

@@ -10,21 +10,15 @@ difference to a second network on the same images.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from decisions.counting import count
 from decisions.frozen import add_arguments, open_config
-from decisions.held_out import (
-    HeldOut,
-    held_out,
-    near_seen,
-    require_unseen,
-    roles_of,
-    seen_images,
-)
+from decisions.held_out import HeldOut, held_out, roles_of
+from decisions.seen import Seen, near_seen, require_unseen, seen_images
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
@@ -105,8 +99,8 @@ def certify(args: argparse.Namespace, cfg: Config) -> dict:
     classes = list(held.dataset.metainfo['classes'])
     foreground = foreground_of(args.foreground, classes)
     checkpoints = [args.checkpoint, *([args.against] if args.against else [])]
-    seen = seen_images(cfg, checkpoints)
-    require_unseen(held, seen, roles)
+    seen = seen_images(cfg, checkpoints, held, roles)
+    require_unseen(held, seen)
     warn_of_near(held, seen)
     counts = [count(cfg, path, held, classes) for path in checkpoints]
     found = {'images': len(held.indices), 'groups': len({*held.groups})}
@@ -207,7 +201,7 @@ def _rows(found: Intervals) -> Iterator[dict | None]:
         )
 
 
-def warn_of_near(held: HeldOut, seen: dict[str, list]) -> None:
+def warn_of_near(held: HeldOut, seen: Sequence[Seen]) -> None:
     """Warn of near-duplicates of images that the network has seen."""
     pairs = near_seen(held, seen)
     for path, other in pairs[:SHOWN]:

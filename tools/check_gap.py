@@ -122,6 +122,28 @@ def mean_margin(images: Sequence[Observed]) -> float:
     return float((counts * middles).sum() / counts.sum())
 
 
+def verdict_of(
+    source: Sequence[Observed],
+    target: Sequence[Observed],
+    findings: Sequence[Finding],
+    prior: Prior,
+    classes: Sequence[str],
+) -> tuple[str, str]:
+    """Return the verdict on two domains and its reason.
+
+    Args:
+        source: Images of the source.
+        target: Images of the target.
+        findings: The differences, root causes first.
+        prior: The class priors.
+        classes: Names of the classes.
+    """
+    pairs = zip(classes, prior.source, strict=True)
+    unknown = [name for name, share in pairs if not share]
+    fallen = mean_margin(target) / max(mean_margin(source), 1e-9)
+    return judge(findings, unknown, fallen)
+
+
 def judge(
     findings: Sequence[Finding], unknown: Sequence[str], fallen: float
 ) -> tuple[str, str]:
@@ -213,13 +235,7 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
         (prior.source, proven_prior(source, target, prior)),
         float(np.exp(-scale.value)) if scale.score >= 1 else 1.0,
     )
-    unknown = [
-        name
-        for name, share in zip(classes, prior.source, strict=True)
-        if not share
-    ]
-    fallen = mean_margin(target) / max(mean_margin(source), 1e-9)
-    verdict, why = judge(findings, unknown, fallen)
+    verdict, why = verdict_of(source, target, findings, prior, classes)
     histograms = [
         sum(image.margins for image in part) for part in (source, target)
     ]

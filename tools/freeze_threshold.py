@@ -126,21 +126,20 @@ def main() -> None:
     try:
         if args.out.exists():
             raise UserError(f'{args.out}: already exists, expected a new file')
-        dataset = build_dataset(
-            labelled_target(cfg), 'test_dataloader.dataset'
-        )
+        key = 'test_dataloader.dataset'
+        dataset = build_dataset(labelled_target(cfg), key)
         classes = dataset.metainfo['classes']
         if len(classes) != 2:
             raise UserError(
-                f'{len(classes)} classes: {", ".join(classes)}; expected two, '
-                'the background and the foreground'
+                f'{key}: {len(classes)} classes: {", ".join(classes)}; '
+                'expected two, the background and the foreground'
             )
         roles = roles_of(cfg, args.roles)
         if roles is None:
             raise UserError('roles: not set, expected --roles FILE')
-        roles.require_classes(classes, 'the data set')
+        roles.require_classes(classes, key)
         images = roles.require(args.role)
-        indices = indices_of(dataset, images, 'the data set')
+        indices = indices_of(dataset, images, key)
         network = open_network(cfg, args.checkpoint, classes)
         samples = track(
             read_samples(dataset, indices), 'Threshold', total=len(indices)
@@ -163,7 +162,7 @@ def main() -> None:
     written['threshold'] = dict(
         probability=threshold,
         role=args.role,
-        images=len(images),
+        image_sha256={one.image: one.image_sha256 for one in images},
         roles_sha256=file_sha256(roles.path),
     )
     with atomic_path(args.out) as draft:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,16 +15,25 @@ from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, TRANSFORMS
+from torch import nn
 
 from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.engine.records.comparison import (
+    Verdict,
     compare_mean_iou,
     groups_of,
     mean_iou,
 )
-from mmseg_cag.engine.records.do_no_harm_hook import BEFORE, KEPT, LOOKS
+from mmseg_cag.engine.records.do_no_harm_hook import (
+    BEFORE,
+    KEPT,
+    LOOKS,
+    DoNoHarmHook,
+)
 from mmseg_cag.errors import UserError
+from mmseg_cag.monitor.record_file import RecordFile
 from tests import tiny
+from tests.test_monitor.test_harm import recorded_signs
 
 ITERS = 12
 HOOK = 'default_hooks.do_no_harm'
@@ -106,8 +117,13 @@ def is_source(root: Path, work_dir: Path) -> bool:
 
 HARM = {
     'rate': {'optim_wrapper.optimizer.lr': 0.3},
-    'map': {'optim_wrapper.optimizer.lr': 3e-2},
+    'map': {},  # only the labels are spoilt
     'margin': {'model.pseudo_label_head.margin': 1e6},
+}
+FOUND = {
+    'rate': 'is predicted on',
+    'map': 'on the source it agrees',
+    'margin': 'has a pseudo label',
 }
 
 
@@ -123,17 +139,28 @@ def plant(cfg: Config, kind: str) -> None:
             dataset.pipeline.insert(2, dict(type='SwapClasses'))
 
 
+# Seconds do not suffice to forget the source at the rate of a run. Without a
+# wrong map it is not forgotten at this one either.
+FASTER = {'optim_wrapper.optimizer.lr': 3e-2}
+
+
 @pytest.mark.parametrize('kind', HARM)
 def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
-    cfg = config(root, tmp_path)
+    cfg = config(root, tmp_path, **(FASTER if kind == 'map' else {}))
     plant(cfg, kind)
     with pytest.raises(UserError, match='adaptation lost .* best.pth'):
         run(cfg)
-    assert looks(cfg.work_dir)[-1]['lost']
+    last = looks(cfg.work_dir)[-1]
+    assert last['lost'] and FOUND[kind] in last['reason']
     assert is_source(root, tmp_path)
 
 
-@pytest.mark.parametrize('kind', ['rate', 'map'])
+def test_the_right_map_does_not_forget_the_source(root, tmp_path):
+    cfg = config(root, tmp_path, **FASTER, **{f'{HOOK}.on_harm': 'report'})
+    assert not any(FOUND['map'] in look['reason'] for look in run(cfg))
+
+
+@pytest.mark.parametrize('kind', HARM)
 def test_labels_find_it_too(root, tmp_path, kind):
     cfg = config(root, tmp_path, **labels(root))
     plant(cfg, kind)
@@ -240,6 +267,56 @@ def test_a_resumed_run_goes_on_with_its_looks(root, tmp_path):
 def test_without_a_start_there_is_nothing_to_compare(root, tmp_path):
     Runner.from_cfg(config(root, tmp_path, load_from=None)).train()
     assert not (tmp_path / KEPT).exists()
+
+
+def test_without_labels_in_any_domain_it_says_that_it_is_off(root, tmp_path):
+    cfg = config(root, tmp_path / 'run')
+    runner = Runner.from_cfg(cfg)
+    target = cfg.train_dataloader.dataset.domains.target
+    runner.cfg.train_dataloader.dataset = dict(
+        type='UDADataset', domains=dict(target=target), labelled=[]
+    )
+    hook = DoNoHarmHook()
+    hook.before_train(runner)
+    assert hook.comparison is None
+    [log] = (tmp_path / 'run').glob('*/*.log')
+    assert 'no comparison, it needs labelled target images' in log.read_text()
+
+
+class Recorded:
+    """The comparison of a recorded run, look by look."""
+
+    def __init__(self, name: str) -> None:
+        self.looks = iter(recorded_signs(name).values())
+
+    def judge(self, before: dict, model: nn.Module) -> Verdict:
+        signs = next(self.looks)
+        return Verdict(bool(signs), '; '.join(signs))
+
+
+def test_drawn_to_real_is_stopped_within_its_first_stage(tmp_path):
+    """Version 0.1's CAG, a stage of 60: test_monitor/test_harm.py."""
+    hook = DoNoHarmHook(interval=10)
+    hook.comparison, hook.before = Recorded('drawn to real'), {}
+    hook.file = RecordFile(tmp_path / LOOKS)
+    runner = SimpleNamespace(
+        work_dir=tmp_path,
+        iter=0,
+        model=nn.Identity(),
+        train_loop=SimpleNamespace(stop_training=False),
+        logger=logging.getLogger('recorded'),
+    )
+    source = {'meta': {'do_no_harm': {'adapted': False}}, 'state_dict': {}}
+    torch.save(source, tmp_path / KEPT)
+    while not runner.train_loop.stop_training and runner.iter < 60:
+        hook.after_train_iter(runner, runner.iter)
+        runner.iter += 1
+    assert runner.iter == 30
+    hook.after_train(runner)
+    with pytest.raises(UserError, match='person is predicted on 7.6%'):
+        hook.after_run(runner)
+    assert not kept(tmp_path)['meta']['do_no_harm']['adapted']
+    assert [look['lost'] for look in looks(tmp_path)] == [False, True, True]
 
 
 @pytest.mark.parametrize(

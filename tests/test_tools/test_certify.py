@@ -8,12 +8,19 @@ import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 
 from mmseg_cag.analysis.evaluate import evaluate
-from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.datasets.roles import (
+    Roles,
+    file_sha256,
+    labelled_images,
+    write_roles,
+)
 from mmseg_cag.fileio.images import read_image
 from tests import tiny
 
@@ -33,10 +40,25 @@ def towns(tmp_path):
     for name in ('iter_1', 'iter_2'):
         state = MODELS.build(cfg.model).state_dict()
         torch.save({'state_dict': state}, tmp_path / f'{name}.pth')
-    # What `Config.dump` writes but for its layout, which takes seconds.
-    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
-    (tmp_path / 'config.py').write_text('\n'.join(lines))
+    (tmp_path / 'config.py').write_text(text_of(cfg))
     return tmp_path, cfg
+
+
+def text_of(cfg: Config) -> str:
+    """What `Config.dump` writes but for its layout, which takes seconds."""
+    return '\n'.join(f'{k} = {v!r}' for k, v in cfg.to_dict().items())
+
+
+def save_with(root: Path, name: str, **content: object) -> Path:
+    """Save the weights of the first checkpoint with other content."""
+    saved = torch.load(root / 'iter_1.pth', weights_only=True)
+    torch.save({**saved, **content}, root / name)
+    return root / name
+
+
+def image_of(root: Path, split: str, number: int = 0) -> Path:
+    folder = root / 'cityscapes/leftImg8bit' / split
+    return sorted(folder.rglob('*.png'))[number]
 
 
 @pytest.fixture
@@ -104,10 +126,7 @@ def test_images_of_a_role_and_their_groups(towns, run):
 def test_a_set_that_the_network_has_seen_is_refused(towns, run):
     root, _ = towns
     # The same picture as a training image, under another name.
-    [first, *_] = sorted(
-        (root / 'cityscapes/leftImg8bit/train').rglob('*.png')
-    )
-    [other, *_] = sorted((root / 'cityscapes/leftImg8bit/val').rglob('*.png'))
+    first, other = image_of(root, 'train'), image_of(root, 'val')
     original = other.read_bytes()
     shutil.copy(first, other)
     with pytest.raises(SystemExit, match='which was trained on'):
@@ -119,17 +138,76 @@ def test_a_set_that_the_network_has_seen_is_refused(towns, run):
     assert not (root / 'found.json').exists()
 
 
+def test_labels_that_the_best_network_was_chosen_on_are_refused(towns, run):
+    root, cfg = towns
+    hook = dict(type='DoNoHarmHook', labelled=tiny.cityscapes(root, 'val'))
+    cfg.default_hooks.do_no_harm = hook
+    cfg.val_dataloader = None
+    (root / 'config.py').write_text(text_of(cfg))
+    # Under any name: its reason is in it.
+    best = save_with(root, 'named.pth', meta={'do_no_harm': {}})
+    with pytest.raises(SystemExit, match='which was chosen on'):
+        run('--against', best)
+    assert run('--resamples', '100')['images'] == 2
+
+
+def test_images_that_a_threshold_was_chosen_on_are_refused(towns, run):
+    root, _ = towns
+    other = image_of(root, 'val')
+    threshold = {'image_sha256': {'other.png': file_sha256(str(other))}}
+    frozen = save_with(root, 'frozen.pth', threshold=threshold)
+    with pytest.raises(SystemExit, match='set the threshold of .*frozen.pth'):
+        run('--against', frozen)
+
+
+def test_the_config_in_a_checkpoint_counts_too(towns, run, capsys):
+    root, cfg = towns
+    cfg.train_dataloader.dataset = tiny.cityscapes(root, 'val')
+    other = save_with(root, 'other.pth', meta={'cfg': text_of(cfg)})
+    with pytest.raises(SystemExit, match='which was trained on'):
+        run('--against', other)
+    cfg.train_dataloader.dataset = tiny.cityscapes(root / 'away', 'val')
+    cfg.anchor_dataloader.dataset.type = 'somewhere.Dataset'
+    other = save_with(root, 'other.pth', meta={'cfg': text_of(cfg)})
+    run('--against', other, '--resamples', '100')
+    shown = capsys.readouterr().out
+    assert 'iter_1.pth: only images of CONFIG are compared' in shown
+    for key in ('train_dataloader.dataset', 'anchor_dataloader.dataset'):
+        assert f'other.pth: the images of its {key} are not' in shown
+    assert 'somewhere.Dataset is no plain name' in shown
+
+
+def test_roles_of_the_config_in_a_checkpoint_count_too(towns, run):
+    root, cfg = towns
+    path = roles_file(root, choose=[0])
+    recorded = {'cfg': f'{text_of(cfg)}\nroles = {str(path)!r}'}
+    other = save_with(root, 'other.pth', meta=recorded)
+    with pytest.raises(SystemExit, match='has the role choose in'):
+        run('--against', other)
+
+
+def brighter(path: Path) -> np.ndarray:
+    return read_image(str(path))[..., ::-1] // 2 + 60
+
+
 def test_a_near_duplicate_is_warned_of(towns, run, capsys):
     root, _ = towns
-    [first, *_] = sorted(
-        (root / 'cityscapes/leftImg8bit/train').rglob('*.png')
-    )
-    [other, *_] = sorted((root / 'cityscapes/leftImg8bit/val').rglob('*.png'))
-    brighter = read_image(str(first))[..., ::-1] // 2 + 60
-    tiny.save_image(other, brighter)
+    first, other = image_of(root, 'train'), image_of(root, 'val')
+    tiny.save_image(other, brighter(first))
     run('--resamples', '100')
     shown = capsys.readouterr().out
     assert f'{other} is a near-duplicate of {first}' in shown
+
+
+def test_also_of_an_image_that_only_a_role_has(towns, run, capsys):
+    root, _ = towns
+    first, other = (image_of(root, 'val', number) for number in (0, 1))
+    tiny.save_image(other, brighter(first))
+    path = roles_file(root, choose=[0], certify=[1])
+    run('--roles', path, '--resamples', '100')
+    shown = capsys.readouterr().out
+    assert f'{other} is a near-duplicate of {first}' in shown
+    assert shown.count('near-duplicate') == 1
 
 
 def test_what_is_wrong_is_said_in_one_line(towns, run):

@@ -39,6 +39,7 @@ from gap.prior import (
     temperature_of,
 )
 from gaps.plant import plant
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from scipy.optimize import minimize
 
@@ -272,8 +273,9 @@ def test_a_shift_is_planted_in_the_source_and_measured(source):
     ]
 
 
-def test_the_verdict_follows_from_the_findings():
-    judge = runpy.run_path(str(TOOL))['judge']
+def test_the_verdict_follows_from_the_findings(source):
+    tool = runpy.run_path(str(TOOL))
+    judge = tool['judge']
     moved = Finding(PRIOR, 1.6, 2.0, 'bus x 5')
     dark = Finding(BRIGHTNESS, -0.7, 5.0, 'brightness x 0.5')
     chance = Finding(COLOUR, 0.01, 0.1, 'colour x 1')
@@ -283,6 +285,15 @@ def test_the_verdict_follows_from_the_findings():
     assert judge([dark, moved], [], 0.3)[0] == 'label'
     verdict, why = judge([chance], ['tram'], 1.0)
     assert verdict == 'label' and 'tram' in why
+    for prior, expected in (
+        (SOURCE, 'source-only is enough'),
+        (np.array([0.28, 0.11, 0.11, 0.5]), 'correct the prior'),
+    ):
+        target = draw_domain(1, 40, prior)
+        priors = estimate_priors(source, target)
+        found = check(source, target, CLASSES, priors)
+        of_both = tool['verdict_of'](source, target, found, priors, CLASSES)
+        assert of_both[0] == expected
 
 
 @pytest.fixture
@@ -328,6 +339,58 @@ def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
     roles.write_text(json.dumps({**content, 'classes': ['street']}))
     with pytest.raises(SystemExit, match="labels of the classes .'street'"):
         run('--images', '8', '--roles', roles)
+
+
+NAMES = {'road': 7, 'building': 11, 'sky': 23, 'car': 26}  # raw ids
+
+
+def of_four(root: Path, split: str) -> dict:
+    """Labelled images of the four classes that a tiny scene has."""
+    cfg = tiny.cityscapes(root, split)
+    reader = dict(
+        type='LoadLabelsByName',
+        classes=[*NAMES],
+        ids=NAMES,
+        void_ids=[0],
+    )
+    cfg['pipeline'] = [cfg['pipeline'][0], reader, cfg['pipeline'][-1]]
+    return dict(
+        cfg,
+        type='BaseSegDataset',
+        img_suffix='_leftImg8bit.png',
+        metainfo=dict(classes=[*NAMES]),
+    )
+
+
+def darken(folder: Path) -> None:
+    for path in folder.rglob('*.png'):
+        tiny.save_image(path, read_image(str(path))[..., ::-1] // 2)
+
+
+def test_source_only_is_enough_for_its_own_town(tmp_path, monkeypatch):
+    """Another draw of the scenes, through a network that has learnt them."""
+    cfg, town = tiny.warm_up(tmp_path), tmp_path / 'cityscapes'
+    for seed, split in enumerate(('train', 'val')):
+        tiny.write_cityscapes(town, split, 40, seed)
+    source = of_four(tmp_path, 'train')
+    cfg.model.decode_head.num_classes = 4
+    cfg.train_dataloader.dataset = cfg.anchor_dataloader.dataset = source
+    cfg.val_dataloader.dataset = of_four(tmp_path, 'val')
+    Runner.from_cfg(cfg).train()
+    cfg.target_dataset = of_four(tmp_path, 'val')
+    cfg.test_dataloader = cfg.val_dataloader
+    path = finished.save(cfg, tmp_path / 'run', range(0)) / 'config.py'
+
+    def verdict(out: str) -> str:
+        words = [TOOL, path, tmp_path / 'warm/iter_60.pth', '--images', '40']
+        words += ['--out', tmp_path / out]
+        monkeypatch.setattr('sys.argv', [*map(str, words)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return json.loads((tmp_path / out / 'gap.json').read_text())['verdict']
+
+    assert verdict('same') == 'source-only is enough'
+    darken(town / 'leftImg8bit/val')
+    assert verdict('dark') != 'source-only is enough'
 
 
 def test_gaps_are_planted_in_one_and_the_same_town(tmp_path):

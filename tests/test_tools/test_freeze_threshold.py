@@ -13,7 +13,12 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 
 from mmseg_cag.analysis.evaluate import build_runner
-from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.datasets.roles import (
+    Roles,
+    labelled_images,
+    read_roles,
+    write_roles,
+)
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/freeze_threshold.py'
@@ -91,6 +96,9 @@ def test_the_threshold_is_in_the_weights(run, town, capsys):
     written = run()
     assert written['threshold']['role'] == 'choose'
     assert 0 < written['threshold']['probability'] < 0.5
+    images = read_roles(town / 'roles.json').of('choose')
+    hashes = [image.image_sha256 for image in images]
+    assert [*written['threshold']['image_sha256'].values()] == hashes
     said = capsys.readouterr().out.splitlines()[-1]
     best, before = (
         float(part.split()[-1])
@@ -130,6 +138,15 @@ def test_the_best_f1_by_trying_all_thresholds():
 def test_a_role_that_is_empty(run):
     with pytest.raises(SystemExit, match='no image has the role train'):
         run('--role', 'train')
+
+
+def test_more_than_two_classes(run, town):
+    cfg = Config.fromfile(town / 'config.py')
+    cfg.test_dataloader.dataset.metainfo.classes.append('bus')
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    (town / 'config.py').write_text('\n'.join(lines))
+    with pytest.raises(SystemExit, match='test_dataloader.dataset: 3 classes'):
+        run()
 
 
 def test_certify_is_for_measuring(run, capsys):

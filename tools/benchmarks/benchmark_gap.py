@@ -43,6 +43,7 @@ def main() -> None:
     """Plant, check and record."""
     # These modules are beside the commands, a folder up.
     sys.path.append(str(Path(__file__).parents[1]))
+    from check_gap import verdict_of
     from decisions.frozen import add_arguments, open_config
     from gap.checks import check, estimate_priors
     from gap.observe import observe
@@ -88,11 +89,13 @@ def main() -> None:
             findings = check(source, target, classes, prior)
             proven = [f for f in findings if f.score >= 1]
             named = proven[0].name if proven else None
+            verdict, _ = verdict_of(source, target, findings, prior, classes)
             row = {
                 'gap': gap,
                 'planted': told.read_text(),
                 'named': named,
                 'right': named == EXPECTED[gap],
+                'verdict': verdict,
                 'findings': [
                     {'text': f.text, 'score': round(f.score, 2)}
                     for f in findings

@@ -12,12 +12,8 @@ from benchmarks.rows.machine import describe
 from benchmarks.rows.measure import TIMES, note_times
 from benchmarks.rows.work import plain_text
 from decisions.counting import count
-from decisions.held_out import (
-    HeldOut,
-    held_out,
-    require_unseen,
-    seen_images,
-)
+from decisions.held_out import HeldOut, held_out
+from decisions.seen import images_of_run, require_unseen
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -61,7 +57,7 @@ def measure(curve: Curve, run: Run) -> dict:
     cfg = curve.train_config(run)
     checkpoint, begun = curve.checkpoint(run), monotonic()
     held = scored_on(curve)
-    require_unseen(held, seen_images(cfg, [checkpoint]), None)
+    require_unseen(held, [*images_of_run(cfg, is_best=False)])
     if not checkpoint.is_file():
         train_chain(cfg, resume=True)
         note_times(checkpoint.parent)

@@ -1,31 +1,24 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Select images to certify on and check that the network never saw them."""
+"""Select the labelled target images to certify on."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
 
 from mmseg_cag.analysis.runs.samples import build_dataset
 from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.roles import (
     Roles,
-    file_sha256,
     image_name,
     indices_of,
     read_roles,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.stages import walk
-
-from .near_duplicates import near_pairs, thumbnails
 
 
 @dataclass(frozen=True)
@@ -116,109 +109,3 @@ def _group_of(name: str, group: str, pattern: str | None) -> str:
             'expression that finds the group of every image'
         )
     return found[0]
-
-
-def seen_images(
-    cfg: Config, checkpoints: Sequence[Path]
-) -> dict[str, list[tuple[str, dict | None]]]:
-    """List the images used to train or select a run.
-
-    Args:
-        cfg: The run's config.
-        checkpoints: Those to certify; a best checkpoint was selected on the
-            validation set.
-
-    Returns:
-        The files and their backend arguments, by use.
-    """
-    found: dict[str, list[tuple[str, dict | None]]] = {}
-    uses = {
-        'train_dataloader': 'trained on',
-        'anchor_dataloader': 'trained on',
-    }
-    if any(path.name.startswith('best') for path in checkpoints):
-        uses['val_dataloader'] = 'chosen on'
-    for loader, use in uses.items():
-        dataset = (cfg.get(loader) or {}).get('dataset')
-        if dataset:
-            built = DATASETS.build(dataset)
-            found.setdefault(use, []).extend(_images(built))
-    return found
-
-
-def _images(dataset: object) -> Iterator[tuple[str, dict | None]]:
-    """List the images that a built dataset, or a wrapper, reads."""
-    if hasattr(dataset, 'domains'):
-        for part in dataset.domains.values():
-            yield from _images(part)
-    elif hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
-            yield from _images(part)
-    elif hasattr(dataset, 'get_data_info'):
-        backend = getattr(dataset, 'backend_args', None)
-        for index in range(len(dataset)):
-            yield dataset.get_data_info(index)['img_path'], backend
-    else:
-        yield from _images(dataset.dataset)
-
-
-def require_unseen(
-    held: HeldOut, seen: dict[str, list], roles: Roles | None
-) -> None:
-    """Refuse a set that contains an image used for training or selection.
-
-    Compares the contents of the files.
-
-    Raises:
-        UserError: It contains such an image.
-    """
-    backend = held.dataset.backend_args
-    own = {file_sha256(path, backend): path for path in held.paths}
-    for role in ('train', 'choose') if roles else ():
-        for image in roles.of(role):
-            if image.image_sha256 in own:
-                _refuse(own[image.image_sha256], image.image, f'for {role}')
-    sizes = {_size(path) for path in held.paths}
-    for use, files in seen.items():
-        for path, arguments in files:
-            # If lengths are known, only files of equal length are read.
-            if None not in sizes and _size(path) not in {*sizes, None}:
-                continue
-            found = own.get(file_sha256(path, arguments))
-            if found:
-                _refuse(found, path, use)
-
-
-def _refuse(path: str, other: str, use: str) -> None:
-    raise UserError(
-        f'{path}: the same image as {other}, which was {use}; expected '
-        'images unused for training and selection'
-    )
-
-
-def _size(path: str) -> int | None:
-    """Return a file's length; None if only its backend knows it."""
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return None
-
-
-def near_seen(
-    held: HeldOut, seen: dict[str, list], at_most: int = 5000
-) -> list[tuple[str, str]]:
-    """List near-duplicates of images used for training or selection.
-
-    Args:
-        held: The images to certify on.
-        seen: Images used by the run.
-        at_most: Number of images compared per use, evenly spaced.
-    """
-    own = thumbnails(held.paths, held.dataset.backend_args)
-    pairs = []
-    for files in seen.values():
-        step = -(-len(files) // at_most) or 1
-        for path, arguments in files[::step]:
-            near = near_pairs(own, thumbnails([path], arguments))
-            pairs += [(held.paths[i], path) for i, _ in near]
-    return pairs

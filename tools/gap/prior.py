@@ -119,18 +119,30 @@ def black_box_prior(
     return prior / max(prior.sum(), 1e-300)
 
 
+def log_ratios(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Compute what a shifted prior adds to the class scores (K,).
+
+    Args:
+        source: Class prior of the source (K,).
+        target: Class prior of the target (K,).
+    """
+    return np.log((target + 1e-6) / (source + 1e-6))
+
+
 def reweight(
     logits: np.ndarray, source: np.ndarray, target: np.ndarray
 ) -> np.ndarray:
     """Correct class scores (..., K) for a shifted prior.
 
+    The scores are the network's own; only the estimate of the prior uses
+    calibrated ones. This is what the benchmark of re-weighting measures.
+
     Args:
-        logits: Scores whose softmax is calibrated on the source.
+        logits: Scores of the network, not divided by a temperature.
         source: Class prior of the source (K,).
         target: Class prior of the target (K,).
     """
-    moved = np.log((target + 1e-6) / (source + 1e-6))
-    return (logits + moved).astype(logits.dtype)
+    return (logits + log_ratios(source, target)).astype(logits.dtype)
 
 
 def temperature_of(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -28,6 +28,8 @@ from mmseg_cag.evaluation.bootstrap import (
 from mmseg_cag.evaluation.confusion import confusion_matrix
 from mmseg_cag.models.segmentors.base import resize_labels
 
+from .prior import log_ratios
+
 # legend: N images, K classes, H W image, h w score map
 
 BATCH = 4  # batch size to re-estimate batch norm statistics
@@ -72,7 +74,7 @@ def try_remedies(
     def plain(batch: Tensor) -> Tensor:
         return view(model, batch).logits[0].float()
 
-    moved = torch.from_numpy(np.log((priors[1] + 1e-6) / (priors[0] + 1e-6)))
+    moved = torch.from_numpy(log_ratios(*priors))
 
     def reweighted(batch: Tensor) -> Tensor:
         return plain(batch) + moved.to(batch)[:, None, None]

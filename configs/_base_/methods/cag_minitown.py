@@ -13,4 +13,6 @@ default_hooks = dict(
     logger=dict(interval=10),
     monitor=dict(interval=10),
     panels=dict(interval=50),
+    # Two checks that find harm stop a run: both fit into the first stage.
+    do_no_harm=dict(interval=75),
 )

@@ -30,6 +30,10 @@ LOOKS = 'do_no_harm.jsonl'
 BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
 KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
+NEEDS = (
+    'it needs labelled target images (default_hooks.do_no_harm.labelled), or '
+    'a labelled domain and the pipeline of a test'
+)
 
 
 @HOOKS.register_module()
@@ -40,7 +44,7 @@ class DoNoHarmHook(Hook):
     available, else by signs that precede harm; see docs/do_no_harm.md.
     ``best.pth`` in the work dir is the better network, ``do_no_harm.jsonl``
     has one line per comparison. A run without a starting checkpoint or a
-    target has nothing to compare.
+    target has nothing to compare; one without labels in any domain says so.
 
     Args:
         labelled: Config of a labelled target dataset for evaluation, used
@@ -106,6 +110,7 @@ class DoNoHarmHook(Hook):
                 return
             comparison, model = self._compare_by(runner), bare_model(runner)
             if comparison is None:
+                runner.logger.info(f'Do no harm: no comparison, {NEEDS}')
                 return
             if why := comparison.is_blind(model):
                 runner.logger.info(f'Do no harm: no comparison, {why}')

@@ -1,0 +1,252 @@
+# Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
+"""Find the images that networks have seen, so that none is certified on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_cag.datasets.dataset_configs import hooks_of, leaves
+from mmseg_cag.datasets.roles import (
+    Roles,
+    file_sha256,
+    image_name,
+    read_roles,
+)
+from mmseg_cag.engine.records.do_no_harm_hook import KEY
+from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_config import parse_config
+from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.launch.stages import walk
+
+from .held_out import HeldOut
+from .near_duplicates import near_pairs, thumbnails
+
+TRAINED, CHOSEN = 'was trained on', 'was chosen on'
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image used for training or selection.
+
+    Attributes:
+        name: Its file, or its name in a roles file.
+        use: Its use, as a phrase that follows 'which'.
+        sha256: Hash of the file, if it is recorded.
+        path: The file, if it is known.
+        backend_args: Arguments of its mmengine file backend.
+    """
+
+    name: str
+    use: str
+    sha256: str | None = None
+    path: str | None = None
+    backend_args: dict | None = None
+
+
+def seen_images(
+    cfg: Config,
+    checkpoints: Sequence[Path],
+    held: HeldOut,
+    roles: Roles | None,
+) -> list[Seen]:
+    """List the images used to train or select networks.
+
+    The config in a checkpoint counts, too: it may differ from the run's.
+
+    Args:
+        cfg: The run's config.
+        checkpoints: The networks; a best one was selected on the validation
+            set and on the labels of `DoNoHarmHook`.
+        held: The images to certify on.
+        roles: Their roles file, if any.
+    """
+    contents = {path: read_checkpoint(path) for path in checkpoints}
+    is_best = {
+        path: path.name.startswith('best') or KEY in _meta(content)
+        for path, content in contents.items()
+    }
+    found = [*images_of_run(cfg, any(is_best.values()))]
+    files = [roles] if roles else []
+    if cfg.get('roles'):
+        files.append(read_roles(cfg.roles))
+    for path, content in contents.items():
+        found += images_of_threshold(content, path)
+        recorded = recorded_config(content, path)
+        found += images_of_run(recorded, is_best[path], path)
+        if Path(recorded.get('roles', '')).is_file():
+            files.append(read_roles(recorded.roles))
+    for one in files:
+        found += images_of_roles(one, held)
+    return found
+
+
+def images_of_run(
+    cfg: Config, is_best: bool, origin: Path | None = None
+) -> Iterator[Seen]:
+    """List the images that a run trains on, or selects a checkpoint by.
+
+    Args:
+        cfg: The run's config.
+        is_best: Whether the checkpoint was selected.
+        origin: Checkpoint that the config is from, whose data may be missing
+            on this machine: a warning is printed then.
+    """
+    for use, key, part in _datasets(cfg, is_best):
+        try:
+            if origin:
+                _require_plain_types(part)
+            dataset = DATASETS.build({**part, 'pipeline': []})
+        except Exception as error:  # wrong settings can raise anything
+            if origin is None:
+                raise
+            reason = str(error).partition('\n')[0]
+            print(
+                f'warning: {origin}: the images of its {key} are not '
+                f'compared, {reason}'
+            )
+            continue
+        for index in range(len(dataset)):
+            path = dataset.get_data_info(index)['img_path']
+            yield Seen(path, use, None, path, dataset.backend_args)
+
+
+def _datasets(cfg: Config, is_best: bool) -> Iterator[tuple[str, str, dict]]:
+    """Yield use, key and config of each data set."""
+    uses = dict.fromkeys(('train_dataloader', 'anchor_dataloader'), TRAINED)
+    if is_best:
+        uses['val_dataloader'] = CHOSEN
+    found = [
+        (use, f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset'))
+        for loader, use in uses.items()
+    ]
+    for hook in hooks_of(cfg) if is_best else ():
+        if hook.get('type') == 'DoNoHarmHook':
+            key = 'default_hooks.do_no_harm.labelled'
+            found.append((CHOSEN, key, hook.get('labelled')))
+    for use, key, dataset in found:
+        for place, _, part in leaves(dataset, key, whole=('RoleSubset',)):
+            if part:
+                yield use, place, part
+
+
+def _require_plain_types(part: dict) -> None:
+    """Check that building a recorded data set imports nothing.
+
+    Raises:
+        UserError: A type is a dotted name, which would be imported.
+    """
+    for node in walk(part):
+        if '.' in (kind := str(node.get('type', ''))):
+            raise UserError(f'{kind} is no plain name of a class')
+
+
+def recorded_config(content: dict, path: Path) -> Config:
+    """Read the config in a checkpoint; empty, with a warning, if none.
+
+    Args:
+        content: The checkpoint.
+        path: Its file.
+    """
+    text = _meta(content).get('cfg')
+    try:
+        if isinstance(text, str):
+            return parse_config(text, str(path))
+        reason = 'it contains no config'
+    except UserError as error:
+        reason = str(error)
+    print(f'warning: {path}: only images of CONFIG are compared, {reason}')
+    return Config()
+
+
+def _meta(content: dict) -> dict:
+    return content.get('meta') or {}
+
+
+def images_of_threshold(content: dict, path: Path) -> Iterator[Seen]:
+    """List the images that a frozen threshold was chosen on."""
+    frozen = content.get('threshold', {}).get('image_sha256', {})
+    for name, sha256 in frozen.items():
+        yield Seen(name, f'set the threshold of {path}', sha256)
+
+
+def images_of_roles(roles: Roles, held: HeldOut) -> Iterator[Seen]:
+    """List the images that a roles file reserves for training or selection.
+
+    Args:
+        roles: The roles file.
+        held: The images to certify on, in whose data set its images are
+            looked up.
+    """
+    dataset = held.dataset
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    path_by_name = {image_name(dataset, path): path for path in paths}
+    for role in ('train', 'choose'):
+        use = f'has the role {role} in {roles.path}'
+        for one in roles.of(role):
+            path = path_by_name.get(one.image)
+            yield Seen(
+                one.image, use, one.image_sha256, path, dataset.backend_args
+            )
+
+
+def require_unseen(held: HeldOut, seen: Sequence[Seen]) -> None:
+    """Refuse a set that contains an image used for training or selection.
+
+    Compares the contents of the files.
+
+    Raises:
+        UserError: It contains such an image.
+    """
+    backend = held.dataset.backend_args
+    own = {file_sha256(path, backend): path for path in held.paths}
+    sizes = {_size(path) for path in held.paths}
+    for one in seen:
+        sha256 = one.sha256
+        if sha256 is None:
+            # If lengths are known, only files of equal length are read.
+            if None not in sizes and _size(one.path) not in {*sizes, None}:
+                continue
+            sha256 = file_sha256(one.path, one.backend_args)
+        if sha256 in own:
+            raise UserError(
+                f'{own[sha256]}: the same image as {one.name}, which '
+                f'{one.use}; expected images unused for training and selection'
+            )
+
+
+def _size(path: str) -> int | None:
+    """Return a file's length; None if only its backend knows it."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None
+
+
+def near_seen(
+    held: HeldOut, seen: Sequence[Seen], at_most: int = 5000
+) -> list[tuple[str, str]]:
+    """List near-duplicates of images used for training or selection.
+
+    Args:
+        held: The images to certify on.
+        seen: Images used for training or selection.
+        at_most: Number of images compared per use, evenly spaced.
+    """
+    own = thumbnails(held.paths, held.dataset.backend_args)
+    first = {one.path: one for one in reversed(seen) if one.path}
+    by_use: dict[str, list[Seen]] = {}
+    for one in reversed(first.values()):
+        by_use.setdefault(one.use, []).append(one)
+    pairs = []
+    for images in by_use.values():
+        step = -(-len(images) // at_most) or 1
+        for one in images[::step]:
+            near = near_pairs(own, thumbnails([one.path], one.backend_args))
+            pairs += [(held.paths[i], one.path) for i, _ in near]
+    return pairs
