@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_cag.watch.card import make_card
+from mmseg_cag.watch.network import WatchedNetwork
 from tests.test_quickstart import command
+from tests.watched import draw, look_without_torch, write_network
 
 pytestmark = pytest.mark.long
 
@@ -118,3 +121,13 @@ def test_mmsegs_apis_run_a_cag_checkpoint_of_it(installed, tmp_path):
         check=False,
     )
     assert done.stdout.endswith('agrees\n'), done.stderr[-3000:]
+
+
+def test_its_watch_needs_neither_torch_nor_mmseg(installed, tmp_path):
+    path = write_network(tmp_path / 'student.onnx')
+    network = WatchedNetwork(path)
+    seen = [network.look(frame) for frame in draw(60, seed=0)]
+    card = make_card(seen, network.fingerprint, network.classes, 2, True)
+    card.write(tmp_path / 'student.card.json')
+    done = look_without_torch(path, installed)
+    assert done.stdout == f'{installed}\n[]\n[]\n', done.stderr

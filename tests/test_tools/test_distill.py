@@ -12,11 +12,13 @@ import onnx
 import pytest
 import torch
 from forms import cost, make
+from licences import read_chain
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from onnxruntime import InferenceSession
 
+from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,7 @@ def run(root: Path, name: str, model: dict) -> Config:
         dict(type='TestLoop'),
     )
     cfg.test_evaluator = cfg.val_evaluator = dict(type='UDAIoUMetric')
+    cfg.default_hooks.provenance = dict(type='ProvenanceHook')
     return cfg
 
 
@@ -106,6 +109,22 @@ def test_from_a_finished_run_to_three_forms(root, monkeypatch, capsys):
         if key.startswith(teacher) and 'decode_head' in key:
             own = big['state_dict'][key.removeprefix(teacher)]
             assert torch.equal(value, own), key
+    # Who ships INT8 is told of the teacher and of its data.
+    for form in ('student.pth', 'student.onnx', 'student.int8.onnx'):
+        chain = read_chain(folder / form)
+        runs = {
+            one['used_as']: one['sha256']
+            for one in chain
+            if one['kind'] == 'run'
+        }
+        assert runs == {
+            'exported from': checkpoint_hash(root / 'small/iter_2.pth'),
+            'model.distillation.teacher': checkpoint_hash(
+                root / 'big/iter_2.pth'
+            ),
+        }
+        names = {one['name'] for one in chain if one['kind'] == 'data'}
+        assert names == {'GTA5', 'Cityscapes'}
     # A second call trains nothing anew.
     before = (root / 'small/iter_2.pth').stat().st_mtime_ns
     call(monkeypatch, root / 'big', root / 'small.py', '--calibration', 3)

@@ -10,12 +10,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from licences import read_chain
 from mmengine.config import Config
 from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 
 from mmseg_cag.analysis.runs.labeling_network import load_labeling_network
 from mmseg_cag.analysis.runs.network import read_state, view
+from mmseg_cag.engine.records.descent import DESCENT, entry, inherited
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_onnx import DeploymentModel, compare_onnx
@@ -51,7 +53,8 @@ def export(monkeypatch, tmp_path):
             torch.nn.init.normal_(state['anchor_bank.anchors'])
         if 'pseudo_label_head.unknown.limit' in state:
             state['pseudo_label_head.unknown.limit'].fill_(3.0)
-        torch.save({'state_dict': state}, checkpoint)
+        meta = {DESCENT: [entry('data', 'GTA5', 'LicenseRef-GTA5')]}
+        torch.save(dict(meta=meta, state_dict=state), checkpoint)
         arguments = [TOOL, path, checkpoint, dst, *options]
         monkeypatch.setattr('sys.argv', list(map(str, arguments)))
         runpy.run_path(str(TOOL), run_name='__main__')
@@ -100,6 +103,9 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
     limit = 1e-4 * np.ptp(expected)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
     if config == 'minitown/cag.py':
+        run, data = chain = read_chain(dst)
+        assert chain == inherited(checkpoint, 'exported from')
+        assert (run['kind'], data['name']) == ('run', 'GTA5')
         with torch.no_grad():
             model.decode_head.conv_seg.weight.mul_(1.01)
         with pytest.raises(

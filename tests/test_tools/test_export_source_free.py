@@ -14,6 +14,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
+from mmseg_cag.engine.records.descent import (
+    DESCENT,
+    entry,
+    inherited,
+    read_descent,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import safe_load
 from mmseg_cag.inference.demo.network import load_network
@@ -56,7 +62,10 @@ def root(tmp_path_factory) -> Path:
     tiny.write_towns(root)
     torch.manual_seed(8)
     stock = MODELS.build(tiny.segmentor())
-    torch.save({'state_dict': stock.state_dict()}, root / 'warm.pth')
+    meta = {DESCENT: [entry('data', 'GTA5', 'LicenseRef-GTA5')]}
+    torch.save(
+        dict(meta=meta, state_dict=stock.state_dict()), root / 'warm.pth'
+    )
     export(root)
     first = with_source(root)
     first.train_cfg.update(stages=1, stage_iters=1)
@@ -144,6 +153,12 @@ def test_the_file_by_pixels_one_by_one(root):
     absent = [k for k in range(19) if k not in own]
     assert not state['source_pixels.prior'][absent].any()
     assert not state['source_pixels.spread'][absent].any()
+
+
+def test_the_file_names_what_it_descends_from(root):
+    run, data = read_descent(root / DST)
+    assert [run, data] == inherited(root / 'warm.pth', 'exported from')
+    assert (run['kind'], data['name']) == ('run', 'GTA5')
 
 
 def test_it_begins_where_the_stage_with_the_source_does(root):
