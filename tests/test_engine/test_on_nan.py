@@ -26,6 +26,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.translation.image_pool import ImagePool
 from tests import tiny
 from tests.faults.compare import same
+from tests.test_models.test_segmentors.test_proda import settings as proda
 
 LOSS = 'decode_head.loss_decode'
 
@@ -117,12 +118,29 @@ def test_rollback_goes_on_with_the_data_after(root, tmp_path):
     assert [json.loads(line)['iter'] for line in lines] == [1, 2, 3, 4]
 
 
+# Methods with a teacher, and what else of theirs moves in a step.
+TEACHERS = {
+    'daformer': (tiny.daformer, ()),
+    'anchor_teacher': (
+        tiny.anchor_teacher,
+        ('anchor_bank.anchors', 'running_margin.counts'),
+    ),
+    'proda': (proda, ('prototypes.anchors',)),
+}
+
+
 @pytest.mark.parametrize('on_nan', ['skip', 'rollback'])
-def test_a_teacher_is_as_it_was(root, tmp_path, on_nan):
-    runner, spoil = run(root, tmp_path, on_nan, at=4, model=tiny.daformer())
+@pytest.mark.parametrize('name', TEACHERS)
+def test_a_teacher_is_as_it_was(root, tmp_path, name, on_nan):
+    method, moving = TEACHERS[name]
+    runner, spoil = run(root, tmp_path, on_nan, at=4, model=method())
     before = 2 if on_nan == 'skip' else 1
     assert same(spoil.states[3], spoil.states[before])
-    teacher = runner.model.teacher
+    for key in moving:
+        states = [state[key] for state in spoil.states[:3]]
+        assert not torch.equal(states[1], states[2]), key
+        assert states[2].isfinite().all(), key
+    teacher = getattr(runner.model, 'momentum_teacher', runner.model.teacher)
     assert teacher.updates == teacher.steps == (3 if before == 2 else 4)
 
 
