@@ -193,9 +193,10 @@ def test_daformer(tmp_path, monkeypatch):
     want = outputs('modern/daformer_mitb5')
     config = model_config('daformer_mit-b5.py')
     model = imported('daformer', 'modern/daformer_mitb5', config, tmp_path)
-    levels = model.backbone(want['input'])
+    # What is left is the release's rounding, less than another eps makes.
+    levels = model.double().backbone(want['input'].double())
     for i, level in enumerate(levels):
-        assert_same(level, want[f'feature_{i}'], 3e-6)
+        assert_same(level, want[f'feature_{i}'], 2e-6)
     assert_same(model.decode_head(levels), want['logits'], 3e-5)
 
 

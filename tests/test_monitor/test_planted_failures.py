@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mmcv.transforms import BaseTransform
+from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import TRANSFORMS
 
@@ -35,19 +36,38 @@ def root(tmp_path_factory) -> Path:
 
 
 def alarms(root: Path, work_dir: Path, **changes) -> list[dict]:
-    """Run one stage; returns the alarms."""
+    """Run one stage of CAG; returns the alarms."""
     cfg = tiny.run_config(root, work_dir, ITERS)
+    cfg.model.pseudo_label_head.update(margin='auto', precision=0.8)
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.train_cfg.stages = 1
+    cfg.merge_from_dict(changes)
+    return watch(cfg, root)
+
+
+def alarms_of_a_mean_teacher(root: Path, work_dir: Path, lr: float) -> list:
+    """Run DACS, which has no stages; returns the alarms."""
+    model = dict(tiny.dacs(), threshold=0.9)
+    cfg = tiny.adversarial_run(root, work_dir, model)
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr)
+    )
+    cfg.train_cfg.update(max_iters=ITERS, val_interval=ITERS)
+    return watch(cfg, root)
+
+
+def watch(cfg: Config, root: Path) -> list[dict]:
+    """Train with the monitor; returns the alarms, each once in the log."""
     cfg.load_from = str(root / 'warm/iter_60.pth')
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.monitor = dict(type='MonitorHook', interval=1)
     cfg.model.norm_eval = True
-    cfg.model.pseudo_label_head.update(margin='auto', precision=0.8)
-    cfg.optim_wrapper.optimizer.lr = 1e-3
-    cfg.train_cfg.update(stages=1, val_begin=100)
-    cfg.merge_from_dict(changes)
+    cfg.train_cfg.val_begin = 100
     Runner.from_cfg(cfg).train()
+    work_dir = Path(cfg.work_dir)
     [log] = work_dir.glob('*/*.log')
-    lines = (work_dir / 'alarms.jsonl').read_text().splitlines()
+    path = work_dir / 'alarms.jsonl'
+    lines = path.read_text().splitlines() if path.is_file() else []
     found = [json.loads(line) for line in lines]
     for alarm in found:
         assert log.read_text().count(alarm['message']) == 1
@@ -96,3 +116,17 @@ def test_a_class_that_the_source_labels_lack(root, tmp_path, monkeypatch):
     assert 'car' in named(lacking)
     assert {a['class'] for a in found} == {'car'}
     assert found[0]['alarm'] == 'coverage'
+
+
+def test_a_good_mean_teacher_raises_none(root, tmp_path):
+    assert alarms_of_a_mean_teacher(root, tmp_path, lr=1e-3) == []
+
+
+def test_a_learning_rate_at_which_a_teacher_is_sure_of_nothing(root, tmp_path):
+    found = alarms_of_a_mean_teacher(root, tmp_path, lr=1.0)
+    assert {alarm['stage'] for alarm in found} == {None}
+    by_kind = {alarm['alarm']: alarm for alarm in found}
+    assert 'disagreement' in by_kind
+    coverage = by_kind['coverage']
+    assert coverage['class'] is None and coverage['iter'] > 5
+    assert 'lower the learning rate' in coverage['message']
