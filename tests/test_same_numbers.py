@@ -35,6 +35,7 @@ class KeepLosses(Hook):
             self.losses.setdefault(name, []).append(value.item())
 
 
+@pytest.mark.long
 def test_three_steps_of_cag(tmp_path, monkeypatch):
     tiny.write_towns(tmp_path)
     monkeypatch.setenv('MINITOWN_ROOT', str(tmp_path))

@@ -32,15 +32,37 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
     )
 
 
+def make_table(*words: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, TABLE, *words],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        text=True,
+        capture_output=True,
+    )
+
+
+def processor_seconds() -> float:
+    """Seconds of processors that children of this process have used."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
 @pytest.fixture(scope='module')
 def day(tmp_path_factory) -> tuple[dict, Path]:
     """Results of a rehearsal, and their folder."""
     folder = tmp_path_factory.mktemp('day')
+    idle = os.getloadavg()[0] < os.cpu_count() / 2
+    before = processor_seconds()
     # More than it takes on idle cores.
     done = run('--rehearse', '--minutes', 12, '--out', folder)
     log = (folder / 'gpu_day.log').read_text()
     assert done.returncode == 0, log[-4000:] + done.stderr + done.stdout
-    return json.loads((folder / 'gpu_day.json').read_text()), folder
+    found = json.loads((folder / 'gpu_day.json').read_text())
+    parts = sum(part['seconds'] for part in found['parts'].values())
+    # Beside other work only the processors' own seconds count.
+    found['spent'] = parts if idle else processor_seconds() - before
+    return found, folder
 
 
 @pytest.mark.long
@@ -49,6 +71,11 @@ def test_each_part_is_rehearsed(letter, day):
     part = day[0]['parts'][letter]
     assert (part['status'], part['message']) == ('ok', '')
     assert part['results']
+
+
+@pytest.mark.long
+def test_a_rehearsal_takes_less_than_two_minutes(day):
+    assert day[0]['spent'] < 120
 
 
 def test_the_gpu_tests_need_only_what_such_a_machine_has():
@@ -91,17 +118,56 @@ def test_the_tables(day):
     document.write_text(
         '<!-- results -->\nNothing yet.\n<!-- end of results -->\n'
     )
-    done = subprocess.run(
-        [sys.executable, TABLE, folder, '--doc', document],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        text=True,
-        capture_output=True,
-    )
+    done = make_table(folder, '--doc', document)
     assert done.returncode == 0, done.stderr
     assert '| deeplabv2' not in done.stdout and '| adaptsegnet/' in done.stdout
     assert 'Nothing yet.' not in document.read_text()
     assert '| adaptsegnet/' in document.read_text()
+
+
+@pytest.mark.long
+def test_the_tables_of_two_days(tmp_path):
+    days = []
+    for hour, card in ((9, 'First'), (15, 'Second')):
+        machine = dict(
+            card=card,
+            card_gib=80,
+            driver='1',
+            cuda='13.0',
+            cudnn=9,
+            nccl='2',
+            cores=16,
+            python='3.12',
+            versions=dict(torch='2.11'),
+            copy_gb_s=hour,
+        )
+        part = dict(title='card', status='ok', message='', results=machine)
+        started = f'2026-11-27 {hour:02d}:00'
+        day = dict(started=started, rehearsal=False, parts=dict(a=part))
+        days.append(tmp_path / card)
+        days[-1].mkdir()
+        (days[-1] / 'gpu_day.json').write_text(json.dumps(day))
+    document = tmp_path / 'performance.md'
+    document.write_text('<!-- results -->\n<!-- end of results -->\n')
+    done = make_table(*days, '--doc', document)
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        document.read_text().index(f'Measured on 2026-11-27 {hour}:00, on one')
+        for hour in ('09', '15')
+    )
+    copies = [document.read_text().index(f'| {n} GB/s') for n in (9, 15)]
+    assert first < copies[0] < second < copies[1]
+
+
+KEPT = sorted(ROOT.glob('docs/results/gpu_day/*/gpu_day.json'))
+
+
+@pytest.mark.parametrize('path', KEPT, ids=lambda path: path.parent.name)
+def test_the_tables_of_a_day_that_is_kept(path):
+    found = json.loads(path.read_text())
+    assert f'Measured on {found["started"]}' in to_markdown(found)
+    for _, (heads, *rows) in make_tables(found):
+        assert all(len(row) == len(heads) for row in rows)
 
 
 def first(node: dict) -> dict:
@@ -182,12 +248,6 @@ def test_an_error_is_told_in_a_line(error, told):
 
 @pytest.mark.long
 def test_a_folder_without_results(tmp_path):
-    done = subprocess.run(
-        [sys.executable, TABLE, tmp_path],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        text=True,
-        capture_output=True,
-    )
+    done = make_table(tmp_path)
     assert done.returncode == 1
     assert 'gpu_day.json: expected the results of gpu_day.sh' in done.stderr

@@ -1,10 +1,10 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 """Make tables of the results of gpu_day.sh.
 
-    python tools/benchmarks/gpu_table.py DIR --doc docs/performance.md
+    python tools/benchmarks/gpu_table.py DIR [DIR ...] --doc FILE
 
-prints them in Markdown, with GPU, date and versions, and inserts them between
-the marks of a document.
+prints them in Markdown, one day after another, each with its GPU, date and
+versions, and inserts them between the marks of a document.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ JSON = 'gpu_day.json'
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('dir', type=Path, help='results folder of gpu_day.sh')
+    parser.add_argument(
+        'dirs',
+        type=Path,
+        nargs='+',
+        metavar='DIR',
+        help='results folders of gpu_day.sh, in the order of the tables',
+    )
     parser.add_argument('--doc', type=Path, help='write the tables here')
     parser.add_argument(
         '--price', type=float, help='price of a GPU hour; adds the cost'
@@ -53,7 +59,8 @@ def main() -> None:
     """Print the tables and write them."""
     args = parse_args()
     try:
-        text = to_markdown(read(args.dir), price=args.price)
+        days = [read(folder) for folder in args.dirs]
+        text = '\n\n'.join(to_markdown(day, price=args.price) for day in days)
         if args.doc:
             put_results(args.doc, text)
     except UserError as error:

@@ -15,7 +15,7 @@ from speed.timing import time_in_turn
 
 from gpu_day.precision import allow_tf32
 from gpu_day.setup import Setup, explain
-from gpu_day.steps import CONFIGS, free_memory, read_config
+from gpu_day.steps import CONFIGS, free_memory, read_config, time_updates
 
 # ResNet-101, 4 + 4 crops of 896 x 512.
 CONFIG = CONFIGS / 'cag' / 'deeplabv3plus_gta2cs.py'
@@ -37,6 +37,8 @@ FORMS = (
 # Minimum seconds of a form, and of a compiled one.
 LEAST, TO_COMPILE = 6, 50
 ROUNDS = (7, 1)
+# Of the parts of a step: what takes more than its passes.
+PART_ROUNDS = (3, 1)
 
 
 def measure(setup: Setup) -> dict:
@@ -83,6 +85,9 @@ def measure_form(
     ignored = step.model.pseudo_label_head.ignore_index
     parts = dict(whole=step.whole, passes=step.passes, anchors=step.anchors)
     times = time_in_turn(parts, setup.choose(*ROUNDS), setup.device)
+    parts = dict(prepare=step.prepare, losses=step.losses, labels=step.labels)
+    times |= time_in_turn(parts, setup.choose(*PART_ROUNDS), setup.device)
+    times['update_ms'] = time_updates(step, setup.device)['optimizer_ms']
     return dict(
         times,
         memory=extra_memory(step.whole, setup.device),

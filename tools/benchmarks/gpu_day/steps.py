@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
-from speed.step import WRAPPERS, begin_stage
+from speed.step import WRAPPERS, Step, begin_stage
 from torch import Tensor
 
 from mmseg_cag.launch.stages import walk
@@ -147,7 +147,7 @@ def time_steps(
     )
 
 
-def time_updates(trainer: Trainer, device: str, calls: int = 2) -> dict:
+def time_updates(trainer: Trainer | Step, device: str, calls: int = 2) -> dict:
     """Time a step's updates of the student and of a mean teacher.
 
     Returns:

@@ -68,11 +68,12 @@ def release_rows(results: dict, options: dict) -> Rows:
     """Compare the step in each form with its passes and with fp32."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
              'times fp32', 'memory, GB', 'labels as in fp32, %',
-             'schedule, h']]  # fmt: skip
+             'schedule, h',
+             'images, losses, labels, update, ms']]  # fmt: skip
     first = None
     for name, form in results['forms'].items():
         if 'fault' in form:
-            rows.append([name, form['fault'], *[''] * 7])
+            rows.append([name, form['fault'], *[''] * (len(rows[0]) - 2)])
             continue
         step, passes = (form[key]['median'] for key in ('whole', 'passes'))
         first = first or step
@@ -87,9 +88,18 @@ def release_rows(results: dict, options: dict) -> Rows:
                 f'{form["memory"] / 1e9:.1f}',
                 f'{100 * form["agreement"]:.2f}',
                 f'{step * results["iters"] / HOUR:.1f}',
+                step_parts(form),
             ]
         )
     return rows
+
+
+def step_parts(form: dict) -> str:
+    """Format the times of a step's parts: its images, forward and update."""
+    keys = [key for key in ('prepare', 'losses', 'labels') if key in form]
+    times = [form[key]['median'] for key in keys]
+    times += [form['update_ms']] if keys else []
+    return ', '.join(f'{ms:.1f}' for ms in times)
 
 
 def recipe_rows(results: dict, options: dict) -> Rows:

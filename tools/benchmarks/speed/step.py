@@ -101,6 +101,15 @@ class Step:
         # these.
         self.optim.zero_grad()
 
+    def prepare(self) -> dict:
+        """Move and normalise the images."""
+        return self.model.data_preprocessor(self.batch, True)
+
+    def losses(self) -> dict[str, Tensor]:
+        """Run the forward of a step: both networks and all losses."""
+        with self.optim.optim_context(self.model):
+            return self.model(self.inputs, self.samples, mode='loss')
+
     @torch.no_grad()
     def anchors(self) -> None:
         """Run the anchors' work on a batch: teacher forward and sums."""
