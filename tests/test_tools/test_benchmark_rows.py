@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from argparse import Namespace
@@ -15,6 +16,7 @@ from mmengine.config import Config
 from rows import command, store, tables
 from rows.measure import BenchmarkRuns, Place, measure
 from rows.methods import (
+    VARIANTS,
     Row,
     Variant,
     default_words,
@@ -319,6 +321,29 @@ def test_the_table(tmp_path):
     assert '| network | road | sky |' in text
     assert '| CAG | 42.5 | 85.0 |' in text
     assert '8 runs on GPU, 16 CPU cores, 2026-11-27' in text
+
+
+def test_a_title_follows_its_variant_but_not_other_settings():
+    old = {'like': 'cag', 'changes': {}, 'title': 'the same'}
+
+    def row(name: str, is_stale: bool = False) -> dict:
+        return content(name, variant=dict(old), is_stale=is_stale)
+
+    named = [row('one'), row('one-bn'), row('one', True), row('gone')]
+    method = content('cag', variant=None, is_stale=False)
+    now = Variant('cag', title='CAG on one')
+    command.retitle({'one': now, 'cag': now}, {'gpu': [*named, method]})
+    titles = [row['variant']['title'] for row in named]
+    assert titles == ['CAG on one', 'CAG on one', 'the same', 'the same']
+    assert method['variant'] is None
+
+
+def test_each_title_stands_alone():
+    variants = read_variants(VARIANTS)
+    titles = [variant.title for variant in variants.values()]
+    assert len({*titles}) == len(titles)
+    for title in titles:
+        assert not re.search(r'\b(the same|it|above)\b', title), title
 
 
 def test_a_pair_of_variants_alone_has_one_table(tmp_path):

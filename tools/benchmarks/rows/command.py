@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> None:
     for pair in pairs:
         rows = read_rows(args.results, pair.name)
         mark_stale(make_place(args, variants), rows)
+        retitle(variants, rows)
         text = write_tables(rows)
         page = args.doc or pair.page
         # Rows kept elsewhere do not belong to the project's pages.
@@ -148,6 +149,17 @@ def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
             except (UserError, OSError):
                 now[key] = None
         content[STALE] = now[key] != content['config']
+
+
+def retitle(variants: dict[str, Variant], rows: dict[str, list[dict]]) -> None:
+    """Give rows of variants the titles that these have now.
+
+    Not to rows whose settings have changed since: `mark_stale` comes first.
+    """
+    for content in [row for found in rows.values() for row in found]:
+        now = variants.get(content['name'].removesuffix(REESTIMATED))
+        if now and content.get('variant') and not content[STALE]:
+            content['variant']['title'] = now.title
 
 
 def measure_rows(
