@@ -49,6 +49,7 @@ SCRIPTS = {
 RUN_BY = {
     'test_tools/test_gpu_day.py': [
         'tools/benchmarks/gpu_day.sh',
+        'tools/benchmarks/gpu_rehearse.sh',
         'tools/benchmarks/gpu_table.py',
     ],
     'test_figures/test_draw_figure.py': ['tools/analysis/draw_figure.py'],

@@ -23,7 +23,7 @@ from mmseg_cag.models.losses.weight_discrepancy_loss import (
 )
 from mmseg_cag.models.segmentors.base import resize_labels
 from mmseg_cag.models.segmentors.clan import disagreement
-from tests.gpu import mixes
+from tests.gpu import mixes, teaching
 
 pytestmark = pytest.mark.gpu
 
@@ -94,10 +94,12 @@ CASES: dict[str, Callable[[Maps], object]] = {
         m.logits[:, :1], 1, m.logits[:, 1:2].sigmoid()
     ),
     **mixes.CASES,
+    **teaching.CASES,
 }
 # Those whose gradient is in the precision of its map.
 ROUNDED = {'distance loss', 'distance loss, pixel level', 'cross entropy',
-           'focal loss'}  # fmt: skip
+           'focal loss', 'soft labels',
+           'feature direction'}  # fmt: skip
 
 
 def compute(name: str, maps: Maps) -> list[Tensor]:
