@@ -87,7 +87,15 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     for key in ('target_dataset', 'log_level'):
         cfg.pop(key, None)
     hooks.pop('do_no_harm', None)  # weights are the same with it
+    undo_merged_groups(cfg['optim_wrapper'])
     return cfg
+
+
+def undo_merged_groups(optim: dict) -> None:
+    """Take out what groups parameters otherwise, for the same updates."""
+    for part in (optim, *optim.get('members', {}).values()):
+        if part.get('constructor') == 'MergedOptimWrapperConstructor':
+            part.pop('constructor')
 
 
 def rename(part: object) -> None:

@@ -25,6 +25,8 @@ def build(name: str, classes: int = 1) -> nn.Module:
     cfg.decode_head.update(num_classes=classes, threshold=0.5, out_channels=1)
     if name != 'clan':
         cfg.decode_head.loss_decode = dict(SIGMOID)
+    if 'feature_distance' in cfg:
+        cfg.feature_distance.things = [1]
     model = MODELS.build(cfg)
     model.init_weights()
     return model.train()
