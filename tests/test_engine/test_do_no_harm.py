@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,7 +122,7 @@ HARM = {
     'margin': {'model.pseudo_label_head.margin': 1e6},
 }
 FOUND = {
-    'rate': 'is predicted on',
+    'rate': 'is predicted on|vanished',
     'map': 'on the source it agrees',
     'margin': 'has a pseudo label',
 }
@@ -151,7 +152,7 @@ def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
     with pytest.raises(UserError, match='adaptation lost .* best.pth'):
         run(cfg)
     last = looks(cfg.work_dir)[-1]
-    assert last['lost'] and FOUND[kind] in last['reason']
+    assert last['lost'] and re.search(FOUND[kind], last['reason'])
     assert is_source(root, tmp_path)
 
 
@@ -160,9 +161,12 @@ def test_the_right_map_does_not_forget_the_source(root, tmp_path):
     assert not any(FOUND['map'] in look['reason'] for look in run(cfg))
 
 
-@pytest.mark.parametrize('kind', HARM)
+# Without pseudo labels, the source alone may still help the target.
+@pytest.mark.parametrize('kind', ['rate', 'map'])
 def test_labels_find_it_too(root, tmp_path, kind):
     cfg = config(root, tmp_path, **labels(root))
+    if kind == 'map':
+        cfg.merge_from_dict(FASTER)
     plant(cfg, kind)
     with pytest.raises(UserError, match='labelled images'):
         run(cfg)
