@@ -85,6 +85,7 @@ def test_a_backbone_of_ones_own(project, train):
     assert not state[layer].equal(last_of(runs / 'source_only')[layer])
 
 
+@pytest.mark.long
 def test_a_method_of_ones_own(project, train, capfd):
     options = ['start_from=None', 'default_hooks.logger.interval=1', *short()]
     train('configs/my_methods/entropy.py', '--cfg-options', *options)

@@ -101,6 +101,7 @@ def test_the_third_town_has_the_form_of_synthia(town):
     assert np.array_equal(green > 0, np.isin(red, things))
 
 
+@pytest.mark.long
 def test_every_town_shows_all_classes_as_unevenly_as_a_street():
     for stream, style in enumerate((GAME, CAMERA, RENDERED)):
         counts = np.zeros((32, 256), np.int64)

@@ -115,6 +115,7 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
         assert '\n' not in str(caught.value)
 
 
+@pytest.mark.long
 def test_limits_come_with_the_network(export):
     options = ('--size', 32, 64, '--unknown')
     path, checkpoint, dst = export('minitown/cag_open.py', *options)
@@ -134,6 +135,7 @@ def test_limits_come_with_the_network(export):
         export('minitown/cag.py', *options)
 
 
+@pytest.mark.long
 def test_a_card_comes_with_the_network(export, tmp_path):
     frames = tmp_path / 'frames'
     frames.mkdir()

@@ -80,6 +80,7 @@ def test_a_rehearsal_takes_less_than_two_minutes(day):
     assert day[0]['spent'] < 120
 
 
+@pytest.mark.long
 def test_the_gpu_tests_need_only_what_such_a_machine_has():
     # Of what requirements/tests.txt lists, that is pytest and pytest-xdist.
     code = (

@@ -166,6 +166,7 @@ def state(path: str) -> dict:
     return torch.load(path, weights_only=False)
 
 
+@pytest.mark.long
 def test_killed_and_restarted_it_ends_with_the_same_numbers():
     assert train('whole') == 0
     iteration = (StepSeedHook, 'before_train_iter')

@@ -26,6 +26,7 @@ def write(path, seed: int = 0) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.long
 def test_weights_go_to_their_places_in_order(tmp_path):
     path = tmp_path / 'file.pth'
     state = write(path)
