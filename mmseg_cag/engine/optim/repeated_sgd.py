@@ -26,6 +26,9 @@ class RepeatedSGD(torch.optim.SGD):
        v <- momentum v + g
        p <- p - lr v
 
+    It updates group by group: use `MergedOptimWrapperConstructor`, with which
+    there are few.
+
     Args:
         params: Parameters or groups; n is the group's ``repeats``, 1 if not
             set. In a config: ``paramwise_cfg=dict(custom_keys={'layer':

@@ -77,11 +77,6 @@ def recipes() -> list[Path]:
     return list(dict.fromkeys([*first, *others]))
 
 
-def name_of(path: Path) -> str:
-    """Name a recipe by its folder and file."""
-    return f'{path.parent.name}/{path.stem}'
-
-
 def measure(setup: Setup) -> dict:
     """Time a step of as many recipes as time allows."""
     frames = make_frames(setup)
@@ -95,7 +90,7 @@ def measure(setup: Setup) -> dict:
         paths = [p for p in paths if p.parent.name in ('adaptsegnet', 'dacs')]
         paths = paths[:2]
     for path in paths:
-        name = name_of(path)
+        name = f'{path.parent.name}/{path.stem}'
         if setup.left < LEAST:
             found['left'].append(name)
             continue
