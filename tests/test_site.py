@@ -16,6 +16,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -136,26 +140,36 @@ def address(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def wait(browser: webdriver.Chrome) -> WebDriverWait:
+    """Try for a minute; a page may be replaced between two looks at it."""
+    replaced = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(browser, 60, ignored_exceptions=replaced)
+
+
 def wait_for(browser: webdriver.Chrome, text: str) -> None:
     """Wait until a page shows a text."""
     body = (By.TAG_NAME, 'body')
-    WebDriverWait(browser, 60).until(
-        lambda page: text in page.find_element(*body).text
-    )
+    wait(browser).until(lambda page: text in page.find_element(*body).text)
+
+
+def follow(browser: webdriver.Chrome, text: str) -> None:
+    """Click a link by a part of its text, once it is there."""
+    link = (By.PARTIAL_LINK_TEXT, text)
+    wait(browser).until(lambda page: page.find_element(*link).click() is None)
 
 
 def test_a_reader_finds_the_segmentor(browser, address):
     browser.set_window_size(1400, 2000)
     browser.get(address)
     # By the side bar ...
-    browser.find_element(By.LINK_TEXT, 'CAG-UDA').click()
+    follow(browser, 'CAG-UDA')
     wait_for(browser, 'Two fidelities')
     assert browser.current_url.endswith('/cag.html')
     # ... and by the search, from the page where one is.
     box = browser.find_element(By.NAME, 'q')
     box.send_keys('CAGSegmentor', Keys.ENTER)
     wait_for(browser, 'CAGSegmentor (Python class')
-    browser.find_element(By.PARTIAL_LINK_TEXT, CLASS).click()
+    follow(browser, CLASS)
     wait_for(browser, 'Category anchor-guided domain adaptation')
     assert browser.current_url.endswith(f'segmentors.html#{CLASS}')
     entry = browser.find_element(By.ID, CLASS)
