@@ -67,6 +67,9 @@ RUN_BY = {
     'test_tools/test_report.py': ['tools/analysis/report.py'],
     'test_tables/test_make_table.py': ['tools/analysis/make_table.py'],
     'test_tools/test_benchmark.py': ['tools/benchmarks/benchmark_speed.py'],
+    'test_tools/test_benchmark_steps.py': [
+        'tools/benchmarks/benchmark_steps.py'
+    ],
     'test_tools/test_certify.py': ['tools/certify.py'],
     'test_tools/test_check_data.py': ['tools/check_data.py'],
     'test_tools/test_check_gap.py': ['tools/check_gap.py'],

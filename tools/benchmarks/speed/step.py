@@ -53,7 +53,7 @@ class Form:
 
 
 class Step:
-    """A training step of a CAG config, and its bare passes.
+    """A training step of a config, and the bare passes of CAG.
 
     Anchors and margin come from the checkpoint, else from the batch.
 
@@ -80,7 +80,8 @@ class Step:
         self.optim = build_optim_wrapper(self.model, options)
         data = self.model.data_preprocessor(self.batch, True)
         self.inputs, self.samples = data['inputs'], data['data_samples']
-        if not self.model.anchor_bank.counts.any():
+        bank = getattr(self.model, 'anchor_bank', None)
+        if bank is None or not bank.counts.any():
             begin_stage(self.model, self.inputs, self.samples)
 
     def whole(self) -> dict[str, Tensor]:
