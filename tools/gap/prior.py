@@ -9,7 +9,7 @@ from scipy.optimize import minimize, nnls
 # legend: P pixels, K classes
 
 # Standard deviation of the logarithms of the class ratios, target to source.
-SPREAD = np.log(3)
+SPREAD = np.log(2)
 # Neighbouring pixels agree: this many of an image count as independent.
 INDEPENDENT = 48
 
