@@ -3,9 +3,10 @@
 
 python tools/assign_roles.py CONFIG OUT --train 10 --choose 20 --certify 40
 
-draws images at random and writes the file OUT. With the same seed, a smaller
-draw is a prefix of a larger one. With --images, the training images are the
-first ones of a list.
+draws images at random and writes the file OUT. With the same seed, more
+training images leave those of the other roles as they are, and a smaller draw
+is a prefix of a larger one. With --images, the training images are the first
+ones of a list.
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ def parse_args() -> argparse.Namespace:
         'its name; a group has one role',
     )
     parser.add_argument('--seed', type=int, default=0)
-    return parser.parse_args()
+    args = parser.parse_args()
+    for role in ('train', 'choose', 'certify'):
+        if (number := getattr(args, role)) < 0:
+            parser.error(f'--{role} {number}: expected 0 or more')
+    return args
 
 
 def build(cfg: Config, key: str) -> BaseSegDataset:
@@ -107,11 +112,14 @@ def draw(
     from mmseg_cag.errors import UserError
 
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
-    drawn: dict[str, list[int]] = {}
+    drawn: dict[str, list[int]] = {role: [] for role in counts}
     taken: set[str] = set()
-    for role, count in counts.items():
+    # Training images last: more of them must not come from other roles.
+    last_first = [*reversed(counts)]
+    for role in ['train', *last_first[:-1]] if first else last_first:
         pool = first if role == 'train' and first else order
         own = [i for i in pool if groups[i] not in taken]
+        count = counts[role]
         if len(own) < count:
             raise UserError(
                 f'--{role} {count}: {len(own)} images are left in groups '

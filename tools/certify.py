@@ -41,13 +41,15 @@ SHOWN = 5  # near-duplicates listed by name
 
 
 class Sure(NamedTuple):
-    """A score in percent with its confidence interval."""
+    """A score in percent with its confidence interval, None if unknown."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
+        if self.low is None:
+            return f'{self.value:.1f}'
         return f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
 
 
@@ -193,12 +195,8 @@ def _scores(
 def _rows(found: Intervals) -> Iterator[dict | None]:
     """Pair each statistic with its interval; None if undefined."""
     for row in zip(found.value, found.low, found.high, strict=True):
-        known = np.isfinite(row).all()
-        yield (
-            Sure(*(round(float(x), 2) for x in row))._asdict()
-            if (known)
-            else None
-        )
+        known = [round(float(x), 2) if np.isfinite(x) else None for x in row]
+        yield None if known[0] is None else Sure(*known)._asdict()
 
 
 def warn_of_near(held: HeldOut, seen: Sequence[Seen]) -> None:
@@ -245,6 +243,8 @@ def cell(row: dict | None) -> str:
 def verdict(row: dict, names: list[str], share: str) -> str:
     """State which of two networks is better."""
     first, second = names
+    if row['low'] is None:
+        return 'One group of images has no interval: no verdict'
     if row['low'] > 0:
         return f'{first} is better than {second}'
     if row['high'] < 0:

@@ -32,6 +32,7 @@ from gap.page import page
 from gap.prior import calibration_error, softmax
 from gap.remedies import Tried, try_remedies
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 from rich.console import Console
 from rich.table import Table
 
@@ -99,20 +100,25 @@ def look(
 
 def remedy_samples(
     cfg: Config, path: str | None, target: list[Sample], classes: Sequence[str]
-) -> list[Sample]:
+) -> tuple[list[Sample], list[str]]:
     """Choose samples to try remedies on: labels for selection, if any.
+
+    Returns:
+        The samples, and the group of each.
 
     Raises:
         UserError: The labels have other classes or are missing.
     """
     roles = roles_of(cfg, path)
     if not roles or not roles.of('choose'):
-        return target
+        return target, list(map(str, range(len(target))))
     key = 'test_dataloader.dataset'
     roles.require_classes(classes, key)
     dataset = build_dataset(labelled_target(cfg), key)
-    indices = indices_of(dataset, roles.of('choose'), key)
-    return list(read_samples(dataset, indices))
+    images = roles.of('choose')
+    indices = indices_of(dataset, images, key)
+    groups = [image.group or image.image for image in images]
+    return list(read_samples(dataset, indices)), groups
 
 
 def mean_margin(images: Sequence[Observed]) -> float:
@@ -126,8 +132,7 @@ def verdict_of(
     source: Sequence[Observed],
     target: Sequence[Observed],
     findings: Sequence[Finding],
-    prior: Prior,
-    classes: Sequence[str],
+    unknown: Sequence[str],
 ) -> tuple[str, str]:
     """Return the verdict on two domains and its reason.
 
@@ -135,13 +140,29 @@ def verdict_of(
         source: Images of the source.
         target: Images of the target.
         findings: The differences, root causes first.
-        prior: The class priors.
-        classes: Names of the classes.
+        unknown: Classes without a source label.
     """
-    pairs = zip(classes, prior.source, strict=True)
-    unknown = [name for name, share in pairs if not share]
     fallen = mean_margin(target) / max(mean_margin(source), 1e-9)
     return judge(findings, unknown, fallen)
+
+
+def classes_without_labels(
+    dataset: BaseSegDataset, missing: Sequence[int]
+) -> list[int]:
+    """Find the classes that no label of the source has.
+
+    Args:
+        dataset: The source; read until each class is found.
+        missing: Classes that a part of it, or its small maps, did not have.
+    """
+    left = {*missing}
+    samples = read_samples(dataset, list(range(len(dataset))))
+    title = 'Look for classes in all source labels'
+    for sample in track(samples, title, len(dataset)) if left else ():
+        left -= {*sample.truth.unique().tolist()}
+        if not left:
+            break
+    return sorted(left)
 
 
 def judge(
@@ -231,11 +252,13 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
     tried = try_remedies(
         network.model,
         build_preprocessor(cfg, 'target'),
-        remedy_samples(cfg, args.roles, samples[1], classes),
+        *remedy_samples(cfg, args.roles, samples[1], classes),
         (prior.source, proven_prior(source, target, prior)),
         float(np.exp(-scale.value)) if scale.score >= 1 else 1.0,
     )
-    verdict, why = verdict_of(source, target, findings, prior, classes)
+    missing = np.flatnonzero(prior.source == 0).tolist()
+    unknown = [classes[k] for k in classes_without_labels(source_set, missing)]
+    verdict, why = verdict_of(source, target, findings, unknown)
     histograms = [
         sum(image.margins for image in part) for part in (source, target)
     ]

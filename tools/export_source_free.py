@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -28,7 +29,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.datasets.dataset_configs import leaves, require_images
+from mmseg_cag.datasets.licences import data_terms
+from mmseg_cag.engine.records.descent import DESCENT, Entry, entry, unique
 from mmseg_cag.engine.stages import anchor_loader
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_write
@@ -38,7 +41,10 @@ from mmseg_cag.inference.export_student import (
     student_config,
 )
 from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
-from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.anchors.pseudo_label_head import (
+    PixelSampler,
+    PseudoLabelHead,
+)
 from mmseg_cag.models.segmentors.base import gt_labels, resize_labels
 from mmseg_cag.models.segmentors.cag import CAGSegmentor, require_features
 from mmseg_cag.models.student import PARTS
@@ -147,10 +153,14 @@ def export(cfg: Config, checkpoint: str) -> dict:
         'anchor_bank.anchors': model.anchor_bank.anchors,
         'anchor_bank.counts': model.anchor_bank.counts,
         'pseudo_label_head.margin': model.pseudo_label_head.margin,
+        **limits_of(model.pseudo_label_head),
         'source_pixels.prior': moments.prior(),
         'source_pixels.spread': moments.spread(),
     }
     content['state_dict'] |= {key: v.cpu() for key, v in found.items()}
+    content['meta'][DESCENT] = unique(
+        [*content['meta'][DESCENT], *source_data(cfg)]
+    )
     classes = content['meta']['dataset_meta']['classes']
     counts = zip(classes, moments.counts.tolist(), strict=True)
     if few := [name for name, n in counts if 0 < n < FEW]:
@@ -160,6 +170,21 @@ def export(cfg: Config, checkpoint: str) -> dict:
             'current',
         )
     return content
+
+
+def source_data(cfg: Config) -> Iterator[Entry]:
+    """List the data that the statistics are of."""
+    key = 'anchor_dataloader.dataset'
+    for _, _, part in leaves(anchor_loader(cfg)['dataset'], key):
+        name, licence = data_terms(part, cfg.get('licences') or {})
+        yield entry('data', name, licence, None, 'statistics of the source')
+
+
+def limits_of(head: PseudoLabelHead) -> dict[str, Tensor]:
+    """Return the limits (K,) beyond which a pixel is unknown, if any."""
+    if head.unknown is None:
+        return {}
+    return {'pseudo_label_head.unknown.limit': head.unknown.limit}
 
 
 @torch.no_grad()
@@ -174,7 +199,7 @@ def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
     bank = model.anchor_bank
     centroids, moments = bank.new_centroids(), ClassMoments(bank.anchors)
     sample = None
-    if model.pseudo_label_head.is_auto:
+    if model.pseudo_label_head.needs_source:
         sample = PixelSampler(100_000, len(loader.dataset), bank.anchors)
     preprocessor = model.data_preprocessor.of('source')
     for batch in track(loader, 'Source'):

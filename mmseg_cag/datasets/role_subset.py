@@ -1,7 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmseg.datasets import BaseSegDataset
@@ -9,7 +10,15 @@ from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import UserError, require_one_of
 
-from .roles import ROLES, Roles, image_name, indices_of, read_roles
+from .roles import (
+    ROLES,
+    LabelledImage,
+    Roles,
+    file_sha256,
+    image_name,
+    indices_of,
+    read_roles,
+)
 
 
 @DATASETS.register_module(name='RoleSubset')
@@ -80,11 +89,22 @@ def _without(
     present = {*names}
     # Images elsewhere, such as in the validation set, are not in this one; the
     # others must be unchanged.
-    here = [
-        image
-        for role in without
-        for image in roles.of(role)
-        if image.image in present
-    ]
+    given = [image for role in without for image in roles.of(role)]
+    here = [image for image in given if image.image in present]
     left_out = {*indices_of(dataset, here, 'the data set', labelled=False)}
+    left_out |= {*_copies(dataset, names, given)}
     return [i for i in range(len(names)) if i not in left_out]
+
+
+def _copies(
+    dataset: BaseSegDataset, names: list[str], given: list[LabelledImage]
+) -> Iterator[int]:
+    """Find copies in other folders: same file name, same content."""
+    wanted = {Path(image.image).name: image.image_sha256 for image in given}
+    listed = {image.image for image in given}
+    for index, name in enumerate(names):
+        if Path(name).name not in wanted or name in listed:
+            continue
+        path = dataset.get_data_info(index)['img_path']
+        if file_sha256(path, dataset.backend_args) in {*wanted.values()}:
+            yield index

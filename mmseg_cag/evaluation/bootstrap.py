@@ -21,7 +21,8 @@ class Intervals:
 
     Attributes:
         value: Statistics of the whole set (S,).
-        low: Lower ends (S,), NaN where a value is.
+        low: Lower ends (S,), NaN where a value is, and of a single unit,
+            which tells nothing about the spread.
         high: Upper ends (S,).
     """
 
@@ -56,6 +57,9 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     total = units.sum(0)
     value = statistic(total[None])[0]
+    if len(units) < 2:
+        unknown = np.full_like(value, np.nan)
+        return Intervals(value, unknown, unknown)
     draws = np.concatenate(
         [
             statistic(
@@ -81,8 +85,6 @@ def _chunks(resamples: int) -> list[int]:
 
 def _shares(units: int, level: float) -> list[float]:
     """Compute the percentiles of the two ends."""
-    if units < 2:
-        return [0.0, 1.0]
     tail = t.ppf((1 - level) / 2, units - 1)
     low = float(norm.cdf(tail * np.sqrt(units / (units - 1))))
     return [low, 1 - low]

@@ -109,12 +109,21 @@ class OpenSetIoUMetric(UDAIoUMetric):
         """Compute the metrics, in percent.
 
         Args:
-            results: Counts (K, 2 K) of each image.
+            results: Counts (K, 2 K) of each image, for a pool with the
+                domain's name.
         """
-        counts = sum(results)
+        if self.format_only:
+            return super().compute_metrics(results)
+        pairs = [r if isinstance(r, tuple) else (r, None) for r in results]
+        counts = sum(own for own, _ in pairs)
         number = len(counts)
         known, unknown = counts[:, :number], counts[:, number:].sum(1)
-        metrics = super().compute_metrics([known + counts[:, number:]])
+        metrics = super().compute_metrics(
+            [
+                (own[:, :number] + own[:, number:], domain)
+                for own, domain in pairs
+            ]
+        )
         classes = list(self.dataset_meta['classes'])
         shared = [
             k

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,23 @@ def test_roles_that_do_not_fit_the_data(towns, tmp_path):
     refused('expected each image once', dict(certify=[taken]), 'certify')
 
 
+def test_a_copy_in_another_folder_has_the_role_too(towns, tmp_path):
+    shutil.copytree(towns, tmp_path / 'towns')
+    folder = tmp_path / 'towns/cityscapes/leftImg8bit/train'
+    labelled = read_roles(towns / 'roles.json').of('certify')[0]
+    copied = folder / 'copies' / Path(labelled.image).name
+    copied.parent.mkdir()
+    shutil.copy(towns / 'cityscapes' / labelled.image, copied)
+    # Of the same name, but another image.
+    other = folder / 'others' / copied.name
+    other.parent.mkdir()
+    shutil.copy(next(folder.rglob('*_000002_*.png')), other)
+    (folder.parents[1] / labelled.image).unlink()
+    built = DATASETS.build(subset(tmp_path / 'towns', labelled=False))
+    paths = [built.get_data_info(i)['img_path'] for i in range(len(built))]
+    assert str(copied) not in paths and str(other) in paths
+
+
 def test_no_image_without_a_role(towns, tmp_path):
     dataset = DATASETS.build(tiny.cityscapes(towns, 'train'))
     images = dict(train=labelled_images(dataset, range(5)))
@@ -182,6 +200,17 @@ def test_roles_are_drawn(assign):
         assign('--train', 1)
 
 
+def test_more_training_images_come_from_no_other_role(assign):
+    options = ('--choose', 1, '--certify', 1)
+    few = assign('--train', 1, *options)
+    more = assign('--train', 3, *options, out='more.json')
+    for role in ('choose', 'certify'):
+        assert names(more, role) == names(few, role)
+    assert names(more, 'train')[:1] == names(few, 'train')
+    with pytest.raises(SystemExit):
+        assign('--certify', -1, out='none.json')
+
+
 def test_roles_of_a_list(assign, tmp_path):
     wanted = [f'bern/bern_00000{i}_000019_leftImg8bit.png' for i in (4, 2)]
     (tmp_path / 'images.txt').write_text('\n'.join(wanted) + '\n')
@@ -196,7 +225,7 @@ def test_roles_of_a_list(assign, tmp_path):
 
 
 def test_a_group_has_one_role(assign):
-    with pytest.raises(SystemExit, match='--choose 1: 0 images are left'):
+    with pytest.raises(SystemExit, match='--train 1: 0 images are left'):
         assign('--train', 1, '--choose', 1, '--group', 'bern')
 
 

@@ -202,7 +202,9 @@ def test_labels_choose_the_best_look(root, tmp_path):
 def test_images_to_choose_by_are_the_labels(root, tmp_path):
     val = dict(tiny.cityscapes(root, 'val'))
     built = DATASETS.build(val)
-    images = labelled_images(built, [0, 1], group=lambda name: name[-5])
+    images = labelled_images(
+        built, [0, 1], group=lambda name: f'drive of {name}'
+    )
     roles = Roles(built.metainfo['classes'], {'choose': images})
     write_roles(tmp_path / 'roles.json', roles)
     cfg = config(root, tmp_path / 'run')
@@ -339,11 +341,26 @@ def test_wrong_settings(root, tmp_path, key, value, told):
 def test_labels_of_other_classes_or_of_one_image(root, tmp_path):
     cfg = config(root, tmp_path, **labels(root))
     cfg.default_hooks.do_no_harm.labelled.indices = 1
-    with pytest.raises(UserError, match='1 image, expected at least 2'):
+    with pytest.raises(UserError, match='1 group of images.*at least 2'):
         run(cfg)
     cfg = config(root, tmp_path, **labels(root))
     cfg.default_hooks.do_no_harm.labelled.metainfo = dict(classes=['road'])
     with pytest.raises(UserError, match="has the classes .'road'"):
+        run(cfg)
+
+
+def test_labels_of_one_drive_are_no_evidence(root, tmp_path):
+    dataset = DATASETS.build(tiny.cityscapes(root, 'val'))
+    path = tmp_path / 'roles.json'
+    images = labelled_images(dataset, [0, 1], lambda name: 'drive')
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(path, Roles(classes, {'choose': images}))
+    part = dict(tiny.cityscapes(root, 'val'))
+    subset = dict(
+        type='RoleSubset', role='choose', roles=str(path), dataset=part
+    )
+    cfg = config(root, tmp_path, **{f'{HOOK}.labelled': subset})
+    with pytest.raises(UserError, match='1 group of images.*at least 2'):
         run(cfg)
 
 

@@ -33,11 +33,24 @@ def test_the_limit_is_the_quantile_of_a_class_own_distances():
         share = (distances[own, k] > unknown.limit[k]).float().mean()
         assert share == pytest.approx(0.1, abs=0.003)
     assert unknown.limit[2] == torch.inf
+    # Anew at each stage: a class without pixels keeps no old limit.
+    unknown.calibrate(distances[labels == 0], labels[labels == 0])
+    assert unknown.limit[1:].tolist() == [torch.inf] * 2
+    unknown.calibrate(distances, labels)
     maps = torch.rand(2, 3, 4, 5, generator=generator)
     found = unknown(maps)
     for n, y, x in np.ndindex(2, 4, 5):
         own = maps[n, :, y, x]
         assert found[n, y, x] == (own.min() > unknown.limit[own.argmin()])
+
+
+@pytest.mark.parametrize('number', [1, 2, 5, 50, 250])
+def test_at_most_the_share_of_few_pixels_is_beyond_the_limit(number):
+    unknown = UnknownPixels(1, 0.99)
+    distances = torch.rand(number, 1)
+    unknown.calibrate(distances, torch.zeros(number, dtype=torch.int64))
+    beyond = unknown(distances).sum()
+    assert beyond == number // 100
 
 
 def test_a_head_gives_unknown_pixels_no_label():
@@ -176,6 +189,34 @@ def test_the_h_score_counts_the_unknown_as_a_class():
     stock.process({}, [sample])
     expected = stock.evaluate(1)
     assert {k: results[k] for k in expected} == expected
+
+
+def test_open_sets_of_several_targets():
+    rng = np.random.default_rng(1)
+    samples = []
+    for domain in ('acdc', 'cityscapes', 'acdc'):
+        label, prediction, unknown = (
+            torch.from_numpy(rng.integers(0, high, (1, 9, 8)))
+            for high in (5, 5, 2)
+        )
+        samples.append(
+            {
+                'pred_sem_seg': {'data': prediction},
+                'gt_sem_seg': {'data': label},
+                'pred_unknown': {'data': unknown},
+                'domain': domain,
+            }
+        )
+    pooled, plain = open_metric(), open_metric()
+    for metric in (pooled, plain):
+        metric.dataset_meta = dict(classes=CLASSES)
+    pooled.process({}, samples)
+    for sample in samples:
+        sample.pop('domain')
+    plain.process({}, samples)
+    found, expected = pooled.evaluate(3), plain.evaluate(3)
+    assert {key: found[key] for key in expected} == expected
+    assert found.keys() - expected.keys() == {'mIoU.acdc', 'mIoU.cityscapes'}
 
 
 def test_what_is_wrong_with_open_sets_is_said():

@@ -115,12 +115,16 @@ def test_the_score_is_that_of_the_evaluation(towns, run):
     ] == pytest.approx(expected, abs=0.02)
 
 
-def test_images_of_a_role_and_their_groups(towns, run):
+def test_images_of_a_role_and_their_groups(towns, run, capsys):
     root, _ = towns
     path = roles_file(root, certify=[1], choose=[0])
     assert run('--roles', path)['images'] == 1
     (root / 'found.json').unlink()
-    assert run('--group', '^.*bern_')['groups'] == 1
+    found = run('--group', '^.*bern_', '--against', root / 'iter_2.pth')
+    assert found['groups'] == 1
+    # One group tells nothing about the spread, so neither network wins.
+    assert found['difference']['mIoU']['low'] is None
+    assert 'no verdict' in capsys.readouterr().out
 
 
 def test_a_set_that_the_network_has_seen_is_refused(towns, run):
@@ -177,6 +181,43 @@ def test_the_config_in_a_checkpoint_counts_too(towns, run, capsys):
     assert 'somewhere.Dataset is no plain name' in shown
 
 
+@pytest.mark.parametrize('kind', ['start', 'earlier start', 'teacher'])
+def test_runs_that_a_network_comes_from_count_too(towns, run, kind):
+    root, cfg = towns
+    before = cfg.to_dict()
+    before['train_dataloader']['dataset'] = tiny.cityscapes(root, 'val')
+    first = save_with(root, 'first.pth', meta={'cfg': text_of(Config(before))})
+    cfg.initialized_from = None
+    if kind == 'start':
+        cfg.initialized_from = str(first)
+    elif kind == 'earlier start':
+        # As runs record the chain that they end.
+        cfg.initialized_from = {'initialized_from': before}
+    else:
+        teacher = dict(config='first.py', checkpoint=str(first))
+        cfg.model.distillation = dict(teacher=teacher)
+    later = save_with(root, 'later.pth', meta={'cfg': text_of(cfg)})
+    with pytest.raises(SystemExit, match='which was trained on'):
+        run('--against', later)
+
+
+def test_a_start_that_is_gone_is_warned_of(towns, run, capsys):
+    root, cfg = towns
+    cfg.initialized_from = str(root / 'gone.pth')
+    later = save_with(root, 'later.pth', meta={'cfg': text_of(cfg)})
+    run('--against', later, '--resamples', '100')
+    shown = capsys.readouterr().out
+    assert f'later.pth: the images of {root / "gone.pth"}' in shown
+
+
+def test_data_that_cannot_be_compared_are_one_line(towns, run):
+    root, cfg = towns
+    cfg.train_dataloader.dataset = tiny.cityscapes(root / 'away', 'val')
+    (root / 'config.py').write_text(text_of(cfg))
+    with pytest.raises(SystemExit, match='train_dataloader.dataset: its im'):
+        run()
+
+
 def test_roles_of_the_config_in_a_checkpoint_count_too(towns, run):
     root, cfg = towns
     path = roles_file(root, choose=[0])
@@ -208,6 +249,15 @@ def test_also_of_an_image_that_only_a_role_has(towns, run, capsys):
     shown = capsys.readouterr().out
     assert f'{other} is a near-duplicate of {first}' in shown
     assert shown.count('near-duplicate') == 1
+
+
+def test_a_network_of_other_classes_is_refused(towns, run):
+    root, cfg = towns
+    names = DATASETS.build(cfg.test_dataloader.dataset).metainfo['classes']
+    meta = {'dataset_meta': {'classes': names[::-1]}}
+    other = save_with(root, 'other.pth', meta=meta)
+    with pytest.raises(SystemExit, match='other.pth: a network of the class'):
+        run('--against', other)
 
 
 def test_what_is_wrong_is_said_in_one_line(towns, run):

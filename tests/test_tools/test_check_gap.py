@@ -38,6 +38,7 @@ from gap.prior import (
     softmax,
     temperature_of,
 )
+from gap.remedies import _gain
 from gaps.plant import plant
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
@@ -292,8 +293,22 @@ def test_the_verdict_follows_from_the_findings(source):
         target = draw_domain(1, 40, prior)
         priors = estimate_priors(source, target)
         found = check(source, target, CLASSES, priors)
-        of_both = tool['verdict_of'](source, target, found, priors, CLASSES)
+        of_both = tool['verdict_of'](source, target, found, [])
         assert of_both[0] == expected
+
+
+def test_a_class_that_few_images_have_is_not_missing(tmp_path):
+    look = runpy.run_path(str(TOOL))['classes_without_labels']
+    tiny.write_towns(tmp_path)
+    dataset = DATASETS.build(tiny.gta(tmp_path))
+    seen = {
+        *dataset[len(dataset) - 1]['data_samples']
+        .gt_sem_seg.data.unique()
+        .tolist()
+    }
+    present = min(seen - {255})
+    assert look(dataset, [present, 18]) == [18]
+    assert look(dataset, []) == []
 
 
 @pytest.fixture
@@ -339,6 +354,24 @@ def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
     roles.write_text(json.dumps({**content, 'classes': ['street']}))
     with pytest.raises(SystemExit, match="labels of the classes .'street'"):
         run('--images', '8', '--roles', roles)
+
+
+def test_images_of_a_drive_are_no_independent_evidence():
+    rng = np.random.default_rng(0)
+    # A remedy helps on half of the drives, and on all images of these.
+    before = np.array([[[60, 40], [40, 60]]]).repeat(40, 0)
+    better = before + np.array([[20, -20], [-20, 20]])
+    drives = [f'drive {number // 8}' for number in range(40)]
+    helped = np.isin(drives, rng.permutation(np.unique(drives))[:3])
+    after = np.where(helped[:, None, None], better, before)
+    widths = []
+    for groups in ([*map(str, range(40))], drives):
+        value, low, high = _gain([*after], [*before], groups)
+        assert low <= value <= high
+        widths.append(high - low)
+    assert widths[1] > 2 * widths[0]
+    assert _gain([*after], [*before], ['one drive'] * 40) is None
+    assert _gain([], [], ['a', 'b']) is None
 
 
 NAMES = {'road': 7, 'building': 11, 'sky': 23, 'car': 26}  # raw ids

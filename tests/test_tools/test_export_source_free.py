@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
+from mmseg_cag.datasets.licences import data_terms
 from mmseg_cag.engine.records.descent import (
     DESCENT,
     entry,
@@ -29,7 +30,7 @@ from tests.test_distributed import train_two
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/export_source_free.py'
-DST = 'source_free.pth'
+DST, OPEN = 'source_free.pth', 'open.pth'
 
 
 def with_source(root: Path) -> Config:
@@ -45,11 +46,11 @@ def plain(cfg: Config) -> Config:
     return Config(cfg.to_dict(), format_python_code=False)
 
 
-def export(root: Path, *options: str) -> None:
+def export(root: Path, *options: str, dst: str = DST) -> None:
     cfg = with_source(root)
     cfg.test_pipeline = tiny.pipeline(None)
     cfg.dump(root / 'cag.py')
-    words = [root / 'cag.py', root / 'warm.pth', root / DST, *options]
+    words = [root / 'cag.py', root / 'warm.pth', root / dst, *options]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('sys.argv', [str(TOOL), *map(str, words)])
         runpy.run_path(str(TOOL), run_name='__main__')
@@ -67,6 +68,8 @@ def root(tmp_path_factory) -> Path:
         dict(meta=meta, state_dict=stock.state_dict()), root / 'warm.pth'
     )
     export(root)
+    unknown = 'model.pseudo_label_head.unknown_quantile=0.9'
+    export(root, '--cfg-options', unknown, dst=OPEN)
     first = with_source(root)
     first.train_cfg.update(stages=1, stage_iters=1)
     Runner.from_cfg(first).train()
@@ -156,9 +159,13 @@ def test_the_file_by_pixels_one_by_one(root):
 
 
 def test_the_file_names_what_it_descends_from(root):
-    run, data = read_descent(root / DST)
+    run, data, statistics = read_descent(root / DST)
     assert [run, data] == inherited(root / 'warm.pth', 'exported from')
     assert (run['kind'], data['name']) == ('run', 'GTA5')
+    # Whatever the network was trained on.
+    assert statistics['kind'] == 'data'
+    assert statistics['used_as'] == 'statistics of the source'
+    assert statistics['name'] == data_terms(tiny.gta(root), {})[0]
 
 
 def test_it_begins_where_the_stage_with_the_source_does(root):
@@ -268,6 +275,30 @@ def test_a_file_that_does_not_do_is_refused(change, message, root, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         Runner.from_cfg(cfg).train()
     assert '\n' not in str(caught.value) and 'bad.pth: ' in str(caught.value)
+
+
+def test_a_file_of_classes_in_another_order_is_refused(root, tmp_path):
+    content = safe_load(root / DST)
+    classes = list(content['meta']['dataset_meta']['classes'])
+    content['meta']['dataset_meta']['classes'] = classes[::-1]
+    torch.save(content, tmp_path / 'other.pth')
+    cfg = without(root, 'other')
+    cfg.load_from = str(tmp_path / 'other.pth')
+    with pytest.raises(UserError, match='other.pth: has the classes bicyc'):
+        Runner.from_cfg(cfg).train()
+
+
+def test_limits_of_the_unknown_are_in_the_file(root):
+    limit = safe_load(root / OPEN)['state_dict'][
+        'pseudo_label_head.unknown.limit'
+    ]
+    assert limit.isfinite().any() and limit.isinf().any()
+    cfg = without(root, 'unknown')
+    cfg.model.pseudo_label_head.unknown_quantile = 0.9
+    cfg.load_from = str(root / OPEN)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert torch.equal(runner.model.pseudo_label_head.unknown.limit, limit)
 
 
 def test_without_a_file_nothing_is_trained(root):

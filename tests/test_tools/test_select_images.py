@@ -67,6 +67,19 @@ def test_labels_come_back_by_the_names_of_classes(written, labels):
         np.testing.assert_array_equal(found[name], ids[label])
 
 
+def test_a_class_may_be_called_background(labels, tmp_path):
+    classes = ('background', 'crack', 'sky')
+    write_png(tmp_path / 'png', labels, classes, PALETTE)
+    found = read_labels(tmp_path / 'png', classes, sizes_of(labels))
+    for name, label in labels.items():
+        np.testing.assert_array_equal(found[name], label)
+    # A line that CVAT adds, for pixels without a label.
+    table = tmp_path / 'png/labelmap.txt'
+    table.write_text(f'background:0,0,0::\n{table.read_text()}')
+    found = read_labels(tmp_path / 'png', classes, sizes_of(labels))
+    np.testing.assert_array_equal(found[name], label)
+
+
 def test_labels_of_unknown_classes_images_and_sizes_are_refused(
     written, labels
 ):
@@ -79,12 +92,19 @@ def test_labels_of_unknown_classes_images_and_sizes_are_refused(
         read_labels(written, CLASSES, {'bern/a.png': (12, 20)})
 
 
+MASK_BEYOND = (
+    '<a><image name="x" width="1" height="1"><mask label="car" rle="0, 6" '
+    'left="0" top="0" width="3" height="2"/></image></a>'
+)
+
+
 def test_what_is_no_label_file_is_said_in_one_line(tmp_path):
     for name, text, message in (
         ('a.xml', '<annotations', "not of CVAT's form"),
         ('b.xml', '<a><image name="x"/></a>', "not of CVAT's form"),
         ('c.xml', '<a/>', 'has no labelled image'),
         ('d.txt', '', 'expected a folder of PNGs'),
+        ('e.xml', MASK_BEYOND, "not of CVAT's form"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(UserError, match=message) as caught:
@@ -92,6 +112,11 @@ def test_what_is_no_label_file_is_said_in_one_line(tmp_path):
         assert '\n' not in str(caught.value)
     with pytest.raises(UserError, match='labelmap.txt: not found'):
         read_labels(tmp_path, CLASSES, {})
+    (tmp_path / 'labelmap.txt').write_text('car:1,2,3::')
+    (tmp_path / 'SegmentationClass').mkdir()
+    (tmp_path / 'SegmentationClass/x.png').write_text('broken')
+    with pytest.raises(UserError, match='x.png: is no PNG'):
+        read_labels(tmp_path, CLASSES, {'x': (1, 1)})
     with pytest.raises(UserError, match='expected corrected labels'):
         read_labels(tmp_path / 'none.xml', CLASSES, {})
 

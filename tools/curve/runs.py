@@ -292,6 +292,8 @@ def take_labels(cfg: Config, roles: Path) -> None:
         for part in walk(cfg.get(loader) or {}):
             if part.get('type') == 'RoleSubset':
                 part.roles = str(roles)
+            if _is_few(part):
+                part.pop('first', None)  # all of the file
 
 
 def leave_out_few(cfg: Config) -> None:

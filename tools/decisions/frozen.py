@@ -20,6 +20,7 @@ from mmseg_cag.analysis.runs.network import (
 )
 from mmseg_cag.analysis.runs.samples import Sample, preprocess
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
 # legend: K classes, h w score map
@@ -86,8 +87,8 @@ def open_network(
 
     Raises:
         MissingFileError: There is no such file.
-        UserError: It is damaged or belongs to another network, or the number
-            of classes differs.
+        UserError: It is damaged or belongs to another network, or has other
+            classes.
     """
     model = build_network(cfg, read_state(checkpoint), checkpoint)
     # A single sigmoid output separates two classes.
@@ -96,5 +97,12 @@ def open_network(
         raise UserError(
             f'{checkpoint}: a network of {number} classes, expected '
             f'{len(classes)}: {", ".join(classes)}'
+        )
+    meta = read_checkpoint(checkpoint).get('meta') or {}
+    named = (meta.get('dataset_meta') or {}).get('classes') or classes
+    if list(named) != list(classes):
+        raise UserError(
+            f'{checkpoint}: a network of the classes {", ".join(named)}, '
+            f'expected those of the data, {", ".join(classes)}'
         )
     return Frozen(model, build_preprocessor(cfg, domain), list(classes))

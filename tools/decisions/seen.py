@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
@@ -57,7 +57,8 @@ def seen_images(
 ) -> list[Seen]:
     """List the images used to train or select networks.
 
-    The config in a checkpoint counts, too: it may differ from the run's.
+    The config in a checkpoint counts, too: it may differ from the run's. So
+    do the runs that the network started from or learnt from.
 
     Args:
         cfg: The run's config.
@@ -66,24 +67,74 @@ def seen_images(
         held: The images to certify on.
         roles: Their roles file, if any.
     """
-    contents = {path: read_checkpoint(path) for path in checkpoints}
-    is_best = {
-        path: path.name.startswith('best') or KEY in _meta(content)
-        for path, content in contents.items()
-    }
-    found = [*images_of_run(cfg, any(is_best.values()))]
+    runs: list[Run] = []
+    for path in checkpoints:
+        runs += runs_of(path)
+    is_best = any(run.is_best for run in runs if run.path in checkpoints)
+    found = [*images_of_run(cfg, is_best)]
     files = [roles] if roles else []
     if cfg.get('roles'):
         files.append(read_roles(cfg.roles))
-    for path, content in contents.items():
-        found += images_of_threshold(content, path)
-        recorded = recorded_config(content, path)
-        found += images_of_run(recorded, is_best[path], path)
-        if Path(recorded.get('roles', '')).is_file():
-            files.append(read_roles(recorded.roles))
+    for run in runs:
+        found += images_of_threshold(run.content, run.path)
+        found += images_of_run(run.cfg, run.is_best, run.path)
+        if Path(run.cfg.get('roles') or '').is_file():
+            files.append(read_roles(run.cfg.roles))
     for one in files:
         found += images_of_roles(one, held)
     return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that a network comes from.
+
+    Attributes:
+        cfg: Its config, as far as it is recorded.
+        path: The checkpoint that records it.
+        content: Content of the run's own checkpoint; empty if that of a later
+            run records it.
+    """
+
+    cfg: Config
+    path: Path
+    content: dict = field(default_factory=dict)
+
+    @property
+    def is_best(self) -> bool:
+        """Return whether the checkpoint was selected among others."""
+        is_named = self.path.name.startswith('best')
+        return bool(self.content) and (is_named or KEY in _meta(self.content))
+
+
+def runs_of(path: Path) -> Iterator[Run]:
+    """Yield a checkpoint's run and those that it comes from."""
+    content = read_checkpoint(path)
+    run = Run(recorded_config(content, path), path, content)
+    while True:
+        yield run
+        for node in walk(run.cfg.get('model') or {}):
+            # The settings of a fixed `Teacher`.
+            if {'config', 'checkpoint'} <= node.keys():
+                yield from _runs_before(node['checkpoint'], path)
+        start = run.cfg.get('initialized_from')
+        if not isinstance(start, dict):
+            break
+        run = Run(Config(start), path)
+    yield from _runs_before(start, path)
+
+
+def _runs_before(parent: str | None, path: Path) -> Iterator[Run]:
+    """Yield the runs of an earlier checkpoint; warn if it is missing."""
+    if not parent:
+        return
+    if Path(parent).is_file():
+        yield from runs_of(Path(parent))
+        return
+    print(
+        f'warning: {path}: the images of {parent}, which it comes from, are '
+        'not compared, there is no such file'
+    )
 
 
 def images_of_run(
@@ -103,9 +154,11 @@ def images_of_run(
                 _require_plain_types(part)
             dataset = DATASETS.build({**part, 'pipeline': []})
         except Exception as error:  # wrong settings can raise anything
-            if origin is None:
-                raise
             reason = str(error).partition('\n')[0]
+            if origin is None:
+                raise UserError(
+                    f'{key}: its images cannot be compared, {reason}'
+                ) from error
             print(
                 f'warning: {origin}: the images of its {key} are not '
                 f'compared, {reason}'

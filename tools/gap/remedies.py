@@ -22,6 +22,7 @@ from mmseg_cag.engine.runtime.norm_statistics import (
 from mmseg_cag.evaluation.bootstrap import (
     bootstrap,
     class_counts,
+    group_sums,
     iou_of,
     mean_of,
 )
@@ -44,7 +45,7 @@ class Tried(NamedTuple):
         changed: Share of pixels that change class.
         entropy: Mean entropy, in nats; no proof of quality.
         gain: Gain in mIoU, in percent, with the ends of its 95 % interval;
-            None without labels.
+            None without labels, or with those of a single group.
     """
 
     name: str
@@ -57,6 +58,7 @@ def try_remedies(
     model: EncoderDecoder,
     preprocessor: nn.Module,
     samples: Sequence[Sample],
+    groups: Sequence[str],
     priors: tuple[np.ndarray, np.ndarray],
     scale: float,
 ) -> list[Tried]:
@@ -66,6 +68,7 @@ def try_remedies(
         model: The network; left unchanged.
         preprocessor: Preprocessor of the target images.
         samples: The images.
+        groups: Group of each image, such as its drive.
         priors: Class prior of the source and of the target (K,).
         scale: Factor by which the input is resized, 1 for none.
     """
@@ -94,7 +97,7 @@ def try_remedies(
         )
     if scale != 1:
         remedies[f'resize the input by {scale:.2f}'] = rescaled
-    return _compare(remedies, images, samples)
+    return _compare(remedies, images, samples, groups)
 
 
 def with_own_statistics(
@@ -120,6 +123,7 @@ def _compare(
     remedies: dict[str, Predict],
     images: list[Tensor],
     samples: Sequence[Sample],
+    groups: Sequence[str],
 ) -> list[Tried]:
     """Compare each remedy with the first one, the identity."""
     counts: dict[str, list] = {name: [] for name in remedies}
@@ -144,13 +148,17 @@ def _compare(
             name,
             changed[name] / number,
             entropy[name] / number,
-            _gain(counts[name], counts[first]) if counts[name] else None,
+            _gain(counts[name], counts[first], groups),
         )
         for name in remedies
     ]
 
 
-def _gain(with_it: list, without: list) -> tuple[float, float, float]:
+def _gain(
+    with_it: list, without: list, groups: Sequence[str]
+) -> tuple[float, float, float] | None:
+    if not with_it or len({*groups}) < 2:
+        return None
     units = [class_counts(np.stack(part)) for part in (with_it, without)]
     width = units[0].shape[1]
 
@@ -158,6 +166,7 @@ def _gain(with_it: list, without: list) -> tuple[float, float, float]:
         scores = mean_of(iou_of(sums[:, :width]))
         return 100 * (scores - mean_of(iou_of(sums[:, width:])))
 
-    found = bootstrap(np.concatenate(units, 1), gain, resamples=1000)
+    both = group_sums(np.concatenate(units, 1), groups)
+    found = bootstrap(both, gain, resamples=1000)
     ends = found.value[0], found.low[0], found.high[0]
     return tuple(round(float(x), 2) for x in ends)

@@ -87,6 +87,7 @@ def main() -> None:
 def convert(args: argparse.Namespace) -> None:
     """Write the file once its outputs agree with PyTorch."""
     network = load_network(args.checkpoint, args.config).cpu()
+    licences = load_config(args.config).get('licences')
     model = DeploymentModel(network)
     if args.card or args.unknown:
         model = watched_model(network, args)
@@ -95,7 +96,7 @@ def convert(args: argparse.Namespace) -> None:
         note(
             draft,
             classes=[*network.dataset_meta['classes']],
-            descent=inherited(args.checkpoint, 'exported from'),
+            descent=inherited(args.checkpoint, 'exported from', licences),
         )
         check(model, draft, args)
     print_log(f'{args.dst} written', 'current')

@@ -23,7 +23,8 @@ from mmseg_cag.fileio.json_file import read_json
 # legend: H W image
 
 VOID = 255
-BACKGROUND = 'background'  # name of unlabelled pixels in PNGs
+BACKGROUND = 'background'  # CVAT's name of unlabelled pixels in PNGs
+BLACK = (0, 0, 0)
 COLOURS, MASKS = 'labelmap.txt', 'SegmentationClass'
 Labels = Mapping[str, np.ndarray]  # (H, W) uint8 by the image's name
 
@@ -55,7 +56,8 @@ def write_png(
         palette: A colour for each, 0 to 255.
     """
     colours = distinct(palette)
-    lines = [f'{BACKGROUND}:0,0,0::']
+    # A class may have that name, too: it gets another colour.
+    lines = [] if BACKGROUND in classes else [f'{BACKGROUND}:0,0,0::']
     for name, colour in zip(classes, colours, strict=True):
         lines.append(f'{name}:{",".join(map(str, colour))}::')
     folder.mkdir(parents=True)
@@ -76,7 +78,7 @@ def distinct(palette: Sequence) -> list[tuple[int, int, int]]:
     found: list[tuple[int, int, int]] = []
     for colour in palette:
         own = tuple(map(int, colour))
-        while own in found or own == (0, 0, 0):
+        while own in found or own == BLACK:
             own = tuple(map(int, free.integers(1, 255, 3)))
         found.append(own)
     return found
@@ -245,10 +247,10 @@ def _read_png(
     table = folder / COLOURS
     if not table.is_file():
         raise MissingFileError(f'{table}: not found, expected name:r,g,b::')
-    ids = {(0, 0, 0): VOID}
+    ids = {BLACK: VOID}
     for line in table.read_text(encoding='utf-8').splitlines():
         name, _, rest = line.partition(':')
-        if not name or name.startswith('#') or name == BACKGROUND:
+        if not name or name.startswith('#'):
             continue
         try:
             colour = tuple(map(int, rest.split(':')[0].split(',')))
@@ -256,11 +258,15 @@ def _read_png(
             raise UserError(
                 f'{table}: found {line!r}, expected name:r,g,b::'
             ) from None
-        ids[colour] = _class_of(name, classes, table)
+        if name != BACKGROUND or (name in classes and colour != BLACK):
+            ids[colour] = _class_of(name, classes, table)
     by_stem = {str(Path(name).with_suffix('')): name for name in sizes}
     for path in sorted((folder / MASKS).rglob('*.png')):
         stem = str(path.relative_to(folder / MASKS).with_suffix(''))
-        colours = np.asarray(Image.open(path).convert('RGB'))
+        try:
+            colours = np.asarray(Image.open(path).convert('RGB'))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f'{path}: is no PNG ({error})') from error
         name = by_stem.get(stem, stem)
         _require_size(name, colours.shape[:2], sizes, path)
         flat, inverse = np.unique(
@@ -321,9 +327,11 @@ def _read_cvat(
                 k = _class_of(shape.attrib['label'], classes, path)
                 _paint(label, shape, k)
             yield name, label
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except (
+        ElementTree.ParseError, KeyError, ValueError, IndexError, cv2.error,
+    ) as error:  # fmt: skip
         raise UserError(f"{path}: not of CVAT's form ({error!r})") from error
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
@@ -21,7 +21,8 @@ class CheckCheckpointHook(Hook):
     mmengine loads whatever fits and warns about the rest, so a network with
     random weights can be trained or evaluated unnoticed. A head may convert
     another head's weights (`HRDAHead.adopt`). A model with further
-    requirements checks them in ``require_state(state, path)``.
+    requirements checks them in ``require_state(state, path)``; without a
+    labelled source nothing else would reveal classes in another order.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -38,6 +39,7 @@ class CheckCheckpointHook(Hook):
             complete(model, found, '')
         if hasattr(model, 'require_state'):
             model.require_state(found, runner._load_from)
+            require_classes(runner, checkpoint)
         for key, value in model.state_dict().items():
             if not key.startswith((*PREDICTING, *HELPING)):
                 continue
@@ -54,3 +56,21 @@ class CheckCheckpointHook(Hook):
                 f'{runner._load_from}: a checkpoint of another network, {key} '
                 f'{problem}, expected shape {tuple(value.shape)}'
             )
+
+
+def require_classes(runner: Runner, checkpoint: dict) -> None:
+    """Compare the classes a checkpoint names with those of training.
+
+    Raises:
+        UserError: They differ.
+    """
+    meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+    if 'classes' not in meta or not isinstance(runner._train_loop, BaseLoop):
+        return
+    named = list(meta['classes'])
+    own = list(runner.train_dataloader.dataset.metainfo['classes'])
+    if named != own:
+        raise UserError(
+            f'{runner._load_from}: has the classes {", ".join(named)}, '
+            f'expected those of the data, {", ".join(own)}'
+        )

@@ -65,7 +65,8 @@ class ByLabels:
         classes: Classes of the network.
 
     Raises:
-        UserError: Its classes differ, or it has fewer than two images.
+        UserError: Its classes differ, or it has fewer than two images or
+            groups of images.
     """
 
     def __init__(self, dataset: dict, classes: Sequence[str]) -> None:
@@ -76,13 +77,14 @@ class ByLabels:
                 f'{key}: has the classes {list(built.metainfo["classes"])}, '
                 f'expected those of training, {list(classes)}'
             )
-        if len(built) < 2:
+        self.groups = groups_of(dataset)
+        units = len(built) if self.groups is None else len({*self.groups})
+        if units < 2:
             raise UserError(
-                f'{key}: {len(built)} image, expected at least 2 for a '
-                'bootstrap'
+                f'{key}: {units} group of images, or image on its own, '
+                'expected at least 2 for a bootstrap'
             )
         self.images = WatchedImages([built], 'target')
-        self.groups = groups_of(dataset)
         self.number = len(classes)
 
     def note(self, model: UDASegmentor) -> Before:

@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -44,10 +46,13 @@ class UnknownPixels(nn.Module):
             labels: True classes (P,) int64.
         """
         nearest, found = distances.min(1)
+        self.limit.fill_(torch.inf)
         for k in range(len(self.limit)):
             own = nearest[(labels == k) & (found == k)].sort().values
             if len(own):
-                self.limit[k] = own[int(self.quantile * (len(own) - 1))]
+                # The least of them with that share at or below it.
+                place = math.ceil(self.quantile * len(own)) - 1
+                self.limit[k] = own[place]
 
     def forward(self, distances: Tensor) -> Tensor:
         """Find the unknown pixels.

@@ -112,7 +112,9 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
                     'network'
                 )
             elif (
-                not key.endswith('margin') and not state[key].isfinite().all()
+                # Infinite where no pixel is labelled, or none is unknown.
+                not key.endswith(('margin', 'limit'))
+                and not state[key].isfinite().all()
             ):
                 problem = f'{key} holds values that are not finite'
             elif not state[key].any() and key.endswith(('counts', 'prior')):
