@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from command_line import expression
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 
@@ -37,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--group',
+        type=expression,
         help="regular expression for an image's group, such as its drive, in "
         'its name; a group has one role',
     )

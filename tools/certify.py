@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from command_line import expression
 from decisions.counting import count
 from decisions.frozen import add_arguments, open_config
 from decisions.held_out import HeldOut, held_out, roles_of
@@ -65,6 +66,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--group',
+        type=expression,
         help='regular expression for the drive or tile in an image name: '
         'images with the same match are resampled together',
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -27,6 +28,17 @@ def add_cfg_options(
         metavar='KEY=VALUE',
         help=text,
     )
+
+
+def expression(text: str) -> str:
+    """Check a regular expression, as the type of an option."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f'{text}: {error}, expected a regular expression'
+        ) from None
+    return text
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

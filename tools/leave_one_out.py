@@ -125,8 +125,10 @@ def main() -> None:
         sources = members_of(cfg)
         plain = (cfg.get('anchor_dataloader') or {}).get('dataset') or {}
         plain = plain.get('members') or {}
-        for name in args.leave_out or (ALL, *sources):
+        names = args.leave_out or (ALL, *sources)
+        for name in names:
             require_one_of('--leave-out', name, (ALL, *sources))
+        for name in names:
             run = without(cfg, name, top / name)
             train_chain(run, resume=True)
             unseen = plain.get(name)

@@ -104,13 +104,14 @@ def watch(args: argparse.Namespace) -> None:
     seen = np.zeros(len(card.prior))
     alarms = number = 0
     start = time.perf_counter()
-    record = open_record(args.out)
+    record = None
     for number, frame in enumerate(read_frames(args.frames, network.size), 1):
         look = watch.look(frame)
         seen += np.bincount(look.classes, minlength=len(seen))
         alarms += len(look.alarms)
         for name in look.alarms:
             print(f'frame {number}: alarm, {name} {look.scores[name]:.3f}')
+        record = record or open_record(args.out)
         if record:
             record.write(json.dumps(line_of(number, look)) + '\n')
             keep(args.out, keeper, number, look, frame)

@@ -229,6 +229,12 @@ def test_a_group_has_one_role(assign):
         assign('--train', 1, '--choose', 1, '--group', 'bern')
 
 
+def test_a_group_that_is_no_expression(assign, capsys):
+    with pytest.raises(SystemExit):
+        assign('--train', 1, '--group', '(drive')
+    assert 'expected a regular expression' in capsys.readouterr().err
+
+
 def test_a_config_without_labels_of_the_target(assign):
     with pytest.raises(SystemExit, match='labelled: not in the config'):
         assign('--train', 1, '--dataset', 'labelled')

@@ -74,6 +74,12 @@ def test_a_run_with_all_and_one_without_each(run, capsys):
     assert plain.startswith('none | ') and other.startswith('gta | ')
 
 
+def test_a_name_that_is_no_source_is_told_before_training(run, tmp_path):
+    with pytest.raises(SystemExit, match='--leave-out=.synthia'):
+        run(['gta', 'third'], '--leave-out', 'gta', 'synthia')
+    assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize(
     'source', [dict(type='GTADataset'), dict(members=dict(gta=dict(a=1)))]
 )

@@ -89,6 +89,12 @@ def test_what_is_wrong_is_said_in_one_line(watched, run, tmp_path):
         assert message in str(caught.value)
         assert str(caught.value).startswith('error: ')
         assert '\n' not in str(caught.value)
+    written = tmp_path / 'out/watch.jsonl'
+    written.parent.mkdir()
+    written.write_text('kept')
+    with pytest.raises(SystemExit, match='gone: no such folder'):
+        run(watched, tmp_path / 'gone', '--out', written.parent)
+    assert written.read_text() == 'kept'
     text.rename(empty / 'text.png')
     with pytest.raises(SystemExit, match=r'text\.png: cannot be decoded'):
         run(watched, empty)
