@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from mmseg_cag.errors import UserError
 
-from .mixing import Labelled
+from .mixing import VOID, Labelled, fit
 from .strong_augmentation import draw_flags, draw_strong, strong_transform
 
 # legend: N images, H W image, g cells of the mask
@@ -70,7 +70,8 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
     Args:
         mode: One of `MODES`.
         source: Source images with true labels.
-        target: Target images with pseudo labels.
+        target: Target images with pseudo labels. For half of each, the source
+            is cut or padded to their size.
 
     Raises:
         UserError: Half of each is wanted, but the batch has one image.
@@ -84,10 +85,11 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
             f'model.masking.mode={mode} takes half of a batch from each '
             'domain, but train_dataloader.batch_size=1, expected at least 2'
         )
-    half = count // 2
+    half, size = count // 2, target.images.shape[-2:]
 
-    def halves(one: Tensor, other: Tensor) -> Tensor:
-        return torch.cat([one[: count - half], other[:half]])
+    def halves(one: Tensor, other: Tensor, padding: int = 0) -> Tensor:
+        one = fit(one[: count - half], size, padding)
+        return torch.cat([one, other[:half]])
 
     weights = [
         torch.ones_like(part.labels, dtype=torch.float32)
@@ -97,10 +99,10 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
     ]
     absent = source.absent
     if absent is not None:
-        absent = halves(absent, torch.zeros_like(absent))
+        absent = halves(absent, torch.zeros_like(fit(absent, size)))
     return Labelled(
         halves(source.images, target.images),
-        halves(source.labels, target.labels),
+        halves(source.labels, target.labels, VOID),
         halves(*weights),
         absent=absent,
     )

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 # legend: N images, H W image
 
 LABELS = 256  # values of an 8-bit label file
+VOID = 255  # label of padding, as in mmseg's preprocessor
 
 
 class Labelled(NamedTuple):
@@ -74,13 +75,15 @@ def class_mask(labels: Tensor, preference: Tensor) -> Tensor:
     return chosen.gather(1, labels.flatten(1)).view_as(labels)
 
 
-def fit(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Cut maps (..., H, W) at the bottom and right, or pad them by zeros.
+def fit(maps: Tensor, size: Sequence[int], value: int = 0) -> Tensor:
+    """Cut maps (..., H, W) at the bottom and right, or pad them by a value.
 
     Crops differ in size where an image is smaller than the crop.
     """
     bottom, right = (n - m for n, m in zip(size, maps.shape[-2:], strict=True))
-    return F.pad(maps, (0, right, 0, bottom)) if bottom or right else maps
+    if not (bottom or right):
+        return maps
+    return F.pad(maps, (0, right, 0, bottom), value=value)
 
 
 def paste(source: Labelled, target: Labelled, mask: Tensor) -> Labelled:

@@ -144,6 +144,27 @@ def test_half_of_a_batch_of_each_domain():
         choose_domains('separate', *both(1))
 
 
+@pytest.mark.parametrize('rows', [30, 34])
+def test_domains_whose_images_differ_in_size(rows):
+    """The source is padded by void, or cut."""
+    [source, _], [_, target] = both(), both(size=(rows, 47))
+    absent = torch.ones(2, 5, 32, 48, dtype=torch.bool)
+    chosen = choose_domains('separate', source._replace(absent=absent), target)
+    seen = min(rows, 32)
+    own = source.images[0, :, :rows, :47]
+    assert torch.equal(chosen.images[0, :, :seen], own)
+    assert torch.equal(chosen.labels[0, :seen], source.labels[0, :rows, :47])
+    assert chosen.weight[0, :seen].eq(1).all()
+    assert chosen.absent[0, :, :seen].all() and not chosen.absent[1].any()
+    assert not chosen.images[0, :, seen:].any()
+    assert chosen.labels[0, seen:].eq(255).all()
+    assert not chosen.weight[0, seen:].any()
+    assert not chosen.absent[0, :, seen:].any()
+    for part in chosen[:3]:
+        assert part.shape[-2:] == (rows, 47)
+    assert torch.equal(chosen.images[1], target.images[0])
+
+
 def test_the_draws_are_those_of_the_generator():
     def images(seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

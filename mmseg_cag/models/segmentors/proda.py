@@ -141,10 +141,9 @@ class ProDASegmentor(PrototypeSegmentor):
         )
         output = self.forward_student(view, auxiliary=False)
         strong = self.at_labels(output, images)
-        step = self.label_stride
         loss = prototype_consistency(
             self.distances(strong.feat),
             self.distances(momentum.feat).detach(),
-            seen[:, step // 2 :: step, step // 2 :: step],
+            self.at_centres(seen),
         )
         return {'target.loss_consistency': self.weights['consistency'] * loss}

@@ -92,6 +92,16 @@ class PrototypeSegmentor(UDASegmentor):
             )
         )
 
+    def at_centres(self, mask: Tensor) -> Tensor:
+        """Take the pixel in the middle of each label of masks (N, H, W)."""
+        step = self.label_stride
+        # The last rows and columns may be too few for a label.
+        rows, columns = (
+            slice(step // 2, side // step * step, step)
+            for side in mask.shape[-2:]
+        )
+        return mask[:, rows, columns]
+
     def distances(self, feat: Tensor) -> Tensor:
         """Compute distances (N, K, h, w) to the prototypes."""
         bank = self.prototypes

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_means import class_feature_sums
-from mmseg_cag.models.segmentors.prototypes import Maps
+from mmseg_cag.models.segmentors.prototypes import Maps, PrototypeSegmentor
 from mmseg_cag.models.strong_augmentation import cut_out, draw_cutout
 from tests import tiny
 from tests.test_distributed import train_two
@@ -139,6 +140,22 @@ def test_a_square_of_a_third_is_cut_out():
     assert torch.equal(cut[:, 1] == 2, ~seen)
     drawn = draw_cutout(3, torch.Generator().manual_seed(0))
     assert drawn.shape == (3, 2)
+
+
+@pytest.mark.parametrize('height', [29, 30, 31, 32])
+def test_images_that_are_no_multiple_of_the_stride(height):
+    model = build()
+    data = model.data_preprocessor(batch(), True)
+    target = data['inputs']['target'][:, :, :height, : height - 1]
+    data['inputs']['target'] = target
+    assert model(**data, mode='loss')['target.loss_consistency'] > 0
+
+
+def test_a_view_is_seen_at_the_centres_of_labels():
+    seen = torch.arange(11 * 9).view(1, 11, 9)
+    model = SimpleNamespace(label_stride=4)
+    centres = PrototypeSegmentor.at_centres(model, seen)
+    assert centres.tolist() == [[[20, 24], [56, 60]]]
 
 
 def test_observers_change_nothing():
