@@ -16,6 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from mmseg.registry import MODELS
 
+from mmseg_cag.engine.checks.require_crops import crop_of
 from tests.golden import golden_file
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -73,6 +74,29 @@ def test_rates_and_decay_of_each_parameter():
     group = optimizer.param_groups[0]
     assert (group['betas'], group['eps']) == ((0.9, 0.999), 1e-8)
     assert cfg.optim_wrapper.get('clip_grad') is None
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'side', 'block'),
+    [
+        ('dacs/*.py', 512, None),
+        ('daformer/*.py', 512, None),
+        ('anchor_teacher/*.py', 512, 32),
+        ('mic/da*.py', 512, 32),
+        ('hrda/*.py', 1024, None),
+        ('mic/hrda*.py', 1024, 64),
+    ],
+)
+def test_batches_crops_and_patches(pattern, side, block):
+    for path in CONFIGS.glob(pattern):
+        cfg = Config.fromfile(path)
+        loader = cfg.train_dataloader
+        assert loader.batch_size == cfg.auto_scale_lr.base_batch_size == 2
+        for domain in loader.dataset.domains.values():
+            assert crop_of(domain.pipeline) == (side, side), path
+            kinds = {step.type for step in domain.pipeline}
+            assert 'RandomResizeCrop' not in kinds, path
+        assert (cfg.model.get('masking') or {}).get('block') == block, path
 
 
 @pytest.mark.parametrize('path', ['hrda/mit-b5', 'mic/hrda_mit-b5'])

@@ -2,7 +2,7 @@
 # DACS on Cityscapes -> ACDC, with SegFormer on MiT-B2.
 _base_ = [
     '../_base_/models/segformer_mit-b2.py',
-    '../_base_/datasets/uda_cs2acdc.py',
+    '../_base_/datasets/uda_cs2acdc_512x512.py',
     '../_base_/methods/dacs.py',
 ]
 model = _base_.dacs

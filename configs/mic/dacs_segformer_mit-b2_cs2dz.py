@@ -2,7 +2,7 @@
 # MIC on DACS, Cityscapes -> Dark Zurich, with SegFormer on MiT-B2.
 _base_ = [
     '../_base_/models/segformer_mit-b2.py',
-    '../_base_/datasets/uda_cs2dz.py',
+    '../_base_/datasets/uda_cs2dz_512x512.py',
     '../_base_/methods/mic.py',
 ]
 # The source has labels of real streets, which are hidden, too.
