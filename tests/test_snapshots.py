@@ -12,6 +12,7 @@ import copy
 
 import pytest
 
+from mmseg_cag.engine.stages import divide_stage
 from tests.snapshots import (
     FOLDER,
     TODAY,
@@ -170,6 +171,19 @@ def test_hooks_run_in_the_order_of_version_0_1(leaf):
     hooks = resolve(leaf).get('default_hooks')
     if hooks:  # a loop has none of its own
         assert list(hooks)[: len(HOOKS)] == HOOKS
+
+
+def test_statistics_are_estimated_before_each_validation():
+    for leaf in LEAVES:
+        cfg = resolve(leaf)
+        hook = cfg.get('default_hooks', {}).get('norm_statistics')
+        if not hook or not cfg.get('val_dataloader'):
+            continue
+        loop = cfg['train_cfg']
+        between = loop.get('val_interval') or divide_stage(
+            loop['stage_iters'], loop['vals_per_stage']
+        )
+        assert hook['interval'] and between % hook['interval'] == 0, leaf
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ anchor_teacher_small = dict(
 )
 # Images of a car: its bonnet, and what rectification has left at the top.
 bonnet = dict(untrusted_top=15, untrusted_bottom=120)
+# Before each validation and in the end (docs/norm_statistics.md).
 default_hooks = dict(
-    norm_statistics=dict(type='NormStatisticsHook', start=False)
+    norm_statistics=dict(type='NormStatisticsHook', start=False, interval=4000)
 )
