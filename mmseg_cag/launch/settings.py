@@ -332,6 +332,8 @@ def _check_loader(cfg: Config, key: str) -> None:
             if not isinstance(step, dict):
                 continue
             _check_zero_label(part, step, f'{where}.pipeline.{index}')
+            if step.get('type') == 'FindThings':
+                _check_things(cfg.model, step, f'{where}.pipeline.{index}')
             ratio = step.get('cat_max_ratio') or 1
             if domain and domain not in labelled and ratio < 1:
                 raise UserError(
@@ -351,6 +353,21 @@ def _check_zero_label(part: dict, step: dict, key: str) -> None:
         raise UserError(
             f'{key}.reduce_zero_label={step[name]}: the dataset has {own}, '
             'expected the same in both'
+        )
+
+
+def _check_things(model: dict, step: dict, key: str) -> None:
+    """Check that a `FindThings` misses no class of the feature distance."""
+    distance = model.get('feature_distance')
+    if not distance:
+        return
+    things = distance.get('things')
+    named = range(model.decode_head.num_classes) if things is None else things
+    found = step.get('things') or ()
+    if missed := sorted({*named} - {*found}):
+        raise UserError(
+            f'model.feature_distance.things={things}: {key}.things={found} '
+            f'lacks {", ".join(map(str, missed))}, expected them in both'
         )
 
 

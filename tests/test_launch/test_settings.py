@@ -168,6 +168,21 @@ def test_workers_that_are_not_there_do_not_persist():
     assert 'persistent_workers' not in cfg.val_dataloader
 
 
+@pytest.mark.parametrize('things', [None, [6, 8]])
+def test_the_things_of_a_pipeline_are_those_of_the_distance(things):
+    cfg = Config(loaded('daformer/mit-b5_gta2cs.py').to_dict())
+    cfg.model.feature_distance.things = [6, 7]
+    check_settings(cfg)
+    cfg.model.feature_distance.things = things
+    message = rf'model.feature_distance.things=.*{SOURCE}.*things=.* lacks .*8'
+    with pytest.raises(UserError, match=message):
+        check_settings(cfg)
+    for step in cfg.train_dataloader.dataset.domains.source.pipeline:
+        if step.type == 'FindThings':
+            step.things = [*range(19)]
+    check_settings(cfg)
+
+
 def test_what_another_library_builds_is_left_to_it():
     step = dict(type='Albu', transforms=[dict(type='RandomBrightness')])
     checked(f'{SOURCE}.pipeline', [step])

@@ -35,7 +35,8 @@ class FeatureDistance(nn.Module):
         of 14 pixels).
 
     Raises:
-        UserError: The share is not in 0..1, or a thing is no class.
+        UserError: The share is not in 0..1, there are no things, or one is no
+            class.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class FeatureDistance(nn.Module):
         super().__init__()
         require_share('FeatureDistance: share', share)
         chosen = range(num_classes) if things is None else list(things)
-        if not {*chosen} <= {*range(num_classes)}:
+        if not chosen or not {*chosen} <= {*range(num_classes)}:
             raise UserError(
-                f'FeatureDistance: things={chosen}, expected indices of '
-                f'classes in 0..{num_classes - 1}'
+                f'model.feature_distance.things={chosen}, expected indices of '
+                f'classes in 0..{num_classes - 1}, or None for all'
             )
         self.cell = cell
         self.num_classes = num_classes

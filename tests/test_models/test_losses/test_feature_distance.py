@@ -73,10 +73,11 @@ def test_all_classes_where_none_is_named():
         (dict(share=75), 'share=75, expected a number in 0..1'),
         (dict(things=[6, 19]), r'things=\[6, 19\], expected .* in 0..18'),
         (dict(things=[-1]), r'things=\[-1\], expected .* in 0..18'),
+        (dict(things=[]), r'distance.things=\[\], expected .* None for all'),
     ],
 )
 def test_settings_out_of_range(settings, message):
-    with pytest.raises(UserError, match=f'FeatureDistance: {message}'):
+    with pytest.raises(UserError, match=message):
         FeatureDistance(19, **settings)
 
 
