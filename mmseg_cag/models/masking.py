@@ -211,7 +211,7 @@ class Masking:
         """Weight the losses on masked images, except those on a detail."""
         return {
             name: self.loss_weight * loss
-            if name.startswith(f'{prefix}.loss')
+            if 'loss' in name and not name.startswith(f'{prefix}.detail.')
             else loss
             for name, loss in losses.items()
         }

@@ -85,12 +85,36 @@ def test_the_hosts_losses_are_the_hosts():
         assert torch.equal(losses[key], value), key
 
 
+def weighted(model: ConfigDict, loss_weight: float) -> dict[str, Tensor]:
+    """Losses on masked images by the last part of their names."""
+    torch.manual_seed(0)
+    masking = dict(model.masking, loss_weight=loss_weight)
+    network = MODELS.build(dict(model, threshold=0.055, masking=masking))
+    network.init_weights()
+    losses = losses_of(network.train())
+    mark = 'masked.'
+    return {k[len(mark) :]: v for k, v in losses.items() if mark in k}
+
+
 def test_a_weight_of_the_loss():
-    once, half = losses_of(build()), losses_of(build(loss_weight=0.5))
-    torch.testing.assert_close(
-        half['masked.loss_ce'], once['masked.loss_ce'] / 2
-    )
-    assert torch.equal(half['masked.acc_seg'], once['masked.acc_seg'])
+    """It applies to each head."""
+    model = mic()
+    model.auxiliary_head = [model.decode_head] * 2
+    once, half = weighted(model, 1.0), weighted(model, 0.5)
+    for key in ('loss_ce', 'aux_0.loss_ce', 'aux_1.loss_ce'):
+        torch.testing.assert_close(half.pop(key), once[key] / 2)
+    assert set(half) == {'acc_seg', 'aux_0.acc_seg', 'aux_1.acc_seg'}
+    for key, value in half.items():
+        assert torch.equal(value, once[key]), key
+
+
+def test_a_weight_of_the_loss_on_two_scales():
+    """As released, it does not apply to the detail crop."""
+    model = tiny.two_scales(mic(), context_weight=0.2)
+    once, half = weighted(model, 1.0), weighted(model, 0.5)
+    for key in ('loss_ce', 'context.loss_ce'):
+        torch.testing.assert_close(half[key], once[key] / 2)
+    assert torch.equal(half['detail.loss_ce'], once['detail.loss_ce'])
 
 
 def test_masked_images_need_not_count_in_running_statistics():
