@@ -36,7 +36,8 @@ class DAFormerSegmentor(DACSSegmentor):
         self.feature_distance = None
         if feature_distance is None:
             return
-        if self.with_neck:
+        inside = getattr(self.backbone, 'neck', None)  # of an `HRDABackbone`
+        if self.with_neck or inside is not None:
             raise UserError(
                 'model.feature_distance: set with a neck, expected a head '
                 'directly on the backbone'

@@ -222,8 +222,13 @@ def test_without_things_the_start_is_not_run(known):
     assert losses['source.loss_feature_distance'] == 0
 
 
-def test_a_network_with_a_neck_is_refused():
+@pytest.mark.parametrize('inside', [False, True])
+def test_a_network_with_a_neck_is_refused(inside):
     cfg = tiny.daformer(neck=True)
+    if inside:
+        neck = cfg.pop('neck')
+        cfg = tiny.two_scales(cfg)
+        cfg.backbone.neck = neck
     with pytest.raises(UserError, match='feature_distance: set with a neck'):
         MODELS.build(cfg)
 
