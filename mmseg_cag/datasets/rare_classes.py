@@ -78,9 +78,9 @@ class RareClassOrder:
         names = list(dataset.metainfo['classes'])
         self.eligible = eligible_images(pixels, min_share)
         drawable = self._drawable(names, classes, min_share)
-        weight = class_probability(pixels.counts.sum(0), temperature)
-        weight = weight * drawable
-        self.probability = weight / weight.sum()
+        self.probability = class_probability(
+            pixels.counts.sum(0), temperature, drawable
+        )
 
     def _drawable(
         self, names: list[str], classes: Sequence[str] | None, share: float
@@ -131,19 +131,25 @@ class ClassPixels(NamedTuple):
     sizes: np.ndarray
 
 
-def class_probability(counts: np.ndarray, temperature: float) -> np.ndarray:
+def class_probability(
+    counts: np.ndarray, temperature: float, drawable: np.ndarray | None = None
+) -> np.ndarray:
     """Compute the probability of drawing each class.
 
     Args:
-        counts: Pixels of each class (K,); void ones are of none. A class
-            without any is not drawn.
+        counts: Pixels of each class (K,); void ones are of none.
         temperature: Of the distribution.
+        drawable: Classes to draw (K,) bool; None for those with a pixel.
 
     Returns:
         float64 (K,), summing to 1.
     """
+    if drawable is None:
+        drawable = counts > 0
     rarity = (1 - counts / counts.sum()) / temperature
-    weight = np.exp(rarity - rarity[counts > 0].max()) * (counts > 0)
+    # Before the exponential: it overflows for classes rarer than these.
+    rarity = np.where(drawable, rarity, -np.inf)
+    weight = np.exp(rarity - rarity.max())
     return weight / weight.sum()
 
 

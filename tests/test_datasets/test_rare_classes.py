@@ -51,6 +51,27 @@ def test_probabilities_are_those_of_the_release(temperature):
     assert (probability[counts == 0] == 0).all()
 
 
+def test_a_low_temperature_draws_the_rarest_class():
+    """Even where an absent class, or one without an image, is far rarer."""
+    counts = np.array([0, 40, 60, 1000])
+    expected = [0, 1, 0, 0]
+    assert class_probability(counts, 1e-6).tolist() == expected
+    drawable = np.array([False, False, True, True])
+    found = class_probability(counts, 1e-6, drawable)
+    assert found.tolist() == [0, 0, 1, 0]
+
+
+def test_a_low_temperature_without_an_image_of_the_rarest_class(source):
+    """Compared with it, all other classes would have a weight of 0."""
+    dataset, _ = source
+    counts = class_pixels(dataset, None).counts.sum(0)
+    rarest = order(dataset, temperature=1e-6).probability.argmax()
+    assert counts[rarest] == counts[counts > 0].min()
+    common = dataset.metainfo['classes'][counts.argmax()]
+    sampler = order(dataset, classes=[common], temperature=1e-6)
+    assert sampler.probability[counts.argmax()] == 1
+
+
 @pytest.mark.parametrize('size', [512 * 1024, 1914 * 1052, 1914 * 1051])
 def test_images_that_have_enough_are_those_of_the_release(size):
     case = release.read('rcs')
