@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,17 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from mmseg.registry import MODELS
 
+from mmseg_cag.datasets.rare_classes import RareClassOrder
 from mmseg_cag.engine.checks.require_crops import crop_of
 from tests.golden import golden_file
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
+# Of an image of each source.
+PIXELS = dict(
+    GTADataset=1914 * 1052,
+    SYNTHIADataset=1280 * 760,
+    CityscapesDataset=2048 * 1024,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +105,31 @@ def test_batches_crops_and_patches(pattern, side, block):
             kinds = {step.type for step in domain.pipeline}
             assert 'RandomResizeCrop' not in kinds, path
         assert (cfg.model.get('masking') or {}).get('block') == block, path
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        *(
+            f'{method}_{pair}.py'
+            for method in ('daformer/mit-b5', 'hrda/mit-b5')
+            for pair in ('gta2cs', 'synthia2cs', 'cs2acdc', 'cs2dz')
+        ),
+        'many_worlds/daformer_mit-b5_gta-synthia2cs.py',
+        'many_worlds/daformer_mit-b5_all2cs-acdc.py',
+        'vfm_uda/vfmuda_dinov2-b_gta2cs.py',
+        'vfm_uda/vfmuda_dinov2-b_synthia2cs.py',
+        'vfm_uda/vfmuda_dinov2-b_cs2acdc.py',
+    ],
+)
+def test_images_for_a_class_have_3000_pixels_of_it(path):
+    loader = Config.fromfile(CONFIGS / path).train_dataloader
+    order, source = loader.sampler.orders.source, loader.dataset.domains.source
+    default = signature(RareClassOrder).parameters['min_share'].default
+    members = source.get('members', {'': source})
+    for name, own in order.get('orders', {'': order}).items():
+        pixels = PIXELS[members[name].type]
+        assert own.get('min_share', default) * pixels == pytest.approx(3000)
 
 
 @pytest.mark.parametrize('path', ['hrda/mit-b5', 'mic/hrda_mit-b5'])

@@ -41,9 +41,11 @@ test_pipeline = [
     resize_target,
     dict(type='PackSegInputs'),
 ]
-# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+# Rare class sampling: `train_dataloader = _base_.rare_classes`. An image is
+# drawn for classes with more than 3000 of its pixels.
+rare = dict(type='RareClassOrder', min_share=3000 / (2048 * 1024))
 rare_classes = dict(
-    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    sampler=dict(orders=dict(source=rare)),
     dataset=dict(
         domains=dict(
             source=dict(pipeline=[*load_resized, *_base_.cropped_for_class]),

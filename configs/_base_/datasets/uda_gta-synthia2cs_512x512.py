@@ -31,12 +31,12 @@ sources = dict(
     shares=dict(gta=0.5, synthia=0.5),
     absent=dict(synthia=['terrain', 'truck', 'train']),
 )
-rare = dict(type='RareClassOrder')
+# An image is drawn for classes with more than 3000 of its pixels.
+orders = dict(
+    gta=dict(type='RareClassOrder'),
+    synthia=dict(type='RareClassOrder', min_share=3000 / (1280 * 760)),
+)
 train_dataloader = dict(
-    sampler=dict(
-        orders=dict(
-            source=dict(type='PoolOrder', orders=dict(gta=rare, synthia=rare))
-        )
-    ),
+    sampler=dict(orders=dict(source=dict(type='PoolOrder', orders=orders))),
     dataset=dict(domains=dict(source=dict(_delete_=True, **sources))),
 )

@@ -15,9 +15,11 @@ train_dataloader = dict(
     dataset=dict(domains=dict(source=source, target=target_dataset)),
 )
 source_dataloader = dict(batch_size=2, num_workers=4, dataset=source)
-# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+# Rare class sampling: `train_dataloader = _base_.rare_classes`. An image is
+# drawn for classes with more than 3000 of its pixels.
+rare = dict(type='RareClassOrder', min_share=3000 / (1280 * 760))
 rare_classes = dict(
-    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    sampler=dict(orders=dict(source=rare)),
     dataset=dict(
         domains=dict(
             source=dict(pipeline=[*load, *_base_.cropped_for_class]),

@@ -18,9 +18,11 @@ source_dataloader = dict(batch_size=2, num_workers=4, dataset=source)
 val_dataloader = dict(dataset=dict(pipeline=_base_.half_size_val))
 test_dataloader = val_dataloader
 test_pipeline = _base_.half_size_test
-# Rare class sampling: `train_dataloader = _base_.rare_classes`.
+# Rare class sampling: `train_dataloader = _base_.rare_classes`. An image is
+# drawn for classes with more than 3000 of its pixels.
+rare = dict(type='RareClassOrder', min_share=3000 / (1280 * 760))
 rare_classes = dict(
-    sampler=dict(orders=dict(source=dict(type='RareClassOrder'))),
+    sampler=dict(orders=dict(source=rare)),
     dataset=dict(
         domains=dict(
             source=dict(pipeline=[*load_resized, *_base_.cropped_for_class]),
