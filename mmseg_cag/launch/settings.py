@@ -18,6 +18,7 @@ from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
 from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.masking import MODES, require_halves
 from mmseg_cag.models.segmentors.base import UDASegmentor
 
 from .cfg_options import (
@@ -309,6 +310,9 @@ def _check_loader(cfg: Config, key: str) -> None:
             f'{key}.sampler.type={sampler}: infinite, expected DefaultSampler'
         )
     padding = (cfg.get('model') or {}).get('data_preprocessor') or {}
+    masking = (cfg.get('model') or {}).get('masking') or {}
+    if LOADERS[key] == 'train' and masking.get('mode') in MODES:
+        require_halves(masking['mode'], loader.get('batch_size', 1))
     labelled = dataset.get('labelled', ('source',))
     for where, domain, part in parts:
         part = part or {}

@@ -64,6 +64,24 @@ def mask_images(images: Tensor, mask: Tensor) -> Tensor:
     return images * mask
 
 
+def require_halves(mode: str, count: int) -> None:
+    """Check that a batch can be divided if half of each domain is masked.
+
+    Args:
+        mode: One of `MODES`.
+        count: Images of each domain in a batch.
+
+    Raises:
+        UserError: It has one image.
+    """
+    if MODES[mode][0] == 'both' and count < 2:
+        raise UserError(
+            f'model.masking.mode={mode} takes half of a batch from each '
+            f'domain, but train_dataloader.batch_size={count}, expected at '
+            'least 2'
+        )
+
+
 def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
     """Choose the images to mask: one domain's, or half of each.
 
@@ -80,11 +98,7 @@ def choose_domains(mode: str, source: Labelled, target: Labelled) -> Labelled:
     if domain != 'both':
         return source if domain == 'source' else target
     count = len(source.images)
-    if count < 2:
-        raise UserError(
-            f'model.masking.mode={mode} takes half of a batch from each '
-            'domain, but train_dataloader.batch_size=1, expected at least 2'
-        )
+    require_halves(mode, count)
     half, size = count // 2, target.images.shape[-2:]
 
     def halves(one: Tensor, other: Tensor, padding: int = 0) -> Tensor:

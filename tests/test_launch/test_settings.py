@@ -168,6 +168,18 @@ def test_workers_that_are_not_there_do_not_persist():
     assert 'persistent_workers' not in cfg.val_dataloader
 
 
+def test_half_of_each_domain_needs_two_images():
+    cfg = Config(loaded('minitown/mic.py').to_dict())
+    cfg.train_dataloader.batch_size = 1
+    check_settings(cfg)
+    cfg.model.masking.mode = 'separateaug'
+    message = 'masking.mode=separateaug takes half .*batch_size=1, expected at'
+    with pytest.raises(UserError, match=message):
+        check_settings(cfg)
+    cfg.train_dataloader.batch_size = 2
+    check_settings(cfg)
+
+
 @pytest.mark.parametrize('things', [None, [6, 8]])
 def test_the_things_of_a_pipeline_are_those_of_the_distance(things):
     cfg = Config(loaded('daformer/mit-b5_gta2cs.py').to_dict())
