@@ -6,5 +6,5 @@ _base_ = [
     '../_base_/datasets/uda_cs2dz.py',
     '../_base_/methods/proda.py',
 ]
-start_from = '{{ fileDirname }}/../source_only/deeplabv2_cs2acdc.py'
+start_from = '{{ fileDirname }}/../source_only/deeplabv2_cs2dz.py'
 model = _base_.proda

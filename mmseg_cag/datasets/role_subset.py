@@ -100,11 +100,12 @@ def _copies(
     dataset: BaseSegDataset, names: list[str], given: list[LabelledImage]
 ) -> Iterator[int]:
     """Find copies in other folders: same file name, same content."""
-    wanted = {Path(image.image).name: image.image_sha256 for image in given}
     listed = {image.image for image in given}
+    alike = {Path(name).name for name in listed}
+    hashes = {image.image_sha256 for image in given}
     for index, name in enumerate(names):
-        if Path(name).name not in wanted or name in listed:
+        if Path(name).name not in alike or name in listed:
             continue
         path = dataset.get_data_info(index)['img_path']
-        if file_sha256(path, dataset.backend_args) in {*wanted.values()}:
+        if file_sha256(path, dataset.backend_args) in hashes:
             yield index

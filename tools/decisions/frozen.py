@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from mmseg_cag.analysis.runs.network import (
     build_network,
     build_preprocessor,
-    read_state,
 )
 from mmseg_cag.analysis.runs.samples import Sample, preprocess
 from mmseg_cag.errors import UserError
@@ -90,7 +89,8 @@ def open_network(
         UserError: It is damaged or belongs to another network, or has other
             classes.
     """
-    model = build_network(cfg, read_state(checkpoint), checkpoint)
+    content = read_checkpoint(checkpoint)
+    model = build_network(cfg, content['state_dict'], checkpoint)
     # A single sigmoid output separates two classes.
     number = max(model.num_classes, 2)
     if number != len(classes):
@@ -98,7 +98,7 @@ def open_network(
             f'{checkpoint}: a network of {number} classes, expected '
             f'{len(classes)}: {", ".join(classes)}'
         )
-    meta = read_checkpoint(checkpoint).get('meta') or {}
+    meta = content.get('meta') or {}
     named = (meta.get('dataset_meta') or {}).get('classes') or classes
     if list(named) != list(classes):
         raise UserError(

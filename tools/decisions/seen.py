@@ -126,7 +126,7 @@ def runs_of(path: Path) -> Iterator[Run]:
 
 def _runs_before(parent: str | None, path: Path) -> Iterator[Run]:
     """Yield the runs of an earlier checkpoint; warn if it is missing."""
-    if not parent:
+    if not parent or Path(parent) == path:  # the latter overwrote it
         return
     if Path(parent).is_file():
         yield from runs_of(Path(parent))

@@ -81,8 +81,8 @@ class ByLabels:
         units = len(built) if self.groups is None else len({*self.groups})
         if units < 2:
             raise UserError(
-                f'{key}: {units} group of images, or image on its own, '
-                'expected at least 2 for a bootstrap'
+                f'{key}: {units} group of images (one that no group names '
+                'is its own), expected at least 2 for a bootstrap'
             )
         self.images = WatchedImages([built], 'target')
         self.number = len(classes)
