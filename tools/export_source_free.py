@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -29,9 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mmseg_cag.datasets.dataset_configs import leaves, require_images
-from mmseg_cag.datasets.licences import data_terms
-from mmseg_cag.engine.records.descent import DESCENT, Entry, entry, unique
+from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.engine.records.descent import DESCENT, data_in, unique
 from mmseg_cag.engine.stages import anchor_loader
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_write
@@ -158,9 +156,12 @@ def export(cfg: Config, checkpoint: str) -> dict:
         'source_pixels.spread': moments.spread(),
     }
     content['state_dict'] |= {key: v.cpu() for key, v in found.items()}
-    content['meta'][DESCENT] = unique(
-        [*content['meta'][DESCENT], *source_data(cfg)]
+    source = data_in(
+        cfg.anchor_dataloader.dataset,
+        'statistics of the source',
+        cfg.get('licences'),
     )
+    content['meta'][DESCENT] = unique([*content['meta'][DESCENT], *source])
     classes = content['meta']['dataset_meta']['classes']
     counts = zip(classes, moments.counts.tolist(), strict=True)
     if few := [name for name, n in counts if 0 < n < FEW]:
@@ -170,14 +171,6 @@ def export(cfg: Config, checkpoint: str) -> dict:
             'current',
         )
     return content
-
-
-def source_data(cfg: Config) -> Iterator[Entry]:
-    """List the data that the statistics are of."""
-    key = 'anchor_dataloader.dataset'
-    for _, _, part in leaves(anchor_loader(cfg)['dataset'], key):
-        name, licence = data_terms(part, cfg.get('licences') or {})
-        yield entry('data', name, licence, None, 'statistics of the source')
 
 
 def limits_of(head: PseudoLabelHead) -> dict[str, Tensor]:

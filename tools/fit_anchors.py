@@ -108,11 +108,23 @@ def fit(runner: Runner, cfg: Config) -> nn.Module:
 
 def save(model: nn.Module, cfg: Config) -> Path:
     """Save the network with its anchors."""
+    from mmseg_cag.engine.records.descent import (
+        DESCENT,
+        data_in,
+        descent_of,
+        unique,
+    )
     from mmseg_cag.fileio.atomic import atomic_write
 
     path = Path(cfg.work_dir, 'anchors.pth')
+    source = cfg.anchor_dataloader.dataset
+    descent = [
+        *descent_of(cfg, {}),
+        *data_in(source, 'anchors', cfg.get('licences')),
+    ]
+    meta = {DESCENT: unique(descent)}
     content = io.BytesIO()
-    torch.save({'state_dict': model.state_dict(), 'meta': {}}, content)
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, content.getvalue())
     return path

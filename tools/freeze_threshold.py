@@ -32,6 +32,12 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
 )
 from mmseg_cag.datasets.roles import file_sha256, indices_of
+from mmseg_cag.engine.records.descent import (
+    DESCENT,
+    data_in,
+    inherited,
+    unique,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -127,7 +133,8 @@ def main() -> None:
         if args.out.exists():
             raise UserError(f'{args.out}: already exists, expected a new file')
         key = 'test_dataloader.dataset'
-        dataset = build_dataset(labelled_target(cfg), key)
+        target = labelled_target(cfg)
+        dataset = build_dataset(target, key)
         classes = dataset.metainfo['classes']
         if len(classes) != 2:
             raise UserError(
@@ -156,6 +163,11 @@ def main() -> None:
         odds = best_odds(counts)
         checkpoint = read_checkpoint(args.checkpoint)
         written = moved(checkpoint, before - odds, args.checkpoint)
+        stated = cfg.get('licences')
+        descent = inherited(args.checkpoint, 'given a threshold', stated)
+        descent += data_in(target, 'threshold', stated)
+        meta = written.get('meta') or {}
+        written['meta'] = {**meta, DESCENT: unique(descent)}
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     threshold = 1 / (1 + math.exp(-odds))

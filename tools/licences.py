@@ -133,8 +133,8 @@ def warnings(chain: list[Entry]) -> Iterator[str]:
         licence, what = one['licence'], f'{one["kind"]} {one["name"]}'
         if licence is None:
             yield (
-                f'warning: {what}: has no known licence; name it in the '
-                "config's licences"
+                f'warning: {what}: has no known licence; look it up, and '
+                "state it in the config's licences before the next training"
             )
         elif licence not in TERMS:
             yield f'warning: {what}: {licence} is not in our list, read it'

@@ -80,13 +80,11 @@ def weights_terms(
 
 
 def stated_licence(path: str, stated: dict[str, str]) -> str | None:
-    """Look up the stated licence of a path or a parent folder."""
-    wanted = os.path.abspath(path)
-    for own, licence in stated.items():
-        folder = os.path.abspath(own)
-        if wanted == folder or wanted.startswith(folder + os.sep):
-            return licence
-    return None
+    """Look up the stated licence of a path or its nearest parent folder."""
+    known = {Path(os.path.abspath(own)): stated[own] for own in stated}
+    wanted = Path(os.path.abspath(path))
+    nearest = (known.get(own) for own in (wanted, *wanted.parents))
+    return next(filter(None, nearest), None)
 
 
 def _upwards(root: str) -> list[Path]:

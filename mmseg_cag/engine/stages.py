@@ -245,10 +245,16 @@ class AnchorHook(Hook):
                 f'AnchorHook: init_from={self.init_from} holds one set of '
                 "anchors, expected model.anchor_bank.type='AnchorBank'"
             )
-        if model.pseudo_label_head.needs_source:
+        head = model.pseudo_label_head
+        if head.needs_source:
+            setting, expected = (
+                ("margin='auto'", 'a number')
+                if head.is_auto
+                else ('unknown_quantile', 'None')
+            )
             raise UserError(
-                f"AnchorHook: init_from={self.init_from} and margin='auto', "
-                'which requires computed anchors; expected a number'
+                f'AnchorHook: init_from={self.init_from} and {setting}, '
+                f'which requires computed anchors; expected {expected}'
             )
         anchors, counts = read_category_anchors(self.init_from)
         expected = model.anchor_bank.anchors.shape

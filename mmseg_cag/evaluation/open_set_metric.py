@@ -29,6 +29,8 @@ class OpenSetIoUMetric(UDAIoUMetric):
     - ``H``: the harmonic mean of the two;
     - ``found.<class>``: share of a target-only class that is unknown.
 
+    Files in ``output_dir`` hold each pixel's class, unknown or not.
+
     Args:
         target_only: Names of classes that the source does not label.
         source_only: Names of classes that the target does not have; they
@@ -79,26 +81,27 @@ class OpenSetIoUMetric(UDAIoUMetric):
         Raises:
             UserError: The predictions have no ``pred_unknown``.
         """
-        number = len(self.dataset_meta['classes'])
         for sample in data_samples:
             if 'pred_unknown' not in sample:
                 raise UserError(
                     'OpenSetIoUMetric: the predictions have no pred_unknown, '
                     'expected model.test_cfg.unknown=True'
                 )
-            classes = sample['pred_sem_seg']['data']
-            # Encode both in one map for `intersect_and_union`.
-            marked = classes + number * sample['pred_unknown']['data']
-            marked = {**sample, 'pred_sem_seg': {'data': marked}}
-            super().process(data_batch, [marked])
+            # mmseg passes only the classes to `intersect_and_union`.
+            self._unknown = sample['pred_unknown']['data'].squeeze()
+            super().process(data_batch, [sample])
 
-    @staticmethod
     def intersect_and_union(
-        pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
+        self,
+        pred_label: Tensor,
+        label: Tensor,
+        num_classes: int,
+        ignore_index: int,
     ) -> Tensor:
         """Count pixels (K, 2 K): ground truth by class and by unknown."""
         counts = label != ignore_index
-        truth, found = label[counts].long(), pred_label[counts].long()
+        found = pred_label + num_classes * self._unknown
+        truth, found = label[counts].long(), found[counts].long()
         width = 2 * num_classes
         pairs = torch.bincount(
             width * truth + found, minlength=num_classes * width

@@ -74,6 +74,8 @@ RESULTS = {
     'mDice': {'aAcc', 'mDice', 'mAcc'},
     'mFscore': {'aAcc', 'mFscore', 'mPrecision', 'mRecall'},
 }
+# More of them by `OpenSetIoUMetric`.
+OPEN_SET = {'known_mIoU', 'unknown_IoU', 'H'}
 WORDS = {int: 'a whole number', float: 'a number', str: 'a text'}
 WORDS |= {bool: 'True or False', numbers.Number: 'a number'}
 
@@ -472,6 +474,8 @@ def _check_evaluator(cfg: Config, part: str) -> None:
         if not metric.get('format_only'):
             results |= set().union(*(RESULTS[name] for name in chosen))
             results |= {*(metric.get('class_sets') or {})}
+            if metric['type'] == 'OpenSetIoUMetric':
+                results |= OPEN_SET
     saver = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best = saver.get('save_best')
     for name in [best] if isinstance(best, str) else best or []:

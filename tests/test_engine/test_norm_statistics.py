@@ -14,6 +14,7 @@ from mmseg.registry import HOOKS, MODELS
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from mmseg_cag.engine.records.descent import read_descent
 from mmseg_cag.engine.runtime.norm_statistics import (
     build_target_loader,
     estimate_statistics,
@@ -223,7 +224,12 @@ def test_the_command_changes_the_statistics_alone(tmp_path, monkeypatch):
     monkeypatch.setattr('sys.argv', [*map(str, arguments)])
     runpy.run_path(str(TOOL), run_name='__main__')
     written = torch.load(dst, weights_only=False)
-    assert written['meta'] == {'iter': 3}
+    assert written['meta']['iter'] == 3
+    chain = {one['used_as']: one['name'] for one in read_descent(dst)}
+    assert chain == {
+        're-estimated from': 'src.pth',
+        'statistics of the target': 'Cityscapes',
+    }
     expected = expected_of(cfg, model.state_dict())
     for key, value in model.state_dict().items():
         actual = written['state_dict'][key]

@@ -129,7 +129,14 @@ def test_anchors_of_another_network_are_refused(root, tmp_path):
                 f'{ANCHORS}.init_from': 'any',
                 'model.pseudo_label_head.margin': 'auto',
             },
-            "init_from=any and margin='auto'",
+            "init_from=any and margin='auto', .*; expected a number",
+        ),
+        (
+            {
+                f'{ANCHORS}.init_from': 'any',
+                'model.pseudo_label_head.unknown_quantile': 0.99,
+            },
+            'init_from=any and unknown_quantile, .*; expected None',
         ),
     ],
 )

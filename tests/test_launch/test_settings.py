@@ -143,6 +143,17 @@ def test_one_line_names_the_key(path, wrong, right):
     assert line.count(' ') < 40
 
 
+@pytest.mark.parametrize('best', ['H', 'known_mIoU', 'unknown_IoU'])
+def test_the_best_by_a_result_of_open_sets(best):
+    path, metric = f'{HOOKS}.checkpoint.save_best', 'OpenSetIoUMetric'
+    cfg = Config(loaded('minitown/cag_open.py').to_dict())
+    cfg.default_hooks.checkpoint.save_best = best
+    assert cfg.val_evaluator.type == metric
+    check_settings(cfg)
+    with pytest.raises(UserError, match=f'save_best={best!r}: val_evaluator'):
+        checked(path, best)
+
+
 def test_an_auxiliary_head_has_weights_of_its_own():
     head = dict(type='FCNHead', num_classes=5, in_channels=8, channels=8)
     loss = dict(type='CrossEntropyLoss', class_weight=[1.0] * 7)

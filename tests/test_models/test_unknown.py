@@ -9,8 +9,10 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.settings import OPEN_SET
 from mmseg_cag.models.anchors.pseudo_label_head import (
     PixelSampler,
     PseudoLabelHead,
@@ -127,9 +129,26 @@ def test_an_unknown_map_is_resized():
     result = SegDataSample(
         pred_sem_seg=PixelData(data=torch.zeros(1, 4, 6, dtype=torch.long))
     )
-    mark_unknown([result], torch.tensor([[[True, False], [False, False]]]))
+    found = torch.tensor([[[True, False], [False, False]]])
+    mark_unknown([result], found, (4, 6))
     assert result.pred_unknown.data.sum() == 6
     assert result.pred_unknown.data[0, :2, :3].all()
+
+
+@pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical'])
+@pytest.mark.parametrize('key', ['img_padding_size', 'padding_size'])
+def test_an_unknown_map_is_placed_as_the_prediction(key, direction):
+    found = torch.rand(1, 8, 12) > 0.5
+    meta = {'ori_shape': (5, 9), key: (1, 2, 0, 3), 'flip': bool(direction)}
+    meta |= {'padding_size': (0, 9, 0, 9), **meta, 'flip_direction': direction}
+    # By mmseg's own way, the pixels of class 1.
+    scores = torch.stack([~found, found], 1).float()
+    sample = SegDataSample(metainfo=meta)
+    model = MODELS.build(tiny.segmentor())
+    [result] = model.postprocess_result(scores, [sample])
+    mark_unknown([result], found, (8, 12))
+    expected = result.pred_sem_seg.data == 1
+    assert torch.equal(result.pred_unknown.data, expected)
 
 
 def test_classes_of_the_target_alone_are_ignored():
@@ -183,12 +202,29 @@ def test_the_h_score_counts_the_unknown_as_a_class():
     assert results['H'] == pytest.approx(harmonic, abs=0.01)
     found = 100 * unknown[label == 3].mean()
     assert results['found.car'] == pytest.approx(found, abs=0.01)
+    assert OPEN_SET <= results.keys()
     # The parent's results are as if nothing were unknown.
     stock = METRICS.build(dict(type='UDAIoUMetric'))
     stock.dataset_meta = dict(classes=CLASSES)
     stock.process({}, [sample])
     expected = stock.evaluate(1)
     assert {k: results[k] for k in expected} == expected
+
+
+@pytest.mark.parametrize('format_only', [False, True])
+def test_files_hold_classes_also_of_unknown_pixels(tmp_path, format_only):
+    metric = open_metric(output_dir=str(tmp_path), format_only=format_only)
+    metric.dataset_meta = dict(classes=CLASSES)
+    classes = torch.randint(0, 5, (1, 6, 7))
+    sample = {
+        'pred_sem_seg': {'data': classes},
+        'gt_sem_seg': {'data': classes},
+        'pred_unknown': {'data': torch.ones(1, 6, 7, dtype=torch.bool)},
+        'img_path': 'a.jpg',
+    }
+    metric.process({}, [sample])
+    written = np.array(Image.open(tmp_path / 'a.png'))
+    assert (written == classes[0].numpy()).all()
 
 
 def test_open_sets_of_several_targets():

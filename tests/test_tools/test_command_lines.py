@@ -49,6 +49,12 @@ def complaint(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return run
 
 
+def test_limits_of_a_checkpoint_or_of_a_quantile(complaint):
+    tool = 'tools/benchmarks/benchmark_unknown.py'
+    options = ['--checkpoint', 'iter_1.pth', '--quantile', 0.9]
+    assert '--quantile: the limits are' in complaint(tool, 'any.py', *options)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> tuple[Config, Path]:
     tiny.write_towns(tmp_path)

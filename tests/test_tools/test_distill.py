@@ -19,6 +19,7 @@ from mmseg.registry import MODELS
 from onnxruntime import InferenceSession
 
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
+from mmseg_cag.inference.export_onnx import DeploymentModel, export_onnx
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -125,15 +126,32 @@ def test_from_a_finished_run_to_three_forms(root, monkeypatch, capsys):
         }
         names = {one['name'] for one in chain if one['kind'] == 'data'}
         assert names == {'GTA5', 'Cityscapes'}
+        calibrated = 'calibration of INT8' in {one['used_as'] for one in chain}
+        assert calibrated == ('int8' in form)
     # A second call trains nothing anew.
     before = (root / 'small/iter_2.pth').stat().st_mtime_ns
     call(monkeypatch, root / 'big', root / 'small.py', '--calibration', 3)
     assert (root / 'small/iter_2.pth').stat().st_mtime_ns == before
 
 
-def test_what_a_form_costs(tmp_path, monkeypatch):
-    from mmseg_cag.inference.export_onnx import DeploymentModel, export_onnx
+def test_a_form_is_tested_by_classes_alone(root):
+    network = MODELS.build(tiny.segmentor()).eval()
+    found = []
+    for metric in (
+        dict(type='UDAIoUMetric'),
+        [dict(type='OpenSetIoUMetric', target_only=['bus'])],
+        dict(
+            type='UDAIoUMetric', format_only=True, output_dir=str(root / 'o')
+        ),
+    ):
+        cfg = run(root, 'open', tiny.segmentor())
+        cfg.test_evaluator = metric
+        logits = DeploymentModel(network)
+        found.append(make.evaluate(cfg, network, logits, 'PyTorch'))
+    assert found[0] == found[1] and found[2] is None
 
+
+def test_what_a_form_costs(tmp_path, monkeypatch):
     network = MODELS.build(tiny.segmentor())
     path = tmp_path / 'student.onnx'
     export_onnx(DeploymentModel(network), path, tiny.SIZE)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_cag.engine.records.descent import entry, read_descent
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -57,11 +58,16 @@ def run(tmp_path, monkeypatch):
 
 
 def test_it_writes_a_checkpoint_and_shows_how_good_it_is(run, capsys):
-    state = torch.load(run(HEAD), weights_only=True)['state_dict']
+    path = run(HEAD)
+    state = torch.load(path, weights_only=True)['state_dict']
     counts = state['decode_head.anchor_bank.counts'].view(19, 2)
     met = counts.sum(1).nonzero().flatten().tolist()
     assert set(met) == set(tiny.USED)
     assert state['decode_head.pseudo_label_head.margin'].isfinite().all()
+    chain = read_descent(path)
+    data = [one for one in chain if one['kind'] == 'data']
+    assert data == [entry('data', 'GTA5', 'LicenseRef-GTA5', None, 'anchors')]
+    assert any(one['kind'] == 'code' for one in chain)
     shown = capsys.readouterr().out
     assert 'precision' in shown and 'tools/test.py' in shown
 

@@ -19,6 +19,7 @@ from mmseg_cag.datasets.roles import (
     read_roles,
     write_roles,
 )
+from mmseg_cag.engine.records.descent import read_descent
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/freeze_threshold.py'
@@ -99,6 +100,9 @@ def test_the_threshold_is_in_the_weights(run, town, capsys):
     images = read_roles(town / 'roles.json').of('choose')
     hashes = [image.image_sha256 for image in images]
     assert [*written['threshold']['image_sha256'].values()] == hashes
+    uses = {one['used_as']: one for one in read_descent(town / 'frozen.pth')}
+    assert uses.keys() == {'given a threshold', 'threshold'}
+    assert uses['threshold']['kind'] == 'data'
     said = capsys.readouterr().out.splitlines()[-1]
     best, before = (
         float(part.split()[-1])

@@ -16,9 +16,11 @@ from mmengine.runner import Runner
 from mmseg_cag.datasets.licences import data_terms, weights_terms
 from mmseg_cag.engine.records.descent import (
     DESCENT,
+    data_in,
     descent_of,
     entry,
     read_descent,
+    unique,
 )
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.inference.export_onnx import note
@@ -125,6 +127,63 @@ def test_what_the_config_states_counts_first(tmp_path):
     assert weights_terms('other.pth', {}) == (None, False)
 
 
+def test_the_nearest_stated_folder_counts(tmp_path):
+    stated = {'data': 'CC-BY-4.0', 'data/mine': 'CC-BY-NC-4.0'}
+    mine = dict(type='BaseSegDataset', data_root='data/mine/a')
+    for folders in (stated, dict(reversed(stated.items()))):
+        assert data_terms(mine, folders) == ('a', 'CC-BY-NC-4.0')
+        other = dict(mine, data_root='data/other')
+        assert data_terms(other, folders)[1] == 'CC-BY-4.0'
+        path = 'data/mine/a.pth'
+        assert weights_terms(path, folders)[0] == 'CC-BY-NC-4.0'
+
+
+def test_equal_names_with_other_licences_stay_apart():
+    members = {
+        name: dict(type='BaseSegDataset', data_root=f'data/{name}/train')
+        for name in 'ab'
+    }
+    stated = {'data/a': 'CC-BY-4.0', 'data/b': 'CC-BY-NC-4.0'}
+    pool = dict(type='DomainPool', members=members)
+    chain = unique([*data_in(pool, 'anchors', stated)] * 2)
+    assert [(one['name'], one['licence']) for one in chain] == [
+        ('train', 'CC-BY-4.0'),
+        ('train', 'CC-BY-NC-4.0'),
+    ]
+
+
+def test_data_of_statistics_and_files_of_anchors(tmp_path):
+    torch.save({'anchors': torch.ones(1)}, tmp_path / 'category_anchors')
+    hooks = dict(
+        anchors=dict(
+            type='AnchorHook', init_from=str(tmp_path / 'category_anchors')
+        ),
+        norm_statistics=dict(type='NormStatisticsHook'),
+    )
+
+    def part(name: str) -> dict:
+        return dict(type='BaseSegDataset', data_root=f'data/{name}')
+
+    cfg = ConfigDict(
+        model={},
+        train_dataloader=dict(dataset=part('source')),
+        anchor_dataloader=dict(dataset=part('more')),
+        target_dataset=part('target'),
+        default_hooks=hooks,
+    )
+    uses = {one['name']: one['used_as'] for one in descent_of(cfg, {})}
+    assert uses['category_anchors'] == 'anchors'
+    assert uses['more'] == 'anchors'
+    assert uses['target'] == 'statistics of the target'
+    # What is trained on is listed once.
+    cfg.anchor_dataloader.dataset = part('source')
+    names = [one['name'] for one in descent_of(cfg, {})]
+    assert names.count('source') == 1
+    cfg.default_hooks = {}
+    names = [one['name'] for one in descent_of(cfg, {})]
+    assert not {'target', 'category_anchors'} & {*names}
+
+
 def test_drawn_towns_are_this_projects_own(tmp_path):
     (tmp_path / 'minitown.json').write_text('{}')
     town = dict(type='GTADataset', data_root=str(tmp_path / 'gta'))
@@ -162,7 +221,7 @@ def test_what_is_unknown_is_warned_of(command, tmp_path):
     path = tmp_path / 'a.pth'
     torch.save({'meta': {DESCENT: chain}, 'state_dict': {}}, path)
     out = command(path)
-    assert 'weights mine.pth: has no known licence' in out
+    assert 'weights mine.pth: has no known licence; look it up' in out
     assert 'data photos: LicenseRef-Mine is not in our list' in out
     assert 'data free' not in out.split('warning', 1)[1]
 

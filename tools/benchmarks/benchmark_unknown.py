@@ -56,7 +56,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', type=Path, help='of a trained network')
     parser.add_argument('--images', type=int, default=100, help='a domain')
     parser.add_argument('--pixels', type=int, default=50_000, help='likewise')
-    parser.add_argument('--quantile', type=float, default=0.99)
+    parser.add_argument(
+        '--quantile', type=float, help='of the limits (default: 0.99)'
+    )
     parser.add_argument('--out', type=Path, help='output file, *.json')
     return parser.parse_args()
 
@@ -91,8 +93,9 @@ def check(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         for loader in ('anchor_dataloader', 'test_dataloader')
     )
     dataset = build_dataset(cfg.test_dataloader.dataset, 'test_dataloader')
+    quantile = 0.99 if args.quantile is None else args.quantile
     return {
-        name: leave_out(k, source, target, args.quantile, len(classes))
+        name: leave_out(k, source, target, quantile, len(classes))
         for classes in [dataset.metainfo['classes']]
         for k, name in enumerate(classes)
         if (target[1] == k).any()
@@ -104,8 +107,14 @@ def check_trained(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Find the target-only classes of a run by its anchors and limits.
 
     Raises:
-        UserError: The run has no such classes or limits, or data is missing.
+        UserError: The run has no such classes or limits, data is missing, or
+            a quantile for other limits is set.
     """
+    if args.quantile is not None:
+        raise UserError(
+            '--quantile: the limits are those of --checkpoint, expected one '
+            'of the two'
+        )
     init_default_scope('mmseg')
     cfg = Config.fromfile(args.config)
     private = cfg.test_evaluator.get('target_only')

@@ -23,7 +23,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from mmseg_cag.analysis.runs.samples import spread
-from mmseg_cag.engine.records.descent import inherited
+from mmseg_cag.engine.records.descent import data_in, inherited, unique
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import write_json
@@ -96,14 +96,16 @@ def make_forms(
     images = target_pixels(cfg, calibration)
     first = next(images)
     height, width = first.shape[-2:]
-    descent = inherited(checkpoint, 'exported from', cfg.get('licences'))
+    stated = cfg.get('licences')
+    descent = inherited(checkpoint, 'exported from', stated)
     with atomic_path(float_, '.onnx') as draft:
         export_onnx(model, draft, (height, width))
         note(draft, descent=descent)
         compare_onnx(model, draft, torch.from_numpy(first))
     with atomic_path(int8, '.onnx') as draft:
         quantise(float_, draft, target_pixels(cfg, calibration))
-        note(draft, descent=descent)
+        descent += data_in(target_images(cfg), 'calibration of INT8', stated)
+        note(draft, descent=unique(descent))
     size = [str(height), str(width)]
     found = []
     for name, path, logits, words in (
@@ -168,7 +170,7 @@ def evaluate(
     """Compute the mIoU of a form in percent, by the config's metric.
 
     Args:
-        cfg: The config; without a test set, returns None.
+        cfg: The config; without a labelled test set, returns None.
         network: Resizes logits to the size of the images on disk.
         logits: Function that runs the form.
         name: Name shown as progress.
@@ -178,7 +180,9 @@ def evaluate(
     loader = cfg.test_dataloader.copy()
     loader.update(batch_size=1, num_workers=0, persistent_workers=False)
     loader = Runner.build_dataloader(loader, seed=0)
-    evaluator = Evaluator(cfg.test_evaluator)
+    metrics = cfg.test_evaluator
+    metrics = metrics if isinstance(metrics, list) else [metrics]
+    evaluator = Evaluator([of_classes(metric) for metric in metrics])
     evaluator.dataset_meta = loader.dataset.metainfo
     for batch in track(loader, name):
         images = torch.stack(batch['inputs']).float()
@@ -186,7 +190,17 @@ def evaluate(
             logits(images), batch['data_samples']
         )
         evaluator.process(data_samples=samples, data_batch=batch)
-    return float(evaluator.evaluate(len(loader.dataset))['mIoU'])
+    miou = evaluator.evaluate(len(loader.dataset)).get('mIoU')
+    return None if miou is None else float(miou)
+
+
+def of_classes(metric: dict) -> dict:
+    """Replace a metric of unknown pixels, which no form predicts."""
+    if metric['type'] != 'OpenSetIoUMetric':
+        return metric
+    own = ('target_only', 'source_only')
+    kept = {key: value for key, value in metric.items() if key not in own}
+    return {**kept, 'type': 'UDAIoUMetric'}
 
 
 def measure(path: Path, *words: str) -> dict[str, float]:

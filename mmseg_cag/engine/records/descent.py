@@ -14,7 +14,11 @@ import mmseg
 import torch
 from mmengine.config import Config
 
-from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.dataset_configs import (
+    hooks_of,
+    leaves,
+    loaders_of,
+)
 from mmseg_cag.datasets.licences import (
     IMAGENET,
     PACKAGED,
@@ -27,6 +31,7 @@ from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.version import __version__
 
 DESCENT = 'descent'  # in a checkpoint's meta
+OF_TARGET = 'statistics of the target'  # purpose of data
 
 Entry = dict[str, str | None]
 
@@ -63,12 +68,32 @@ def descent_of(cfg: Config, fingerprints: dict[str, dict]) -> list[Entry]:
         cfg: The run's config.
         fingerprints: Fingerprints of its training data, by key.
     """
-    found = list(code())
-    found += _data(cfg, fingerprints)
-    found += _weights(cfg.model, 'model', cfg.get('licences') or {})
+    stated = cfg.get('licences') or {}
+    found = [*code(), *_data(cfg, fingerprints)]
+    found += _statistics(cfg, found)
+    found += _weights(cfg.model, 'model', stated)
+    for hook in hooks_of(cfg):
+        if anchors := hook.get('init_from'):
+            found += inherited(anchors, 'anchors', stated)
     if start := cfg.get('load_from'):
-        found += inherited(start, 'start', cfg.get('licences') or {})
+        found += inherited(start, 'start', stated)
     return unique(found)
+
+
+def data_in(
+    dataset: dict | None, used_as: str, stated: dict[str, str] | None
+) -> Iterator[Entry]:
+    """List the data sets of a config.
+
+    Args:
+        dataset: Config of a data set or wrapper.
+        used_as: Their purpose.
+        stated: ``licences`` of the run's config.
+    """
+    for _, _, part in leaves(dataset, used_as):
+        if part:
+            name, licence = data_terms(part, stated or {})
+            yield entry('data', name, licence, None, used_as)
 
 
 def inherited(
@@ -118,8 +143,7 @@ def unique(entries: list[Entry]) -> list[Entry]:
     """Remove duplicates, keeping the order."""
     seen: dict[tuple, Entry] = {}
     for one in entries:
-        key = (one['kind'], one['name'], one['sha256'], one['used_as'])
-        seen.setdefault(key, one)
+        seen.setdefault(tuple(one.values()), one)
     return list(seen.values())
 
 
@@ -144,13 +168,28 @@ def _package_hash() -> str:
 
 
 def _data(cfg: Config, fingerprints: dict[str, dict]) -> Iterator[Entry]:
+    loader = cfg.get('train_dataloader') or {}
     # Same keys as the fingerprints.
-    for key, domain, part in leaves(cfg.train_dataloader.dataset, 'train'):
+    for key, domain, part in leaves(loader.get('dataset'), 'train'):
         if not part:
             continue
         name, licence = data_terms(part, cfg.get('licences') or {})
         sha256 = fingerprints.get(key, {}).get('sha256')
         yield entry('data', name, licence, sha256, domain or key)
+
+
+def _statistics(cfg: Config, listed: list[Entry]) -> Iterator[Entry]:
+    """List data that only anchors or norms are computed on."""
+    datasets = {}
+    if 'anchor_dataloader' in loaders_of(cfg):
+        datasets['anchors'] = cfg.anchor_dataloader.dataset
+    if any(hook.get('type') == 'NormStatisticsHook' for hook in hooks_of(cfg)):
+        datasets[OF_TARGET] = cfg.get('target_dataset')
+    known = {(one['name'], one['licence']) for one in listed}
+    for used_as, dataset in datasets.items():
+        for one in data_in(dataset, used_as, cfg.get('licences')):
+            if (one['name'], one['licence']) not in known:
+                yield one
 
 
 def _weights(

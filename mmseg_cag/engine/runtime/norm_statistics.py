@@ -20,6 +20,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmseg_cag.datasets.dataset_configs import changed_leaves
+from mmseg_cag.engine.records.descent import (
+    DESCENT,
+    OF_TARGET,
+    data_in,
+    inherited,
+    unique,
+)
 from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -300,7 +307,7 @@ def reestimated_checkpoint(
 
     Returns:
         The checkpoint with target statistics of the student in its
-        ``state_dict``.
+        ``state_dict``; its descent lists the target.
 
     Raises:
         MissingFileError: There is no such file.
@@ -325,4 +332,9 @@ def reestimated_checkpoint(
     for name, norm in norms_of(network).items():
         for key, value in norm.state_dict().items():
             weights[f'{name}.{key}'] = value.cpu()
-    return checkpoint
+    stated = cfg.get('licences')
+    images = target_loader(cfg, domain)['dataset']
+    descent = inherited(path, 're-estimated from', stated)
+    descent += data_in(images, OF_TARGET, stated)
+    meta = {**(checkpoint.get('meta') or {}), DESCENT: unique(descent)}
+    return {**checkpoint, 'meta': meta}

@@ -181,12 +181,14 @@ class CAGSegmentor(UDASegmentor):
         """Predict classes and, if configured, unknown pixels.
 
         With ``test_cfg.unknown`` each sample has ``pred_unknown`` (1, H, W)
-        bool in addition to ``pred_sem_seg``; this needs a second pass.
+        bool in addition to ``pred_sem_seg``; this needs a second pass, over
+        whole images, as the limits are of.
         """
         results = super().predict(inputs, data_samples)
         if (self.test_cfg or {}).get('unknown'):
             output = self.forward_student(inputs, auxiliary=False)
-            mark_unknown(results, self.find_unknown(output))
+            size = inputs.shape[-2:]
+            mark_unknown(results, self.find_unknown(output), size)
         return results
 
     def find_unknown(self, output: SegOutput) -> Tensor:
@@ -249,11 +251,27 @@ class CAGSegmentor(UDASegmentor):
             self.pseudo_label_head.calibrate(distances[:, :, 0, 0], labels)
 
 
-def mark_unknown(results: list[SegDataSample], unknown: Tensor) -> None:
-    """Add maps (N, h, w) bool to predictions, resized to the images."""
-    for result, own in zip(results, unknown, strict=True):
-        size = result.pred_sem_seg.shape
-        own = F.interpolate(own[None, None].float(), size) > 0
+def mark_unknown(
+    results: list[SegDataSample], unknown: Tensor, size: tuple[int, int]
+) -> None:
+    """Add maps of unknown pixels to predictions, as large as these.
+
+    As mmseg does with the scores, takes padding off and flips back.
+
+    Args:
+        results: Predictions of N images.
+        unknown: Maps (N, h, w) bool.
+        size: Height and width of the network's input.
+    """
+    maps = F.interpolate(unknown[:, None].float(), size)
+    for result, own in zip(results, maps, strict=True):
+        padded = result.get('padding_size', [0] * 4)
+        left, right, top, bottom = result.get('img_padding_size', padded)
+        own = own[None, :, top : size[0] - bottom, left : size[1] - right]
+        if result.get('flip'):
+            is_sideways = result.flip_direction == 'horizontal'
+            own = own.flip(3 if is_sideways else 2)
+        own = F.interpolate(own, result.pred_sem_seg.shape) > 0
         result.pred_unknown = PixelData(data=own[0])
 
 
