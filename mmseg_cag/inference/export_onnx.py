@@ -14,7 +14,7 @@ from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.unknown import UnknownPixels
 from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 from mmseg_cag.models.heads.anchor_head import FAR
-from mmseg_cag.models.segmentors.base import run_network
+from mmseg_cag.models.segmentors.base import class_scores, run_network
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
 
@@ -51,8 +51,8 @@ class DeploymentModel(nn.Module):
         Returns:
             Logits (N, K, H, W).
         """
-        head = self.model.decode_head
-        scores = head(self.model.extract_feat(self.normalise(image)))
+        pyramid = self.model.extract_feat(self.normalise(image))
+        scores = class_scores(self.model.decode_head, pyramid)
         return self.at_images(scores, image)
 
     def normalise(self, image: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import logging
 import numbers
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +15,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
 
-from mmseg_cag.datasets.dataset_configs import LOADERS, dataset_of, leaves
+from mmseg_cag.datasets.dataset_configs import (
+    LOADERS,
+    dataset_of,
+    hooks_of,
+    leaves,
+)
 from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.errors import UserError
@@ -68,6 +74,7 @@ NEAR = 0.8  # difflib ratio that counts as a typo
 LOADER = dict(drop_last=bool, pin_memory=bool, persistent_workers=bool)
 ENDLESS = ('InfiniteSampler', 'UDASampler')
 HEADS = ('decode_head', 'auxiliary_head')
+ANCHOR_HOOKS = {'AnchorHook', 'ForeignAnchorHook'}
 # Results of mmseg's metric for each of its iou_metrics.
 RESULTS = {
     'mIoU': {'aAcc', 'mIoU', 'mAcc'},
@@ -101,6 +108,7 @@ def check_settings(cfg: Config) -> None:
     _check_outer(cfg)
     for key in (key for key in LOADERS if cfg.get(key)):
         _check_loader(cfg, key)
+    _check_anchors(cfg)
     if cfg.get('model'):
         _check_network(cfg.model)
     for part in ('val', 'test'):
@@ -346,6 +354,43 @@ def _check_loader(cfg: Config, key: str) -> None:
                     f'{where}.pipeline.{index}.cat_max_ratio={ratio}: needs '
                     f'labels, but {domain} has none; expected 1'
                 )
+
+
+def _check_anchors(cfg: Config) -> None:
+    """Check that anchors are not of a source that training leaves out."""
+    loader = cfg.get('anchor_dataloader')
+    if not loader or not ANCHOR_HOOKS & {h.get('type') for h in hooks_of(cfg)}:
+        return
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    labelled = dataset.get('labelled', ('source',))
+    pools = [(dataset.get('domains') or {}).get(name) for name in labelled]
+    left_out = [
+        name
+        for pool in pools
+        for name, part in ((pool or {}).get('members') or {}).items()
+        if not part
+    ]
+    trained = [
+        _folder_of(part)
+        for _, domain, part in leaves(dataset, 'train_dataloader.dataset')
+        if domain in labelled
+    ]
+    for key, _, part in leaves(
+        loader.get('dataset'), 'anchor_dataloader.dataset'
+    ):
+        if left_out and _folder_of(part) not in trained:
+            raise UserError(
+                f'{key}: anchors of {_folder_of(part)}, but members.'
+                f'{left_out[0]}=None leaves it out of training; expected '
+                'labelled images of train_dataloader'
+            )
+
+
+def _folder_of(part: dict | None) -> str:
+    """Return the folder of a dataset's images."""
+    part = part or {}
+    images = (part.get('data_prefix') or {}).get('img_path') or ''
+    return os.path.normpath(os.path.join(part.get('data_root') or '', images))
 
 
 def _check_zero_label(part: dict, step: dict, key: str) -> None:

@@ -31,11 +31,13 @@ from mmseg_cag.engine.records.do_no_harm_hook import (
     LOOKS,
     DoNoHarmHook,
 )
+from mmseg_cag.engine.records.watched_images import domain_parts
 from mmseg_cag.errors import UserError
 from mmseg_cag.monitor.record_file import RecordFile
 from tests import tiny
 from tests.test_monitor.test_harm import recorded_signs
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 ITERS = 12
 HOOK = 'default_hooks.do_no_harm'
 
@@ -182,21 +184,48 @@ def test_labels_find_it_too(root, tmp_path, kind):
         assert kept(tmp_path)['meta']['iter'] == best['iter']
 
 
-def test_labels_choose_the_best_look(root, tmp_path):
-    cfg = config(root, tmp_path / 'blank')
+def from_nothing(root: Path, work_dir: Path) -> Config:
+    """A run from an untrained network, compared by labels."""
+    cfg = config(root, work_dir / 'blank')
     cfg.model, cfg.load_from = tiny.segmentor(), None
     blank = Runner.from_cfg(cfg).model.state_dict()
-    torch.save({'meta': {}, 'state_dict': blank}, tmp_path / 'blank.pth')
-    cfg = config(root, tmp_path, **labels(root))
-    cfg.load_from = str(tmp_path / 'blank.pth')
+    torch.save({'meta': {}, 'state_dict': blank}, work_dir / 'blank.pth')
+    cfg = config(root, work_dir, **labels(root))
+    cfg.load_from = str(work_dir / 'blank.pth')
     cfg.optim_wrapper.optimizer.lr = 3e-2
     cfg.default_hooks.do_no_harm.patience = 9
+    return cfg
+
+
+def test_labels_choose_the_best_look(root, tmp_path):
+    cfg = from_nothing(root, tmp_path)
     best = max(run(cfg), key=lambda look: look['score'])
     assert kept(tmp_path)['meta']['iter'] == best['iter']
     assert kept(tmp_path)['meta']['do_no_harm'] == {
         'adapted': True,
         'reason': best['reason'],
     }
+
+
+def test_it_looks_at_the_statistics_of_the_checkpoint(root, tmp_path):
+    cfg = from_nothing(root, tmp_path)
+    cfg.default_hooks.norm_statistics = dict(
+        type='NormStatisticsHook', interval=4
+    )
+    run(cfg)
+    best = kept(tmp_path)
+    path = tmp_path / f'iter_{best["meta"]["iter"]}.pth'
+    saved = torch.load(path, weights_only=False)['state_dict']
+    for key, value in saved.items():
+        assert torch.equal(best['state_dict'][key], value), key
+    with np.load(tmp_path / BEFORE) as before:
+        start = before['confusion']
+    # The network before has its own statistics.
+    tiny.drop_hooks(cfg, 'norm_statistics')
+    cfg.train_cfg.stage_iters = 4
+    run(cfg)
+    with np.load(tmp_path / BEFORE) as before:
+        assert (before['confusion'] == start).all()
 
 
 def test_images_to_choose_by_are_the_labels(root, tmp_path):
@@ -265,9 +294,30 @@ def test_a_resumed_run_goes_on_with_its_looks(root, tmp_path):
     cfg = config(root, tmp_path, **settings)
     cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_8.pth')
     assert run(cfg) == whole
+    cfg.default_hooks.do_no_harm.labelled.indices = [1, 0]
+    with pytest.raises(UserError, match='began to compare by other'):
+        run(cfg)
     (tmp_path / BEFORE).write_bytes(b'no arrays')
     with pytest.raises(UserError, match='cannot be read'):
         run(cfg)
+
+
+def test_a_resumed_run_looks_at_the_same_images(root, tmp_path):
+    run(config(root, tmp_path))
+    for changed in (labels(root), {f'{HOOK}.images': 3}):
+        cfg = config(root, tmp_path, **changed)
+        cfg.resume, cfg.load_from = True, str(tmp_path / 'iter_8.pth')
+        with pytest.raises(UserError, match='began to compare by other'):
+            run(cfg)
+
+
+def test_a_few_labels_of_the_target_are_no_source():
+    cfg = Config.fromfile(CONFIGS / 'few_labels/cag_minitown.py')
+    [source] = domain_parts(cfg, labelled=True)
+    assert source.type == 'GTADataset'
+    cfg.train_dataloader.dataset.domains.source.members.source = None
+    [few] = domain_parts(cfg, labelled=True)
+    assert few.role == 'train'
 
 
 def test_without_a_start_there_is_nothing_to_compare(root, tmp_path):

@@ -250,3 +250,25 @@ def test_low_rank_updates_need_attention(leaf, key, kind):
     )
     with pytest.raises(UserError, match=message):
         check_settings(cfg)
+
+
+def test_anchors_are_not_of_a_source_that_training_leaves_out(tmp_path):
+    base = CONFIGS / 'few_labels/cag_minitown.py'
+    path = tmp_path / 'no_source.py'
+    path.write_text(
+        f"_base_ = '{base}'\ntrain_dataloader = _base_.no_source\n"
+    )
+    with pytest.raises(UserError, match='members.source=None leaves it out'):
+        check_settings(Config.fromfile(path))
+    with path.open('a') as file:  # as docs/labels.md has it
+        file.write(
+            'anchor_dataloader = dict(dataset=dict(_delete_=True, '
+            '**_base_.few, dataset=_base_.val_dataloader.dataset.dataset))'
+        )
+    cfg = Config.fromfile(path)
+    check_settings(cfg)
+    assert cfg.anchor_dataloader.dataset.role == 'train'
+    # A method without anchors does not read them.
+    check_settings(
+        Config.fromfile(CONFIGS / 'few_labels/dacs_no_source_minitown.py')
+    )

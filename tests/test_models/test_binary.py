@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
@@ -10,26 +12,60 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from mmseg_cag.analysis.model_selection.score_run import Scorer
+from mmseg_cag.engine.records.watched_images import WatchedImages
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.export_onnx import DeploymentModel
 from mmseg_cag.launch.settings import check_settings
 from mmseg_cag.models.binary import two_class_scores
-from tests import tiny
+from mmseg_cag.workflows.pseudo_labels import make
+from tests import finished, tiny
 from tests.test_models.test_absent_classes import METHODS
 
 SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True)
 
 
-def build(name: str, classes: int = 1) -> nn.Module:
-    torch.manual_seed(0)
+def config(name: str, classes: int = 1, outputs: int = 1) -> ConfigDict:
     cfg = ConfigDict(METHODS[name]())
-    cfg.decode_head.update(num_classes=classes, threshold=0.5, out_channels=1)
-    if name != 'clan':
+    cfg.decode_head.update(
+        num_classes=classes, threshold=0.5, out_channels=outputs
+    )
+    if name != 'clan' and outputs == 1:
         cfg.decode_head.loss_decode = dict(SIGMOID)
     if 'feature_distance' in cfg:
         cfg.feature_distance.things = [1]
-    model = MODELS.build(cfg)
+    return cfg
+
+
+def build(name: str, classes: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    model = MODELS.build(config(name, classes))
     model.init_weights()
     return model.train()
+
+
+def twins(name: str, **test_cfg) -> list[nn.Module]:
+    """A network of one sigmoid z and one of two outputs, 0 and z."""
+    torch.manual_seed(0)
+    found = []
+    for outputs in (1, 2):
+        cfg = config(name, outputs, outputs)
+        cfg.test_cfg.update(test_cfg)
+        found.append(MODELS.build(cfg).eval())
+    one, two = found
+    torch.nn.init.normal_(one.decode_head.conv_seg.weight, std=3)
+    two.load_state_dict(as_two(one.state_dict()))
+    return found
+
+
+def as_two(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a twin: the background's score is 0."""
+    return {
+        key: torch.cat([torch.zeros_like(value), value])
+        if 'decode_head.conv_seg' in key
+        else value
+        for key, value in state.items()
+    }
 
 
 def batch(model: nn.Module, void: bool = False) -> dict:
@@ -101,6 +137,92 @@ def test_it_predicts_by_its_threshold():
             assert 0 < probability.min() and probability.max() < 1
             expected = probability > threshold
             assert torch.equal(found.pred_sem_seg.data == 1, expected)
+
+
+WINDOWS = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'test_cfg',
+    [
+        dict(softmax_first=True, single_resize=True),  # BDL
+        dict(softmax_first=True),
+        dict(softmax_windows=True, **WINDOWS),  # VFM-UDA
+        dict(softmax_windows=True, softmax_first=True, **WINDOWS),
+    ],
+)
+def test_probabilities_that_are_resized_are_those_of_two_outputs(test_cfg):
+    one, two = twins('adversarial', **test_cfg)
+    images = tiny.random_images(1)
+    for threshold in (0.1, 0.5, 0.9):
+        one.decode_head.threshold = threshold
+        found, expected = (
+            model.test_step(
+                dict(inputs=images, data_samples=[tiny.random_sample(False)])
+            )[0]
+            for model in (one, two)
+        )
+        foreground = expected.seg_logits.data[1:]
+        torch.testing.assert_close(found.seg_logits.data, foreground)
+        labels = found.pred_sem_seg.data
+        assert torch.equal(labels == 1, found.seg_logits.data > threshold)
+        assert labels.unique().tolist() == [0, 1]
+        if threshold == 0.5:
+            assert torch.equal(labels, expected.pred_sem_seg.data)
+
+
+def test_pseudo_labels_are_those_of_two_outputs():
+    image = tiny.random_images(1)
+    found, expected = (
+        make.predict(
+            model,
+            dict(inputs=list(image), data_samples=[tiny.random_sample()]),
+        )
+        for model in twins('adversarial')
+    )
+    assert torch.equal(found[0], expected[0])
+    assert found[0].unique().tolist() == [0, 1]
+    torch.testing.assert_close(found[1], expected[1])
+
+
+def test_its_confidence_is_that_of_two_outputs():
+    sample = dict(
+        inputs=tiny.random_images(1)[0],
+        data_samples=tiny.random_sample(False),
+    )
+    images = WatchedImages([[sample]], 'source')
+    one, two = (images.confidence(model) for model in twins('dacs'))
+    assert one == pytest.approx(two) and one < 0.99
+
+
+@torch.no_grad()
+def test_an_export_has_two_classes():
+    images = torch.rand(1, 3, *tiny.SIZE) * 255
+    one, two = (
+        DeploymentModel(student_of(model))(images) for model in twins('dacs')
+    )
+    torch.testing.assert_close(one, two)
+
+
+def student_of(model: nn.Module) -> nn.Module:
+    """The network alone, with a stock preprocessor."""
+    model.data_preprocessor = model.data_preprocessor.of('target')
+    return model
+
+
+def test_scores_without_labels_are_those_of_two_outputs(tmp_path):
+    folder = finished.write_run(tmp_path)
+    cfg = Config.fromfile(folder / 'config.py')
+    state = twins('dacs')[0].state_dict()
+    found = []
+    for outputs, weights in ((1, state), (2, as_two(state))):
+        cfg.model = config('dacs', outputs, outputs)
+        path = Path(tmp_path, f'{outputs}.pth')
+        torch.save({'state_dict': weights}, path)
+        found.append(Scorer.of(cfg, 2, 50)(path))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0]['entropy'] > 0 and found[0]['source_mIoU'] < 100
 
 
 def test_heads_of_two_scales_are_refused():

@@ -30,14 +30,16 @@ def write(cfg: dict, path: Path) -> None:
     Config(cfg, format_python_code=False).dump(path)
 
 
-def finished(folder: Path, channels: int = 16, classes: int = 19) -> dict:
+def finished(
+    folder: Path, channels: int = 16, classes: int = 19, **head
+) -> dict:
     """A run of a wider network of another normalisation, as a teacher."""
     torch.manual_seed(4)
     model = tiny.segmentor(neck=True)
     model.data_preprocessor.update(OTHER, bgr_to_rgb=False)
     model.neck.out_channels = channels
     model.decode_head.update(
-        in_channels=channels, channels=channels, num_classes=classes
+        in_channels=channels, channels=channels, num_classes=classes, **head
     )
     network = MODELS.build(model)
     with torch.no_grad():  # so that it is sure of something
@@ -205,6 +207,22 @@ def run(root: Path, work_dir: Path, iters: int = 2) -> Config:
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     # To break its lines takes most of a test's time.
     return Config(cfg.to_dict(), format_python_code=False)
+
+
+@pytest.mark.parametrize('classes', [1, 2])
+def test_a_teacher_of_one_sigmoid_has_two_classes(tmp_path, classes):
+    teacher = finished(tmp_path, classes=classes, out_channels=1)
+    cfg = student(teacher, weights=dict(hard=1.0, soft=1.0))
+    cfg.decode_head.num_classes = 2
+    model = build(cfg)
+    losses = losses_of(model)
+    assert losses['distill.loss_soft'] > 0
+    assert (
+        model.distillation.teacher(torch.zeros(1, 3, *tiny.SIZE))
+        .logits[0]
+        .shape[1]
+        == 2
+    )
 
 
 def test_a_run_goes_on_bit_by_bit(tmp_path):

@@ -22,6 +22,7 @@ from mmseg_cag.analysis.runs.network import (
     build_network,
     build_preprocessor,
     read_state,
+    view,
 )
 from mmseg_cag.analysis.runs.run import Run
 from mmseg_cag.analysis.runs.samples import (
@@ -124,14 +125,14 @@ class Scorer:
             labels = sample.truth.unsqueeze(0).to(logits.device)
             labels = resize_labels(labels, logits)
             counts += confusion_matrix(
-                labels, logits.argmax(1), model.num_classes
+                labels, logits.argmax(1), logits.shape[1]
             )
         return 100 * class_iou(counts).nanmean().item()
 
 
 def class_scores(model: EncoderDecoder, images: Tensor) -> Tensor:
     """Compute class scores (N, K, h, w) of images (N, 3, H, W)."""
-    return model(images, mode='tensor').float()
+    return view(model, images).logits[0].float()
 
 
 def sample_pixels(logits: Tensor, count: int) -> Tensor:

@@ -44,6 +44,9 @@ class Verdict(NamedTuple):
 class Comparison(Protocol):
     """Compares a network with a record of the one before."""
 
+    def subject(self) -> list[str]:
+        """List what is compared: the kind, the classes and the images."""
+
     def is_blind(self, model: UDASegmentor) -> str | None:
         """Return why the network before is no valid baseline, or None."""
 
@@ -85,15 +88,19 @@ class ByLabels:
                 'is its own), expected at least 2 for a bootstrap'
             )
         self.images = WatchedImages([built], 'target')
-        self.number = len(classes)
+        self.classes = list(classes)
+
+    def subject(self) -> list[str]:
+        """List the classes and the hashes of the images."""
+        return ['labels', *self.classes, *self.images.hashes()]
 
     def note(self, model: UDASegmentor) -> Before:
         """Count the pixels of each image."""
-        return {'confusion': self.images.count(model, self.number)}
+        return {'confusion': self.images.count(model, len(self.classes))}
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:
         """Compare the mIoU."""
-        now = self.images.count(model, self.number)
+        now = self.images.count(model, len(self.classes))
         old = before['confusion']
         gain, low, high = compare_mean_iou(old, now, self.groups)
         score, start = mean_iou(now), mean_iou(old)
@@ -132,6 +139,11 @@ class BySigns:
         self.records = RecordFile(Path(cfg.work_dir, RECORDS))
         self.classes = list(classes)
         self.limits = limits
+
+    def subject(self) -> list[str]:
+        """List the classes and the hashes of the images."""
+        images = [*self.target.hashes(), *self.source.hashes()]
+        return ['signs', *self.classes, *images]
 
     def note(self, model: UDASegmentor) -> Before:
         """Predict; on the target also with re-estimated batch norms."""

@@ -30,6 +30,7 @@ LOOKS = 'do_no_harm.jsonl'
 BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
 KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
+SUBJECT = 'subject'  # in the record: what is compared
 NEEDS = (
     'it needs labelled target images (default_hooks.do_no_harm.labelled), or '
     'a labelled domain and the pipeline of a test'
@@ -64,8 +65,7 @@ class DoNoHarmHook(Hook):
         UserError: A setting is invalid.
     """
 
-    # Before statistics are re-estimated at the start, and before other hooks
-    # report at the end.
+    # Before other hooks report at the end.
     priority = 'ABOVE_NORMAL'
 
     def __init__(
@@ -98,7 +98,11 @@ class DoNoHarmHook(Hook):
         self._is_stopped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Record the network that adaptation starts from."""
+        """Record the network that adaptation starts from.
+
+        Raises:
+            UserError: A resumed run would compare something else.
+        """
         folder = Path(runner.work_dir)
         self.file = RecordFile(folder / LOOKS)
         self._error, self._is_stopped = None, False
@@ -116,10 +120,12 @@ class DoNoHarmHook(Hook):
                 runner.logger.info(f'Do no harm: no comparison, {why}')
                 return
             self.comparison = comparison
-            self.before = comparison.note(model)
+            subject = np.array(comparison.subject())
+            self.before = {SUBJECT: subject, **comparison.note(model)}
         elif (folder / BEFORE).is_file():
             self.comparison = self._compare_by(runner)
             self.before = _read_arrays(folder / BEFORE)
+            self._require_same_subject(folder / BEFORE)
         self.rewind(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -189,6 +195,16 @@ class DoNoHarmHook(Hook):
         if not has_source(runner.cfg):
             return None
         return BySigns(runner.cfg, classes, self.images, self.limits)
+
+    def _require_same_subject(self, path: Path) -> None:
+        now = self.comparison.subject() if self.comparison else None
+        if [*self.before.get(SUBJECT, ())] != now:
+            raise UserError(
+                f'{path}: the run began to compare by other labels, images or '
+                'classes, expected the same settings of '
+                'default_hooks.do_no_harm; default_hooks.do_no_harm=None '
+                'continues without it'
+            )
 
     def _look(self, runner: Runner, iteration: int) -> None:
         if self.comparison is None or (

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.engine.runtime.norm_statistics import (
     estimate_statistics,
     norms_of,
@@ -50,6 +51,16 @@ class WatchedImages:
             (dataset, index)
             for dataset in datasets
             for index in spread(len(dataset), each)
+        ]
+
+    def hashes(self) -> list[str]:
+        """Hash the image files, which identifies them anywhere."""
+        return [
+            file_sha256(
+                dataset.get_data_info(index)['img_path'],
+                getattr(dataset, 'backend_args', None),
+            )
+            for dataset, index in self.items
         ]
 
     def predict(self, model: UDASegmentor) -> np.ndarray:
@@ -154,13 +165,19 @@ def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:
 
 
 def domain_parts(cfg: Config, labelled: bool) -> list[dict]:
-    """List the dataset configs of a run's source or target."""
+    """List the dataset configs of a run's source or target.
+
+    A few labels of the target are no source, unless there is no other.
+    """
     dataset = cfg.train_dataloader.dataset
     names = dataset.get('labelled', ['source'])
     found = leaves(dataset, 'train_dataloader.dataset', whole=('RoleSubset',))
-    return [
+    parts = [
         part for _, name, part in found if part and (name in names) == labelled
     ]
+    if not labelled:
+        return parts
+    return [part for part in parts if part['type'] != 'RoleSubset'] or parts
 
 
 def spread(number: int, count: int | None) -> list[int]:
@@ -182,6 +199,8 @@ def _prediction(sample: SegDataSample) -> torch.Tensor:
 def _probabilities(sample: SegDataSample) -> torch.Tensor:
     """Return the probabilities (K, H, W) of a sample."""
     scores = sample.seg_logits.data.float()
+    if len(scores) == 1:  # a sigmoid's
+        return torch.cat([1 - scores, scores])
     sums = scores.sum(0)
     is_done = scores.min() >= 0 and torch.allclose(sums, sums.new_ones(1))
     return scores if is_done else scores.softmax(0)

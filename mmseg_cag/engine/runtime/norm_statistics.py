@@ -64,6 +64,9 @@ class NormStatisticsHook(Hook):
         UserError: ``interval`` is not positive.
     """
 
+    # In an iteration, before `DoNoHarmHook` looks at the network.
+    priority = 'HIGH'
+
     def __init__(
         self, start: bool = True, end: bool = True, interval: int | None = None
     ) -> None:
@@ -77,12 +80,15 @@ class NormStatisticsHook(Hook):
         self.start, self.end, self.interval = start, end, interval
 
     def before_train(self, runner: Runner) -> None:
-        """Estimate the student's statistics; copy them to the teacher.
+        """Check that the config has a target.
 
         Raises:
-            UserError: The config has no target images.
+            UserError: It has no target images.
         """
         target_loader(runner.cfg)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Estimate the student's statistics; copy them to the teacher."""
         if not self.start or runner.iter > 0:
             return
         model = bare_model(runner)

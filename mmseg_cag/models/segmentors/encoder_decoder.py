@@ -3,8 +3,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
@@ -24,6 +27,8 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
     - ``softmax_first``: probabilities are resized, not logits (BDL).
     - ``softmax_windows``: overlapping windows average probabilities, not
       logits (VFM-UDA). Needs ``mode='slide'``.
+
+    The probability of a single output is its sigmoid.
 
     Args:
         **kwargs: Those of mmseg's `EncoderDecoder`.
@@ -67,10 +72,12 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
         """
         scores = self._forward(inputs)
         if self.softmax_first:
-            scores = scores.softmax(1)
+            scores = probabilities(scores)
         if not self.single_resize:
             scores = self.decode_head.predict_by_feat(scores, batch_img_metas)
-            return scores.softmax(1) if self.softmax_windows else scores
+            if self.softmax_windows and not self.softmax_first:
+                scores = probabilities(scores)
+            return scores
         for meta in batch_img_metas:
             # mmseg's key in testing and in training.
             padding = meta.get('img_padding_size', meta.get('padding_size'))
@@ -81,3 +88,31 @@ class SingleResizeEncoderDecoder(EncoderDecoder):
                     'single_resize needs images without padding'
                 )
         return scores
+
+    def postprocess_result(
+        self,
+        seg_logits: Tensor,
+        data_samples: list[SegDataSample] | None = None,
+    ) -> list[SegDataSample]:
+        """Predict as mmseg does, which would take another sigmoid.
+
+        Args:
+            seg_logits: Result of `encode_decode` or of windows (N, K, H, W).
+            data_samples: Samples of the images.
+        """
+        is_sigmoid = self.softmax_first or self.softmax_windows
+        if self.out_channels > 1 or not is_sigmoid:
+            return super().postprocess_result(seg_logits, data_samples)
+        both = torch.cat([1 - seg_logits, seg_logits], dim=1)
+        results = super().postprocess_result(both, data_samples)
+        for result in results:
+            foreground = result.seg_logits.data[1:]
+            is_found = foreground > self.decode_head.threshold
+            result.seg_logits = PixelData(data=foreground)
+            result.pred_sem_seg = PixelData(data=is_found.long())
+        return results
+
+
+def probabilities(scores: Tensor) -> Tensor:
+    """Turn class scores (N, K, h, w) into probabilities of the same shape."""
+    return scores.softmax(1) if scores.shape[1] > 1 else scores.sigmoid()

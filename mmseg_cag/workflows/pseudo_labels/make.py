@@ -19,7 +19,7 @@ from mmseg_cag.datasets.pseudo_label_metadata import (
 from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
-from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.models.segmentors.base import bare_model, class_scores
 from mmseg_cag.workflows.output_folder import build_runner, pending_batches
 
 from .select_confident import (
@@ -136,11 +136,12 @@ def predict(model: EncoderDecoder, batch: dict) -> tuple[Tensor, Tensor]:
     batch = model.data_preprocessor(batch)
     [sample] = batch['data_samples']
     head = model.decode_head
-    logits = head(model.extract_feat(batch['inputs']))
-    if not isinstance(logits, Tensor) or logits.size(1) != head.num_classes:
+    logits = class_scores(head, model.extract_feat(batch['inputs']))
+    classes = max(head.num_classes, 2)  # one sigmoid separates two
+    if not isinstance(logits, Tensor) or logits.size(1) != classes:
         raise UserError(
             f'model.decode_head: {type(head).__name__} gives no map of '
-            f'{head.num_classes} class scores, which pseudo labels need'
+            f'{classes} class scores, which pseudo labels need'
         )
     probabilities = F.interpolate(
         logits.float().softmax(1),
