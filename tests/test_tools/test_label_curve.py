@@ -374,10 +374,10 @@ def test_labels_of_a_start_or_an_oracle_are_refused(curve):
 
 def test_a_start_has_the_options_that_the_method_gives_it(curve):
     curve = find_candidates(curve)
-    options = {'start_options.train_cfg.stage_iters': 7}
+    options = {'start_options.train_cfg.max_iters': 7}
     changed = replace(curve, options=options)
     start = Run(START, NOBODY, 0, 0)
-    assert changed.plan(start).train_cfg.stage_iters == 7
+    assert changed.plan(start).train_cfg.max_iters == 7
     assert changed.checkpoint(start).name == 'iter_7.pth'
     for run in (start, Run(BOTH, 'random', 1, 0)):
         assert changed.identity(run) != curve.identity(run)
