@@ -3,10 +3,11 @@
 
 python tools/assign_roles.py CONFIG OUT --train 10 --choose 20 --certify 40
 
-draws images at random and writes the file OUT. With the same seed, more
-training images leave those of the other roles as they are, and a smaller draw
-is a prefix of a larger one. With --images, the training images are the first
-ones of a list.
+draws labelled images at random and writes the file OUT. With the same seed,
+more training images leave those of the other roles as they are, and a smaller
+draw is a prefix of a larger one. With --images, the training images are the
+first ones of a list, and the other roles get none of it. With --group, a role
+takes all images of a group before those of the next.
 """
 
 from __future__ import annotations
@@ -77,12 +78,17 @@ def listed(path: Path, names: Sequence[str]) -> list[int]:
     """Find the images of a list by the ends of their paths.
 
     Raises:
-        UserError: A line matches no target image, or several.
+        MissingFileError: There is no such list.
+        UserError: It is empty, or a line matches no target image or several.
     """
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import MissingFileError, UserError
 
+    if not path.is_file():
+        raise MissingFileError(f'{path}: not found, expected a list of images')
     found = []
-    for line in filter(None, path.read_text().splitlines()):
+    # In a file that is no text, no line matches.
+    text = path.read_text(encoding='utf-8', errors='replace')
+    for line in filter(None, text.splitlines()):
         same = [
             i
             for i, name in enumerate(names)
@@ -90,22 +96,51 @@ def listed(path: Path, names: Sequence[str]) -> list[int]:
         ]
         if len(same) != 1:
             raise UserError(
-                f'{path}: {line} matches {len(same)} target images, expected '
-                'one'
+                f'{path}: {line[:80]} matches {len(same)} target images, '
+                'expected one'
             )
         found += same
+    if not found:
+        raise UserError(f'{path}: is empty, expected an image per line')
     return found
 
 
+def shuffle(
+    groups: Sequence[str], labelled: Sequence[int], seed: int
+) -> list[int]:
+    """Shuffle the groups of images, and the images of each group.
+
+    Args:
+        groups: The group of each image.
+        labelled: The images to shuffle.
+        seed: Random seed.
+
+    Returns:
+        The images, one group after another.
+    """
+    random = np.random.default_rng(seed)
+    names = [*dict.fromkeys(groups[i] for i in labelled)]
+    place_of = {
+        names[k]: at for at, k in enumerate(random.permutation(len(names)))
+    }
+    images = random.permutation(labelled).tolist()
+    return sorted(images, key=lambda image: place_of[groups[image]])
+
+
 def draw(
-    groups: Sequence[str], counts: dict[str, int], first: list[int], seed: int
+    groups: Sequence[str],
+    labelled: Sequence[int],
+    counts: dict[str, int],
+    first: list[int],
+    seed: int,
 ) -> dict[str, list[int]]:
     """Draw the images of each role; no group gets two roles.
 
     Args:
         groups: The group of each image; its own name where it has none.
+        labelled: The images with a label.
         counts: Number of images of each role.
-        first: Images of the first role, instead of drawn ones.
+        first: Candidates for training, in order, instead of drawn ones.
         seed: Random seed.
 
     Raises:
@@ -113,19 +148,20 @@ def draw(
     """
     from mmseg_cag.errors import UserError
 
-    order = np.random.default_rng(seed).permutation(len(groups)).tolist()
+    order = shuffle(groups, labelled, seed)
     drawn: dict[str, list[int]] = {role: [] for role in counts}
-    taken: set[str] = set()
+    # The whole list is for training, however many of its images are.
+    taken = {groups[i] for i in first}
     # Training images last: more of them must not come from other roles.
-    last_first = [*reversed(counts)]
-    for role in ['train', *last_first[:-1]] if first else last_first:
-        pool = first if role == 'train' and first else order
-        own = [i for i in pool if groups[i] not in taken]
+    for role in reversed(counts):
+        own = [i for i in order if groups[i] not in taken]
+        left = 'labelled images are left in groups without another role'
+        if first and role == 'train':
+            own, left = first, 'images are listed'
         count = counts[role]
         if len(own) < count:
             raise UserError(
-                f'--{role} {count}: {len(own)} images are left in groups '
-                'without another role, expected at most that'
+                f'--{role} {count}: {len(own)} {left}, expected at most that'
             )
         drawn[role] = own[:count]
         taken |= {groups[i] for i in drawn[role]}
@@ -139,6 +175,7 @@ def main() -> None:
     from mmseg_cag.datasets.roles import (
         ROLES,
         Roles,
+        has_label,
         image_name,
         labelled_images,
         write_roles,
@@ -149,9 +186,10 @@ def main() -> None:
     cfg = load_or_exit(args.config)
     try:
         dataset = build(cfg, args.dataset)
-        names = [
-            image_name(dataset, dataset.get_data_info(i)['img_path'])
-            for i in range(len(dataset))
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        names = [image_name(dataset, info['img_path']) for info in infos]
+        labelled = [
+            i for i, info in enumerate(infos) if has_label(dataset, info)
         ]
 
         def group_of(name: str) -> str:
@@ -163,7 +201,7 @@ def main() -> None:
         if first and not args.train:
             counts['train'] = len(first)
         groups = [group_of(name) or name for name in names]
-        drawn = draw(groups, counts, first, args.seed)
+        drawn = draw(groups, labelled, counts, first, args.seed)
         images = {
             role: labelled_images(dataset, own, group_of)
             for role, own in drawn.items()
@@ -173,7 +211,10 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     told = ', '.join(f'{len(own)} to {role}' for role, own in drawn.items())
-    print(f'{args.out}: {told}; {len(names)} images in all')
+    print(
+        f'{args.out}: {told}; {len(labelled)} of {len(names)} images have a '
+        'label'
+    )
 
 
 if __name__ == '__main__':

@@ -112,9 +112,9 @@ def remedy_samples(
     roles = roles_of(cfg, path)
     if not roles or not roles.of('choose'):
         return target, list(map(str, range(len(target))))
-    key = 'test_dataloader.dataset'
+    key, part = labelled_target(cfg, roles)
     roles.require_classes(classes, key)
-    dataset = build_dataset(labelled_target(cfg), key)
+    dataset = build_dataset(part, key)
     images = roles.of('choose')
     indices = indices_of(dataset, images, key)
     groups = [image.group or image.image for image in images]

@@ -132,8 +132,10 @@ def main() -> None:
     try:
         if args.out.exists():
             raise UserError(f'{args.out}: already exists, expected a new file')
-        key = 'test_dataloader.dataset'
-        target = labelled_target(cfg)
+        roles = roles_of(cfg, args.roles)
+        if roles is None:
+            raise UserError('roles: not set, expected --roles FILE')
+        key, target = labelled_target(cfg, roles)
         dataset = build_dataset(target, key)
         classes = dataset.metainfo['classes']
         if len(classes) != 2:
@@ -141,9 +143,6 @@ def main() -> None:
                 f'{key}: {len(classes)} classes: {", ".join(classes)}; '
                 'expected two, the background and the foreground'
             )
-        roles = roles_of(cfg, args.roles)
-        if roles is None:
-            raise UserError('roles: not set, expected --roles FILE')
         roles.require_classes(classes, key)
         images = roles.require(args.role)
         indices = indices_of(dataset, images, key)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -225,23 +225,83 @@ def measure(args: argparse.Namespace) -> list[str]:
 def show(args: argparse.Namespace) -> None:
     """Print the curve, plot it, and put all curves into the page."""
     name = Path(args.config).stem
-    for machine, rows in read_rows(args.results, name).items():
+    shown = comparable_rows(args, name)
+    for machine, rows in shown.items():
         picture = args.work_dir / f'{name}_{machine}.png'
         draw(rows, f'{name}, {rows[0]["machine"]["processor"]}', picture)
         print(f'\n{write_table(rows)}\n\n{picture} written')
     if args.doc:
-        put_results(args.doc, page(args.results, args.doc.parent / 'images'))
+        others = sorted(path.name for path in args.results.glob('*'))
+        curves = {other: read_rows(args.results, other) for other in others}
+        curves[name] = shown
+        put_results(args.doc, page(curves, args.doc.parent / 'images'))
 
 
-def page(results: Path, images: Path) -> str:
-    """Write the tables of all curves of a folder, with their plots."""
+def comparable_rows(
+    args: argparse.Namespace, name: str
+) -> dict[str, list[dict]]:
+    """Read the rows of the command's settings, by machine.
+
+    Others, such as of labels chosen from another pool, are named. With
+    ``--table-only`` they are kept.
+
+    Args:
+        args: The command line.
+        name: The curve.
+    """
+    settings = settings_of(args)
+    found = {}
+    for machine, rows in read_rows(args.results, name).items():
+        own = [
+            row for row in rows if settings.get(row['name']) == row['config']
+        ]
+        rest = [
+            f'{row["name"]} seed {row["seed"]}'
+            for row in rows
+            if row not in own
+        ]
+        if rest and settings:
+            fate = 'shown' if args.table_only else 'not shown'
+            print(
+                f'warning: {machine}: {fate}, of other runs or settings than '
+                f'those of this command: {", ".join(rest)}'
+            )
+        if kept := rows if args.table_only else own:
+            found[machine] = kept
+    return found
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, str]:
+    """Hash the settings of the command's runs, by their names.
+
+    Returns:
+        Nothing for a table only, where data or a config are missing.
+    """
+    try:
+        curve = make_curve(args)
+        runs = curve.runs(args.by, args.seeds[:1])
+        return {run.name: curve.identity(run) for run in runs}
+    except UserError as error:
+        if not args.table_only:
+            raise
+        print(f'warning: the settings of rows are not compared, {error}')
+        return {}
+
+
+def page(curves: Mapping[str, dict[str, list[dict]]], images: Path) -> str:
+    """Write the tables of curves, with their plots.
+
+    Args:
+        curves: Rows by machine, by the name of the curve.
+        images: Folder of the plots.
+    """
     parts = []
-    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
-        for machine, rows in read_rows(results, folder.name).items():
-            picture = images / f'labels_{folder.name}_{machine}.png'
-            draw(rows, folder.name, picture)
-            shown = f'![{folder.name}]({images.name}/{picture.name})'
-            parts += [f'**{folder.name}**', shown, write_table(rows)]
+    for name, machines in curves.items():
+        for machine, rows in machines.items():
+            picture = images / f'labels_{name}_{machine}.png'
+            draw(rows, name, picture)
+            shown = f'![{name}]({images.name}/{picture.name})'
+            parts += [f'**{name}**', shown, write_table(rows)]
     return '\n\n'.join(parts) or 'Nothing is measured yet.'
 
 

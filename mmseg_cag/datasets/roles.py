@@ -192,6 +192,18 @@ def image_name(dataset: BaseSegDataset, path: str) -> str:
     return PurePath(os.path.relpath(path, dataset.data_root or '')).as_posix()
 
 
+def has_label(dataset: BaseSegDataset, info: dict) -> bool:
+    """Check whether the label file of a sample exists.
+
+    Args:
+        dataset: Its dataset.
+        info: What ``get_data_info`` returns for it.
+    """
+    path = info.get('seg_map_path')
+    backend = dataset.backend_args
+    return bool(path) and fileio.exists(path, backend_args=backend)
+
+
 def labelled_images(
     dataset: BaseSegDataset,
     indices: Iterable[int],

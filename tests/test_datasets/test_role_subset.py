@@ -6,6 +6,7 @@ import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import ConfigDict
 from mmseg.registry import DATASETS
@@ -217,16 +218,76 @@ def test_roles_of_a_list(assign, tmp_path):
     given = ('--images', tmp_path / 'images.txt')
     found = assign(*given, '--choose', 3)
     assert names(found, 'train') == [Path(name).name for name in wanted]
-    with pytest.raises(SystemExit, match='--choose 4: 3 images are left'):
+    with pytest.raises(SystemExit, match='--choose 4: 3 labelled images are'):
         assign(*given, '--choose', 4, out='other.json')
-    (tmp_path / 'images.txt').write_text('none.png\n')
-    with pytest.raises(SystemExit, match='none.png matches 0 target images'):
-        assign(*given, out='other.json')
+    with pytest.raises(SystemExit, match='--train 3: 2 images are listed'):
+        assign(*given, '--train', 3, out='other.json')
+    for text, message in (
+        ('none.png\n', 'none.png matches 0 target images'),
+        ('\n', 'images.txt: is empty, expected an image per line'),
+    ):
+        (tmp_path / 'images.txt').write_text(text)
+        with pytest.raises(SystemExit, match=message):
+            assign(*given, '--train', 1, out='other.json')
+    (tmp_path / 'images.txt').unlink()
+    with pytest.raises(SystemExit, match='images.txt: not found'):
+        assign(*given, '--train', 1, out='other.json')
+
+
+def test_the_other_roles_get_no_image_of_a_list(draw):
+    groups = [str(number) for number in range(100)]
+    wanted = np.random.default_rng(3).permutation(100)[:40].tolist()
+    few, more = (
+        draw(groups, range(100), roles(train), wanted, 0) for train in (5, 30)
+    )
+    for role in ('choose', 'certify'):
+        assert few[role] == more[role]
+        assert not {*few[role]} & {*wanted}
+    assert few['train'] == wanted[:5] and more['train'] == wanted[:30]
 
 
 def test_a_group_has_one_role(assign):
-    with pytest.raises(SystemExit, match='--train 1: 0 images are left'):
+    with pytest.raises(SystemExit, match='--train 1: 0 labelled images are'):
         assign('--train', 1, '--choose', 1, '--group', 'bern')
+
+
+@pytest.fixture(scope='module')
+def draw():
+    """The tool's draw, from any groups."""
+    return runpy.run_path(str(TOOL))['draw']
+
+
+def roles(train: int) -> dict[str, int]:
+    return dict(train=train, choose=20, certify=40)
+
+
+def test_a_role_takes_whole_drives_before_the_next(draw):
+    drives = [f'drive {number // 30}' for number in range(600)]
+    few, more = (
+        draw(drives, range(600), roles(train), [], 0) for train in (10, 100)
+    )
+    opened = [{drives[i] for i in own} for own in more.values()]
+    assert [*map(len, more.values())] == [100, 20, 40]
+    # As few as can be, in any order, and none with two roles.
+    assert [*map(len, opened)] == [4, 1, 2] and len(set.union(*opened)) == 7
+    assert more['train'][:10] == few['train'] != sorted(few['train'])
+    assert [more[role] for role in ORDER][1:] == [*few.values()][1:]
+    assert draw(drives, range(600), roles(10), [], 1) != few
+
+
+def test_only_images_with_a_label_get_a_role(assign, towns, tmp_path):
+    copy = tmp_path / 'towns'
+    shutil.copytree(towns / 'cityscapes', copy / 'cityscapes')
+    target = tiny.cityscapes(copy, 'train')
+    (tmp_path / 'config.py').write_text(f'target_labelled = {target!r}')
+    labels = copy / 'cityscapes/gtFine/train'
+    for number in (0, 1, 3):
+        next(labels.rglob(f'*_00000{number}_*')).unlink()
+    found = assign('--train', 1, '--certify', 1)
+    own = [*names(found, 'train'), *names(found, 'certify')]
+    assert sorted(name.split('_')[1] for name in own) == ['000002', '000004']
+    with pytest.raises(SystemExit, match='--train 3: 2 labelled images are'):
+        assign('--train', 3, out='other.json')
 
 
 def test_a_group_that_is_no_expression(assign, capsys):

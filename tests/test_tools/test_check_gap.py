@@ -15,6 +15,7 @@ from benchmark_reweighting import (
     measure,
     summary,
 )
+from decisions.held_out import held_out
 from gap.checks import (
     ABSENCE,
     BRIGHTNESS,
@@ -44,7 +45,12 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from scipy.optimize import minimize
 
-from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.datasets.roles import (
+    Roles,
+    labelled_images,
+    read_roles,
+    write_roles,
+)
 from mmseg_cag.fileio.images import read_image
 from tests import finished, tiny
 
@@ -354,6 +360,41 @@ def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
     roles.write_text(json.dumps({**content, 'classes': ['street']}))
     with pytest.raises(SystemExit, match="labels of the classes .'street'"):
         run('--images', '8', '--roles', roles)
+
+
+def test_roles_of_the_training_images_fit_a_plain_config(
+    tmp_path, monkeypatch
+):
+    """Those that tools/assign_roles.py draws if it is told nothing else."""
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.target_labelled = tiny.cityscapes(tmp_path, 'train')
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    (tmp_path / 'config.py').write_text('\n'.join(lines))
+    tool = ROOT / 'tools/assign_roles.py'
+    draw = [tool, tmp_path / 'config.py', tmp_path / 'roles.json']
+    draw += ['--choose', 2, '--certify', 1]
+    monkeypatch.setattr('sys.argv', [*map(str, draw)])
+    runpy.run_path(str(tool), run_name='__main__')
+    remedy_samples = runpy.run_path(str(TOOL))['remedy_samples']
+
+    def chosen(roles: Path) -> list[str]:
+        classes = read_roles(roles).classes
+        samples, _ = remedy_samples(cfg, str(roles), [], classes)
+        return [Path(one.data.img_path).parts[-3] for one in samples]
+
+    roles = tmp_path / 'roles.json'
+    assert chosen(roles) == ['train', 'train']
+    [path] = held_out(cfg, read_roles(roles), None).paths
+    assert Path(path).parts[-3] == 'train'
+    # Without roles, and with roles of the images of the test, as before.
+    assert len(held_out(cfg, None, None).paths) == 2
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'val'))
+    images = {'choose': labelled_images(dataset, [0])}
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(tmp_path / 'val.json', Roles(classes, images))
+    assert chosen(tmp_path / 'val.json') == ['val']
 
 
 def test_images_of_a_drive_are_no_independent_evidence():

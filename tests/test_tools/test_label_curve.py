@@ -272,6 +272,44 @@ def test_the_table_has_intervals_and_what_the_next_label_buys(curve):
     assert 'all labels of the target 60.0' in text
 
 
+def test_rows_of_other_settings_are_in_no_table(
+    curve, tmp_path, monkeypatch, capsys
+):
+    curve = find_candidates(curve)
+    results, page = tmp_path / 'rows', tmp_path / 'page.md'
+    pool = replace(curve, labels=(0, 1))
+    for one, run, value in (
+        (curve, Run(BOTH, NOBODY, 0, 0), 30),
+        (curve, Run(BOTH, 'anchors', 1, 1), 31),
+        # Chosen from another pool.
+        (pool, Run(BOTH, 'anchors', 3, 0), 77),
+    ):
+        write_row(results, content(one, run, value))
+    page.write_text('<!-- results -->\n<!-- end of results -->\n')
+    tool = runpy.run_path(str(TOOL))
+    words = [TOOL, curve.config, '--by', 'anchors', '--labels', '0', '1', '3']
+    words += ['--results', results, '--work-dir', tmp_path, '--doc', page]
+
+    def show(*more: object) -> str:
+        monkeypatch.setattr('sys.argv', [*map(str, [*words, *more])])
+        tool['show'](tool['parse_args']())
+        out = capsys.readouterr().out
+        assert ('77.0' in out) == ('77.0' in page.read_text())
+        return out
+
+    out = show()
+    assert '30.0' in out and '31.0' in out and '77.0' not in out
+    assert 'gpu: not shown, of other runs or settings' in out
+    assert 'command: both_anchors_3 seed 0' in out
+    out = show('--table-only')
+    assert '77.0' in out and 'gpu: shown, of other runs' in out
+    # Without the data, a table can be shown and not compared.
+    (tmp_path / 'cityscapes').rename(tmp_path / 'elsewhere')
+    assert 'settings of rows are not compared' in show('--table-only')
+    with pytest.raises(UserError, match='no folder'):
+        show()
+
+
 def test_too_few_images_are_refused(curve):
     with pytest.raises(UserError, match='--labels 6: 5 images of the target'):
         find_candidates(replace(curve, labels=(6,)))
@@ -314,6 +352,51 @@ def test_a_config_without_a_few_labels_is_refused(curve):
     for config in (curve.start(), curve.oracle):
         with pytest.raises(UserError, match='expected a config with a few'):
             find_candidates(replace(curve, config=config))
+
+
+def test_labels_of_a_start_or_an_oracle_are_refused(curve):
+    few = 'trains on a RoleSubset of the role train, expected a start or an or'
+    with pytest.raises(UserError, match=f'alone.py: {few}'):
+        replace(curve, oracle=curve.alone).plan(Run(ORACLE, NOBODY, 0, 0))
+    start = Run(START, NOBODY, 0, 0)
+    semi = replace(curve, options={'start_from': curve.alone})
+    with pytest.raises(UserError, match=f'alone.py: {few}'):
+        semi.identity(start)
+    # Also of a run that the start comes from.
+    path = Path(curve.start())
+    path.write_text(f'{path.read_text()}\nstart_from = {curve.alone!r}')
+    _config.cache_clear()
+    with pytest.raises(UserError, match=f'alone.py: {few}'):
+        curve.plan(start)
+    with pytest.raises(UserError, match='oracle.py: trains on no RoleSubset'):
+        replace(curve, alone=curve.oracle).plan(Run(ALONE, 'random', 1, 0))
+
+
+def test_a_start_has_the_options_that_the_method_gives_it(curve):
+    curve = find_candidates(curve)
+    options = {'start_options.train_cfg.max_iters': 7}
+    changed = replace(curve, options=options)
+    start = Run(START, NOBODY, 0, 0)
+    assert changed.plan(start).train_cfg.max_iters == 7
+    assert changed.checkpoint(start).name == 'iter_7.pth'
+    for run in (start, Run(BOTH, 'random', 1, 0)):
+        assert changed.identity(run) != curve.identity(run)
+    wrong = replace(curve, options={'start_options.train_cfgs.a': 7})
+    with pytest.raises(UserError, match='^start_options train_cfgs.a'):
+        wrong.plan(start)
+
+
+def test_no_labels_without_a_source_are_refused(curve):
+    pool = 'train_dataloader.dataset.domains.source'
+    semi = replace(curve, options={f'{pool}.members.source': None})
+    assert semi.plan(Run(BOTH, 'random', 1, 0))
+    with pytest.raises(UserError, match='^--labels 0: the config has no oth'):
+        semi.plan(Run(BOTH, NOBODY, 0, 0))
+    # As much as where it is all of the source.
+    few = semi.method().train_dataloader.dataset.domains.source.members.few
+    semi = replace(curve, options={pool: {'_delete_': True, **few}})
+    with pytest.raises(UserError, match='^--labels 0: the config has no oth'):
+        semi.plan(Run(BOTH, NOBODY, 0, 0))
 
 
 def test_an_image_that_is_scored_is_not_trained_on(curve):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from decisions.near_duplicates import thumbnails
-from mmengine import fileio
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from selection.look import Looks, look_at
@@ -19,6 +18,7 @@ from mmseg_cag.analysis.runs.samples import build_dataset, spread
 from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.roles import (
     Roles,
+    has_label,
     image_name,
     labelled_images,
     read_roles,
@@ -59,10 +59,7 @@ def find_candidates(curve: Curve) -> Curve:
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         name = image_name(dataset, info['img_path'])
-        label = info.get('seg_map_path')
-        if name in held or not label:
-            continue
-        if not fileio.exists(label, backend_args=dataset.backend_args):
+        if name in held or not has_label(dataset, info):
             continue
         if info['img_path'] not in paths:
             raise UserError(

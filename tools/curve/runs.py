@@ -111,11 +111,7 @@ class Curve:
         """
         cfg = read(self.config)
         merge_options(cfg, self.options)
-        if not any(few_of(cfg)):
-            raise UserError(
-                f'{self.config}: trains on no RoleSubset of the role {TRAIN}, '
-                'expected a config with a few labels (docs/labels.md)'
-            )
+        require_few(cfg, self.config)
         return cfg
 
     def start(self) -> str | None:
@@ -147,7 +143,8 @@ class Curve:
         """Load a run's config, except its folder.
 
         Raises:
-            UserError: A config is missing, or starts from another network.
+            UserError: A config is missing, starts from another network, or
+                has labels of the target where the run has none.
         """
         cfg = self._load(run)
         cfg.launcher = 'none'
@@ -160,18 +157,34 @@ class Curve:
         return cfg
 
     def _load(self, run: Run) -> Config:
-        start = self.start()
         if run.setting == BOTH:
             return self.method()
-        path = {START: start, ALONE: self.alone, ORACLE: self.oracle}
-        cfg = read(path[run.setting])
+        if run.setting == START:
+            (_, cfg), *_ = starts = [*self._starts()]
+            for path, one in starts:
+                require_no_few(one, path)
+            return cfg
+        path = self.alone if run.setting == ALONE else self.oracle
+        cfg, start = read(path), self.start()
         own = cfg.get('start_from')
-        if run.setting != START and own and os.path.normpath(own) != start:
+        if own and os.path.normpath(own) != start:
             raise UserError(
-                f'{path[run.setting]}: start_from={own}, expected none or '
-                f'that of {self.config}'
+                f'{path}: start_from={own}, expected none or that of '
+                f'{self.config}'
             )
+        check = require_few if run.setting == ALONE else require_no_few
+        check(cfg, path)
         return cfg
+
+    def _starts(self) -> Iterator[tuple[str, Config]]:
+        """Yield the configs that the method starts from, the last first."""
+        cfg, seen = self.method(), set()
+        while (path := cfg.get('start_from')) and path not in seen:
+            seen.add(path)
+            options = cfg.get('start_options') or {}
+            cfg = read(path)
+            merge_options(cfg, options, 'start_options')
+            yield path, cfg
 
     def train_config(self, run: Run) -> Config:
         """Load a run's training config."""
@@ -278,7 +291,33 @@ def choice_of(run: Run) -> Choice:
 
 def few_of(cfg: Config) -> Iterator[dict]:
     """List the datasets of labelled target images of a run."""
-    yield from filter(_is_few, walk(cfg.train_dataloader))
+    yield from filter(_is_few, _parts(cfg))
+
+
+def require_few(cfg: Config, path: str) -> None:
+    """Check that a run trains on the labels that a curve counts.
+
+    Raises:
+        UserError: It does not.
+    """
+    if not any(few_of(cfg)):
+        raise UserError(
+            f'{path}: trains on no RoleSubset of the role {TRAIN}, expected a '
+            'config with a few labels (docs/labels.md)'
+        )
+
+
+def require_no_few(cfg: Config, path: str) -> None:
+    """Check that a start or an oracle trains on no labels of a roles file.
+
+    Raises:
+        UserError: It does, whatever the number of labels of the curve is.
+    """
+    if any(few_of(cfg)):
+        raise UserError(
+            f'{path}: trains on a RoleSubset of the role {TRAIN}, expected a '
+            'start or an oracle without one (docs/labels.md)'
+        )
 
 
 def take_labels(cfg: Config, roles: Path) -> None:
@@ -288,20 +327,35 @@ def take_labels(cfg: Config, roles: Path) -> None:
         cfg: The config, changed in place.
         roles: The roles file.
     """
-    for loader in ('train_dataloader', 'anchor_dataloader'):
-        for part in walk(cfg.get(loader) or {}):
-            if part.get('type') == 'RoleSubset':
-                part.roles = str(roles)
-            if _is_few(part):
-                part.pop('first', None)  # all of the file
+    for part in _parts(cfg):
+        if part.get('type') == 'RoleSubset':
+            part.roles = str(roles)
+        if _is_few(part):
+            part.pop('first', None)  # all of the file
 
 
 def leave_out_few(cfg: Config) -> None:
-    """Remove the labelled target images."""
+    """Remove the labelled target images.
+
+    Raises:
+        UserError: Nothing labelled would be left to train on.
+    """
+    for part in _parts(cfg):
+        members = part.get('members') or {}
+        rest = {n: None if _is_few(m) else m for n, m in members.items()}
+        if any(rest.values()):
+            members.update(rest)
+    if any(few_of(cfg)):
+        raise UserError(
+            '--labels 0: the config has no other labels to train on, expected '
+            'numbers from 1 on'
+        )
+
+
+def _parts(cfg: Config) -> Iterator[dict]:
+    """List all parts of a run's training data."""
     for loader in ('train_dataloader', 'anchor_dataloader'):
-        for part in walk(cfg.get(loader) or {}):
-            members = part.get('members') or {}
-            members.update({n: None for n, m in members.items() if _is_few(m)})
+        yield from walk(cfg.get(loader) or {})
 
 
 def _is_few(part: Any) -> bool:

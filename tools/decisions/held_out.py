@@ -12,6 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_cag.analysis.runs.samples import build_dataset
 from mmseg_cag.datasets.dataset_configs import leaves
 from mmseg_cag.datasets.roles import (
+    ROLES,
     Roles,
     image_name,
     indices_of,
@@ -55,12 +56,12 @@ def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
     Raises:
         UserError: There are none, or a file has changed.
     """
-    dataset = build_dataset(labelled_target(cfg), 'test_dataloader.dataset')
-    classes, key = dataset.metainfo['classes'], 'test_dataloader.dataset'
+    key, target = labelled_target(cfg, roles)
+    dataset = build_dataset(target, key)
     indices = list(range(len(dataset)))
     known = [''] * len(indices)
     if roles:
-        roles.require_classes(classes, key)
+        roles.require_classes(dataset.metainfo['classes'], key)
         images = roles.require('certify')
         indices = indices_of(dataset, images, key)
         known = [image.group for image in images]
@@ -77,10 +78,16 @@ def roles_of(cfg: Config, path: str | None) -> Roles | None:
     return read_roles(path) if path else None
 
 
-def labelled_target(cfg: Config) -> dict:
+def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
     """Find the config of the labelled target that roles refer to.
 
-    Its images are read as those of a test, whatever training does to them.
+    The first that has an image with a role: the dataset of the config's
+    `RoleSubset`, ``target_labelled``, from which tools/assign_roles.py draws,
+    or that of ``test_dataloader``. Without roles, the latter. Its images are
+    read as those of a test, whatever training does to them.
+
+    Returns:
+        Its key, for errors, and the config.
 
     Raises:
         UserError: The config has none.
@@ -91,12 +98,30 @@ def labelled_target(cfg: Config) -> dict:
             'test_dataloader: not set, expected labelled images of the target'
         )
     *_, (_, _, part) = leaves(test, 'test_dataloader.dataset')
-    for node in walk(cfg.to_dict()):
-        if node.get('type') == 'RoleSubset' and node.get('role'):
-            if 'dataset' in node:
-                seen = dict(pipeline=part['pipeline'], test_mode=True)
-                return {**node['dataset'], **seen}
-    return part
+    subsets = (
+        node['dataset']
+        for node in walk(cfg.to_dict())
+        if node.get('type') == 'RoleSubset'
+        and node.get('role')
+        and 'dataset' in node
+    )
+    given = {
+        'RoleSubset.dataset': next(subsets, None),
+        'target_labelled': cfg.get('target_labelled'),
+    }
+    seen = dict(pipeline=part['pipeline'], test_mode=True)
+    found = {k: {**one, **seen} for k, one in given.items() if one and roles}
+    found['test_dataloader.dataset'] = part
+    for key, one in found.items():
+        if roles and _has_some(build_dataset(one, key), roles):
+            return key, one
+    return next(iter(found.items()))
+
+
+def _has_some(dataset: BaseSegDataset, roles: Roles) -> bool:
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    names = {image_name(dataset, info['img_path']) for info in infos}
+    return any(one.image in names for role in ROLES for one in roles.of(role))
 
 
 def _group_of(name: str, group: str, pattern: str | None) -> str:
