@@ -81,8 +81,11 @@ def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:
     With a config, trains the student first if that is not done.
 
     Raises:
-        UserError: The run is not finished, or the config has no student.
+        UserError: The run is not finished, the config has no student, or
+            images differ in size.
     """
+    from forms.make import require_one_size
+
     from mmseg_cag.analysis.runs.run import dumped_configs, open_run
     from mmseg_cag.errors import UserError
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
@@ -108,13 +111,14 @@ def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:
             'config of a student'
         )
     cfg.model.distillation.teacher = dict(
-        cfg.model.distillation.teacher,
+        cfg.model.distillation.get('teacher') or {},
         config=str(dumped_configs(args.run)[-1]),
         checkpoint=str(end),
     )
     cfg.launcher = 'none'
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     folder = Path(cfg.work_dir)
+    require_one_size(cfg)  # before the time is spent on training
     train_chain(cfg, resume=True)
     return cfg, last_checkpoint(cfg), folder
 

@@ -35,6 +35,7 @@ def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
         if isinstance(found, Finding):
             findings.append(found)
             continue
+        found.absent = _stated_absent(cfg, key)
         same = readings.setdefault(identity(found), found)
         if same is not found:
             same.again.append(key)
@@ -70,6 +71,20 @@ def _build(key: str, role: str, cfg: dict | None) -> DatasetInput | Finding:
     return DatasetInput(
         key, role, dataset, False if role == 'target' else None
     )
+
+
+def _stated_absent(cfg: Config, key: str) -> tuple[str, ...]:
+    """List the classes that the pool of a member says it does not label."""
+    pool, _, member = key.rpartition('.members.')
+    if not pool:
+        return ()
+    node = cfg
+    for name in pool.split('.'):
+        node = node[int(name) if isinstance(node, list | tuple) else name]
+    stated = node.get('absent')
+    if not isinstance(stated, dict):
+        return ()
+    return tuple(stated.get(member.split('.')[0], ()))
 
 
 def identity(reading: DatasetInput) -> str:

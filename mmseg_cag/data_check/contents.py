@@ -278,7 +278,7 @@ def classes_of_ids(reading: DatasetInput) -> dict[int, int]:
 def check_classes_seen(
     reading: DatasetInput, histogram: Histogram, read: int
 ) -> Iterator[Finding]:
-    """Check that each class was seen at least once.
+    """Check that each class was seen, except those stated to be absent.
 
     Args:
         reading: The data set.
@@ -294,6 +294,19 @@ def check_classes_seen(
     if not histogram.pixels:
         yield Finding(NO_CLASS, folder, f'all void in {read} labels')
         return
+    labelled = [
+        index
+        for index, name in enumerate(reading.classes)
+        if name in reading.absent and histogram.pixels[index]
+    ]
+    for index in labelled:
+        yield Finding(
+            'absent class labelled',
+            folder,
+            f'{histogram.images[index]} of {read} labels have '
+            f'{reading.classes[index]}, which the DomainPool states to be '
+            'absent',
+        )
     known = _known_absent(reading)
     groups = {
         'class never seen': [name for name in unseen if name not in known],
@@ -312,7 +325,7 @@ def check_classes_seen(
 def _known_absent(reading: DatasetInput) -> set[str]:
     publisher = publisher_of(reading.dataset)
     with_ids = set(classes_of_ids(reading).values())
-    known = set(publisher.absent if publisher else ()).union(
+    known = {*reading.absent, *(publisher.absent if publisher else ())}.union(
         name for i, name in enumerate(reading.classes) if i not in with_ids
     )
     drawn = never_drawn(Path(reading.folder('img_path')))

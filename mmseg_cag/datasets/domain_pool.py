@@ -36,11 +36,13 @@ class DomainPool(ConcatDataset):
             all images count the same. The others take over a removed domain's
             share.
         absent: Names of classes that a member's labels never have, by member,
-            in addition to those without an id in its pipeline.
+            in addition to those without an id in its pipeline. The data check
+            compares it with the labels.
 
     Raises:
         UserError: There are no members, one is empty, classes differ, shares
-            do not match the members or sum to 1, or a class is unknown.
+            do not match the members or sum to 1, or ``absent`` names an
+            unknown member or class.
     """
 
     order = 'PoolOrder'
@@ -68,7 +70,8 @@ class DomainPool(ConcatDataset):
         self.left_out = [name for name in members if name not in present]
         self.shares = rescaled(shares, self.names) if shares else None
         self._require_equal_classes()
-        self._absent = self._find_absent(absent or {})
+        self.stated_absent = absent or {}
+        self._absent = self._find_absent(self.stated_absent)
 
     def _require_equal_classes(self) -> None:
         first, *others = (list(d.metainfo['classes']) for d in self.datasets)
@@ -84,7 +87,13 @@ class DomainPool(ConcatDataset):
     ) -> list[tuple[int, ...]]:
         """List each member's classes that only others label."""
         index = {name: i for i, name in enumerate(self.metainfo['classes'])}
+        members = self.names + self.left_out
         for member, names in stated.items():
+            if member not in members:
+                raise UserError(
+                    f'DomainPool: absent names the member {member}, expected '
+                    f'one of {", ".join(members)}'
+                )
             for name in names:
                 if name not in index:
                     raise UserError(

@@ -42,6 +42,7 @@ from mmseg_cag.engine.checks.require_weights import pretrained
 from mmseg_cag.engine.resilience.signals import SHARED, shared_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import load_config
+from mmseg_cag.models.renormalise import Renormalise
 from mmseg_cag.models.teacher import Teacher
 
 THREADS = 16  # threads that read headers
@@ -108,6 +109,7 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
         _require_shared_memory(loaders, batches)
         if 'train' in roles:
             _check_teachers(network, loaders)
+            _check_normalisation(network, loaders)
             with told_by('optim_wrapper'):
                 Runner.build_optim_wrapper(_Holder(network), cfg.optim_wrapper)
             _require_fit(network, batches['train_dataloader'])
@@ -221,6 +223,33 @@ def _check_teachers(
                     f'the data have {other}, expected the same classes in the '
                     'same order'
                 )
+
+
+def _check_normalisation(
+    network: nn.Module, loaders: dict[str, DataLoader]
+) -> None:
+    """Check that images a method mixes or converts are normalised alike."""
+    dataset = loaders['train_dataloader'].dataset
+    roles = {*getattr(network, 'normalised_alike', ())}
+    for name, part in network.named_modules():
+        if isinstance(part, Teacher) and part.is_fixed:
+            only_target = name.startswith('distillation.')
+            roles |= {'target'} if only_target else {'source', 'target'}
+    for role in sorted(roles & {*getattr(dataset, 'domains', ())}):
+        for name in getattr(dataset.domains[role], 'names', [role]):
+            _require_alike(network, name, role)
+
+
+def _require_alike(network: nn.Module, name: str, role: str) -> None:
+    preprocessor = network.data_preprocessor
+    own = preprocessor.of(name if name in preprocessor.domains else role)
+    change = Renormalise(own, preprocessor.of('target'))
+    if change.flips or not change.is_same:
+        raise UserError(
+            f'model.data_preprocessor: {name} is normalised unlike target, '
+            'expected the same mean, std and bgr_to_rgb, because '
+            f'{type(network).__name__} mixes or converts their images'
+        )
 
 
 def _first_batch(loader: DataLoader, key: str) -> Any:

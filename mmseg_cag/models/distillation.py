@@ -32,7 +32,7 @@ class Distillation(nn.Module):
 
     Args:
         student: The segmentor that learns.
-        teacher: Config of a `Teacher`, usually a fixed one.
+        teacher: Config of a fixed `Teacher`.
         weights: Weights of the loss kinds ``hard``, ``soft`` and ``features``;
             missing kinds are not computed.
         temperature: Divisor of both networks' scores (``soft``).
@@ -41,7 +41,8 @@ class Distillation(nn.Module):
 
     Raises:
         UserError: No kind is given or one is unknown, a number is out of
-            range, or a head has no classifier ``conv_seg`` (``features``).
+            range, the teacher is not fixed, or a head has no classifier
+            ``conv_seg`` (``features``).
 
     Source: Hinton et al. 2015 (soft labels); FitNets, ICLR 2015 (a projection
     of the student's features), comparing directions instead of distances,
@@ -69,6 +70,11 @@ class Distillation(nn.Module):
         self.temperature, self.threshold = temperature, threshold
         settings = {'type': 'Teacher', **teacher, 'student': student}
         self.teacher = MODELS.build(settings)
+        if not self.teacher.is_fixed:
+            raise UserError(
+                'model.distillation.teacher: without config and checkpoint, '
+                'expected those of a finished run'
+            )
         if 'features' in weights:
             networks = (student, self.teacher.module)
             self.projection = nn.Conv2d(*map(feature_channels, networks), 1)
@@ -109,10 +115,21 @@ class Distillation(nn.Module):
     def soft_losses(
         self, student: UDASegmentor, output: SegOutput, target: SegOutput
     ) -> dict[str, Tensor]:
-        """Compute each head's divergence from the teacher."""
-        own = [student.main_logits(output), *output.logits[1:]]
+        """Compute each head's divergence from the teacher.
+
+        The classifiers of one head (CLAN) predict by their sum, so it alone
+        is compared.
+        """
+        own = {'': student.main_logits(output)}
+        own |= {
+            prefix: logits
+            for (prefix, head), logits in zip(
+                student.heads().items(), output.logits, strict=False
+            )
+            if head is not student.decode_head
+        }
         losses = {}
-        for prefix, logits in zip(student.heads(), own, strict=False):
+        for prefix, logits in own.items():
             other = resize(
                 target.logits[0],
                 logits.shape[-2:],

@@ -50,10 +50,21 @@ def without_origin(part: dict) -> dict:
 
 
 def preprocessor_of(cfg: ConfigDict, domain: str) -> ConfigDict:
-    """Select the preprocessor config of a domain."""
+    """Select the preprocessor config of a domain.
+
+    Raises:
+        UserError: It has none, and there is no default.
+    """
     if cfg.type != 'UDADataPreprocessor':
         return cfg
-    return cfg.get('domains', {}).get(domain) or cfg.default
+    known = cfg.get('domains') or {}
+    found = known.get(domain) or cfg.get('default')
+    if found is None:
+        raise UserError(
+            f'model.data_preprocessor: no domain {domain}, expected one of '
+            f'{list(known)}, or a default'
+        )
+    return found
 
 
 def load_student(segmentor: str | dict, checkpoint: str) -> nn.Module:

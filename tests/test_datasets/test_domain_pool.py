@@ -10,10 +10,16 @@ from mmengine.config import ConfigDict
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 
 from mmseg_cag.data_check.collect import collect
+from mmseg_cag.data_check.examine import examine
 from mmseg_cag.datasets import domain_pool
 from mmseg_cag.datasets import uda as uda_sampler
 from mmseg_cag.datasets.domain_pool import share_pattern
+from mmseg_cag.datasets.inspection.finding import Level
 from mmseg_cag.datasets.wanted import Wanted
+from mmseg_cag.engine.checks.check_data_hook import (
+    list_readings,
+    stop_at_faults,
+)
 from mmseg_cag.errors import UserError
 from tests import tiny
 
@@ -86,6 +92,8 @@ def test_what_a_domain_does_not_label_and_another_does(towns):
     assert 'absent' not in dataset[0]['data_samples']
     with pytest.raises(UserError, match="absent.gta names 'tram', expected"):
         DATASETS.build(pool(towns, absent=dict(gta=['tram'])))
+    with pytest.raises(UserError, match='absent names the member gtb, expec'):
+        DATASETS.build(pool(towns, absent=dict(gtb=['train'])))
 
 
 def test_a_class_that_a_pipeline_has_no_id_for(towns):
@@ -214,6 +222,31 @@ def test_the_doctor_knows_each_domain(towns):
         (f'{place}.source.members.few', 'source'),
         (f'{place}.target', 'target'),
     ]
+
+
+def test_the_data_check_compares_stated_classes_with_the_labels(towns):
+    stated = dict(gta=['sky', 'train'], synthia=['truck', 'bus'])
+    cfg = uda(towns, absent=stated)
+    report = examine(ConfigDict(train_dataloader=dict(dataset=cfg)), None, 1)
+    found = {
+        (part.reading.key.split('.')[-1], finding.name): finding
+        for part in report.parts
+        for finding in part.findings
+    }
+    wrong = found['gta', 'absent class labelled']
+    assert wrong.kind.level is Level.ERROR
+    assert wrong.problem == (
+        '7 of 7 labels have sky, which the DomainPool states to be absent'
+    )
+    for member, names in (('gta', ['train']), ('synthia', ['bus', 'truck'])):
+        known = found[member, 'class known to be absent'].problem
+        assert all(name in known for name in names)
+    assert 'bus' in found['gta', 'class never seen'].problem
+    assert ('synthia', 'absent class labelled') not in found
+    # As a run is checked before it starts.
+    dataset = DATASETS.build(cfg)
+    with pytest.raises(UserError, match='have sky, which the DomainPool'):
+        stop_at_faults(list_readings({'train_dataloader': dataset}), 2)
 
 
 @pytest.mark.parametrize(

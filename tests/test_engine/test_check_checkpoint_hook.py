@@ -8,15 +8,21 @@ import torch
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import HOOKS, MODELS
 
+from mmseg_cag.engine.checks.check_checkpoint_hook import forget_named_parts
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from tests import tiny
+from tests.test_models.test_segmentors.test_foreign_anchors import (
+    model as foreign_model,
+)
 
 
 @pytest.fixture
 def check():
     model = MODELS.build(tiny.cag())
     hook = HOOKS.build(dict(type='CheckCheckpointHook'))
-    runner = SimpleNamespace(model=model, _load_from='some.pth')
+    runner = SimpleNamespace(
+        model=model, _load_from='some.pth', _train_loop=None
+    )
 
     def run(state):
         hook.after_load_checkpoint(runner, {'state_dict': state})
@@ -57,6 +63,19 @@ def test_a_teacher_of_another_network_is_refused(check):
     state[key] = state[key][:5]
     with pytest.raises(ValueError, match=rf'another network, {key} has'):
         run(state)
+
+
+def test_networks_that_the_config_names_stay():
+    model = foreign_model(alignment=dict())
+    network = MODELS.build(model)
+    state = {name: 0 for name in network.state_dict()}
+    forget_named_parts(network, state)
+    gone = network.state_dict().keys() - state.keys()
+    assert {key.split('.')[0] for key in gone} == {'foreign'}
+    network.teacher.is_fixed = True
+    forget_named_parts(network, state)
+    assert not [key for key in state if key.startswith('teacher.')]
+    assert 'anchor_bank.anchors' in state
 
 
 def test_an_unrelated_file_is_refused(check):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch import chain, rehearsal
@@ -53,6 +53,47 @@ def test_a_good_run_passes_and_leaves_random_states(cfg):
     torch.manual_seed(1)
     assert found == (random.random(), np.random.rand(), torch.rand(()).item())
     assert cfg.to_dict() == before
+
+
+def proda() -> dict:
+    return ConfigDict(tiny.segmentor(), type='ProDASegmentor')
+
+
+def of_domains(**others: dict) -> dict:
+    """A preprocessor for each of some domains, and one for the rest."""
+    same = tiny.preprocessor()
+    return dict(type='UDADataPreprocessor', domains=others, default=dict(same))
+
+
+OTHER = tiny.preprocessor(mean=[1.0, 2.0, 3.0])
+SWAPPED = dict(tiny.preprocessor(), bgr_to_rgb=False)
+
+
+@pytest.mark.parametrize(
+    ('model', 'preprocessor', 'told'),
+    [
+        (tiny.dacs, of_domains(source=OTHER), 'source'),
+        (tiny.dacs, of_domains(source=SWAPPED), 'source'),
+        (tiny.dacs, of_domains(source=tiny.preprocessor()), None),
+        (tiny.daformer, of_domains(night=OTHER), 'night'),
+        (tiny.cag, of_domains(source=OTHER, night=OTHER), None),
+        (proda, of_domains(night=OTHER), 'night'),
+        (proda, of_domains(source=OTHER), None),
+    ],
+)
+def test_images_that_are_mixed_are_normalised_alike(
+    cfg, model, preprocessor, told
+):
+    cfg.model = model()
+    cfg.model.data_preprocessor = preprocessor
+    domains = cfg.train_dataloader.dataset.domains
+    members = dict(day=domains.target, night=domains.target)
+    domains.target = dict(type='DomainPool', members=members)
+    if told:
+        line = f'data_preprocessor: {told} is normalised unlike target'
+        assert line in refused(cfg, ('train',))
+    else:
+        rehearsal.rehearse(cfg, ('train',))
 
 
 def test_heads_have_the_classes_of_the_data(cfg):

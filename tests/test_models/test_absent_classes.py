@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mmseg_cag.errors import UserError
@@ -79,6 +81,30 @@ def test_the_loss_is_the_cross_entropy_over_the_classes_that_are_left():
     plain = head_loss(head, scores, labels)['loss_ce']
     none = head_loss(head, scores, labels, absent=absent & False)['loss_ce']
     assert torch.equal(plain, none) and plain != found
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_labels_of_an_absent_class_are_void(name):
+    model = MODELS.build(METHODS[name]()).train()
+    batch = tiny.raw_batch()
+    for sample in batch['data_samples']['source']:
+        sample.gt_sem_seg.data[:, 8:20] = TERRAIN
+        sample.set_metainfo(dict(absent=(TRUCK, TERRAIN)))
+    found = source_losses(model, batch)
+    for sample in batch['data_samples']['source']:
+        sample.gt_sem_seg.data[:, 8:20] = tiny.VOID
+    assert found == source_losses(model, batch)
+    assert max(found.values()) < 100
+
+
+def source_losses(model: nn.Module, batch: dict) -> dict[str, float]:
+    """The source's losses, in the same state at each call."""
+    state = copy.deepcopy(model.state_dict())
+    torch.manual_seed(1)
+    data = model.data_preprocessor(copy.deepcopy(batch), True)
+    losses = model(**data, mode='loss')
+    model.load_state_dict(state)
+    return {k: v.item() for k, v in losses.items() if k.startswith('source.')}
 
 
 def test_a_head_with_a_loss_of_its_own_is_refused():

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.student import student_model
 from tests import tiny
 
 SETTINGS = {
@@ -98,6 +100,14 @@ def test_each_member_of_a_pool_by_its_own_settings(preprocessor):
         )
     names = [one.domain for one in found['data_samples']['source']]
     assert names == ['target', 'other', 'target']
+
+
+def test_a_domain_without_settings_is_told_of_at_export():
+    cfg = ConfigDict(tiny.cag())
+    domains = dict(day=tiny.preprocessor(), night=tiny.preprocessor())
+    cfg.data_preprocessor = dict(type='UDADataPreprocessor', domains=domains)
+    with pytest.raises(UserError, match='no domain target, expected one of'):
+        student_model(cfg)
 
 
 def test_members_of_different_sizes(preprocessor):

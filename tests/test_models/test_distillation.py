@@ -31,10 +31,14 @@ def write(cfg: dict, path: Path) -> None:
 
 
 def finished(
-    folder: Path, channels: int = 16, classes: int = 19, **head
+    folder: Path,
+    channels: int = 16,
+    classes: int = 19,
+    seed: int = 4,
+    **head,
 ) -> dict:
     """A run of a wider network of another normalisation, as a teacher."""
-    torch.manual_seed(4)
+    torch.manual_seed(seed)
     model = tiny.segmentor(neck=True)
     model.data_preprocessor.update(OTHER, bgr_to_rgb=False)
     model.neck.out_channels = channels
@@ -244,6 +248,34 @@ def test_a_run_goes_on_bit_by_bit(tmp_path):
         assert changed != fixed or 'num_batches' in key, key
 
 
+@pytest.mark.parametrize('channels', [16, 24])
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_distilled_student_learns_from_another_teacher(
+    tmp_path, channels, resume
+):
+    tiny.write_towns(tmp_path)
+    cfg = run(tmp_path, tmp_path / 'second')
+    old = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=old), tmp_path / 'first.pth')
+    finished(tmp_path, channels, seed=5)
+    cfg.default_hooks.check_checkpoint = dict(type='CheckCheckpointHook')
+    cfg.load_from = str(tmp_path / 'first.pth')
+    runner = Runner.from_cfg(cfg)
+    runner._resume = resume
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.load_checkpoint(cfg.load_from)
+    new = torch.load(tmp_path / 'big.pth')['state_dict']
+    for name, value in runner.model.state_dict().items():
+        teacher = name.removeprefix('distillation.teacher.module.')
+        if teacher == name:
+            if not name.startswith('distillation.'):
+                assert torch.equal(value, old[name]), name
+        elif not resume:
+            assert torch.equal(value, new[teacher]), name
+        elif channels == 16:  # as it was
+            assert torch.equal(value, old[name]), name
+
+
 @pytest.mark.long
 def test_ranks_hold_the_same(tmp_path):
     tiny.write_towns(tmp_path)
@@ -288,6 +320,22 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path):
     write(big, tmp_path / 'big.py')
     with pytest.raises(UserError, match='class 0 where the data have road'):
         rehearse(cfg, ['train'])
+
+
+def test_both_classifiers_of_a_head_are_distilled_by_their_sum(tmp_path):
+    settings = dict(teacher=finished(tmp_path), weights=dict(soft=1.0))
+    model = build(ConfigDict(tiny.clan(), distillation=settings))
+    images = batch_of(model)['inputs']['target']
+    output, target = model.forward_student(images), torch.randn(2, 19, 8, 16)
+    taught = output._replace(logits=[target])
+    losses = model.distillation.soft_losses(model, output, taught)
+    expected = soft_label_divergence(sum(output.logits), target, 1.0)
+    assert losses == {'distill.loss_soft': expected}
+
+
+def test_the_student_is_not_its_own_teacher():
+    with pytest.raises(UserError, match='without config and checkpoint'):
+        build(student({}, weights=dict(soft=1.0)))
 
 
 def test_an_average_of_the_student_has_no_size_of_its_own():

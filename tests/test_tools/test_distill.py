@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import runpy
 from pathlib import Path
@@ -55,7 +56,12 @@ def root(tmp_path_factory) -> Path:
         type='DistillSegmentor',
         distillation=dict(weights=dict(soft=1.0), teacher={}),
     )
-    run(root, 'small', small).dump(root / 'small.py')
+    cfg = run(root, 'small', small)
+    domains = cfg.train_dataloader.dataset.domains
+    parts = [copy.deepcopy(domains.target) for _ in range(2)]
+    members = dict(zip(('day', 'night'), parts, strict=True))
+    domains.target = dict(type='DomainPool', members=members)
+    cfg.dump(root / 'small.py')
     return root
 
 
@@ -149,6 +155,42 @@ def test_a_form_is_tested_by_classes_alone(root):
         logits = DeploymentModel(network)
         found.append(make.evaluate(cfg, network, logits, 'PyTorch'))
     assert found[0] == found[1] and found[2] is None
+
+
+def of_size(root: Path, part: str, size: tuple[int, int]) -> Path:
+    """A student, without a teacher, that reads an image of another size."""
+    cfg = Config.fromfile(root / 'small.py')
+    cfg.model.distillation.pop('teacher')
+    cfg.work_dir = str(root / f'size_{part}')
+    dataset = cfg.test_dataloader.dataset
+    if part == 'night':
+        target = cfg.train_dataloader.dataset.domains.target
+        dataset = target.members.night
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    tiny.save_image(root / part / 'a_leftImg8bit.png', image)
+    dataset.update(data_root=str(root), pipeline=tiny.pipeline(None))
+    dataset.data_prefix = dict(img_path=part)
+    cfg.dump(root / f'size_{part}.py')
+    return root / f'size_{part}.py'
+
+
+def test_a_pool_of_targets_calibrates(root):
+    cfg = Config.fromfile(root / 'small.py')
+    dataset = make.DATASETS.build(make.target_images(cfg, pooled=True))
+    numbers = [0, 3, 6, 9]  # of twice five images
+    images = make.target_pixels(cfg, len(numbers))
+    for number, image in zip(numbers, images, strict=True):
+        assert np.array_equal(image[0], dataset[number]['inputs'])
+
+
+@pytest.mark.parametrize('part', ['night', 'test'])
+def test_sizes_that_differ_are_told_before_training(root, monkeypatch, part):
+    config = of_size(root, part, (16, 48))
+    name = f'{part}/a_leftImg8bit.png: is tested at .16, 48., but'
+    with pytest.raises(SystemExit, match=name):
+        call(monkeypatch, root / 'big', config)
+    assert not [*(root / f'size_{part}').glob('*.pth')]
 
 
 def test_what_a_form_costs(tmp_path, monkeypatch):

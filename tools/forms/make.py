@@ -22,7 +22,17 @@ from mmseg.registry import DATASETS
 from onnxruntime import InferenceSession
 from torch import Tensor
 
-from mmseg_cag.analysis.runs.samples import spread
+from mmseg_cag.analysis.runs.samples import (
+    build_dataset,
+    read_samples,
+    spread,
+)
+from mmseg_cag.datasets.inspection.dataset_inputs import (
+    DatasetInput,
+    dataset_inputs,
+)
+from mmseg_cag.datasets.inspection.headers import read_header
+from mmseg_cag.datasets.skip_bad_files import one_line
 from mmseg_cag.engine.records.descent import data_in, inherited, unique
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
@@ -82,9 +92,10 @@ def make_forms(
 
     Raises:
         UserError: The checkpoint belongs to another network, the target has no
-            images, or a file differs from PyTorch.
+            images, images differ in size, or a file differs from PyTorch.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    require_one_size(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     stock, float_, int8 = (
         folder / f'student.{name}' for name in ('pth', 'onnx', 'int8.onnx')
@@ -104,7 +115,8 @@ def make_forms(
         compare_onnx(model, draft, torch.from_numpy(first))
     with atomic_path(int8, '.onnx') as draft:
         quantise(float_, draft, target_pixels(cfg, calibration))
-        descent += data_in(target_images(cfg), 'calibration of INT8', stated)
+        data = target_images(cfg, pooled=True)
+        descent += data_in(data, 'calibration of INT8', stated)
         note(draft, descent=unique(descent))
     size = [str(height), str(width)]
     found = []
@@ -134,22 +146,56 @@ def write_stock(cfg: Config, checkpoint: Path, path: Path) -> None:
 
 
 def target_pixels(cfg: Config, count: int) -> Iterator[np.ndarray]:
-    """Load target training images (1, 3, H, W) at test size.
+    """Load target training images (1, 3, H, W) at test size."""
+    dataset = DATASETS.build(target_images(cfg, pooled=True))
+    for index in spread(dataset, count):
+        yield dataset[index]['inputs'][None].float().numpy()
+
+
+def require_one_size(cfg: Config) -> None:
+    """Check that calibration and test images enter a network at one size.
+
+    ONNX files take one size. Reads all headers, and an image of each size on
+    disk.
 
     Raises:
-        UserError: They differ in size.
+        MissingFileError: A folder does not exist.
+        UserError: Sizes differ, or an image cannot be read.
     """
-    dataset = DATASETS.build(target_images(cfg))
-    shape = None
-    for index in spread(dataset, count):
-        image = dataset[index]['inputs'][None].float().numpy()
-        shape = shape or image.shape
-        if image.shape != shape:
-            raise UserError(
-                f'{dataset.get_data_info(index)["img_path"]}: is tested at '
-                f'{image.shape[2:]}, others at {shape[2:]}; expected one size'
-            )
-        yield image
+    keys = {'the target': target_images(cfg, pooled=True)}
+    if cfg.get('test_dataloader'):
+        key = 'test_dataloader.dataset'
+        keys[key] = cfg.test_dataloader.get('dataset')
+    sizes: dict[tuple[int, ...], str] = {}
+    for key, part in keys.items():
+        for reading in dataset_inputs(build_dataset(part, key), key, 'test'):
+            indices = one_of_each_size(reading)
+            samples = read_samples(reading.dataset, indices)
+            for index, sample in zip(indices, samples, strict=True):
+                path = reading.samples[index]['img_path']
+                sizes.setdefault(tuple(sample.image.shape[1:]), path)
+    if len(sizes) > 1:
+        (one, first), (two, second), *_ = sizes.items()
+        raise UserError(
+            f'{second}: is tested at {two}, but {first} at {one}; expected '
+            'one size'
+        )
+
+
+def one_of_each_size(reading: DatasetInput) -> list[int]:
+    """List the index of an image of each size on disk.
+
+    Raises:
+        UserError: An image cannot be read.
+    """
+    indices: dict[tuple[int, int], int] = {}
+    for index, sample in enumerate(reading.samples):
+        path, backend = sample['img_path'], reading.dataset.backend_args
+        try:
+            indices.setdefault(read_header(path, backend).size, index)
+        except (OSError, SyntaxError) as error:
+            raise UserError(f'{path}: {one_line(error)}') from error
+    return [*indices.values()]
 
 
 def session_logits(path: Path) -> Logits:

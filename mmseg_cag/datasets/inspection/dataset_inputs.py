@@ -25,6 +25,7 @@ class DatasetInput:
         dataset: The data set, without wrappers.
         labelled: Whether its labels are opened; the pipeline's if None.
         skips: Whether training skips its bad files.
+        absent: Names of classes that a pool states it does not label.
         again: Further config keys of the same data.
     """
 
@@ -33,6 +34,7 @@ class DatasetInput:
     dataset: BaseSegDataset
     labelled: bool | None = None
     skips: bool = False
+    absent: tuple[str, ...] = ()
     again: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,14 +110,13 @@ def dataset_inputs(
             )
         ]
     if hasattr(dataset, 'datasets'):
-        places = [f'datasets.{i}' for i in range(len(dataset.datasets))]
         if hasattr(dataset, 'names'):  # a pool of domains
-            places = [f'members.{name}' for name in dataset.names]
+            return _members(dataset, key, role, labelled)
         return [
             reading
-            for place, part in zip(places, dataset.datasets, strict=True)
+            for index, part in enumerate(dataset.datasets)
             for reading in dataset_inputs(
-                part, f'{key}.{place}', role, labelled
+                part, f'{key}.datasets.{index}', role, labelled
             )
         ]
     if hasattr(dataset, 'dataset'):
@@ -126,3 +127,15 @@ def dataset_inputs(
             reading.skips |= getattr(dataset, 'skips_bad_files', False)
         return within
     return [DatasetInput(key, role, dataset, labelled)]
+
+
+def _members(
+    pool: Any, key: str, role: str, labelled: bool | None
+) -> list[DatasetInput]:
+    found = []
+    for name, part in zip(pool.names, pool.datasets, strict=True):
+        place = f'{key}.members.{name}'
+        for reading in dataset_inputs(part, place, role, labelled):
+            reading.absent = tuple(pool.stated_absent.get(name, ()))
+            found.append(reading)
+    return found

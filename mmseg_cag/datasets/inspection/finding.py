@@ -158,6 +158,11 @@ _ERRORS = (
         'withheld.',
     ),
     Kind(
+        'absent class labelled',
+        Level.ERROR,
+        'Remove it from absent of the DomainPool, or make its labels void.',
+    ),
+    Kind(
         'class names differ',
         Level.ERROR,
         'Set metainfo.classes to the same list in every dataset.',

@@ -4,6 +4,7 @@ from __future__ import annotations
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
+from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.domain_norms import complete
@@ -23,6 +24,9 @@ class CheckCheckpointHook(Hook):
     another head's weights (`HRDAHead.adopt`). A model with further
     requirements checks them in ``require_state(state, path)``; without a
     labelled source nothing else would reveal classes in another order.
+
+    A run that starts from a checkpoint, and is not resumed, keeps the networks
+    that its config names, such as a fixed teacher.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -33,6 +37,10 @@ class CheckCheckpointHook(Hook):
         """
         found = checkpoint.get('state_dict', checkpoint)
         model = bare_model(runner)
+        if isinstance(runner._train_loop, BaseLoop) and not (
+            runner._resume or runner.iter
+        ):
+            forget_named_parts(model, found)
         if hasattr(getattr(model, 'decode_head', None), 'adopt'):
             model.decode_head.adopt(found, 'decode_head.')
         if getattr(model, 'domain_norms', None) is not None:
@@ -56,6 +64,16 @@ class CheckCheckpointHook(Hook):
                 f'{runner._load_from}: a checkpoint of another network, {key} '
                 f'{problem}, expected shape {tuple(value.shape)}'
             )
+
+
+def forget_named_parts(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Remove networks that the config names from a checkpoint's weights."""
+    parts = [*getattr(model, 'named_parts', ())]
+    if getattr(getattr(model, 'teacher', None), 'is_fixed', False):
+        parts.append('teacher')
+    marks = tuple(f'{part}.' for part in parts)
+    for key in [key for key in state if key.startswith(marks)]:
+        del state[key]
 
 
 def require_classes(runner: Runner, checkpoint: dict) -> None:

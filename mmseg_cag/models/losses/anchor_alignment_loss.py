@@ -49,7 +49,12 @@ class AnchorAlignmentLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(
-        self, bank: AnchorBank, per_class: int, feat: Tensor, labels: Tensor
+        self,
+        bank: AnchorBank,
+        per_class: int,
+        feat: Tensor,
+        labels: Tensor,
+        absent: Tensor | None = None,
     ) -> Tensor:
         """Compute the weighted mean over pixels whose class has an anchor.
 
@@ -58,25 +63,38 @@ class AnchorAlignmentLoss(nn.Module):
             per_class: Anchors M per class.
             feat: Features (N, C, h, w).
             labels: Labels (N, h, w) int64; values outside 0..K-1 are ignored.
+            absent: Classes that cannot occur in a pixel's label, bool (N, K,
+                h, w): ``infonce`` does not push features away from their
+                anchors.
         """
         present = (bank.counts > 0).unflatten(0, (-1, per_class))
         is_class = (labels >= 0) & (labels < len(present))
         labels = labels.where(is_class, 0)
         counted = is_class & present.any(1)[labels]
-        per_pixel = self._infonce if self.kind == 'infonce' else self._distance
-        loss = per_pixel(bank.anchors, present, feat.float(), labels)
+        given = bank.anchors, present, feat.float(), labels
+        if self.kind == 'infonce':
+            loss = self._infonce(*given, absent)
+        else:
+            loss = self._distance(*given)
         total = loss.masked_fill(~counted, 0).sum()
         return self.loss_weight * total / pixel_count(counted, loss)
 
     def _infonce(
-        self, anchors: Tensor, present: Tensor, feat: Tensor, labels: Tensor
+        self,
+        anchors: Tensor,
+        present: Tensor,
+        feat: Tensor,
+        labels: Tensor,
+        absent: Tensor | None,
     ) -> Tensor:
         anchors = F.normalize(anchors, dim=1)[:, :, None, None]
         cosine = F.conv2d(F.normalize(feat, dim=1), anchors)
         scores = cosine.unflatten(1, present.shape) / self.temperature
-        absent = ~present[:, :, None, None]
+        left_out = ~present[:, :, None, None]
+        if absent is not None:
+            left_out = left_out | absent[:, :, None]
         # Finite: a class without an anchor would give NaN gradients.
-        scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill(left_out, torch.finfo(scores.dtype).min)
         by_class = scores.logsumexp(2)
         own = by_class.gather(1, labels[:, None])[:, 0]
         return by_class.logsumexp(1) - own

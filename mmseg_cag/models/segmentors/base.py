@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_cag.models.binary import count_two_classes, two_class_scores
 from mmseg_cag.models.domain_norms import DomainNorms, complete
 from mmseg_cag.models.losses.head_loss import head_loss
-from mmseg_cag.models.mixing import Labelled
+from mmseg_cag.models.mixing import VOID, Labelled
 from mmseg_cag.models.two_scales import FusedScores
 
 from .encoder_decoder import SingleResizeEncoderDecoder
@@ -90,6 +90,12 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     domains = ('source', 'target')
     # Method state that keeps its initial value if a checkpoint lacks it.
     own_state: tuple[str, ...] = ()
+    # Networks that the config names: a run that starts from another's
+    # checkpoint does not take them from it.
+    named_parts: tuple[str, ...] = ('distillation.teacher',)
+    # Domains whose images are mixed, augmented or converted by the target's
+    # normalisation, so that theirs must be the same.
+    normalised_alike: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -327,8 +333,9 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         """Copy the student to the teacher if the checkpoint has none.
 
         This is the case when starting from a stock segmentor. A fixed teacher,
-        the distillation and the parts in ``own_state`` keep their values if
-        the checkpoint lacks them. Version 0.1 named the teacher ``labeler``.
+        the distillation and the parts in ``own_state`` and ``named_parts``
+        keep their values if the checkpoint lacks them. Version 0.1 named the
+        teacher ``labeler``.
         """
         if hasattr(self.decode_head, 'adopt'):
             self.decode_head.adopt(state_dict, f'{prefix}decode_head.')
@@ -343,7 +350,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                     student = state_dict.get(f'{prefix}{name}', value)
                 old = state_dict.pop(f'{prefix}labeler.{name}', student)
                 state_dict[key] = old
-            own = (*self.own_state, 'distillation')
+            own = (*self.own_state, *self.named_parts, 'distillation')
             if key.removeprefix(prefix).split('.')[0] in own:
                 state_dict.setdefault(key, value)
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -423,8 +430,21 @@ def kept_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def gt_labels(data_samples: list[SegDataSample]) -> Tensor:
-    """Stack the labels of a batch to (N, H, W) int64."""
-    return torch.cat([sample.gt_sem_seg.data for sample in data_samples])
+    """Stack the labels of a batch to (N, H, W) int64.
+
+    Labels of a class that a sample's domain does not label are void: their
+    probability is 0, so their loss would drown all others.
+    """
+    return torch.cat([_known_labels(sample) for sample in data_samples])
+
+
+def _known_labels(sample: SegDataSample) -> Tensor:
+    labels = sample.gt_sem_seg.data
+    if not sample.get('absent', ()):
+        return labels
+    absent = torch.tensor(sample.absent, dtype=labels.dtype)
+    absent = absent.to(labels.device, non_blocking=True)
+    return labels.masked_fill(torch.isin(labels, absent), VOID)
 
 
 def resize_labels(labels: Tensor, like: Tensor) -> Tensor:

@@ -38,8 +38,7 @@ class DACSSegmentor(UDASegmentor):
        target_losses()              weighted CE on mixed images:
          mix()                      ClassMix, jitter and blur
 
-    Subclasses override these steps. Source and target images must have equal
-    sizes.
+    Subclasses override these steps. Both domains have one normalisation.
 
     Args:
         threshold: Probability from which a pixel is confident.
@@ -52,6 +51,7 @@ class DACSSegmentor(UDASegmentor):
     Source: DAFormer's implementation of DACS (its ``dacs`` baseline).
     """
 
+    normalised_alike = ('source', 'target')
     require_crop = staticmethod(require_trusted_rows)
 
     def __init__(

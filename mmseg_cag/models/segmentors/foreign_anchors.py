@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -49,7 +50,8 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
         UserError: The head is not an `AnchorHead` or its classes differ.
     """
 
-    own_state = (*AnchorTeacherSegmentor.own_state, 'foreign', 'projection')
+    own_state = (*AnchorTeacherSegmentor.own_state, 'projection')
+    named_parts = (*AnchorTeacherSegmentor.named_parts, 'foreign')
 
     def __init__(
         self,
@@ -140,5 +142,8 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
             head.per_class,
             self.projection(output.feat),
             resize_labels(batch.counted_labels(), output.feat),
+            None
+            if batch.absent is None
+            else resize(batch.absent.float(), output.feat.shape[-2:]).bool(),
         )
         return losses

@@ -48,6 +48,7 @@ class PrototypeSegmentor(UDASegmentor):
     """
 
     own_state = ('prototypes', 'momentum_teacher', 'stage')
+    normalised_alike = ('target',)
 
     def __init__(
         self,

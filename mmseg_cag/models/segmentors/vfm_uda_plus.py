@@ -38,7 +38,8 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
     Source: VFM-UDA++, Englert et al., 2025, as released.
     """
 
-    own_state = ('alignment', 'frozen')
+    own_state = ('alignment',)
+    named_parts = (*VFMUDASegmentor.named_parts, 'frozen')
 
     def __init__(
         self,

@@ -17,11 +17,12 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.models.student import student_pipeline
 
 
-def target_images(cfg: Config) -> dict:
+def target_images(cfg: Config, pooled: bool = False) -> dict:
     """Build the config of the target's training images, without labels.
 
     Args:
         cfg: The config of a run.
+        pooled: Whether the target may be a `DomainPool`.
 
     Raises:
         UserError: The config trains on no target, or a combined one.
@@ -34,8 +35,8 @@ def target_images(cfg: Config) -> dict:
         target, key = cfg.get('target_dataset'), 'target_dataset'
     require_images(target, key)
     parts = [part for _, _, part in leaves(target, key)]
-    single = len(parts) == 1 and 'datasets' not in target
-    if not single or 'data_prefix' not in parts[0]:
+    fits = 'datasets' not in target and (pooled or len(parts) == 1)
+    if not fits or not all('data_prefix' in part for part in parts):
         raise UserError(
             f'{key}: {target.type} combines data sets, expected a single one '
             'with data_prefix.img_path'

@@ -34,7 +34,9 @@ def bank() -> AnchorBank:
     return bank
 
 
-def slow_loss(kind: str, bank, feat, labels, temperature: float) -> float:
+def slow_loss(
+    kind: str, bank, feat, labels, temperature: float, absent: tuple = ()
+) -> float:
     """Go over pixels and anchors one by one."""
     terms = []
     for n, i, j in torch.cartesian_prod(*map(torch.arange, labels.shape)):
@@ -42,7 +44,7 @@ def slow_loss(kind: str, bank, feat, labels, temperature: float) -> float:
         f = feat[n, :, i, j]
         near, alike = {}, {}
         for index, anchor in enumerate(bank.anchors):
-            if bank.counts[index]:
+            if bank.counts[index] and index // M not in absent:
                 cosine = torch.cosine_similarity(f, anchor, dim=0)
                 near.setdefault(index // M, []).append((f - anchor).norm())
                 alike.setdefault(index // M, []).append(
@@ -77,6 +79,36 @@ def test_where_no_pixel_counts_it_is_zero(bank):
     loss = AnchorAlignmentLoss()(bank, M, feat, torch.full((1, 2, 2), 3))
     loss.backward()
     assert loss == 0 and not feat.grad.any()
+
+
+def test_anchors_of_classes_that_a_domain_does_not_label_do_not_push(bank):
+    absent = torch.zeros(2, K, 3, 4, dtype=torch.bool)
+    absent[1, 2] = True
+    feat = torch.randn(2, C, 3, 4)
+    labels = torch.randint(0, 2, (2, 3, 4))
+    found = AnchorAlignmentLoss(loss_weight=1.0)(bank, M, feat, labels, absent)
+    first, second = (
+        slow_loss('infonce', bank, feat[[i]], labels[[i]], 0.1, classes)
+        for i, classes in ((0, ()), (1, (2,)))
+    )
+    assert float(found) == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_the_loss_of_the_source_is_told_them(monkeypatch):
+    network = MODELS.build(model(alignment=dict())).train()
+    batch = tiny.raw_batch()
+    for sample in batch['data_samples']['source']:
+        sample.set_metainfo(dict(absent=(9, 14)))
+    data = network.data_preprocessor(batch, True)
+    told = []
+    monkeypatch.setattr(
+        network.alignment, 'forward', lambda *a: told.append(a[4]) or 0.0
+    )
+    network(**data, mode='loss')
+    source, mixed, masked = told
+    assert source.shape == (2, 19, *(side // 4 for side in tiny.SIZE))
+    assert source[:, [9, 14]].all() and source.sum() == 2 * source[:, 9].sum()
+    assert 0 < mixed.sum() < source.sum() and masked is None
 
 
 def foreign(**head) -> dict:
