@@ -30,7 +30,7 @@ from torch import Tensor
 
 from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.engine.records.descent import DESCENT, data_in, unique
-from mmseg_cag.engine.stages import anchor_loader
+from mmseg_cag.engine.stages import anchor_loader, preprocess_source
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_write
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -45,6 +45,7 @@ from mmseg_cag.models.anchors.pseudo_label_head import (
 )
 from mmseg_cag.models.segmentors.base import gt_labels, resize_labels
 from mmseg_cag.models.segmentors.cag import CAGSegmentor, require_features
+from mmseg_cag.models.segmentors.source_free import require_one_set
 from mmseg_cag.models.student import PARTS
 from mmseg_cag.progress import track
 
@@ -81,12 +82,16 @@ class ClassMoments:
         """Return the class shares (K,) float32."""
         return (self.counts / self.counts.sum().clamp(min=1)).float()
 
+    def means(self) -> Tensor:
+        """Return the class means (K, C) float64."""
+        return self.sums / self.counts.clamp(min=1)[:, None]
+
     def spread(self) -> Tensor:
         """Return symmetric roots of the covariances (K, C, C) float32."""
-        counts = self.counts.clamp(min=1)[:, None]
-        means = self.sums / counts
+        means = self.means()
         outer = means[:, :, None] * means[:, None, :]
-        covariance = self.products / counts[:, :, None] - outer
+        counts = self.counts.clamp(min=1)[:, None, None]
+        covariance = self.products / counts - outer
         values, vectors = torch.linalg.eigh(covariance)
         roots = values.clamp(min=0).sqrt()[:, None, :]
         return ((vectors * roots) @ vectors.mT).float()
@@ -131,28 +136,34 @@ def export(cfg: Config, checkpoint: str) -> dict:
 
     Raises:
         UserError: The config uses another method or has no source, or the
-            checkpoint belongs to another network.
+            checkpoint belongs to another network, or anchors are of each
+            domain.
     """
     if cfg.model.type != 'CAGSegmentor':
         raise UserError(
             f'model.type={cfg.model.type}, expected a config of CAGSegmentor'
         )
+    model = MODELS.build(cfg.model)
+    require_one_set(model.anchor_bank)
     require_images(anchor_loader(cfg)['dataset'], 'anchor_dataloader.dataset')
     content = student_checkpoint(cfg, checkpoint)
     content['meta']['cfg'] = student_config(cfg).pretty_text
     state = read_checkpoint(checkpoint)['state_dict']
-    model = MODELS.build(cfg.model)
     model.load_state_dict(state, strict=False)
     model.teacher.update_parameters(model)
     model.to(get_device()).eval()
     moments = pass_over_source(model, anchor_loader(cfg))
+    bank = model.anchor_bank
+    # Of all labelled pixels, like the spread; image anchors leave some out.
+    means = bank.anchors if bank.level == 'pixel' else moments.means().float()
     found = {
         'stage': model.stage,
-        'anchor_bank.anchors': model.anchor_bank.anchors,
-        'anchor_bank.counts': model.anchor_bank.counts,
+        'anchor_bank.anchors': bank.anchors,
+        'anchor_bank.counts': bank.counts,
         'pseudo_label_head.margin': model.pseudo_label_head.margin,
         **limits_of(model.pseudo_label_head),
         'source_pixels.prior': moments.prior(),
+        'source_pixels.means': means,
         'source_pixels.spread': moments.spread(),
     }
     content['state_dict'] |= {key: v.cpu() for key, v in found.items()}
@@ -194,14 +205,13 @@ def pass_over_source(model: CAGSegmentor, loader: dict) -> ClassMoments:
     sample = None
     if model.pseudo_label_head.needs_source:
         sample = PixelSampler(100_000, len(loader.dataset), bank.anchors)
-    preprocessor = model.data_preprocessor.of('source')
     for batch in track(loader, 'Source'):
-        batch = preprocessor(batch, False)
-        with model.statistics_of('source', batch['data_samples']):
-            output = model.teacher(batch['inputs'])
+        images, samples = preprocess_source(model, batch)
+        with model.statistics_of('source', samples):
+            output = model.teacher(images)
         require_features(model, output)
         feat, logits = output.feat, model.main_logits(output)
-        labels = resize_labels(gt_labels(batch['data_samples']), feat)
+        labels = resize_labels(gt_labels(samples), feat)
         bank.accumulate(centroids, feat, logits, labels)
         moments.add(feat, labels)
         if sample is not None:

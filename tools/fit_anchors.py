@@ -64,20 +64,21 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def passes(runner: Runner, loader: object, title: str) -> Iterator:
     """Yield the backbone's feature maps and the labels of each batch."""
+    from mmseg_cag.engine.stages import preprocess_source
     from mmseg_cag.models.data_preprocessor import UDADataPreprocessor
     from mmseg_cag.models.segmentors.base import bare_model, gt_labels
     from mmseg_cag.progress import track
 
     model = bare_model(runner)
-    preprocessor = model.data_preprocessor
-    if isinstance(preprocessor, UDADataPreprocessor):
-        preprocessor = preprocessor.of('source')
+    by_domain = isinstance(model.data_preprocessor, UDADataPreprocessor)
     for batch in track(loader, title, disable=not is_main_process()):
-        batch = preprocessor(batch, False)
+        if by_domain:
+            images, samples = preprocess_source(model, batch)
+        else:
+            images, samples = model.data_preprocessor(batch).values()
         with torch.no_grad():
-            maps = model.extract_feat(batch['inputs'])
-        labels = gt_labels(batch['data_samples'])
-        yield maps, labels.long().to(batch['inputs'].device)
+            maps = model.extract_feat(images)
+        yield maps, gt_labels(samples).long().to(images.device)
 
 
 def fit(runner: Runner, cfg: Config) -> nn.Module:

@@ -81,7 +81,10 @@ def main() -> None:
         if args.stage_iters is not None:
             shorten_stages(cfg, args.stage_iters)
         if args.stage is not None:
-            select_stage(cfg, args.stage)
+            given = args.cfg_options or []
+            select_stage(
+                cfg, args.stage, any(o.startswith('load_from=') for o in given)
+            )
         train_chain(cfg, args.resume)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None

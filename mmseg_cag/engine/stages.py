@@ -176,7 +176,8 @@ class AnchorHook(Hook):
     Args:
         recompute: Whether each stage recomputes them; else existing anchors,
             computed once or loaded, are kept with their margin, and no source
-            is needed.
+            is needed. If a margin or limits in use are missing, all are
+            computed.
         init_from: File of initial anchors instead of computed ones: the
             release's or one from ``import_anchors.py``.
         margin_pixels: Number of source pixels for calibrating an automatic
@@ -199,8 +200,9 @@ class AnchorHook(Hook):
         """Check the loop and the origin of the anchors.
 
         Raises:
-            UserError: The run has no stages, has neither anchors nor an
-                ``anchor_dataloader``, or the file is of another network.
+            UserError: The run has no stages, lacks anchors, margin or limits
+                and an ``anchor_dataloader``, or the file is of another
+                network.
         """
         loop = type(runner.train_loop)
         if not issubclass(loop, StageTrainLoop):
@@ -213,12 +215,11 @@ class AnchorHook(Hook):
             self._read_anchors(model)
         if self.recompute:
             anchor_loader(runner.cfg)
-        elif not (
-            model.anchor_bank.counts.any()
-            or runner.cfg.get('anchor_dataloader')
+        elif (lacking := lacks(model)) and not runner.cfg.get(
+            'anchor_dataloader'
         ):
             raise UserError(
-                f'load_from={runner.cfg.get("load_from")}: has no anchors, '
+                f'load_from={runner.cfg.get("load_from")}: has no {lacking}, '
                 'and there is no anchor_dataloader; expected a file of '
                 'tools/export_source_free.py'
             )
@@ -232,7 +233,7 @@ class AnchorHook(Hook):
             model.anchor_bank.anchors.copy_(anchors)
             model.anchor_bank.counts.copy_(counts)
             origin = f'from {self.init_from}'
-        elif not self.recompute and model.anchor_bank.counts.any():
+        elif not self.recompute and not lacks(model):
             origin = 'kept'
         else:
             self._compute(runner, model)
@@ -362,6 +363,14 @@ def build_loader(runner: Runner) -> DataLoader:
     if loader.num_workers:
         guard_workers(loader)
     return loader
+
+
+def lacks(model: CAGSegmentor) -> str | None:
+    """Name what a model needs to label by anchors and does not have."""
+    if not model.anchor_bank.counts.any():
+        return 'anchors'
+    is_ready = model.pseudo_label_head.is_calibrated
+    return None if is_ready else 'finite margin or limit'
 
 
 def report_anchors(runner: Runner, model: CAGSegmentor, origin: str) -> None:

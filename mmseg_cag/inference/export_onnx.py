@@ -93,10 +93,13 @@ class WatchedModel(DeploymentModel):
         if unknown is not None:
             self.outputs += ('unknown',)
         self.unknown = unknown
-        self.register_buffer('anchors', bank.anchors)
-        norms = bank.anchors.square().sum(1)
+        self.num_classes = len(bank.anchors)
+        # Of each domain, if the bank has several.
+        anchors, counts = bank.kept()
+        self.register_buffer('anchors', anchors)
+        norms = anchors.square().sum(1)
         # Large but finite for a class without anchor: never the nearest.
-        norms = norms.masked_fill(bank.counts == 0, FAR**2)
+        norms = norms.masked_fill(counts == 0, FAR**2)
         self.register_buffer('norms', norms)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -116,6 +119,7 @@ class WatchedModel(DeploymentModel):
         weight = -2 * self.anchors[:, :, None, None]
         # |f|^2 - 2 f a + |a|^2 on the whole map, which exporters support.
         squares = F.conv2d(seen.feat, weight, self.norms)
+        squares = squares.unflatten(1, (-1, self.num_classes)).amin(1)
         squares = squares + seen.feat.square().sum(1, keepdim=True)
         distances = squares.relu().sqrt()
         logits = self.at_images(seen.logits[0], image)

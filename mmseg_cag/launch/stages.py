@@ -44,16 +44,21 @@ def shorten_stages(cfg: Config, iters: int) -> None:
     set_iters(cfg, iters)
 
 
-def select_stage(cfg: Config, stage: int) -> None:
+def select_stage(
+    cfg: Config, stage: int, start_is_given: bool = False
+) -> None:
     """Restrict a run to one stage of its config.
 
     It starts from ``load_from`` or, by default, from the end of the previous
     stage in the folder of the whole run or of that stage (stage 1 starts like
-    the run). It writes to its own subfolder.
+    the run). It writes to its own subfolder. Without a source, ``load_from``
+    is the file that the whole run starts from; after it the numbers of stages
+    continue from the file's.
 
     Args:
         cfg: The run's config, changed in place.
-        stage: Number of the stage, from 1.
+        stage: Number of the stage in the config, from 1.
+        start_is_given: Whether ``load_from`` is meant for this stage.
 
     Raises:
         UserError: The config has no such stage.
@@ -70,10 +75,14 @@ def select_stage(cfg: Config, stage: int) -> None:
             f'--stage {stage}: does not exist, {cfg.filename} has the stages '
             f'1 to {cfg.train_cfg.stages}'
         )
-    if stage > 1 and not cfg.get('load_from'):
+    no_source = _has_no_source(cfg)
+    has_start = cfg.get('load_from') and (start_is_given or not no_source)
+    if stage > 1 and not has_start:
         cfg.load_from = str(_end_before(cfg.work_dir, stage, length))
     cfg.work_dir = str(Path(cfg.work_dir, f'stage_{stage}'))
-    cfg.train_cfg.update(stages=1, first_stage=stage)
+    cfg.train_cfg.stages = 1
+    if not no_source:
+        cfg.train_cfg.first_stage = stage
     if stage > 1 and 'anchors' in cfg.default_hooks:
         # An anchor file only applies to the start of the whole run.
         cfg.default_hooks.anchors.init_from = None
@@ -81,6 +90,13 @@ def select_stage(cfg: Config, stage: int) -> None:
     # without this each stage would see the same pairs.
     seed = cfg.get('randomness', {}).get('seed') or 0
     cfg.merge_from_dict({'randomness.seed': seed + stage - 1})
+
+
+def _has_no_source(cfg: Config) -> bool:
+    """Return whether the anchors are those of a file."""
+    hook = cfg.default_hooks.get('anchors') or {}
+    keeps = not hook.get('recompute', True)
+    return keeps and not cfg.get('anchor_dataloader')
 
 
 def _end_before(folder: str, stage: int, length: int) -> Path:

@@ -59,6 +59,27 @@ def test_anchors_are_computed_once_if_they_are_to_be_kept(root, tmp_path):
     assert not torch.equal(states[0][key], states[-1][key])
 
 
+def test_kept_anchors_without_limits_are_computed_with_them(
+    root, tmp_path, states
+):
+    changes = {
+        'load_from': str(root / f'straight/iter_{STAGE}.pth'),
+        f'{ANCHORS}.recompute': False,
+        'train_cfg.stages': 1,
+    }
+    kept = run(root, tmp_path / 'kept', **changes)
+    before = states[STAGE - 1]['anchor_bank.anchors']
+    assert torch.equal(anchors_of(kept)[0], before)
+    changes['model.pseudo_label_head.unknown_quantile'] = 0.9
+    both = run(root, tmp_path / 'both', **changes)
+    limit = 'pseudo_label_head.unknown.limit'
+    assert both[0][limit].isfinite().any()
+    # Of the features that the anchors are of.
+    assert torch.equal(anchors_of(both)[0], anchors_of(states)[STAGE])
+    with pytest.raises(UserError, match='has no finite margin or limit, and'):
+        run(root, tmp_path / 'none', **changes, anchor_dataloader=None)
+
+
 def test_anchors_of_a_part_of_the_images(root, tmp_path, states):
     part = run(root, tmp_path, **{f'{DATASET}.indices': [0, 3]})
     alone = {f'{DATASET}.indices': 2}

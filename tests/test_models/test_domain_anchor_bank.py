@@ -3,10 +3,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
+from mmseg_cag.analysis.runs.labeling_network import load_labeling_network
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.export_onnx import WatchedModel
 from mmseg_cag.models.anchors import AnchorBank, DomainAnchorBank
+from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.segmentors.base import run_network
+from mmseg_cag.models.student import student_model
 from tests import tiny
 
 K, C, HEIGHT, WIDTH = 4, 3, 5, 6
@@ -91,6 +97,61 @@ def test_an_image_of_another_domain():
     for other in (None, 'few'):
         with pytest.raises(UserError, match=f'domains: has no {other}, of'):
             filled(bank, drawn(), ['gta', other, 'gta'])
+
+
+def with_limits() -> tuple[Config, torch.nn.Module, torch.Tensor]:
+    """A config, its model with limits, and features of the source."""
+    torch.manual_seed(0)
+    cfg = Config(dict(model=tiny.cag(dropout=0)))
+    cfg.model.anchor_bank.update(type='DomainAnchorBank', domains=DOMAINS)
+    cfg.model.pseudo_label_head.unknown_quantile = 0.9
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.start_stage()
+    batch = tiny.raw_batch()
+    samples = batch['data_samples']['source']
+    for sample, name in zip(samples, DOMAINS, strict=True):
+        sample.set_metainfo(dict(domain=name))
+    images = model.data_preprocessor(batch)['inputs']['source']
+    images[0] += 20  # far apart
+    centroids = model.anchor_bank.new_centroids()
+    pixels = PixelSampler(10_000, 2, model.anchor_bank.anchors)
+    model.collect_centroids(centroids, pixels, images, samples)
+    model.store_anchors(centroids, pixels)
+    return cfg, model, pixels.gather()[0]
+
+
+def test_tools_label_by_the_anchors_of_each_domain():
+    """The limits are of the distances to them."""
+    cfg, model, feat = with_limits()
+    found = load_labeling_network(cfg, model.state_dict(), 'x.pth')
+    feat = feat[:, :, None, None].to(found.bank.anchors.device)
+    unknown = found.head.unknown(found.bank.distances(feat))
+    assert unknown.float().mean().item() == pytest.approx(0.1, abs=0.03)
+    # Planted: joint anchors are farther from either domain.
+    joint = AnchorBank(*model.anchor_bank.anchors.shape).to(feat.device)
+    joint.anchors.copy_(model.anchor_bank.anchors)
+    joint.counts.copy_(model.anchor_bank.counts)
+    assert found.head.unknown(joint.distances(feat)).float().mean() > 0.3
+
+
+def test_the_watch_has_the_nearest_of_a_class():
+    cfg, model, _ = with_limits()
+    bank, unknown = model.anchor_bank, model.pseudo_label_head.unknown
+    stock = MODELS.build(student_model(cfg.model)).eval()
+    watched = WatchedModel(stock, bank, unknown)
+    image = torch.randint(0, 256, (2, 3, *tiny.SIZE)).float()
+    with torch.no_grad():
+        _, distances, _, excess = watched(image)
+        feat = run_network(stock, watched.normalise(image)).feat
+    expected = bank.distances(feat)
+    known = bank.counts > 0
+    torch.testing.assert_close(
+        distances[:, known], expected[:, known], rtol=1e-3, atol=1e-3
+    )
+    torch.testing.assert_close(
+        excess, unknown.excess(expected), rtol=1e-2, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize('model', [tiny.cag, tiny.anchor_teacher])

@@ -11,6 +11,7 @@ from mmseg.registry import METRICS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from mmseg_cag.engine.records.watched_images import predicting_classes
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.settings import OPEN_SET
 from mmseg_cag.models.anchors.pseudo_label_head import (
@@ -123,6 +124,22 @@ def test_an_unknown_map_is_as_large_as_the_prediction():
     model.pseudo_label_head.unknown = None
     with pytest.raises(UserError, match=r'unknown: expected .*_quantile'):
         model.find_unknown(model.forward_student(torch.zeros(1, 3, 32, 32)))
+
+
+def test_without_limits_nothing_is_called_known():
+    model = cag(unknown_quantile=0.5).eval()
+    model.pseudo_label_head.unknown.limit.fill_(torch.inf)
+    raw = tiny.raw_batch()
+    data = dict(
+        inputs=raw['inputs']['target'],
+        data_samples=raw['data_samples']['target'],
+    )
+    with pytest.raises(UserError, match='test_cfg.unknown: the checkpoint ha'):
+        model.test_step(data)
+    # Do no harm compares the classes of a network that has none yet.
+    with predicting_classes(model):
+        assert 'pred_unknown' not in model.test_step(data)[0]
+    assert model.test_cfg.unknown
 
 
 def test_an_unknown_map_is_resized():

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import runpy
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
 from mmseg_cag.inference.export_onnx import DeploymentModel, compare_onnx
 from mmseg_cag.watch import Card, Watch
+from tests import tiny
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/export_onnx.py'
@@ -133,6 +135,23 @@ def test_limits_come_with_the_network(export):
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
     with pytest.raises(SystemExit, match='run.py: --unknown needs model'):
         export('minitown/cag.py', *options)
+
+
+def test_limits_that_the_checkpoint_lacks(tmp_path):
+    cfg = Config(dict(model=tiny.cag(margin='auto')))
+    model = MODELS.build(cfg.model)
+    model.anchor_bank.counts += 1
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'run.pth')
+    cfg.model.pseudo_label_head.unknown_quantile = 0.9
+    (tmp_path / 'run.py').write_text(f'model = {cfg.model.to_dict()!r}')
+    args = Namespace(
+        config=tmp_path / 'run.py',
+        checkpoint=tmp_path / 'run.pth',
+        unknown=True,
+    )
+    tool = runpy.run_path(str(TOOL))
+    with pytest.raises(UserError, match='run.pth: the checkpoint has no lim'):
+        tool['watched_model'](model, args)
 
 
 @pytest.mark.long

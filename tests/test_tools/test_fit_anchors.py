@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmseg.registry import MODELS
 
 from mmseg_cag.engine.records.descent import entry, read_descent
 from tests import tiny
@@ -77,3 +79,25 @@ def test_another_head_is_refused(run):
     head.in_channels = 48
     with pytest.raises(SystemExit, match='FCNHead, expected AnchorHead'):
         run(head)
+
+
+def test_sources_are_normalised_as_in_training():
+    cfg = tiny.segmentor()
+    cfg.data_preprocessor = dict(
+        type='UDADataPreprocessor',
+        domains=dict(third=tiny.preprocessor(mean=[10.0, 20.0, 30.0])),
+        default=tiny.preprocessor(),
+    )
+    model = MODELS.build(cfg).eval()
+    batch = {key: part['source'] for key, part in tiny.raw_batch().items()}
+    batch['inputs'][1] = batch['inputs'][0]
+    batch['data_samples'][1].set_metainfo(dict(domain='third'))
+    tool = runpy.run_path(str(TOOL))
+    [(maps, _)] = tool['passes'](SimpleNamespace(model=model), [batch], '')
+    plain = model.data_preprocessor.default
+    other = model.data_preprocessor.domains['third']
+    for own, preprocessor in zip(maps[0], (plain, other), strict=True):
+        inputs = preprocessor(dict(inputs=batch['inputs'][:1]))['inputs']
+        with torch.no_grad():
+            [expected] = model.extract_feat(inputs)[0]
+        torch.testing.assert_close(own, expected)

@@ -122,7 +122,7 @@ def check_trained(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         cfg, read_state(args.checkpoint), args.checkpoint
     )
     limits = network.head.unknown
-    if not private or limits is None or not limits.limit.isfinite().any():
+    if not private or limits is None or not limits.has_limits:
         raise UserError(
             f'{args.checkpoint}: expected a run with target_only classes and '
             'limits, such as of configs/minitown/cag_open.py'

@@ -110,7 +110,8 @@ def watched_model(
     """Add the anchors of the checkpoint, or compute them on the source.
 
     Raises:
-        UserError: --unknown is set, but the config has no limits.
+        UserError: --unknown is set, but the config or the checkpoint has no
+            limits.
     """
     cfg = load_config(args.config)
     state = read_state(args.checkpoint)
@@ -121,6 +122,8 @@ def watched_model(
             f'{args.config}: --unknown needs '
             'model.pseudo_label_head.unknown_quantile'
         )
+    if unknown is not None:
+        unknown.require_limits(args.checkpoint)
     return WatchedModel(network, labeler.bank.cpu(), unknown)
 
 

@@ -115,17 +115,44 @@ def load_labeling_network(
         type='PseudoLabelHead', margin='auto'
     )
     classes = max(classifier.out_channels, 2)  # one sigmoid: two classes
-    bank = AnchorBank(classes, classifier.in_channels)
+    bank = load_anchors(cfg, state, classes, classifier.in_channels)
     head = MODELS.build({**settings, 'num_classes': classes})
-    if 'anchor_bank.counts' in state:
-        bank.counts.copy_(state['anchor_bank.counts'])
-        bank.anchors.copy_(state['anchor_bank.anchors'])
     if head.is_auto and 'pseudo_label_head.margin' in state:
         head.margin.copy_(state['pseudo_label_head.margin'])
     if head.unknown and 'pseudo_label_head.unknown.limit' in state:
         head.unknown.limit.copy_(state['pseudo_label_head.unknown.limit'])
     device = classifier.weight.device
     return LabelingNetwork(model, bank.to(device), head.to(device))
+
+
+def load_anchors(
+    cfg: Config, state: State, num_classes: int, channels: int
+) -> AnchorBank:
+    """Load the anchors of a checkpoint, if any.
+
+    Those of each domain need the run's own bank: its margin and limits are of
+    distances to the nearest of them.
+
+    Args:
+        cfg: The run's config.
+        state: Weights of the checkpoint.
+        num_classes: Classes K.
+        channels: Feature channels C.
+    """
+    prefix = 'anchor_bank.'
+    own = {
+        key.removeprefix(prefix): value
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
+    settings = dict(type='AnchorBank')
+    if 'domain_anchors' in own:
+        settings = cfg.model.get('anchor_bank') or settings
+    bank = MODELS.build(
+        {**settings, 'num_classes': num_classes, 'channels': channels}
+    )
+    bank.load_state_dict(own, strict=False)
+    return bank
 
 
 def build_labeling_network(
@@ -162,7 +189,10 @@ def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
         seen = teacher.see(preprocessor, sample)
         labels = sample.truth.unsqueeze(0).to(seen.feat.device)
         labels = resize_labels(labels, seen.feat)
-        teacher.bank.accumulate(centroids, seen.feat, seen.logits[0], labels)
+        domains = [sample.data.get('domain')]
+        teacher.bank.accumulate(
+            centroids, seen.feat, seen.logits[0], labels, domains
+        )
         pixels.add(seen.feat, labels)
     teacher.bank.store(centroids)
     if teacher.head.needs_source:

@@ -101,12 +101,18 @@ def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
 def build_preprocessor(cfg: Config, domain: str) -> nn.Module:
     """Build the preprocessor of a domain's images.
 
+    Images of a member of a `DomainPool` have that member's settings.
+
     Args:
         cfg: The run's config.
         domain: ``source`` or ``target``.
     """
-    preprocessor = preprocessor_of(cfg.model.data_preprocessor, domain)
-    return MODELS.build(preprocessor).to(get_device())
+    settings = cfg.model.data_preprocessor
+    own = preprocessor_of(settings, domain)
+    if settings.get('domains'):
+        # A plain batch counts as target.
+        own = {**settings, 'domains': {**settings.domains, 'target': own}}
+    return MODELS.build(own).to(get_device())
 
 
 @torch.no_grad()

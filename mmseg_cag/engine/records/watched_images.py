@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
@@ -127,7 +128,7 @@ class WatchedImages:
         model: UDASegmentor,
         reduce: Callable[[SegDataSample], np.ndarray],
     ) -> list[np.ndarray]:
-        with evaluating(model):
+        with evaluating(model), predicting_classes(model):
             own = [
                 reduce(*model.predict(**batch))
                 for batch in self._batches(model)
@@ -146,6 +147,17 @@ class WatchedImages:
             sample = dataset[index]
             batch = {key: [value] for key, value in sample.items()}
             yield preprocessor(batch, False)
+
+
+@contextmanager
+def predicting_classes(model: UDASegmentor) -> Iterator[None]:
+    """Predict no unknown pixels: a starting network has no limits yet."""
+    kept = model.test_cfg
+    model.test_cfg = ConfigDict(kept, unknown=False)
+    try:
+        yield
+    finally:
+        model.test_cfg = kept
 
 
 def domain_datasets(cfg: Config, labelled: bool) -> list[Dataset]:

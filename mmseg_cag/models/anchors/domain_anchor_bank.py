@@ -23,7 +23,7 @@ class DomainAnchorBank(AnchorBank):
     The distance to a class is the distance to the nearest of its D anchors, so
     the source that looks most like the target labels it. ``anchors`` are the
     weighted means over the domains: the distance loss pulls features of all
-    domains to them, and exports and the report use them.
+    domains to them.
 
     Args:
         domains: Names of the members of the pool.

@@ -90,6 +90,14 @@ class PseudoLabelHead(nn.Module):
         """Whether `calibrate` has anything to do."""
         return self.is_auto or self.unknown is not None
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether any class has what `calibrate` finds."""
+        has_margin = not self.is_auto or self.margin.isfinite().any()
+        return bool(has_margin) and (
+            self.unknown is None or self.unknown.has_limits
+        )
+
     @torch.no_grad()
     def calibrate(self, distances: Tensor, labels: Tensor) -> None:
         """Calibrate the margin and the limits on labelled source pixels.

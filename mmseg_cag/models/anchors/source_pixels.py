@@ -12,7 +12,8 @@ from mmseg_cag.models.anchors.arithmetic import full_float32
 class SourcePixels(nn.Module):
     """Feature sampler that replaces an absent source by class Gaussians.
 
-    Each class is a Gaussian around its anchor. All classes are sampled equally
+    Each class is a Gaussian around the mean of all its pixels, which is not
+    its anchor if that averages over images. All classes are sampled equally
     often and weighted by their share of the source's pixels: the same
     expectation as sampling by that share, with less noise.
 
@@ -24,17 +25,17 @@ class SourcePixels(nn.Module):
     def __init__(self, num_classes: int, channels: int) -> None:
         super().__init__()
         self.register_buffer('prior', torch.zeros(num_classes))
+        self.register_buffer('means', torch.zeros(num_classes, channels))
         # Symmetric square root of each class covariance.
         spread = torch.zeros(num_classes, channels, channels)
         self.register_buffer('spread', spread)
 
     def draw(
-        self, anchors: Tensor, count: int, generator: Generator
+        self, count: int, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw pixels as the feature map of one image, one row per class.
 
         Args:
-            anchors: Means of the classes (K, C).
             count: Pixels P of each class.
             generator: Random generator, on the CPU.
 
@@ -42,12 +43,13 @@ class SourcePixels(nn.Module):
             Features (1, C, K, P), labels (1, K, P) int64, and weights
             (1, K, P) of mean 1.
         """
-        classes, channels = anchors.shape
+        means = self.means
+        classes, channels = means.shape
         noise = torch.randn(classes, count, channels, generator=generator)
-        noise = noise.to(anchors, non_blocking=True)
-        with full_float32(anchors.device.type):
-            feat = anchors[:, None] + noise @ self.spread
-        labels = torch.arange(classes, device=anchors.device)
+        noise = noise.to(means, non_blocking=True)
+        with full_float32(means.device.type):
+            feat = means[:, None] + noise @ self.spread
+        labels = torch.arange(classes, device=means.device)
         weights = self.prior * classes
         return (
             feat.permute(2, 0, 1)[None],

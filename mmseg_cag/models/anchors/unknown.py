@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,26 @@ class UnknownPixels(nn.Module):
             )
         self.quantile = quantile
         self.register_buffer('limit', torch.full((num_classes,), torch.inf))
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether any class has a limit."""
+        return bool(self.limit.isfinite().any())
+
+    def require_limits(self, origin: str | Path) -> None:
+        """Check that there are limits; without them nothing is unknown.
+
+        Args:
+            origin: Setting or checkpoint that needs them, for the error.
+
+        Raises:
+            UserError: No class has one.
+        """
+        if not self.has_limits:
+            raise UserError(
+                f'{origin}: the checkpoint has no limits, expected one that '
+                'was trained with model.pseudo_label_head.unknown_quantile'
+            )
 
     @torch.no_grad()
     def calibrate(self, distances: Tensor, labels: Tensor) -> None:

@@ -195,17 +195,19 @@ class CAGSegmentor(UDASegmentor):
         """Find pixels (N, h, w) of no known class.
 
         Raises:
-            UserError: The pseudo label head has no limits.
+            UserError: The pseudo label head or the checkpoint has no limits.
         """
-        if self.pseudo_label_head.unknown is None:
+        unknown = self.pseudo_label_head.unknown
+        if unknown is None:
             raise UserError(
                 'model.test_cfg.unknown: expected '
                 'model.pseudo_label_head.unknown_quantile, which defines '
                 'unknown pixels'
             )
+        unknown.require_limits('model.test_cfg.unknown')
         require_features(self, output)
         distances = self.anchor_bank.distances(output.feat)
-        return self.pseudo_label_head.unknown(distances)
+        return unknown(distances)
 
     @torch.no_grad()
     def start_stage(self) -> None:

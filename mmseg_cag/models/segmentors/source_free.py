@@ -9,7 +9,9 @@ from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.source_pixels import SourcePixels
+from mmseg_cag.models.binary import two_class_scores
 
 from .base import SegOutput
 from .cag import CAGSegmentor, feature_sizes
@@ -24,7 +26,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
     .. code:: text
 
        label_target()        teacher -> AnchorBank -> PseudoLabelHead
-       source_losses()       CE on pixels drawn about the anchors
+       source_losses()       CE on pixels drawn about the class means
        pseudo_label_losses() CE on the pseudo labels
        target_anchor_loss()  distance to the anchors, target
 
@@ -37,12 +39,16 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
     Args:
         source_pixels: Pixels drawn per class and step.
         **kwargs: Arguments of `CAGSegmentor`.
+
+    Raises:
+        UserError: The anchors are of each domain.
     """
 
     domains = ('target',)
 
     def __init__(self, source_pixels: int = 256, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        require_one_set(self.anchor_bank)
         self.pixels_drawn = source_pixels
         self.source_pixels = SourcePixels(**feature_sizes(self))
         if self.with_auxiliary_head:
@@ -67,9 +73,10 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
     def source_losses(self, generator: Generator) -> dict[str, Tensor]:
         """Compute the head's losses on pixels of the class Gaussians."""
         feat, labels, weight = self.source_pixels.draw(
-            self.anchor_bank.anchors, self.pixels_drawn, generator
+            self.pixels_drawn, generator
         )
-        output = SegOutput([self.decode_head.cls_seg(feat)], feat, [])
+        scores = two_class_scores(self.decode_head.cls_seg(feat))
+        output = SegOutput([scores], feat, [])
         return self.supervised_loss(output, labels, 'source', weight)
 
     def target_anchor_loss(
@@ -96,8 +103,8 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
             path: The checkpoint.
 
         Raises:
-            UserError: Anchors or moments are missing, not finite, or of
-                another network.
+            UserError: Anchors or moments are missing, invalid, or of another
+                network.
         """
         parts = ('anchor_bank.', 'pseudo_label_head.', 'source_pixels.')
         for key, value in self.state_dict().items():
@@ -111,12 +118,8 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
                     f'{key} has shape {sizes[0]}, but {sizes[1]} in this '
                     'network'
                 )
-            elif (
-                # Infinite where no pixel is labelled, or none is unknown.
-                not key.endswith(('margin', 'limit'))
-                and not state[key].isfinite().all()
-            ):
-                problem = f'{key} holds values that are not finite'
+            elif len(wrong := state[key][is_invalid(key, state[key])]):
+                problem = f'{key} holds the number {wrong[0].item():g}'
             elif not state[key].any() and key.endswith(('counts', 'prior')):
                 problem = f'{key} is 0 for every class'
             else:
@@ -125,3 +128,31 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
                 f'{path}: {problem}, expected a file of '
                 'tools/export_source_free.py'
             )
+
+
+def is_invalid(key: str, values: Tensor) -> Tensor:
+    """Find the numbers that a source statistic cannot have.
+
+    Args:
+        key: Its key.
+        values: Of any shape.
+    """
+    if key.endswith(('margin', 'limit')):
+        # Infinite where no pixel is labelled, or none is unknown.
+        return ~(values >= 0)
+    is_share = key.endswith(('counts', 'prior'))
+    return ~values.isfinite() | (is_share & (values < 0))
+
+
+def require_one_set(bank: AnchorBank) -> None:
+    """Check that a file about the source can hold the anchors.
+
+    Raises:
+        UserError: They are of each domain.
+    """
+    if hasattr(bank, 'domains'):
+        raise UserError(
+            f'model.anchor_bank.type={type(bank).__name__}: a file of '
+            'tools/export_source_free.py holds one set of anchors, expected '
+            'AnchorBank'
+        )
