@@ -212,11 +212,10 @@ def test_it_stays_in_its_domain_around_a_pool_too(towns, tmp_path):
     """As for anchors and statistics, and each is read in its own way."""
     root = tmp_path / 'zips'
     tiny.zip_parts(towns / 'gta', root, {'all.zip': '*/*.png'})
-    zipped = {**tiny.gta(towns), 'backend_args': dict(backend='zip')}
-    zipped['data_root'] = str(root)
-    first, labels, last = zipped['pipeline']
-    steps = [{**s, 'backend_args': dict(backend='zip')} for s in (first,)]
-    zipped['pipeline'] = [*steps, {**labels, **steps[0], **labels}, last]
+    in_zip = dict(backend_args=dict(backend='zip'))
+    zipped = {**tiny.gta(towns), **in_zip, 'data_root': str(root)}
+    image, label, pack = zipped['pipeline']
+    zipped['pipeline'] = [{**image, **in_zip}, {**label, **in_zip}, pack]
     cfg = dict(
         type='DomainPool',
         members=dict(gta=zipped, synthia=tiny.synthia(towns)),

@@ -90,31 +90,31 @@ def pool(cfg: Config, **settings: dict) -> dict:
     ('settings', 'message'),
     [(SHARES, 'shares of a Dom'), (ABSENT, 'absent classes of a Dom')],
 )
-def test_a_pool_that_nothing_heeds(cfg, settings, message):
+def test_a_pool_alone_is_not_heeded(cfg, settings, message):
     tiny.one_stage(cfg, 2)
     cfg.model = tiny.segmentor()
     loader = cfg.train_dataloader
     bare, loader.dataset = pool(cfg, **settings), pool(cfg)
     loader.sampler = dict(type='InfiniteSampler')
     rehearsal.rehearse(cfg, ROLES)
-    wrapped = dict(type='SkipBadFiles', dataset=bare)
-    for dataset in (bare, wrapped):
+    for dataset in (bare, dict(type='SkipBadFiles', dataset=bare)):
         loader.dataset = dataset
         line = refused(cfg)
         assert f'train_dataloader.dataset: {message}' in line
         assert 'SupervisedSegmentor' in line
-    # Nor a domain of a network that is no UDASegmentor.
-    domains = dict(source=bare)
-    loader.dataset = dict(type='UDADataset', domains=domains)
-    loader.sampler = dict(type='UDASampler')
-    if settings is ABSENT:
-        assert message in refused(cfg)
+
+
+def test_a_pool_that_is_a_domain_is_heeded_by_this_project(cfg):
+    tiny.one_stage(cfg, 2)
+    domains = cfg.train_dataloader.dataset.domains
+    domains.pop('target')
+    domains.source = pool(cfg, **SHARES, **ABSENT)
+    cfg.model = tiny.segmentor()
+    assert 'absent classes of a Dom' in refused(cfg)
     cfg.model.type = 'SupervisedSegmentor'
     rehearsal.rehearse(cfg, ROLES)
-    domains['source'] = wrapped
-    loader.dataset = dict(type='UDADataset', domains=domains)
-    if settings is SHARES:
-        assert message in refused(cfg)
+    domains.source = dict(type='SkipBadFiles', dataset=domains.source)
+    assert 'shares of a Dom' in refused(cfg)
 
 
 def test_a_step_that_lacks_something_is_named(cfg):
