@@ -67,29 +67,67 @@ def members_of(cfg: Config) -> dict[str, dict]:
 
 
 def without(cfg: Config, name: str, folder: Path) -> Config:
-    """Leave a source out of a run and its warm-up."""
-    options: dict[str, Any] = {}
-    if name != ALL:
-        left_out = {name: None}
-        dataset = {'domains.source.members': left_out}
-        options['train_dataloader'] = dict(dataset=nested(dataset))
-        if 'members' in (cfg.get('anchor_dataloader') or {}).get(
-            'dataset', {}
-        ):
-            anchors = dict(dataset=dict(members=left_out))
-            options['anchor_dataloader'] = anchors
+    """Leave a source out of a run and of all runs that it starts from."""
+
+    def options(run: Config) -> dict[str, Any]:
+        if name == ALL:
+            return {}
+        left_out = dict(members={name: None})
+        source = dict(domains=dict(source=left_out))
+        found = dict(train_dataloader=dict(dataset=source))
+        if name in anchor_members(run):
+            found['anchor_dataloader'] = dict(dataset=left_out)
+        return found
+
     return placed(cfg, folder, options)
 
 
-def nested(paths: dict[str, Any]) -> dict[str, Any]:
-    """Expand ``a.b`` into nested dicts."""
-    [(path, value)] = paths.items()
-    for part in reversed(path.split('.')):
-        value = {part: value}
-    return value
+def anchor_members(cfg: Config) -> dict[str, dict | None]:
+    """Return the members of the pool for anchors, if there is one."""
+    loader = cfg.get('anchor_dataloader') or {}
+    return loader.get('dataset', {}).get('members') or {}
 
 
-def measure(cfg: Config, unseen: dict | None, images: int) -> dict:
+def unseen_pool(cfg: Config, name: str, images: int) -> dict | None:
+    """Make a test set of a source's images; None if there are none.
+
+    Args:
+        cfg: The config, whose pool for anchors has the source.
+        name: Name of the source.
+        images: Number of images.
+
+    Returns:
+        Config of a pool of one domain, ``unseen``, which knows the classes
+        that the source does not label.
+    """
+    from mmseg_cag.datasets.dataset_configs import changed_leaves
+    from mmseg_cag.models.student import LABEL_LOADERS
+
+    def at_own_size(part: dict) -> dict:
+        # Predictions have the size of the image on disk: a label is read
+        # after any Resize.
+        *steps, pack = part['pipeline']
+        steps.sort(key=lambda step: step['type'] in LABEL_LOADERS)
+        return {**part, 'pipeline': [*steps, pack]}
+
+    source = anchor_members(cfg).get(name)
+    if not source or not images:
+        return None
+    source = changed_leaves(source, at_own_size)
+    pools = (
+        cfg.train_dataloader.dataset.domains.source,
+        cfg.anchor_dataloader.dataset,
+    )
+    absent = [(pool.get('absent') or {}).get(name, []) for pool in pools]
+    return dict(
+        type='DomainPool',
+        # Not its own name, which the network may have statistics of.
+        members=dict(unseen=dict(source, test_mode=True, indices=images)),
+        absent=dict(unseen=[*absent[0], *absent[1]]),
+    )
+
+
+def measure(cfg: Config, unseen: dict | None) -> dict:
     """Evaluate the last checkpoint of a run, also on a left-out source."""
     from mmseg_cag.analysis.evaluate import build_runner
     from mmseg_cag.launch.chain import last_checkpoint
@@ -97,13 +135,12 @@ def measure(cfg: Config, unseen: dict | None, images: int) -> dict:
     checkpoint, folder = last_checkpoint(cfg), Path(cfg.work_dir)
     found = build_runner(cfg, checkpoint, folder / 'test').test()
     found = {k: v for k, v in found.items() if k.startswith('mIoU')}
-    if unseen and images:
+    if unseen:
         other = copy.deepcopy(cfg)
-        dataset = dict(unseen, test_mode=True, indices=images)
         other.test_dataloader.batch_size = 1
-        other.test_dataloader.dataset = ConfigDict(dataset)
+        other.test_dataloader.dataset = ConfigDict(unseen)
         runner = build_runner(other, checkpoint, folder / 'unseen')
-        found['unseen'] = runner.test()['mIoU']
+        found['unseen'] = runner.test()['mIoU.unseen']
     return found
 
 
@@ -123,16 +160,14 @@ def main() -> None:
     results: dict[str, dict] = {}
     try:
         sources = members_of(cfg)
-        plain = (cfg.get('anchor_dataloader') or {}).get('dataset') or {}
-        plain = plain.get('members') or {}
         names = args.leave_out or (ALL, *sources)
         for name in names:
             require_one_of('--leave-out', name, (ALL, *sources))
         for name in names:
             run = without(cfg, name, top / name)
             train_chain(run, resume=True)
-            unseen = plain.get(name)
-            results[name] = measure(run, unseen, args.unseen_images)
+            unseen = unseen_pool(cfg, name, args.unseen_images)
+            results[name] = measure(run, unseen)
             write_json(top / 'leave_one_out.json', results)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None

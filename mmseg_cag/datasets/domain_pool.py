@@ -16,8 +16,8 @@ from mmseg_cag.errors import UserError
 
 from .inspection.dataset_inputs import dataset_inputs
 from .rare_classes import class_of_id
-from .skip_bad_files import SkipBadFiles
-from .uda import build_domain, load_or_stop
+from .skip_bad_files import skipping
+from .uda import build_domain, build_order, load_or_stop
 from .wanted import Wanted
 
 
@@ -26,9 +26,10 @@ class DomainPool(ConcatDataset):
     """Concatenated datasets of several domains.
 
     Each has its own pipeline and its own mapping from ids to classes. A
-    sample's metainfo has its ``domain`` and, in ``absent``, the classes that
-    only other members label: losses exclude them, so that they are not learnt
-    as absent.
+    sample's metainfo has its ``domain`` and, in ``absent``, classes that this
+    domain does not label. In training these are those that another member
+    labels: losses exclude them, so that they are not learnt as absent. For
+    evaluation, with ``test_mode``, they are all that have no labels.
 
     Args:
         members: Dataset config of each domain, by name; None removes one.
@@ -38,6 +39,9 @@ class DomainPool(ConcatDataset):
         absent: Names of classes that a member's labels never have, by member,
             in addition to those without an id in its pipeline. The data check
             compares it with the labels.
+
+    Attributes:
+        absent: Of each member, the classes in its samples' ``absent``.
 
     Raises:
         UserError: There are no members, one is empty, classes differ, shares
@@ -71,7 +75,7 @@ class DomainPool(ConcatDataset):
         self.shares = rescaled(shares, self.names) if shares else None
         self._require_equal_classes()
         self.stated_absent = absent or {}
-        self._absent = self._find_absent(self.stated_absent)
+        self.absent = self._find_absent(self.stated_absent)
 
     def _require_equal_classes(self) -> None:
         first, *others = (list(d.metainfo['classes']) for d in self.datasets)
@@ -85,7 +89,7 @@ class DomainPool(ConcatDataset):
     def _find_absent(
         self, stated: dict[str, Sequence[str]]
     ) -> list[tuple[int, ...]]:
-        """List each member's classes that only others label."""
+        """List each member's classes that it does not label."""
         index = {name: i for i, name in enumerate(self.metainfo['classes'])}
         members = self.names + self.left_out
         for member, names in stated.items():
@@ -111,11 +115,17 @@ class DomainPool(ConcatDataset):
             for member, dataset in zip(self.names, self.datasets, strict=True)
         ]
         known = set().union(*labelled)
+        if self._is_for_evaluation():
+            known = {*index.values()}
         return [tuple(sorted(known - own if own else ())) for own in labelled]
+
+    def _is_for_evaluation(self) -> bool:
+        parts = dataset_inputs(self, '', 'val')
+        return all(getattr(p.dataset, 'test_mode', False) for p in parts)
 
     def skipping_bad_files(self) -> DomainPool:
         """Replace bad images by others of the same domain."""
-        self.datasets = [SkipBadFiles(dataset) for dataset in self.datasets]
+        self.datasets = [skipping(dataset) for dataset in self.datasets]
         return self
 
     @property
@@ -147,8 +157,8 @@ class DomainPool(ConcatDataset):
         member, own = self._place(index)
         sample = load_or_stop(self.datasets[member], own, key)
         found = {'domain': self.names[member]}
-        if self._absent[member]:
-            found['absent'] = self._absent[member]
+        if self.absent[member]:
+            found['absent'] = self.absent[member]
         sample['data_samples'].set_metainfo(found)
         return sample
 
@@ -229,10 +239,11 @@ class PoolOrder:
         dataset: The pool.
         seed: Seed of the orders.
         orders: Config of the order of some members; the default is
-            `ShuffledOrder`.
+            the member's own, `ShuffledOrder`.
 
     Raises:
-        UserError: An order's member does not exist or has no share.
+        UserError: The dataset is no pool, or an order's member does not exist
+            or has no share.
     """
 
     def __init__(
@@ -241,6 +252,11 @@ class PoolOrder:
         seed: int,
         orders: dict[str, dict] | None = None,
     ) -> None:
+        if not isinstance(dataset, DomainPool):
+            raise UserError(
+                f'PoolOrder: {type(dataset).__name__} is no DomainPool, '
+                'expected one, or ShuffledOrder'
+            )
         orders = orders or {}
         known = dataset.names + dataset.left_out if dataset.shares else []
         for name in orders:
@@ -254,15 +270,15 @@ class PoolOrder:
         if dataset.shares:
             self.starts, parts = dataset.starts, dataset.datasets
             shares = [*dataset.shares.values()]
-        plain = dict(type='ShuffledOrder')
+        # A pool without shares is shuffled as a whole.
+        plain = {} if dataset.shares else dict(type='ShuffledOrder')
         self.orders = [
-            DATA_SAMPLERS.build(
-                {
-                    **orders.get(name, plain),
-                    'dataset': part,
-                    # Different from the seeds of other domains and runs.
-                    'seed': seed + 101 * number,
-                }
+            build_order(
+                f'PoolOrder: orders.{name}',
+                part,
+                orders.get(name, plain),
+                # Different from the seeds of other domains and runs.
+                seed + 101 * number,
             )
             for number, (name, part) in enumerate(
                 zip(dataset.names, parts, strict=False)

@@ -1,7 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -25,9 +27,10 @@ class SkipBadFiles(Dataset):
     """A training set that replaces bad samples by others.
 
     The replacement depends only on the key and the index, so the data are the
-    same for any number of workers. Skipped files are recorded in the sample's
-    metainfo, ``skipped_files``, as (path, reason); `SkippedFilesHook` logs
-    them at the end of training.
+    same for any number of workers. In a combined dataset it is of the same
+    part, such as a domain of a pool, and checked as that part reads its files.
+    Skipped files are recorded in the sample's metainfo, ``skipped_files``, as
+    (path, reason); `SkippedFilesHook` logs them at the end of training.
 
     Args:
         dataset: A dataset or its config.
@@ -41,16 +44,24 @@ class SkipBadFiles(Dataset):
     def __init__(self, dataset: dict | Dataset) -> None:
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
-        if getattr(dataset, 'test_mode', False):
+        parts = dataset_inputs(dataset, 'dataset', 'train')
+        if any(getattr(part.dataset, 'test_mode', False) for part in parts):
             raise UserError(
                 'SkipBadFiles: dataset.test_mode=True, expected a training '
                 'set: an evaluation must not skip images'
             )
         self.dataset = dataset
-        parts = dataset_inputs(dataset, 'dataset', 'train')
-        self._labelled = any(part.labelled for part in parts)
-        self._backend_args = getattr(parts[0].dataset, 'backend_args', None)
-        self._sizes = parts[0].sizes
+        lengths = (len(part.dataset) for part in parts)
+        self._bounds = [*accumulate(lengths, initial=0)]  # of each part
+        # How each part's files are read.
+        self._checks = [
+            (
+                part.labelled,
+                getattr(part.dataset, 'backend_args', None),
+                part.sizes,
+            )
+            for part in parts
+        ]
 
     @property
     def metainfo(self) -> dict:
@@ -102,22 +113,33 @@ class SkipBadFiles(Dataset):
             f'{": ".join(skipped[-1])}'
         )
 
+    def _part(self, index: int) -> int:
+        # A repeated dataset is longer than its parts.
+        return bisect_right(self._bounds, index % self._bounds[-1]) - 1
+
     def _candidates(self, index: int, key: Sequence[int]) -> Iterator[int]:
         yield index
+        start, end = self._bounds[self._part(index) :][:2]
         words = np.random.SeedSequence((*key, index))
-        others = np.random.default_rng(words).permutation(len(self))
+        others = np.random.default_rng(words).permutation(end - start) + start
         for other in others[others != index][: MOST_IN_A_ROW - 1]:
             yield int(other)
 
     def _load_checked(self, index: int) -> dict:
         """Load a sample; check that its files are intact and of one size."""
         info = self.dataset.get_data_info(index)
-        for fault in check_headers(
-            info, None, self._labelled, self._backend_args, self._sizes
-        ):
+        labelled, backend_args, sizes = self._checks[self._part(index)]
+        for fault in check_headers(info, None, labelled, backend_args, sizes):
             if fault.kind.level is Level.ERROR:
                 raise fault.as_error()
         return self.dataset[index]
+
+
+def skipping(dataset: Dataset) -> Dataset:
+    """Let a dataset skip its bad files, in its own way if it has one."""
+    if hasattr(dataset, 'skipping_bad_files'):
+        return dataset.skipping_bad_files()
+    return SkipBadFiles(dataset)
 
 
 def one_line(error: Exception) -> str:

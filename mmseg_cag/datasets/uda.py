@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from mmseg_cag.errors import UserError
 
 from .dataset_configs import require_images
-from .skip_bad_files import BAD_FILE, SkipBadFiles, one_line
+from .skip_bad_files import BAD_FILE, one_line, skipping
 from .wanted import Wanted, wanting
 
 
@@ -132,11 +132,7 @@ def build_domain(
         # mmengine's error names neither folder nor key.
         require_images(cfg, f'{owner}: {name}')
         raise
-    if not skip_bad_files:
-        return dataset
-    if hasattr(dataset, 'skipping_bad_files'):
-        return dataset.skipping_bad_files()
-    return SkipBadFiles(dataset)
+    return skipping(dataset) if skip_bad_files else dataset
 
 
 def load_entry(
@@ -208,7 +204,8 @@ class UDASampler(Sampler):
 
     Raises:
         TypeError: ``dataset`` is not a `UDADataset`.
-        UserError: An order's domain does not exist.
+        UserError: An order's domain does not exist, or has shares that the
+            order ignores.
     """
 
     def __init__(
@@ -233,13 +230,11 @@ class UDASampler(Sampler):
         self.length = len(dataset)
         self.seed = sync_random_seed() if seed is None else seed
         self.orders = {
-            name: DATA_SAMPLERS.build(
-                {
-                    'type': getattr(domain, 'order', 'ShuffledOrder'),
-                    **orders.get(name, {}),
-                    'dataset': domain,
-                    'seed': self.seed + number,
-                }
+            name: build_order(
+                f'UDASampler: orders.{name}',
+                domain,
+                orders.get(name, {}),
+                self.seed + number,
             )
             for number, (name, domain) in enumerate(dataset.domains.items())
         }
@@ -270,6 +265,33 @@ class UDASampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: the stream has no epochs."""
+
+
+def build_order(
+    key: str, dataset: Dataset, cfg: dict, seed: int
+) -> Sequence[int | Wanted]:
+    """Build the order of a dataset.
+
+    Args:
+        key: Key of the order, for the error.
+        dataset: The dataset.
+        cfg: Config of the order; without a type it is the dataset's own.
+        seed: Seed of the order.
+
+    Raises:
+        UserError: The order would ignore the dataset's shares.
+    """
+    own = getattr(dataset, 'order', 'ShuffledOrder')
+    kind = cfg.get('type', own)
+    if getattr(dataset, 'shares', None) and kind != own:
+        raise UserError(
+            f'{key}.type={kind}: ignores the shares of the '
+            f'{type(dataset).__name__}, expected {own}, and {kind} in its '
+            'orders, by member'
+        )
+    return DATA_SAMPLERS.build(
+        {**cfg, 'type': kind, 'dataset': dataset, 'seed': seed}
+    )
 
 
 @DATA_SAMPLERS.register_module()

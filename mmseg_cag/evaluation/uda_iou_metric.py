@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.logging import MessageHub, MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
@@ -32,8 +33,9 @@ class UDAIoUMetric(IoUMetric):
     of them, and predictions of others still count as errors. Classes in
     neither labels nor predictions are excluded from means; classes only in
     predictions have 0. The confusion matrix goes to the message hub. For a
-    `DomainPool` each domain also has its own ``mIoU.<domain>``. Predictions
-    written to ``output_dir`` keep the images' subfolders.
+    `DomainPool` each domain also has its own ``mIoU.<domain>``, the mean over
+    the classes that it labels. Predictions written to ``output_dir`` keep the
+    images' subfolders.
 
     Args:
         class_sets: Name of a mean, such as ``mIoU16`` -> the names of its
@@ -97,7 +99,8 @@ class UDAIoUMetric(IoUMetric):
                 os.makedirs(self.output_dir, exist_ok=True)
             super().process(data_batch, [sample])
             if 'domain' in sample and not self.format_only:
-                self.results[-1] = (self.results[-1], sample['domain'])
+                domain = sample['domain'], sample.get('absent', ())
+                self.results[-1] = (self.results[-1], domain)
         self.output_dir = written
         self._sizes |= {
             tuple(sample['pred_sem_seg']['data'].shape[-2:])
@@ -128,7 +131,7 @@ class UDAIoUMetric(IoUMetric):
 
         Args:
             results: Confusion matrix (K, K) of each image, for a pool with the
-                domain's name.
+                domain: its name and the classes that it does not label.
 
         Returns:
             mmseg's metrics, the mean of each class set, and ``IoU.<class>`` of
@@ -155,9 +158,11 @@ class UDAIoUMetric(IoUMetric):
         for name, chosen in self.class_sets.items():
             rows = [classes.index(wanted) for wanted in chosen]
             metrics[name] = np.nanmean(iou[rows])
-        for domain in sorted({name for _, name in pairs if name}):
-            own = sum(counts for counts, name in pairs if name == domain)
-            metrics[f'mIoU.{domain}'] = 100 * class_iou(own).nanmean()
+        for domain in sorted({domain for _, domain in pairs if domain}):
+            name, absent = domain
+            own = class_iou(sum(c for c, other in pairs if other == domain))
+            own[list(absent)] = torch.nan
+            metrics[f'mIoU.{name}'] = 100 * own.nanmean()
         if 'mFscore' in self.metrics:
             f1 = 200 * hits / (predicted + labels)
             metrics |= {

@@ -20,9 +20,10 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import METRICS, MODELS
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from mmseg_cag.data_check.consistency import check_class_count
+from mmseg_cag.datasets import DomainPool, UDADataset
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
     class_info,
@@ -43,6 +44,7 @@ from mmseg_cag.engine.resilience.signals import SHARED, shared_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.models.renormalise import Renormalise
+from mmseg_cag.models.segmentors.base import UDASegmentor
 from mmseg_cag.models.teacher import Teacher
 
 THREADS = 16  # threads that read headers
@@ -98,6 +100,8 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
             network = MODELS.build(cfg.model)
         loaders = {key: _build_loader(cfg, key) for key in keys}
         _check_classes(cfg, loaders)
+        if 'train' in roles:
+            _check_pools(network, loaders['train_dataloader'].dataset)
         if ahead:
             datasets = {key: one.dataset for key, one in loaders.items()}
             stop_at_faults(list_readings(datasets), THREADS)
@@ -202,6 +206,38 @@ def _check_classes(cfg: Config, loaders: dict[str, DataLoader]) -> None:
             if classes:
                 how = finding.problem.replace('is ', '=', 1)
                 raise UserError(f'{finding.where}{how}')
+
+
+def _check_pools(network: nn.Module, dataset: Dataset) -> None:
+    """Check that training heeds a pool's shares and absent classes."""
+    for pool, is_drawn_by_shares in _pools(dataset):
+        if pool.shares and not is_drawn_by_shares:
+            ignored = 'shares'
+        elif any(pool.absent) and not isinstance(network, UDASegmentor):
+            ignored = 'absent classes'
+        else:
+            continue
+        raise UserError(
+            f'train_dataloader.dataset: {ignored} of a DomainPool would be '
+            'ignored, expected it as a domain of a UDADataset, with '
+            'model.type=SupervisedSegmentor or a method'
+        )
+
+
+def _pools(
+    dataset: Dataset, is_drawn: bool = False
+) -> Iterator[tuple[DomainPool, bool]]:
+    """List the pools in a dataset, and whether their own order draws."""
+    if isinstance(dataset, UDADataset):
+        parts, is_drawn = dataset.domains.values(), True
+    else:
+        parts = getattr(dataset, 'datasets', [])
+        parts = [dataset.dataset] if hasattr(dataset, 'dataset') else parts
+        if isinstance(dataset, DomainPool):
+            yield dataset, is_drawn
+        is_drawn &= bool(getattr(dataset, 'shares', None))
+    for part in parts:
+        yield from _pools(part, is_drawn)
 
 
 def _check_teachers(

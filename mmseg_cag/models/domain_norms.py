@@ -22,8 +22,8 @@ class DomainNorms:
     """Batch norms with statistics of each domain, in one network.
 
     A batch is normalised domain by domain. The first domain's statistics have
-    ordinary batch norm keys, and are the default if images have no domain. A
-    teacher copied from the network shares the domain that `of` sets.
+    ordinary batch norm keys; those of ``predict`` are used if images have no
+    domain. A teacher copied from the network shares the domain that `of` sets.
 
     Args:
         parts: Parts of the network, whose batch norms are replaced.
@@ -125,7 +125,7 @@ class DomainBatchNorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise features (N, C, ...), domain by domain."""
-        names = self.owner.current or self.owner.domains[:1]
+        names = self.owner.current or [self.owner.predict]
         used = list(dict.fromkeys(names))
         if len(used) == 1:
             return self._of(used[0], x)
@@ -164,13 +164,17 @@ class DomainBatchNorm(_BatchNorm):
 
 
 def require_known_domain(module: nn.Module, norm: _BatchNorm) -> None:
-    """Check that a norm knows the domain in each pass.
+    """Check that a norm can be replaced and knows the domain in each pass.
 
     Raises:
-        UserError: It is a SyncBN, or is computed again in the backward pass.
+        UserError: It is a SyncBN, computes more than a norm, or is computed
+            again in the backward pass.
     """
     if isinstance(norm, nn.SyncBatchNorm):
         problem = 'is a SyncBN, expected BN: ranks differ in their domains'
+    elif type(norm).forward is not _BatchNorm.forward:
+        kind = type(norm).__name__
+        problem = f'is a {kind}, which computes more than a norm, expected BN'
     elif getattr(module, 'with_cp', False):
         problem = 'is computed again in backward, expected with_cp=False'
     else:
@@ -202,6 +206,22 @@ def complete(module: nn.Module, state: dict, prefix: str) -> None:
         plain = OF_DOMAIN.sub('', key)
         if plain in state:
             state.setdefault(key, state[plain])
+
+
+def key_of_predicted(key: str, norms: dict | None) -> str:
+    """Name a statistic of the predicted domain in a run's checkpoint.
+
+    Args:
+        key: Its name in the exported network.
+        norms: The run's ``model.domain_norms``, if any.
+    """
+    if not norms:
+        return key
+    domain = predicted_domain(norms['domains'], norms.get('predict'))
+    if domain == norms['domains'][0]:
+        return key
+    layer, _, name = key.rpartition('.')
+    return f'{layer}.of_domain.{domain}.{name}'
 
 
 def of_one_domain(

@@ -90,6 +90,11 @@ def test_what_a_domain_does_not_label_and_another_does(towns):
     alone = dict(type='DomainPool', members=dict(one=tiny.synthia(towns)))
     dataset = DATASETS.build({**alone, 'absent': dict(one=names)})
     assert 'absent' not in dataset[0]['data_samples']
+    # Nor is there anything to compare a prediction with.
+    alone = dict(one={**tiny.synthia(towns), 'test_mode': True})
+    alone = dict(type='DomainPool', members=alone, absent=dict(one=names))
+    sample = DATASETS.build(alone)[0]['data_samples']
+    assert sample.absent == (TERRAIN, TRUCK, TRAIN)
     with pytest.raises(UserError, match="absent.gta names 'tram', expected"):
         DATASETS.build(pool(towns, absent=dict(gta=['tram'])))
     with pytest.raises(UserError, match='absent names the member gtb, expec'):
@@ -209,6 +214,68 @@ def test_a_bad_file_is_replaced_from_its_domain(towns):
     sample = item['data_samples']['source']
     assert sample.domain == 'synthia'
     assert len(sample.skipped_files) == 1
+
+
+def test_it_stays_in_its_domain_around_a_pool_too(towns, tmp_path):
+    """As for anchors and statistics, and each is read in its own way."""
+    root = tmp_path / 'zips'
+    tiny.zip_parts(towns / 'gta', root, {'all.zip': '*/*.png'})
+    in_zip = dict(backend_args=dict(backend='zip'))
+    zipped = {**tiny.gta(towns), **in_zip, 'data_root': str(root)}
+    image, label, pack = zipped['pipeline']
+    zipped['pipeline'] = [{**image, **in_zip}, {**label, **in_zip}, pack]
+    cfg = dict(
+        type='DomainPool',
+        members=dict(gta=zipped, synthia=tiny.synthia(towns)),
+    )
+    file = towns / 'synthia' / 'RGB' / '0000001.png'
+    content = file.read_bytes()
+    file.write_bytes(content[:100])
+    try:
+        dataset = DATASETS.build(dict(type='SkipBadFiles', dataset=cfg))
+        whole = [dataset[i]['data_samples'] for i in range(10)]
+    finally:
+        file.write_bytes(content)
+    assert [s.domain for s in whole] == ['gta'] * 7 + ['synthia'] * 3
+    assert [len(s.get('skipped_files', ())) for s in whole] == [
+        int(i == 8) for i in range(10)
+    ]
+
+
+def test_an_order_must_heed_the_shares(towns, monkeypatch):
+    rare = dict(source=dict(type='RareClassOrder'))
+    line = 'orders.source.type=RareClassOrder: ignores the shares of the Dom'
+    with pytest.raises(UserError, match=line):
+        draws(towns, monkeypatch, 1, orders=rare)
+    DATASETS.build(uda(towns))  # without shares there is nothing to heed
+    with pytest.raises(UserError, match='CityscapesDataset is no DomainPool'):
+        draws(
+            towns, monkeypatch, 1, orders=dict(target=dict(type='PoolOrder'))
+        )
+
+
+def test_a_pool_in_a_pool_has_shares_of_its_own(towns):
+    cfg = pool(towns, shares=SHARES)
+    inner = dict(gta=cfg['members'].pop('gta'))
+    inner['synthia'] = cfg['members'].pop('synthia')
+    cfg['members']['towns'] = dict(
+        type='DomainPool', members=inner, shares=dict(gta=0.25, synthia=0.75)
+    )
+    cfg['shares'] = dict(few=0.5, towns=0.5)
+    dataset = DATASETS.build(cfg)
+    order = DATA_SAMPLERS.build(
+        dict(type='PoolOrder', dataset=dataset, seed=0)
+    )
+    drawn = Counter(
+        'few' if order[k] < 2 else 'gta' if order[k] < 9 else 'synthia'
+        for k in range(80)
+    )
+    assert drawn == dict(few=40, gta=10, synthia=30)
+    rare = dict(towns=dict(type='RareClassOrder'))
+    with pytest.raises(UserError, match='PoolOrder: orders.towns.type=Rare'):
+        DATA_SAMPLERS.build(
+            dict(type='PoolOrder', dataset=dataset, seed=0, orders=rare)
+        )
 
 
 def test_the_doctor_knows_each_domain(towns):

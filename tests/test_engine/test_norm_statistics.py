@@ -23,6 +23,9 @@ from mmseg_cag.engine.runtime.norm_statistics import (
     target_loader,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.inference.export_student import predict_as
+from mmseg_cag.models.domain_norms import OF_DOMAIN
+from mmseg_cag.models.student import PARTS, build_student
 from tests import tiny
 from tests.test_distributed import train_two
 
@@ -280,3 +283,50 @@ def test_several_targets_or_one_of_them(tmp_path):
     domains.target = members['night']
     expected = reestimated_checkpoint(cfg, path)['state_dict']
     assert all(torch.equal(found[key], expected[key]) for key in found)
+
+
+@pytest.mark.parametrize(
+    ('predict', 'domain', 'expected'),
+    [
+        (None, None, 'source'),  # the first
+        ('target', None, 'target'),
+        ('target', 'night', 'night'),
+        ('target', 'day', 'target'),
+    ],
+)
+def test_the_statistics_of_one_domain(tmp_path, predict, domain, expected):
+    """What is exported afterwards is the network that was estimated."""
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'run')
+    domains = cfg.train_dataloader.dataset.domains
+    night = {**tiny.cityscapes(tmp_path, 'val'), 'test_mode': False}
+    members = dict(day=domains.target, night=night)
+    domains.target = dict(type='DomainPool', members=members)
+    cfg.model.domain_norms = dict(
+        domains=['source', 'target', 'night'], predict=predict
+    )
+    model = MODELS.build(cfg.model)
+    for name, value in model.named_buffers():
+        if 'running_' in name:
+            value.uniform_(1, 2)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    path = tmp_path / 'run.pth'
+    torch.save({'state_dict': before}, path)
+    found = reestimated_checkpoint(cfg, path, domain)['state_dict']
+    assert found.keys() == before.keys()
+    for key in [k for k in before if not torch.equal(found[k], before[k])]:
+        of_domain = OF_DOMAIN.search(key)
+        assert key.split('.')[0] in PARTS
+        assert (of_domain[1] if of_domain else 'source') == expected
+    predict_as(cfg, expected)
+    student = build_student(cfg.model, before, path)
+    loader = build_target_loader(cfg, student, domain=domain)
+    data = [model.data_preprocessor(batch, False) for batch in loader]
+    estimate_statistics(student, data)
+    exported = build_student(cfg.model, found, path).state_dict()
+    for key, value in student.state_dict().items():
+        assert torch.equal(exported[key], value), key
+    if domain is None:  # as the hook does, in the run's own network
+        estimate_statistics(model, data)
+        for key, value in model.state_dict().items():
+            torch.testing.assert_close(value, found[key], msg=key)

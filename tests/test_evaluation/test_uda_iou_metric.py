@@ -112,6 +112,24 @@ def test_a_class_without_a_label_that_is_predicted_has_zero():
     assert 'IoU.car' not in metrics
 
 
+def test_the_mean_of_a_domain_is_over_what_it_labels():
+    metric = build()
+    for domain in (
+        dict(domain='all'),
+        dict(domain='some', absent=(CLASSES.index('train'),)),
+    ):
+        sample = dict(
+            pred_sem_seg=dict(data=torch.tensor([[[0, 1, 4, 1]]])),
+            gt_sem_seg=dict(data=torch.tensor([[[0, 0, 1, 1]]])),
+            **domain,
+        )
+        metric.process({}, [sample])
+    metrics = metric.evaluate(2)
+    # road 1/2, wall 1/3, and train 0 where it is labelled
+    assert metrics['mIoU.all'] == metrics['mIoU'] == 27.78
+    assert metrics['mIoU.some'] == 41.67
+
+
 def test_a_class_that_is_nowhere_may_count_as_a_number():
     drawn = [(np.zeros((2, 2), int), np.zeros((2, 2), int))]
     sets = dict(some=['road', 'car'])

@@ -117,6 +117,47 @@ def test_a_batch_norm_needs_more_than_one_value(cfg):
     assert refused(cfg).startswith('train_dataloader.batch_size=1')
 
 
+SHARES = dict(shares=dict(one=0.5, two=0.5))
+ABSENT = dict(absent=dict(two=['road']))
+
+
+def pool(cfg: Config, **settings: dict) -> dict:
+    source = cfg.train_dataloader.dataset.domains.source
+    members = dict(one=source, two=source)
+    return dict(type='DomainPool', members=members, **settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [(SHARES, 'shares of a Dom'), (ABSENT, 'absent classes of a Dom')],
+)
+def test_a_pool_alone_is_not_heeded(cfg, settings, message):
+    tiny.one_stage(cfg, 2)
+    cfg.model = tiny.segmentor()
+    loader = cfg.train_dataloader
+    bare, loader.dataset = pool(cfg, **settings), pool(cfg)
+    loader.sampler = dict(type='InfiniteSampler')
+    rehearsal.rehearse(cfg, ROLES)
+    for dataset in (bare, dict(type='SkipBadFiles', dataset=bare)):
+        loader.dataset = dataset
+        line = refused(cfg)
+        assert f'train_dataloader.dataset: {message}' in line
+        assert 'SupervisedSegmentor' in line
+
+
+def test_a_pool_that_is_a_domain_is_heeded_by_this_project(cfg):
+    tiny.one_stage(cfg, 2)
+    domains = cfg.train_dataloader.dataset.domains
+    domains.pop('target')
+    domains.source = pool(cfg, **SHARES, **ABSENT)
+    cfg.model = tiny.segmentor()
+    assert 'absent classes of a Dom' in refused(cfg)
+    cfg.model.type = 'SupervisedSegmentor'
+    rehearsal.rehearse(cfg, ROLES)
+    domains.source = dict(type='SkipBadFiles', dataset=domains.source)
+    assert 'shares of a Dom' in refused(cfg)
+
+
 def test_a_step_that_lacks_something_is_named(cfg):
     target = cfg.train_dataloader.dataset.domains.target
     target.pipeline.insert(1, dict(type='GenerateEdge'))

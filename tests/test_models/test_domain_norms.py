@@ -207,12 +207,20 @@ def test_settings_that_are_refused(settings, message):
         MODELS.build(ConfigDict(tiny.dacs(), domain_norms=settings))
 
 
+class BatchNormAct2d(nn.BatchNorm2d):
+    """As timm's: a norm, then its activation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).relu()
+
+
 def test_layers_that_are_refused():
     again = nn.Sequential(nn.BatchNorm2d(3))
     again.with_cp = True
     for network, message in (
         (nn.Sequential(nn.SyncBatchNorm(3)), 'is a SyncBN, expected BN'),
         (again, 'expected with_cp=False'),
+        (nn.Sequential(BatchNormAct2d(3)), 'is a BatchNormAct2d, which comp'),
     ):
         with pytest.raises(UserError, match=message):
             DomainNorms([network], DOMAINS)

@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.chain import load_chain
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/leave_one_out.py'
+
+
+def resized(dataset: dict) -> dict:
+    """The label, too, as anchors are computed at a size of their own."""
+    steps = dataset['pipeline']
+    steps.insert(2, dict(type='Resize', scale=(96, 48), keep_ratio=False))
+    return dataset
 
 
 @pytest.fixture
@@ -35,7 +44,8 @@ def run(tmp_path, monkeypatch):
         )
     )
     members = dict(gta=tiny.gta(tmp_path), third=tiny.synthia(tmp_path))
-    cfg.anchor_dataloader.dataset = dict(type='DomainPool', members=members)
+    plain = dict(members, gta=resized(tiny.gta(tmp_path)))
+    cfg.anchor_dataloader.dataset = dict(type='DomainPool', members=plain)
 
     def tool(names: list[str], *options: str) -> Path:
         cfg.train_dataloader.dataset.domains = dict(
@@ -92,25 +102,64 @@ def test_one_source_is_refused(source):
         members_of(cfg)
 
 
-def test_a_start_is_trained_without_it_too():
+def test_all_that_it_starts_from_is_trained_without_it(tmp_path):
     without = runpy.run_path(str(TOOL))['without']
-    members = dict(gta=dict(a=1), third=dict(a=2))
-    domains = dict(source=dict(members=members))
+    members = dict(gta=dict(type='GTADataset'), third=dict(type='GTADataset'))
+    domains = dict(source=dict(type='DomainPool', members=members))
+    dataset = dict(type='UDADataset', domains=domains)
+    first, second, last = (
+        dict(
+            launcher='none',
+            train_cfg=dict(type='UDATrainLoop', max_iters=2),
+            train_dataloader=dict(dataset=dataset),
+            randomness=dict(seed=0),
+            start_options={},
+        )
+        for _ in range(3)
+    )
+    first['anchor_dataloader'] = dict(dataset=domains['source'])
+    second['start_from'] = str(tmp_path / 'first.py')
+    last['start_from'] = str(tmp_path / 'second.py')
+    last['start_options'] = dict(randomness=dict(seed=1))
+    for name, one in (('first', first), ('second', second)):
+        Config(one).dump(tmp_path / f'{name}.py')
+    cfg = Config(last)
+    chain = load_chain(without(cfg, 'gta', Path('out/gta')))
+    for run in chain:
+        source = run.train_dataloader.dataset.domains.source
+        assert source.members.gta is None and source.members.third
+    assert chain[0].anchor_dataloader.dataset.members.gta is None
+    assert 'anchor_dataloader' not in chain[1]
+    assert [run.work_dir for run in chain] == [
+        f'out/gta{start}' for start in ('_start_start', '_start', '')
+    ]
+    assert [run.randomness.seed for run in chain] == [0, 1, 0]
+    assert cfg.train_dataloader.dataset.domains.source.members.gta
+    chain = load_chain(without(cfg, 'none', Path('out/none')))
+    assert chain[0].train_dataloader.dataset.domains.source.members.gta
+    assert chain[0].work_dir == 'out/none_start_start'
+
+
+def test_an_unseen_source_is_compared_in_what_it_labels(tmp_path):
+    tiny.write_synthia(tmp_path / 'synthia')
+    third = resized(tiny.synthia(tmp_path))
+    anchors = dict(members=dict(third=third), absent=dict(third=['train']))
+    source = dict(absent=dict(third=['truck']))
     cfg = Config(
         dict(
-            train_dataloader=dict(dataset=dict(domains=domains)),
-            anchor_dataloader=dict(dataset=dict(members=members)),
-            start_from='start.py',
-            start_options=dict(randomness=dict(seed=1)),
+            train_dataloader=dict(dataset=dict(domains=dict(source=source))),
+            anchor_dataloader=dict(dataset=anchors),
         )
     )
-    found = without(cfg, 'gta', Path('out/gta'))
-    for one in (found, found.start_options):
-        for dataset in (
-            one.train_dataloader.dataset.domains.source,
-            one.anchor_dataloader.dataset,
-        ):
-            assert dataset.members.gta is None
-    assert found.start_options.work_dir == 'out/gta_start'
-    assert found.start_options.randomness.seed == 1
-    assert cfg.train_dataloader.dataset.domains.source.members.gta.a == 1
+    unseen_pool = runpy.run_path(str(TOOL))['unseen_pool']
+    dataset = DATASETS.build(unseen_pool(cfg, 'third', 1))
+    assert len(dataset) == 1 and dataset.datasets[0].test_mode
+    sample = dataset[0]
+    assert sample['inputs'].shape == (3, 48, 96)
+    assert sample['data_samples'].gt_sem_seg.shape == tiny.SIZE
+    assert sample['data_samples'].domain == 'unseen'
+    classes = dataset.metainfo['classes']
+    absent = [classes[i] for i in sample['data_samples'].absent]
+    assert absent == ['truck', 'train']
+    assert unseen_pool(cfg, 'third', 0) is None
+    assert unseen_pool(cfg, 'gta', 1) is None

@@ -191,7 +191,8 @@ class Curve:
         cfg = self.plan(run)
         folder = self.folder_of(run)
         if run.setting == START:
-            cfg = placed(cfg, folder, dict(randomness=dict(seed=run.seed)))
+            seed = dict(randomness=dict(seed=run.seed))
+            cfg = placed(cfg, folder, lambda _: seed)
         elif cfg.get('start_from'):
             cfg.start_from = None
             cfg.load_from = str(self.checkpoint(start_of(run)))

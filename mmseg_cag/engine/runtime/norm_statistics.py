@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from mmseg_cag.engine.records.descent import (
 from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.domain_norms import key_of_predicted
 from mmseg_cag.models.segmentors.base import bare_model
 from mmseg_cag.models.student import (
     build_student,
@@ -205,7 +207,7 @@ def estimating(
     before = {
         norm: (
             norm.momentum,
-            {k: v.clone() for k, v in norm.state_dict().items()},
+            {k: v.clone() for k, v in norm.named_buffers(recurse=False)},
         )
         for norm in norms.values()
     }
@@ -222,7 +224,8 @@ def estimating(
         for norm, (momentum, state) in before.items():
             norm.momentum = momentum
             if not norm.num_batches_tracked:
-                norm.load_state_dict(state)
+                for key, statistic in norm.named_buffers(recurse=False):
+                    statistic.copy_(state[key])
 
 
 def _merge_ranks(norm: _BatchNorm) -> None:
@@ -313,7 +316,9 @@ def reestimated_checkpoint(
 
     Returns:
         The checkpoint with target statistics of the student in its
-        ``state_dict``; its descent lists the target.
+        ``state_dict``; with statistics of each domain, in place of those of
+        ``domain`` or, if they have none of it, of the predicted one. Its
+        descent lists the target.
 
     Raises:
         MissingFileError: There is no such file.
@@ -322,7 +327,10 @@ def reestimated_checkpoint(
     """
     checkpoint = read_checkpoint(path)
     weights = checkpoint['state_dict']
-    network = build_student(cfg.model, weights, path).to(get_device())
+    model = copy.deepcopy(cfg.model)
+    if domain in (model.get('domain_norms') or {}).get('domains', []):
+        model.domain_norms.predict = domain
+    network = build_student(model, weights, path).to(get_device())
     if not norms_of(network):
         raise UserError(
             f'{path}: its network has no batch norms, expected a network with '
@@ -336,8 +344,9 @@ def reestimated_checkpoint(
     title = 'Statistics of batch norms'
     estimate_on_target(network, preprocessor, loader, title)
     for name, norm in norms_of(network).items():
-        for key, value in norm.state_dict().items():
-            weights[f'{name}.{key}'] = value.cpu()
+        for key, value in norm.named_buffers():
+            own = key_of_predicted(f'{name}.{key}', model.get('domain_norms'))
+            weights[own] = value.cpu()
     stated = cfg.get('licences')
     images = target_loader(cfg, domain)['dataset']
     descent = inherited(path, 're-estimated from', stated)
