@@ -114,8 +114,9 @@ def change_colours(image: Tensor, draws: ViewDraws) -> Tensor:
 
 def grey_of(images: Tensor) -> Tensor:
     """Compute the brightness (N, 1, H, W) of RGB images."""
-    weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    # Numbers, not a tensor: to copy one to a GPU waits for it.
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def blend(images: Tensor, others: Tensor, share: float) -> Tensor:

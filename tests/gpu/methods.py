@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""A step of each method that has a config on minitown."""
+"""A step of each method with a config on minitown, and of small VFM-UDAs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from mmseg_cag.launch.stages import walk
 # Of a rehearsal.
 SIZES, SHRINK = {'crop_size', 'detail_size'}, 2
 FOLDER = 'minitown'
+# Not on minitown: made small here, in the folder of the same name.
+TRANSFORMERS = ('vfmuda_dinov2-b_gta2cs', 'vfmudaplus_dinov2-b_gta2cs')
+ARCH = dict(dim=48, depth=4, heads=3)
+# Sides of their crops, and of what the networks see.
+SIDE, PLAIN, PYRAMID = 64, 56, 224
 
 
 @cache
@@ -31,18 +36,36 @@ def names() -> list[str]:
             model = cfg.model
             parts = (model, model.backbone, model.decode_head)
             found.setdefault(tuple(part.type for part in parts), path.stem)
-    return list(found.values())
+    return [*found.values(), *TRANSFORMERS]
 
 
 def load(method: str, device: str) -> tuple[Config, dict]:
     """Read a config without randomness in its network, and draw a batch."""
-    cfg = read_config(CONFIGS / FOLDER / f'{method}.py')
+    small = method in TRANSFORMERS
+    folder = 'vfm_uda' if small else FOLDER
+    cfg = read_config(CONFIGS / folder / f'{method}.py')
     cfg.train_dataloader.batch_size = 2
-    if device == 'cpu':
+    if small:
+        make_small(cfg)
+    elif device == 'cpu':
         for part in walk(cfg._cfg_dict):
             for key in SIZES & part.keys():
                 part[key] = tuple(side // SHRINK for side in part[key])
     return cfg, draw_batch(cfg)
+
+
+def make_small(cfg: Config) -> None:
+    """Shrink vision transformers and their crops."""
+    for part in walk(cfg._cfg_dict):
+        if 'arch' in part:
+            part.update(arch=ARCH, resize=(PLAIN, PLAIN))
+        if part.get('type') == 'ViTAdapter':
+            part.update(prior_channels=4, resize=(PYRAMID, PYRAMID))
+        if part.get('type') == 'SyncBN':
+            part['type'] = 'BN'
+        if 'crop_size' in part:
+            part['crop_size'] = (SIDE, SIDE)
+    cfg.model.decode_head.in_channels = ARCH['dim']
 
 
 def build(cfg: Config, batch: dict, device: str = 'cpu') -> nn.Module:

@@ -5,8 +5,10 @@
 #   WHEELS  a folder with wheels of what this machine's Python lacks; nothing
 #           is fetched from a network
 #   PYTHON  the Python that has torch (default: python3)
-# DIR gets gpu_day.json, which `gpu_table.py DIR` makes tables of, gpu_day.md
-# with these tables, and gpu_day.log.
+# The minutes begin with this script. DIR gets gpu_day.json, which `gpu_table.py
+# DIR` makes tables of, gpu_day.md with these tables, and gpu_day.log; those of
+# an earlier run there are renamed to gpu_day_1.json and so on.
+export GPU_DAY_BEGUN=$(date +%s)
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=${PYTHON:-python3}

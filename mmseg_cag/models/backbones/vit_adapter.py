@@ -129,8 +129,9 @@ def sample(
         own = values[:, start : start + h * w]
         start += h * w
         maps = own.permute(0, 2, 3, 1).reshape(n * heads, -1, h, w)
-        pixels = torch.tensor([w, h], device=values.device)
-        places = centres + offsets[:, :, :, level] / pixels
+        x, y = offsets[:, :, :, level].unbind(-1)
+        # Numbers, not a tensor: to copy one to a GPU waits for it.
+        places = centres + torch.stack([x / w, y / h], dim=-1)
         places = (2 * places - 1).transpose(1, 2).flatten(0, 1)
         seen = F.grid_sample(maps, places, align_corners=False)
         share = weights[..., level * points : (level + 1) * points]

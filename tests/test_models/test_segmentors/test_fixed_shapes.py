@@ -3,7 +3,8 @@
 
 A step of the mean teachers runs with tensors that have shapes and no values:
 an operation whose result depends on these in its shape, or that asks for one,
-fails. Numbers that are drawn on the CPU are drawn outside.
+fails. Numbers that are drawn on the CPU are drawn outside. Nor does a step
+make tensors of numbers on its device, which copies them and waits for that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     unset_fake_temporarily,
 )
+from torch.overrides import TorchFunctionMode
 
 from mmseg_cag.models import colour_views, masking, strong_augmentation
 from mmseg_cag.models.backbones import hrda_backbone
@@ -86,6 +88,24 @@ def outside(draw: Callable) -> Callable:
     return drawn
 
 
+class NoCopies(TorchFunctionMode):
+    """Refuses what copies numbers of the host to a GPU and waits."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(function, '__name__', '')
+        indices = args[1] if name == '__getitem__' else ()
+        indices = indices if isinstance(indices, tuple) else (indices,)
+        if (
+            name == 'new_tensor'
+            or name in ('tensor', 'as_tensor', 'asarray')
+            and kwargs.get('device') is not None
+            or any(isinstance(index, list) for index in indices)
+        ):
+            raise AssertionError(f'{name} waits for a copy to the device')
+        return function(*args, **kwargs)
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
     for place, name in DRAWS:
@@ -97,7 +117,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
 def test_shapes_do_not_depend_on_values(name, fake):
     model = MODELS.build(METHODS[name]()).train()
     data = model.data_preprocessor(tiny.raw_batch(), True)
-    with fake:
+    with fake, NoCopies():
         losses = model(**data, mode='loss')
         total = sum(v for k, v in losses.items() if 'loss' in k)
         total.backward()
@@ -109,3 +129,17 @@ def test_one_that_does_is_noticed(fake):
         torch.rand(4)[torch.rand(4) > 0.5]
     with fake, pytest.raises(DataDependentOutputException):
         torch.rand(()).item()
+
+
+@pytest.mark.parametrize(
+    'copy',
+    [
+        lambda x: x.new_tensor([0.5, 2]),
+        lambda x: torch.tensor([1, 2], device=x.device),
+        lambda x: torch.as_tensor([1, 2], device=x.device),
+        lambda x: x[:, [1, 0]],
+    ],
+)
+def test_a_copy_is_noticed(copy):
+    with NoCopies(), pytest.raises(AssertionError, match='waits for a copy'):
+        copy(torch.ones(2, 2))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from speed.measure import measure_operations
 from speed.step import Form
@@ -14,6 +15,8 @@ from gpu_day.setup import Setup
 SHAPES = ((4, 256, 128, 224), (2, 8, 16, 28))
 CLASSES = (19, 150)
 ROUNDS = (15, 1)
+# Seconds that the first form takes at most.
+FIRST = (6, 0)
 FORMS = (
     Form(),
     Form('bf16', channels_last=True),
@@ -24,18 +27,24 @@ FORMS = (
 
 def measure(setup: Setup) -> dict:
     """Time the operations in each form, with few and with many classes."""
-    found: dict = dict(shape=setup.choose(*SHAPES), forms={})
+    found: dict = dict(shape=setup.choose(*SHAPES), forms={}, left=[])
+    # Loops take longer with more classes.
+    pace = setup.choose(*FIRST) / CLASSES[0]
     for classes in setup.choose(CLASSES, CLASSES[:1]):
         for form in setup.choose(FORMS, FORMS[:2]):
-            if setup.left < 3 and found['forms']:
-                return found
-            found['forms'][f'{form}, {classes} classes'] = measure_operations(
+            name = f'{form}, {classes} classes'
+            if not setup.allows(pace * classes):
+                found['left'].append(name)
+                continue
+            start = time.monotonic()
+            found['forms'][name] = measure_operations(
                 found['shape'],
                 classes,
                 form,
                 rounds=setup.choose(*ROUNDS),
                 device=setup.device,
             )
+            pace = (time.monotonic() - start) / classes
             setup.save(found)
     return found
 

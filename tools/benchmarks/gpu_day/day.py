@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import os
@@ -13,16 +14,23 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
-from gpu_day.setup import Setup, explain, require_gpu
+from gpu_day.setup import NO_TIME, NOT_DRAWN, Setup, explain, require_gpu
 from gpu_day.tables import print_tables, to_markdown
 
 JSON, LOG, MARKDOWN = 'gpu_day.json', 'gpu_day.log', 'gpu_day.md'
 # Seconds reserved for the tables.
 RESERVE = 5
+# When the command began, in seconds of `time.time`.
+BEGUN = 'GPU_DAY_BEGUN'
+# Signals that end the measurements early.
+STOPS = (signal.SIGTERM, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 class Part(NamedTuple):
@@ -46,12 +54,12 @@ BESIDE_DRAWING = ('a', 'b')
 # By value, and by dependencies on earlier parts.
 PARTS = {
     'a': Part('machine', 'versions and the card', 0.04, None),
-    'b': Part('gpu_tests', 'tests on the GPU', 0.22, 4),
-    'c': Part('anchors', 'anchor operations and the floor', 0.06, 4),
-    'd': Part('release', "the step at the release's setting", 0.28, 16),
-    'e': Part('recipes', 'a step of each published recipe', 0.22, 4),
-    'g': Part('loading', 'images that are loaded and eaten', 0.06, None),
-    'f': Part('training', 'a training at scale', 0.12, 8),
+    'b': Part('gpu_tests', 'tests on the GPU', 0.26, 4),
+    'c': Part('anchors', 'anchor operations and the floor', 0.05, 4),
+    'd': Part('release', "the step at the release's setting", 0.35, 16),
+    'e': Part('recipes', 'a step of each published recipe', 0.16, 4),
+    'g': Part('loading', 'images that are loaded and eaten', 0.05, None),
+    'f': Part('training', 'a training at scale', 0.09, 8),
 }
 
 
@@ -85,17 +93,16 @@ class Day:
     Args:
         args: Command-line arguments.
         folder: Folder for files of the parts.
+
+    Attributes:
         drawing: Process that draws the towns, if they are needed.
     """
 
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        folder: Path,
-        drawing: multiprocessing.Process | None = None,
-    ) -> None:
-        self.args, self.folder, self.drawing = args, folder, drawing
-        self.ends = time.monotonic() + 60 * args.minutes - RESERVE
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.args, self.folder = args, folder
+        self.drawing: multiprocessing.Process | None = None
+        spent = time.time() - float(os.environ.get(BEGUN, time.time()))
+        self.ends = time.monotonic() + 60 * args.minutes - spent - RESERVE
         self.found: dict = dict(
             started=time.strftime('%Y-%m-%d %H:%M'),
             minutes=args.minutes,
@@ -103,6 +110,7 @@ class Day:
             parts={},
         )
         args.out.mkdir(parents=True, exist_ok=True)
+        keep_earlier(args.out)
         (args.out / LOG).write_text('')
 
     def run(self) -> bool:
@@ -111,10 +119,10 @@ class Day:
         while left:
             part = PARTS[left[0]]
             if self.drawing and left[0] not in BESIDE_DRAWING:
-                self.drawing.join(self.ends - time.monotonic())
+                self._await_towns(self.drawing)
             share = part.share / sum(PARTS[letter].share for letter in left)
             seconds = share * (self.ends - time.monotonic())
-            self._run_part(left.pop(0), max(seconds, 1))
+            self._run_part(left.pop(0), seconds)
         parts = self.found['parts'].values()
         return all(part['status'] == 'ok' for part in parts)
 
@@ -123,26 +131,33 @@ class Day:
         entry = dict(title=part.title, status='runs', message='', results={})
         self.found['parts'][letter] = entry
         self._write()
-        receiver, sender = CONTEXT.Pipe(duplex=False)
-        given = self._setup(start + seconds)
-        process = CONTEXT.Process(target=work, args=(letter, given, sender))
-        process.start()
-        sender.close()
-        try:
-            entry['message'] = self._follow(entry, receiver, start + seconds)
-        except EOFError:
-            process.join(5)
-            entry['message'] = f'ended with code {process.exitcode}'
-        finally:
-            end(process)
+        entry['message'] = NO_TIME
+        if seconds >= 1:
+            entry['message'] = self._work(letter, entry, start + seconds)
         entry['status'] = 'failed' if entry['message'] else 'ok'
         entry['seconds'] = round(time.monotonic() - start, 1)
         self._write()
+        self._write_tables()
         told = f': {entry["message"]}' if entry['message'] else ''
         print(
             f'{letter}  {part.title}: {entry["status"]}, '
             f'{entry["seconds"]:.0f} s{told}'
         )
+
+    def _work(self, letter: str, entry: dict, ends: float) -> str:
+        """Run a part in its process; returns any failure."""
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        given = self._setup(ends)
+        process = CONTEXT.Process(target=work, args=(letter, given, sender))
+        try:
+            process.start()
+            sender.close()
+            return self._follow(entry, receiver, ends)
+        except EOFError:
+            process.join(5)
+            return f'ended with code {process.exitcode}'
+        finally:
+            end(process)
 
     def _follow(self, entry: dict, receiver: Connection, ends: float) -> str:
         """Collect results of a part as they arrive; returns any failure.
@@ -157,7 +172,10 @@ class Day:
             kind, value = receiver.recv()
             if kind == 'done':
                 return value
-            entry['results'] = value
+            if kind == 'machine':
+                self.found['machine'] = value
+            else:
+                entry['results'] = value
             self._write()
         return f'stopped after its {ends - start:.0f} s'
 
@@ -171,13 +189,41 @@ class Day:
             folder=self.folder,
             earlier={key: part['results'] for key, part in parts.items()},
             log=self.args.out / LOG,
+            describe='machine' not in self.found,
         )
+
+    def _await_towns(self, drawing: multiprocessing.Process) -> None:
+        """Wait for the drawing, for half of the time that is left at most."""
+        drawing.join(max(0.0, self.ends - time.monotonic()) / 2)
+        if (code := drawing.exitcode) == 0:
+            return
+        end(drawing)
+        failed = self.folder / NOT_DRAWN
+        if not failed.exists():
+            why = 'in time' if code is None else f'(it ended with {code})'
+            failed.write_text(f'minitown was not drawn {why}')
 
     def _write(self) -> None:
         path = self.args.out / JSON
         draft = path.with_suffix('.part')
         draft.write_text(json.dumps(self.found, indent=1) + '\n')
         os.replace(draft, path)
+
+    def _write_tables(self) -> None:
+        text = to_markdown(self.found)
+        (self.args.out / MARKDOWN).write_text(text + '\n')
+
+
+def keep_earlier(out: Path) -> None:
+    """Rename the files of an earlier run in the folder."""
+    names = (JSON, LOG, MARKDOWN)
+    for number in count(1):
+        kept = {n: (out / n).with_stem(f'gpu_day_{number}') for n in names}
+        if not any(path.exists() for path in kept.values()):
+            break
+    for name, path in kept.items():
+        if (out / name).exists():
+            (out / name).rename(path)
 
 
 # The parent imports what all parts need and never touches the GPU: so each
@@ -187,15 +233,14 @@ CONTEXT = multiprocessing.get_context('fork')
 
 def work(letter: str, given: dict, sender: Connection) -> None:
     """Run a part in its process."""
-    os.setsid()
-    log = given.pop('log').open('a', buffering=1)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(log.fileno(), stream.fileno())
+    detach(given.pop('log'))
     print(f'== {letter}')
-    part = PARTS[letter]
+    part, describe = PARTS[letter], given.pop('describe')
     setup = Setup(**given, save=lambda found: sender.send(('results', found)))
     try:
+        if describe:
+            machine = import_module('gpu_day.machine').identify(setup.device)
+            sender.send(('machine', machine))
         if part.memory is not None and not setup.rehearse:
             require_gpu(part.memory)
         if find_spec('mmseg'):
@@ -207,33 +252,59 @@ def work(letter: str, given: dict, sender: Connection) -> None:
     except BaseException as error:
         traceback.print_exc()
         faults = [explain(error)]
-    sender.send(('done', '; '.join(faults)))
     sys.stdout.flush()
+    sender.send(('done', '; '.join(faults)))
     # Do not wait for threads and workers of libraries.
     os._exit(0)
 
 
+def detach(log: Path) -> None:
+    """Make this process a session that writes to the log.
+
+    It ends when its parent does, whatever ends that.
+    """
+    os.setsid()
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal_when_alone(signal.SIGKILL)
+    file = log.open('a', buffering=1)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(file.fileno(), stream.fileno())
+
+
+def signal_when_alone(number: int) -> None:
+    """Let Linux send this process a signal when its parent ends."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
 def end(process: multiprocessing.Process) -> None:
     """Kill the process of a part and its children."""
-    process.join(1)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # one that has not begun its session yet
     process.join()
 
 
-def draw(folder: Path, rehearse: bool) -> multiprocessing.Process:
+def draw(folder: Path, rehearse: bool, log: Path) -> multiprocessing.Process:
     """Draw the towns beside the first parts; returns the process."""
-    process = CONTEXT.Process(target=_draw, args=(folder, rehearse))
+    process = CONTEXT.Process(target=_draw, args=(folder, rehearse, log))
     process.start()
     return process
 
 
-def _draw(folder: Path, rehearse: bool) -> None:
-    os.setsid()
-    with suppress(BaseException):
+def _draw(folder: Path, rehearse: bool, log: Path) -> None:
+    detach(log)
+    try:
         from gpu_day.towns import draw_towns
 
         draw_towns(folder, rehearse)
+    except BaseException as error:
+        traceback.print_exc()
+        told = f'minitown was not drawn: {explain(error)}'
+        (folder / NOT_DRAWN).write_text(told)
+        os._exit(1)
     os._exit(0)
 
 
@@ -248,7 +319,7 @@ def preload(args: argparse.Namespace) -> None:
     """
     if os.environ.get(IMPORT_LATE):
         return
-    with suppress(BaseException):
+    with suppress(Exception):
         import torch  # noqa: F401
         from mmseg.utils import register_all_modules
 
@@ -261,33 +332,45 @@ def preload(args: argparse.Namespace) -> None:
     process.start()
     process.join(60)
     if process.exitcode != 0:
+        process.kill()
         os.environ[IMPORT_LATE] = '1'
         command = [sys.executable, '-m', 'gpu_day', *sys.argv[1:]]
         os.execv(sys.executable, command)  # noqa: S606
 
 
 def _try_gpu() -> None:
+    signal_when_alone(signal.SIGKILL)
     with suppress(BaseException):
         require_gpu(0)
         os._exit(0)
     os._exit(1)
 
 
+def stop(number: int, frame: FrameType | None) -> None:
+    """End as an exception does: with the processes of this one."""
+    for other in STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the parts, write their results and print them."""
+    os.environ.setdefault(BEGUN, str(time.time()))
+    for number in STOPS:
+        signal.signal(number, stop)
+    signal_when_alone(signal.SIGTERM)
     args = parse_args()
     preload(args)
     with tempfile.TemporaryDirectory() as folder:
-        drawing = None
-        if {'e', 'f', 'g'} & set(args.parts):
-            drawing = draw(Path(folder), args.rehearse)
-        day = Day(args, Path(folder), drawing)
+        day = Day(args, Path(folder))
         try:
+            if {'e', 'f', 'g'} & set(args.parts):
+                log = args.out / LOG
+                day.drawing = draw(day.folder, args.rehearse, log)
             went_well = day.run()
         finally:
-            if drawing:
-                end(drawing)
-    (args.out / MARKDOWN).write_text(to_markdown(day.found) + '\n')
+            if day.drawing:
+                end(day.drawing)
     print_tables(day.found)
     print(f'Written: {args.out / JSON}')
     raise SystemExit(0 if went_well else 1)

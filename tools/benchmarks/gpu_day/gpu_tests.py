@@ -16,7 +16,7 @@ import pytest
 from gpu_day.setup import Setup
 
 TESTS = Path(__file__).parents[3] / 'tests' / 'gpu'
-PROCESSES = 5
+PROCESSES = 8
 # Makes the tests run on the CPU without a GPU.
 REHEARSE = 'REHEARSE_GPU'
 
@@ -36,7 +36,8 @@ class Collector:
         """Record a test's setup, call or teardown."""
         found, name = self.found, report.nodeid.rpartition('gpu/')[2]
         if report.failed:
-            found['failed'][name] = last_line(report)
+            # Of a process that then ends, the first report tells why.
+            found['failed'].setdefault(name, last_line(report))
         elif report.skipped:
             found['skipped'] += 1
         elif report.when == 'call':

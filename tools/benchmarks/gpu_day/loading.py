@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -16,6 +17,8 @@ from gpu_day.towns import make_frames
 
 CONFIG = CONFIGS / '_base_/datasets/uda_gta2cs_896x512.py'
 SECONDS = (8.0, 0.5)
+# Batches of each process, which come in bursts.
+LEAST = 4
 FORMS = ('each time', 'cached')
 
 
@@ -24,7 +27,7 @@ def measure(setup: Setup) -> dict:
     frames = make_frames(setup)
     cores = len(os.sched_getaffinity(0))
     found: dict = dict(cores=cores, forms={}, eaten=eaten(setup.earlier))
-    for name in FORMS:
+    for number, name in enumerate(FORMS):
         cache = str(setup.folder / 'cache') if name == 'cached' else 'off'
         os.environ.update(
             GTA_ROOT=str(frames / 'gta'),
@@ -35,28 +38,42 @@ def measure(setup: Setup) -> dict:
         if setup.rehearse:
             shrink_images(cfg)
         cfg.train_dataloader.num_workers = setup.choose(cores, 1)
-        seconds = min(setup.choose(*SECONDS), (setup.left - 2) / 2)
-        found['forms'][name] = load(cfg.train_dataloader, seconds)
+        ends = time.monotonic() + (setup.left - 1) / (len(FORMS) - number)
+        found['forms'][name] = load(
+            cfg.train_dataloader, setup.choose(*SECONDS), ends
+        )
         setup.save(found)
     return found
 
 
-def load(loader_cfg: dict, seconds: float) -> dict:
-    """Load batches for some seconds, after those that fill the queues."""
+def load(loader_cfg: dict, seconds: float, ends: float) -> dict:
+    """Load batches for some seconds, after those that fill the queues.
+
+    Args:
+        loader_cfg: Config of the loader.
+        seconds: For how long, or longer until there are enough batches.
+        ends: When to stop in any case, by `time.monotonic`.
+    """
     loader = Runner.build_dataloader(loader_cfg, seed=0)
     batches = iter(loader)
     for _ in range(2 * loader.num_workers):
         next(batches)
-    start, images = time.perf_counter(), 0
-    while True:
+    start, images, least = time.monotonic(), 0, LEAST * loader.num_workers
+    for number in itertools.count(1):
         batch = next(batches)
         images += sum(len(part) for part in batch['inputs'].values())
-        spent = time.perf_counter() - start
-        if spent > seconds:
+        now = time.monotonic()
+        if now > ends or (now > start + seconds and number >= least):
             break
     shapes = {k: list(v[0].shape) for k, v in batch['inputs'].items()}
     del batches, loader
-    return dict(images_s=images / spent, images=images, shapes=shapes)
+    return dict(
+        images_s=images / (now - start),
+        images=images,
+        batches=number,
+        least=least,
+        shapes=shapes,
+    )
 
 
 def eaten(earlier: dict[str, dict]) -> dict[str, float]:
@@ -81,4 +98,9 @@ def check(results: dict, rehearse: bool) -> list[str]:
             'target',
         }:
             faults.append(f'{name}: {form["images"]} images, {form["shapes"]}')
+        elif form['batches'] < form['least']:
+            faults.append(
+                f'{name}: {form["batches"]} batches, too few to tell a speed; '
+                f'expected {form["least"]}'
+            )
     return faults

@@ -7,12 +7,14 @@ import os
 import platform
 import subprocess
 import time
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 
 import torch
 
 from gpu_day.precision import allow_tf32
-from gpu_day.setup import GIB, Setup, explain, require_gpu
+from gpu_day.setup import GIB, NotHereError, Setup, explain, require_gpu
 
 MODULES = ('torch', 'triton', 'numpy', 'cv2', 'PIL', 'mmengine', 'mmcv',
            'mmseg', 'mmseg_cag')  # fmt: skip
@@ -30,8 +32,13 @@ ERRORS = {'fp32': 1e-5, 'TF32': 2e-3, 'bf16': 1e-2, 'fp16': 2e-3}
 COPY_BYTES = (2 * GIB, 2**20)
 
 
-def measure(setup: Setup) -> dict:
-    """Read versions and GPU; time a copy and products."""
+@cache
+def identify(device: str) -> dict:
+    """Read versions and, if it works, the GPU.
+
+    Args:
+        device: ``cuda``, or ``cpu`` without a GPU.
+    """
     found: dict = dict(
         date=time.strftime('%Y-%m-%d'),
         python=platform.python_version(),
@@ -41,13 +48,21 @@ def measure(setup: Setup) -> dict:
         / GIB,
         versions={name: version_of(name) for name in MODULES},
         cuda=torch.version.cuda,
-        device=setup.device,
+        device=device,
     )
+    if device == 'cuda':
+        with suppress(NotHereError):
+            require_gpu(0)
+            found |= read_card()
+    return found
+
+
+def measure(setup: Setup) -> dict:
+    """Read versions and GPU; time a copy and products."""
+    found = dict(identify(setup.device))
     setup.save(found)
     if setup.device == 'cuda':
         require_gpu(1)
-        found |= read_card()
-        setup.save(found)
     found['copy_gb_s'] = time_copy(setup)
     found['products'] = {}
     for name, dtype, tf32 in PRODUCTS:

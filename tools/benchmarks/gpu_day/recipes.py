@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import math
 import os
+import time
 import traceback
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -56,7 +58,9 @@ ENDING = '_gta2cs'
 # In float32, with cuDNN's default of TF32 convolutions, and in bfloat16; both
 # channels-last, as in all configs.
 FORMS = {'TF32': None, 'bf16': 'bf16'}
-SECONDS, LEAST = (1.5, 0.1), 4
+SECONDS = (1.5, 0.1)
+# Seconds that the first recipe takes at most.
+LONGEST = (20, 0)
 SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
 
 ROWS = {'untrusted_top', 'untrusted_bottom'}
@@ -89,28 +93,33 @@ def measure(setup: Setup) -> dict:
     if setup.rehearse:
         paths = [p for p in paths if p.parent.name in ('adaptsegnet', 'dacs')]
         paths = paths[:2]
+    seconds = setup.choose(*LONGEST)
     for path in paths:
         name = f'{path.parent.name}/{path.stem}'
-        if setup.left < LEAST:
+        if not setup.allows(seconds):
             found['left'].append(name)
             continue
+        start = time.monotonic()
         try:
             cfg = read_config(path)
             if not trains(cfg):
                 continue
-            entry = measure_recipe(cfg, setup)
+            for entry in measure_recipe(cfg, setup):
+                found['recipes'][name] = entry
+                setup.save(found)
+            seconds = time.monotonic() - start
         except Exception as error:
             traceback.print_exc()
-            entry = dict(fault=explain(error))
-        found['recipes'][name] = entry
-        setup.save(found)
+            entry = found['recipes'].setdefault(name, {})
+            entry['fault'] = explain(error)
+            setup.save(found)
         gc.collect()
         free_memory()
     return found
 
 
-def measure_recipe(cfg: Config, setup: Setup) -> dict:
-    """Time steps of a recipe; returns results by form."""
+def measure_recipe(cfg: Config, setup: Setup) -> Iterator[dict]:
+    """Time steps of a recipe; yields results after each form."""
     if setup.rehearse:
         shrink(cfg)
     # Trying all kernels takes longer than timing a recipe.
@@ -125,15 +134,18 @@ def measure_recipe(cfg: Config, setup: Setup) -> dict:
         forms={},
     )
     trainer = Trainer(cfg, batch, setup.device)
+    taken = 0.0
     for name, amp in FORMS.items():
-        if setup.left < LEAST:
+        if not setup.allows(taken):
             break
+        start = time.monotonic()
         trainer.compute_in(amp)
         seconds = min(setup.choose(*SECONDS), setup.left - 1)
         found = time_steps(trainer, setup.device, seconds)
         found |= time_updates(trainer, setup.device)
         entry['forms'][name] = found
-    return entry
+        taken = time.monotonic() - start
+        yield entry
 
 
 def load_plain_batch(cfg: Config) -> dict:
@@ -172,8 +184,7 @@ def check(results: dict, rehearse: bool) -> list[str]:
     for name, recipe in results['recipes'].items():
         if 'fault' in recipe:
             faults.append(f'{name}: {recipe["fault"]}')
-            continue
-        for form, found in recipe['forms'].items():
+        for form, found in recipe.get('forms', {}).items():
             losses = found['log']
             if not (found['ms'] > 0 and math.isfinite(losses['loss'])):
                 faults.append(f'{name}, {form}: {found["ms"]} ms, {losses}')

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 GIB = 2**30
+# A file of why the towns were not drawn.
+NOT_DRAWN = 'towns.failed'
+# What work is said to take at most, as a multiple of the last one's time.
+SLACK = 1.2
+NO_TIME = 'no time was left'
 
 
 class NotHereError(Exception):
@@ -38,6 +43,10 @@ class Setup:
     def left(self) -> float:
         """Return the seconds left."""
         return self.ends - time.monotonic()
+
+    def allows(self, seconds: float) -> bool:
+        """Whether work like one that took so long can end in time."""
+        return self.left > SLACK * seconds
 
     def choose(self, real: Any, small: Any) -> Any:
         """Choose the value for a GPU or for a rehearsal."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 HOUR = 3.6e6  # milliseconds
+# How many of those that were left out are named.
+NAMED = 4
 Rows = list[list[str]]
 
 
@@ -61,22 +63,31 @@ def anchor_rows(results: dict, options: dict) -> Rows:
                     f'{found["memory"]:.2f}',
                 ]
             )
-    return rows
+    return rows + left_rows(results, rows)
+
+
+def left_rows(results: dict, rows: Rows) -> Rows:
+    """Name what no time was left for, in a row as wide as others."""
+    left = results.get('left', [])
+    if not left:
+        return []
+    names = '; '.join(left[:NAMED]) + '; …' * (len(left) > NAMED)
+    told = f'no time was left for {len(left)}'
+    return [[told, names, *[''] * (len(rows[0]) - 2)]]
 
 
 def release_rows(results: dict, options: dict) -> Rows:
     """Compare the step in each form with its passes and with fp32."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
              'times fp32', 'memory, GB', 'labels as in fp32, %',
-             'schedule, h',
-             'images, losses, labels, update, ms']]  # fmt: skip
-    first = None
+             'schedule, h', 'images, losses, labels, update, ms',
+             'launched in, ms']]  # fmt: skip
+    full = results['forms'].get('fp32', {}).get('whole', {}).get('median')
     for name, form in results['forms'].items():
         if 'fault' in form:
             rows.append([name, form['fault'], *[''] * (len(rows[0]) - 2)])
             continue
         step, passes = (form[key]['median'] for key in ('whole', 'passes'))
-        first = first or step
         rows.append(
             [
                 name,
@@ -84,14 +95,28 @@ def release_rows(results: dict, options: dict) -> Rows:
                 spread(form['passes'], 1),
                 f'{step / passes:.3f}',
                 f'{2e3 * results["batch"] / step:.1f}',
-                f'{first / step:.2f}',
+                f'{full / step:.2f}' if full else '',
                 f'{form["memory"] / 1e9:.1f}',
-                f'{100 * form["agreement"]:.2f}',
+                agreement(form),
                 f'{step * results["iters"] / HOUR:.1f}',
                 step_parts(form),
+                launches(form),
             ]
         )
     return rows
+
+
+def agreement(form: dict) -> str:
+    """Format the share of labels as in fp32, where there are any."""
+    if not form['active'] or 'agreement' not in form:
+        return ''
+    return f'{100 * form["agreement"]:.2f}'
+
+
+def launches(form: dict) -> str:
+    """Format the time in which the host launches a step."""
+    host = form['whole'].get('host')
+    return f'{host:.1f}' if host else ''
 
 
 def step_parts(form: dict) -> str:
@@ -113,6 +138,7 @@ def recipe_rows(results: dict, options: dict) -> Rows:
     for name, recipe in results['recipes'].items():
         if 'fault' in recipe:
             rows.append([name, recipe['fault'], *[''] * (len(rows[0]) - 2)])
+        if 'forms' not in recipe:
             continue
         images = recipe['batch'] * len(recipe['sizes'])
         sizes = ', '.join(
@@ -133,7 +159,7 @@ def recipe_rows(results: dict, options: dict) -> Rows:
                 f'{hours:.1f}',
             ]
             rows.append(row + ([f'{hours * price:.0f}'] if price else []))
-    return rows
+    return rows + left_rows(results, rows)
 
 
 def updates(found: dict) -> str:
@@ -195,7 +221,9 @@ def make_tables(found: dict, **options: float | None) -> Iterator[tuple]:
 
 def describe(found: dict) -> str:
     """Describe date, machine and versions of the measurements."""
-    machine = found['parts'].get('a', {}).get('results', {})
+    # In files of earlier versions (a) alone has it.
+    of_part = found['parts'].get('a', {}).get('results', {})
+    machine = found.get('machine', of_part)
     if not machine:
         return f'Measured on {found["started"]}.'
     versions = ', '.join(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gpu_day.setup import NotHereError, Setup
+from gpu_day.setup import NOT_DRAWN, NotHereError, Setup
 from mmseg_cag.datasets.inspection.drawing_record import MANIFEST
 from mmseg_cag.minitown.town import draw_minitown
 
@@ -45,10 +45,12 @@ def wait_for_towns(setup: Setup) -> Path:
     """Wait until minitown is drawn; returns its folder.
 
     Raises:
-        NotHereError: It takes too long.
+        NotHereError: It takes too long, or has failed.
     """
-    folder = setup.folder / 'towns'
+    folder, failed = setup.folder / 'towns', setup.folder / NOT_DRAWN
     while not (folder / MANIFEST).exists():
+        if failed.exists():
+            raise NotHereError(failed.read_text())
         if setup.left < 1:
             raise NotHereError('minitown was not drawn in time')
         time.sleep(0.2)

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from gpu_day.setup import Setup, explain
+from gpu_day.setup import NO_TIME, Setup, explain
 from gpu_day.steps import CONFIGS, read_config
 from gpu_day.towns import SIZE, wait_for_towns
 from mmseg_cag.launch.stages import walk
@@ -77,7 +77,7 @@ def measure(setup: Setup) -> dict:
         seconds = setup.left * rest[0] / sum(rest)
         rest.pop(0)
         if seconds < setup.choose(8, 0):
-            found['runs'][name] = dict(fault='no time was left')
+            found['runs'][name] = dict(fault=NO_TIME)
             continue
         try:
             cfg = make_config(name, setup, weights)
@@ -174,10 +174,12 @@ def check(results: dict, rehearse: bool) -> list[str]:
     faults = []
     for name, run in results['runs'].items():
         if 'fault' in run:
-            if run['fault'] != 'no time was left':
+            if run['fault'] != NO_TIME:
                 faults.append(f'{name}: {run["fault"]}')
         elif not (run['iters'] > 0 and math.isfinite(run['loss'])):
             faults.append(f'{name}: {json.dumps(run)}')
         elif not 0 <= run['miou'] <= 100:
             faults.append(f'{name}: mIoU {run["miou"]}')
-    return faults if results['runs'] else ['nothing was trained']
+    if all(run.get('fault') == NO_TIME for run in results['runs'].values()):
+        faults.append('nothing was trained')
+    return faults

@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import load_checkpoint
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -74,6 +74,9 @@ class Step:
         checkpoint: str | None = None,
     ) -> None:
         self.form, self.device, self.batch = form, device, batch
+        if torch.device(device).type == 'cuda':
+            # Else the host waits for each copy, and cannot run ahead.
+            self.batch = pin(batch)
         self.model = self._build(cfg, checkpoint)
         options = dict(cfg.optim_wrapper)
         options.update(WRAPPERS[form.amp])
@@ -82,7 +85,11 @@ class Step:
         self.inputs, self.samples = data['inputs'], data['data_samples']
         bank = getattr(self.model, 'anchor_bank', None)
         if bank is None or not bank.counts.any():
-            begin_stage(self.model, self.inputs, self.samples)
+            with self.optim.optim_context(self.model):
+                begin_stage(self.model, self.inputs, self.samples)
+        if form.compiled:
+            self.model.backbone.compile()
+            self.model.teacher.module.backbone.compile()
 
     def whole(self) -> dict[str, Tensor]:
         """Run the whole step, from images in memory to new weights."""
@@ -136,10 +143,18 @@ class Step:
         model = model.to(self.device)
         if self.form.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        if self.form.compiled:
-            model.backbone.compile()
-            model.teacher.module.backbone.compile()
         return model.train()
+
+
+def pin(batch: Any) -> Any:
+    """Put a batch into memory that a GPU reads beside other work."""
+    if isinstance(batch, dict):
+        return {key: pin(value) for key, value in batch.items()}
+    if isinstance(batch, list):
+        return [pin(value) for value in batch]
+    if isinstance(batch, BaseDataElement):
+        return batch.new(**{key: pin(value) for key, value in batch.items()})
+    return batch.pin_memory() if isinstance(batch, Tensor) else batch
 
 
 def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
@@ -187,8 +202,13 @@ def crop_size(cfg: Config) -> tuple[int, int]:
     return tuple(size)
 
 
-def draw_batch(cfg: Config) -> dict:
-    """Make a random batch of a config's size."""
+def draw_batch(cfg: Config, block: int = BLOCK) -> dict:
+    """Make a random batch of a config's size.
+
+    Args:
+        cfg: The config.
+        block: Side of the single-class squares in the labels, in pixels.
+    """
     size, number = crop_size(cfg), cfg.train_dataloader.batch_size
     num_classes = cfg.model.decode_head.num_classes
     generator = torch.Generator().manual_seed(0)
@@ -201,9 +221,9 @@ def draw_batch(cfg: Config) -> dict:
         images, samples = [], []
         for _ in range(number):
             images.append(draw(256, (3, *size)).to(torch.uint8))
-            blocks = draw(num_classes, (1, *(-(-s // BLOCK) for s in size)))
-            labels = blocks.repeat_interleave(BLOCK, 1)[:, : size[0]]
-            labels = labels.repeat_interleave(BLOCK, 2)[..., : size[1]]
+            blocks = draw(num_classes, (1, *(-(-s // block) for s in size)))
+            labels = blocks.repeat_interleave(block, 1)[:, : size[0]]
+            labels = labels.repeat_interleave(block, 2)[..., : size[1]]
             sample = SegDataSample()
             if domain == 'source':
                 sample.gt_sem_seg = PixelData(data=labels)

@@ -99,10 +99,13 @@ def step_note(results: dict) -> str:
         return text
     first, *_, last = results['forms'].items()
     ratio = first[1]['whole']['median'] / last[1]['whole']['median']
+    # Without labels there is nothing to compare.
+    same = f', {100 * results["agreement"]:.3f} % the same in both'
+    same = same if results['active'] else ''
     return (
         f'{text} {last[0]}: {ratio:.2f} times as fast as {first[0]}; '
         f'{100 * results["active"]:.1f} % of the target pixels have a label '
-        f'by anchors, {100 * results["agreement"]:.3f} % the same in both.'
+        f'by anchors{same}.'
     )
 
 

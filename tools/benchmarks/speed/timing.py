@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 WARM_UP = 2
-# Cycles that a GPU waits before timing: about two milliseconds, so that the
-# host runs ahead as in a training step.
-HEAD_START = 4_000_000
+# A GPU waits before it is timed, so that the host runs ahead as in training:
+# so many times as long as the host takes to launch the call, at most so many
+# milliseconds.
+HEAD_START, LONGEST = 1.5, 150.0
+CYCLES = 2_000_000  # of a GPU in a millisecond, at most
 
 
 def time_in_turn(
@@ -26,14 +28,27 @@ def time_in_turn(
 
     Returns:
         By name: milliseconds of a call, ``median``, ``p10``, ``p90``, and
-        ``least``, the value least disturbed by other load.
+        ``least``, the value least disturbed by other load; of a GPU also
+        ``host``, in which an idle one was given a call.
     """
-    clock = _cuda_clock if torch.device(device).type == 'cuda' else _wall_clock
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(WARM_UP + rounds):
+    if torch.device(device).type != 'cuda':
+        for _ in range(WARM_UP + rounds):
+            for name, function in functions.items():
+                times[name].append(_wall_clock(function))
+        return {name: _sum_up(of[WARM_UP:]) for name, of in times.items()}
+    host = {}
+    for _ in range(WARM_UP):
         for name, function in functions.items():
-            times[name].append(clock(function))
-    return {name: _sum_up(values[WARM_UP:]) for name, values in times.items()}
+            torch.cuda.synchronize()
+            host[name] = _wall_clock(function)
+    for _ in range(rounds):
+        for name, function in functions.items():
+            times[name].append(_cuda_clock(function, host[name]))
+    return {
+        name: dict(_sum_up(values), host=host[name])
+        for name, values in times.items()
+    }
 
 
 def _wall_clock(function: Callable[[], object]) -> float:
@@ -42,10 +57,10 @@ def _wall_clock(function: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def _cuda_clock(function: Callable[[], object]) -> float:
+def _cuda_clock(function: Callable[[], object], host: float) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
-    torch.cuda._sleep(HEAD_START)
+    torch.cuda._sleep(int(CYCLES * min(HEAD_START * host, LONGEST)))
     start.record()
     function()
     end.record()
