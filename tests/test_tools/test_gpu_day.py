@@ -192,6 +192,7 @@ BROKEN = [
     spoil('c', lambda r: r['forms'].clear()),
     spoil('d', lambda r: r['forms']['fp32'].update(loss=float('nan'))),
     spoil('d', lambda r: first(r['forms']).update(agreement=0.5)),
+    spoil('d', lambda r: first(r['forms']).update(active=0.0)),
     spoil('d', lambda r: first(r['forms']).update(fault='too little memory')),
     spoil('e', lambda r: first(r['recipes']).update(fault='no file')),
     spoil('e', lambda r: r['recipes'].clear()),
@@ -199,6 +200,7 @@ BROKEN = [
     spoil('f', lambda r: first(r['runs']).update(loss=float('inf'))),
     spoil('g', lambda r: r['forms'].pop('cached')),
     spoil('g', lambda r: first(r['forms']).update(images_s=0)),
+    spoil('g', lambda r: first(r['forms']).update(batches=3)),
 ]
 
 

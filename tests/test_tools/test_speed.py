@@ -1,14 +1,20 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
+from mmengine.config import Config
 from speed.loops import LOOPS
 from speed.memory import extra_memory
 from speed.operations import Maps, floor_bytes, operations
-from speed.step import Form
+from speed.step import Form, Step, pin
+from speed.tables import step_note
 from speed.teaching import OPERATIONS, Lesson
 from speed.timing import time_in_turn
+
+from tests import tiny
 
 N, K, C, H, W = 2, 4, 6, 17, 24
 
@@ -71,3 +77,96 @@ def test_functions_are_called_in_turn():
 def test_the_name_of_a_form():
     assert str(Form()) == 'fp32'
     assert str(Form('bf16', True, True)) == 'bf16, channels-last, compiled'
+
+
+@pytest.mark.parametrize('host', [10.0, 60.0, 1000.0])
+def test_a_gpu_waits_while_the_host_launches(host, monkeypatch):
+    now, slept = [0.0], []
+
+    class Event:
+        def __init__(self, enable_timing):
+            self.record = lambda: None
+
+        def elapsed_time(self, other):
+            return 7.0
+
+    def launch():
+        now[0] += host / 1e3
+
+    monkeypatch.setattr(time, 'perf_counter', lambda: now[0])
+    monkeypatch.setattr(torch.cuda, 'Event', Event)
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
+    monkeypatch.setattr(torch.cuda, '_sleep', slept.append)
+    found = time_in_turn(dict(step=launch), 3, 'cuda')['step']
+    assert (found['median'], found['host']) == (7.0, pytest.approx(host))
+    # Cycles of a GPU with 2 GHz; a queue that is full ends the head start.
+    expected = 2e6 * min(1.5 * host, 150)
+    assert slept == pytest.approx([expected] * 3)
+
+
+def test_a_pinned_batch_is_the_same(monkeypatch):
+    pinned = []
+
+    def pin_memory(tensor):
+        pinned.append(tensor)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', pin_memory)
+    batch = tiny.raw_batch()
+    found = pin(batch)
+    assert len(pinned) == 6  # two images of each domain, labels of the source
+    for one, other in zip(
+        batch['data_samples']['source'],
+        found['data_samples']['source'],
+        strict=True,
+    ):
+        assert one.metainfo == other.metainfo
+        assert one.gt_sem_seg.data is not other.gt_sem_seg.data
+        assert torch.equal(one.gt_sem_seg.data, other.gt_sem_seg.data)
+
+
+def test_a_compiled_step_compiles_each_network_once(monkeypatch):
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module,
+        'compile',
+        lambda module: compile_module(module, backend=backend),
+    )
+    cfg = Config(
+        dict(model=tiny.cag(), optim_wrapper=dict(
+            type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-3)
+        ))
+    )  # fmt: skip
+    step = Step(cfg, Form('bf16', compiled=True), 'cpu', tiny.raw_batch())
+    for call in (step.labels, step.whole, step.passes, step.anchors):
+        call()
+    first = len(compiled)
+    for call in (step.whole, step.losses, step.labels, step.anchors):
+        call()
+    # The student's in training and the teacher's.
+    assert (first, len(compiled)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ('active', 'told'),
+    [(0.5, 'by anchors, 25.000 % the same in both.'), (0.0, 'by anchors.')],
+)
+def test_labels_are_compared_where_there_are_any(active, told):
+    form = dict(whole=dict(median=2.0))
+    results = dict(
+        config='cag.py',
+        batch=2,
+        size=(4, 8),
+        stages=1,
+        stage_iters=9,
+        active=active,
+        agreement=0.25,
+        forms=dict(fp32=form, bf16=form),
+    )
+    assert step_note(results).endswith(told)
