@@ -21,7 +21,6 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     unset_fake_temporarily,
 )
-from torch.overrides import TorchFunctionMode
 
 from mmseg_cag.models import colour_views, masking, strong_augmentation
 from mmseg_cag.models.backbones import hrda_backbone
@@ -32,6 +31,7 @@ from tests.test_models.test_segmentors.test_foreign_anchors import (
     model as foreign,
 )
 from tests.test_models.test_segmentors.test_proda import settings as proda
+from tests.test_models.test_segmentors.test_step_waits import NoCopies
 from tests.test_vit_runs import vfm
 
 
@@ -88,24 +88,6 @@ def outside(draw: Callable) -> Callable:
     return drawn
 
 
-class NoCopies(TorchFunctionMode):
-    """Refuses what copies numbers of the host to a GPU and waits."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(function, '__name__', '')
-        indices = args[1] if name == '__getitem__' else ()
-        indices = indices if isinstance(indices, tuple) else (indices,)
-        if (
-            name == 'new_tensor'
-            or name in ('tensor', 'as_tensor', 'asarray')
-            and kwargs.get('device') is not None
-            or any(isinstance(index, list) for index in indices)
-        ):
-            raise AssertionError(f'{name} waits for a copy to the device')
-        return function(*args, **kwargs)
-
-
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
     for place, name in DRAWS:
@@ -129,17 +111,3 @@ def test_one_that_does_is_noticed(fake):
         torch.rand(4)[torch.rand(4) > 0.5]
     with fake, pytest.raises(DataDependentOutputException):
         torch.rand(()).item()
-
-
-@pytest.mark.parametrize(
-    'copy',
-    [
-        lambda x: x.new_tensor([0.5, 2]),
-        lambda x: torch.tensor([1, 2], device=x.device),
-        lambda x: torch.as_tensor([1, 2], device=x.device),
-        lambda x: x[:, [1, 0]],
-    ],
-)
-def test_a_copy_is_noticed(copy):
-    with NoCopies(), pytest.raises(AssertionError, match='waits for a copy'):
-        copy(torch.ones(2, 2))
