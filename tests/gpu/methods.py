@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from gpu_day.steps import CONFIGS, adapts, configs_of, read_config
@@ -15,6 +17,7 @@ from speed.step import WRAPPERS, begin_stage, draw_batch
 from torch import Tensor, nn
 
 from mmseg_cag.launch.stages import walk
+from mmseg_cag.models.student import student_model
 
 # Of a rehearsal.
 SIZES, SHRINK = {'crop_size', 'detail_size'}, 2
@@ -24,6 +27,7 @@ TRANSFORMERS = ('vfmuda_dinov2-b_gta2cs', 'vfmudaplus_dinov2-b_gta2cs')
 ARCH = dict(dim=48, depth=4, heads=3)
 # Sides of their crops, and of what the networks see.
 SIDE, PLAIN, PYRAMID = 64, 56, 224
+SCRATCH = TemporaryDirectory()
 
 
 @cache
@@ -44,6 +48,8 @@ def load(method: str, device: str) -> tuple[Config, dict]:
     small = method in TRANSFORMERS
     folder = 'vfm_uda' if small else FOLDER
     cfg = read_config(CONFIGS / folder / f'{method}.py')
+    if 'distillation' in cfg.model:
+        make_teacher(cfg)
     cfg.train_dataloader.batch_size = 2
     if small:
         make_small(cfg)
@@ -52,6 +58,19 @@ def load(method: str, device: str) -> tuple[Config, dict]:
             for key in SIZES & part.keys():
                 part[key] = tuple(side // SHRINK for side in part[key])
     return cfg, draw_batch(cfg)
+
+
+def make_teacher(cfg: Config) -> None:
+    """Let a network with random weights, in a file, be the fixed teacher."""
+    teacher = Config.fromfile(cfg.filename).model.distillation.teacher
+    teacher.config = read_config(Path(teacher.config)).model
+    torch.manual_seed(0)
+    network = MODELS.build(student_model(teacher.config))
+    teacher.checkpoint = str(
+        Path(SCRATCH.name, f'{Path(cfg.filename).stem}.pth')
+    )
+    torch.save(dict(state_dict=network.state_dict()), teacher.checkpoint)
+    cfg.model.distillation.teacher = teacher
 
 
 def make_small(cfg: Config) -> None:

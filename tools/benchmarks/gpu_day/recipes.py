@@ -50,8 +50,9 @@ FIRST = (
     'vfm_uda/vfmuda_dinov2-l_gta2cs',
     'anchor_teacher/mit-b5_gta2cs',
 )
-# Folders without a method's recipe on GTA5 -> Cityscapes.
-NOT_PUBLISHED = ('minitown', 'custom', 'source_only', '_base_')
+# Folders without a method's recipe on GTA5 -> Cityscapes, or with one that
+# needs a finished run.
+NOT_PUBLISHED = ('minitown', 'custom', 'source_only', '_base_', 'distill')
 # The large encoders are measured in source-only training.
 LEFT_OUT = {'vfm_uda': ('nearest_anchor', 'linear', 'frozen', 'segformer')}
 ENDING = '_gta2cs'
