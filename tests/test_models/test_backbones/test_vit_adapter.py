@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from mmseg_cag.models.backbones.vit_adapter import DeformableAttention
 from mmseg_cag.models.segmentors.base import run_network
 from tests.test_models.test_backbones.test_dinov2 import Golden, assert_near
+from tests.test_models.test_segmentors.test_step_waits import NoCopies
 from tests.tiny import preprocessor
 
 CLASSES = 19
@@ -88,6 +89,14 @@ def load(model: torch.nn.Module, golden: Golden) -> torch.nn.Module:
         with pytest.raises(ValueError, match='1 unexpected'):
             rename(weights, 'tiny')
     return model
+
+
+def test_no_size_of_a_map_is_copied_to_a_gpu():
+    module = DeformableAttention(8, 2, 2)
+    query, value = torch.rand(1, 3, 8), torch.rand(1, 10, 8)
+    with NoCopies():
+        found = module(query, torch.rand(1, 3, 1, 2), value, [(2, 3), (2, 2)])
+    assert found.shape == query.shape
 
 
 def test_the_network_of_vfm_uda():

@@ -210,8 +210,11 @@ class Day:
         os.replace(draft, path)
 
     def _write_tables(self) -> None:
-        text = to_markdown(self.found)
-        (self.args.out / MARKDOWN).write_text(text + '\n')
+        try:
+            text = to_markdown(self.found)
+            (self.args.out / MARKDOWN).write_text(text + '\n')
+        except Exception:  # a table must not end the day
+            traceback.print_exc()
 
 
 def keep_earlier(out: Path) -> None:
