@@ -29,7 +29,7 @@ class Limits:
             network that has not learnt it is no fallback.
     """
 
-    odds: float = 6.0
+    odds: float = 10.0
     most: float = 0.05
     least: float = 0.01
     gone: float = 0.1
