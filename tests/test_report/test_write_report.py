@@ -116,7 +116,7 @@ def test_a_start_may_have_the_name_of_the_run(recorded):
 
 
 def test_the_config_is_shown(recorded):
-    assert 'type=&#39;TinyBackbone&#39;' in write(recorded)
+    assert 'default_scope = &#39;mmseg&#39;' in write(recorded)
 
 
 def test_what_the_run_wrote_is_shown_names_as_text(spiked):
