@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import runpy
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.watch.__main__ import main
 from tests.watched import draw, look_without_torch, write_network
 
@@ -70,6 +73,13 @@ def test_frames_of_several_sizes_are_watched(run, tmp_path):
     assert '60 frames' in run(network, mixed, '--out', tmp_path / 'out')
     lines = list(map(json.loads, (tmp_path / 'out/watch.jsonl').open()))
     assert not any('flicker' in line for line in lines)
+
+
+def test_the_benchmark_needs_frames_of_one_size(tmp_path):
+    network = write_network(tmp_path / 'any.onnx', size=('H', 'W'))
+    tool = runpy.run_path(str(ROOT / 'tools/benchmarks/benchmark_watch.py'))
+    with pytest.raises(UserError, match='any.onnx: takes frames of any size'):
+        tool['check'](Namespace(network=network))
 
 
 @pytest.mark.parametrize(
