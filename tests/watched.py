@@ -55,7 +55,11 @@ def look_without_torch(
     )
 
 
-def write_network(path: Path, weight: np.ndarray = WEIGHT) -> Path:
+def write_network(
+    path: Path,
+    weight: np.ndarray = WEIGHT,
+    size: tuple[int | str, int | str] = (HEIGHT, WIDTH),
+) -> Path:
     """Write a network of a single layer with the outputs of a real one."""
     nodes = [
         helper.make_node('Conv', ['image', 'weight'], ['logits']),
@@ -71,14 +75,14 @@ def write_network(path: Path, weight: np.ndarray = WEIGHT) -> Path:
         helper.make_node('Flatten', ['mean'], ['moments']),
     ]
     shapes = dict(
-        logits=(4, HEIGHT, WIDTH),
-        distances=(4, HEIGHT // 4, WIDTH // 4),
+        logits=(4, *size),
+        distances=(4, 'h', 'w'),
         moments=(4,),
     )
     graph = helper.make_graph(
         nodes,
         'network',
-        [_value('image', 3, HEIGHT, WIDTH)],
+        [_value('image', 3, *size)],
         [_value(name, *shape) for name, shape in shapes.items()],
         [numpy_helper.from_array(weight[:, :, None, None], 'weight')],
     )
@@ -90,7 +94,7 @@ def write_network(path: Path, weight: np.ndarray = WEIGHT) -> Path:
     return path
 
 
-def _value(name: str, *shape: int) -> onnx.ValueInfoProto:
+def _value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(
         name, TensorProto.FLOAT, ['N', *shape]
     )

@@ -43,7 +43,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     spread,
 )
-from mmseg_cag.datasets.dataset_configs import class_info
+from mmseg_cag.datasets.dataset_configs import class_info, leaves
 from mmseg_cag.datasets.roles import ROLES, image_name
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
@@ -105,7 +105,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         raise UserError(f'{path}: already exists, expected a new folder')
     draft = path.with_name(f'{path.name}.part')
-    draft.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(draft, ignore_errors=True)  # left by a killed run
+    draft.mkdir(parents=True)
     try:
         yield draft
         os.replace(draft, path)
@@ -225,15 +226,24 @@ def write_forms(folder: Path, labels: dict, info: dict) -> None:
 def read_back(args: argparse.Namespace, cfg: Config) -> list[str]:
     """Write corrected labels as PNGs of train ids, named after their images.
 
+    Images without a labelled pixel are left out. Images with a role belong to
+    the target, too: their labels may be corrected again.
+
     Raises:
         UserError: Their classes, images or sizes do not match.
     """
-    dataset = build_dataset(target_images(cfg), 'the target')
+    [(_, _, whole)] = leaves(target_images(cfg), 'the target')
+    dataset = build_dataset(whole, 'the target')
     root = dataset.data_prefix['img_path'].rstrip('/') + '/'
     files = label_names(dataset)
     paths = {path.removeprefix(root): path for path in files}
     sizes = Sizes(paths, dataset.backend_args)
-    labels = read_labels(args.read, class_info(cfg)['classes'], sizes)
+    found = read_labels(args.read, class_info(cfg)['classes'], sizes)
+    labels = {k: v for k, v in found.items() if (v != VOID).any()}
+    if not labels:
+        raise UserError(f'{args.read}: has no labelled pixel')
+    if void := len(found) - len(labels):
+        print(f'{args.read}: {void} without a labelled pixel, left out')
     with new_folder(args.out) as folder:
         for name, label in labels.items():
             path = folder / files[paths[name]]

@@ -13,11 +13,17 @@ from mmseg.registry import DATASETS
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
     dataset_of,
+    hooks_of,
     leaves,
     loaders_of,
 )
 from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding
+from mmseg_cag.datasets.roles import ROLES, read_roles
+from mmseg_cag.errors import UserError
+
+# The part that images with a role have, whether or not this run reads them.
+READ_AS = dict(train='labelled', choose='val', certify='test')
 
 
 def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
@@ -30,7 +36,7 @@ def collect(cfg: Config) -> tuple[list[DatasetInput], list[Finding]]:
     """
     readings: dict[str, DatasetInput] = {}
     findings = []
-    for key, role, part in _places(cfg):
+    for key, role, part in (*_places(cfg), *_role_places(cfg)):
         found = _build(key, role, part)
         if isinstance(found, Finding):
             findings.append(found)
@@ -52,6 +58,37 @@ def _places(cfg: Config) -> Iterator[tuple[str, str, dict | None]]:
         key, role = f'{loader}.dataset', LOADERS[loader]
         # The subset, not its dataset, determines the images.
         yield from leaves(dataset, key, role, whole=('RoleSubset',))
+    for hook in hooks_of(cfg):
+        if hook.get('type') == 'DoNoHarmHook' and hook.get('labelled'):
+            key = 'default_hooks.do_no_harm.labelled'
+            yield from leaves(
+                hook['labelled'], key, 'val', whole=('RoleSubset',)
+            )
+
+
+def _role_places(cfg: Config) -> Iterator[tuple[str, str, dict]]:
+    """Yield the roles of the config's file, which a later command may read.
+
+    Their images are found where a loader finds some, or in
+    ``target_labelled``.
+    """
+    subsets = [
+        part
+        for _, _, part in _places(cfg)
+        if part and part.get('type') == 'RoleSubset' and part.get('role')
+    ]
+    plain = dict(roles=cfg.get('roles'), dataset=cfg.get('target_labelled'))
+    one = {**(subsets[-1] if subsets else plain), 'type': 'RoleSubset'}
+    one.pop('first', None)
+    if not one['roles'] or not one['dataset']:
+        return
+    try:
+        roles = read_roles(one['roles'])
+        given = [role for role in ROLES if roles.of(role)]
+    except UserError:
+        given = ROLES[-1:]  # building it says what is wrong
+    for role in given:
+        yield f'roles.{role}', READ_AS[role], {**one, 'role': role}
 
 
 def _build(key: str, role: str, cfg: dict | None) -> DatasetInput | Finding:

@@ -64,11 +64,14 @@ def check_class_count(model: dict, classes: int) -> Iterator[Finding]:
     """
     for key, head in _heads(model, 'model'):
         found = head.get('num_classes', classes)
-        if max(found, 2) != classes:  # one sigmoid separates two classes
+        if max(found, 2) != classes:
+            sigmoid = ' (one sigmoid, for two classes)' if found == 1 else ''
+            plural = 'es' if classes != 1 else ''
             yield Finding(
                 'class count differs',
                 f'{key}.num_classes',
-                f'is {found}, but the data have {classes} classes',
+                f'is {found}{sigmoid}, but the data have {classes} '
+                f'class{plural}',
             )
 
 
@@ -126,8 +129,11 @@ def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
     """Check that no image has two incompatible roles."""
     images = [_images(reading) for reading in readings]
     for first, second in combinations(range(len(readings)), 2):
-        roles = {readings[first].role, readings[second].role}
+        by_role = {readings[i].role: readings[i] for i in (first, second)}
+        roles = {*by_role}
         if roles == {'source', 'target'}:
+            if _is_kept(**by_role):
+                continue
             name = 'same images'
         elif roles.intersection(TRAINING) and roles.intersection(EVALUATION):
             name = 'training images evaluated'
@@ -142,6 +148,21 @@ def check_overlap(readings: Sequence[DatasetInput]) -> Iterator[Finding]:
                 f'is read by {keys[0]} and {keys[1]}, like {len(shared)} '
                 'images in total',
             )
+
+
+def _is_kept(source: DatasetInput, target: DatasetInput) -> bool:
+    """Whether images are labelled in the source, and unlabelled in the target.
+
+    So they are by ``RoleSubset(without=['choose', 'certify'])``, which keeps
+    the images with the role `train`.
+    """
+    roles = [getattr(r.dataset, 'roles_file', None) for r in (source, target)]
+    return (
+        None not in roles
+        and roles[0] == roles[1]
+        and (source.dataset.role, target.dataset.role) == ('train', None)
+        and target.labels is None
+    )
 
 
 def check_anchors(readings: Sequence[DatasetInput]) -> Iterator[Finding]:

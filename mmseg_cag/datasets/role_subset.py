@@ -63,7 +63,9 @@ def role_subset(
             f'{roles}: all {len(whole)} images of the target have a role, '
             'expected some without to adapt on'
         )
-    return DATASETS.build({**plain, 'indices': indices})
+    subset = DATASETS.build({**plain, 'indices': indices})
+    subset.roles_file, subset.role = roles, role  # for the data check
+    return subset
 
 
 def _with_role(

@@ -91,7 +91,8 @@ def parse_config(text: str, name: str) -> Config:
         UserError: The text contains anything else.
     """
     try:
-        return Config(dict(_assignment(line) for line in ast.parse(text).body))
+        values = dict(_assignment(line) for line in ast.parse(text).body)
+        return Config(values, cfg_text=text)
     except FAULTS as error:
         cause = str(error).partition('\n')[0]
         raise UserError(

@@ -26,6 +26,8 @@ from .network import WatchedNetwork
 from .watch import FRAMES_PER_FALSE_ALARM, Look, Watch
 
 MOST = 3  # classes listed by name
+# Least value by option.
+LEAST = dict(keep=0, frames_per_false_alarm=1, threads=1, correlation=1)
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,6 +67,11 @@ def parse_args() -> argparse.Namespace:
     )
     args = parser.parse_args()
     args.card = args.card or args.network.with_suffix('.card.json')
+    for name, least in LEAST.items():
+        value = getattr(args, name)
+        if value is not None and not value >= least:
+            option = name.replace('_', '-')
+            parser.error(f'--{option}: expected {least} or more')
     if args.stills and not args.correlation:
         parser.error('--stills: expected --correlation as well')
     return args
@@ -123,16 +130,28 @@ def watch(args: argparse.Namespace) -> None:
 
 
 def open_record(out: Path | None) -> TextIO | None:
-    """Open the log of the frames, if requested."""
+    """Open the log of the frames, if requested.
+
+    Raises:
+        UserError: The folder has the frames of another watch.
+    """
     if out is None:
         return None
     (out / 'kept').mkdir(parents=True, exist_ok=True)
-    return (out / 'watch.jsonl').open('w')
+    log = out / 'watch.jsonl'
+    if log.exists() or any((out / 'kept').iterdir()):
+        raise UserError(
+            f'{out}: has the frames of another watch, expected a new folder'
+        )
+    return log.open('w')
 
 
 def line_of(number: int, look: Look) -> dict:
-    """Format the log line of a frame."""
-    scores = {name: round(score, 4) for name, score in look.scores.items()}
+    """Format the log line of a frame; JSON has no NaN, but null."""
+    scores = {
+        name: round(score, 4) if np.isfinite(score) else None
+        for name, score in look.scores.items()
+    }
     return {'frame': number, **scores, 'alarms': look.alarms}
 
 

@@ -65,6 +65,7 @@ class Card:
         Args:
             frame: The frame.
             before: The previous frame, for the flicker; None for a still.
+                One of another size is from another stream: no flicker.
         """
         shares = np.bincount(frame.classes, minlength=len(self.prior))
         shares = shares / len(frame.classes)
@@ -75,11 +76,12 @@ class Card:
         moved = moved @ np.array(self.whitening)
         scores = {
             'prior': np.sqrt(max(1 - overlap, 0)),  # Hellinger distance
-            'unknown': (frame.distance > far).mean(),
-            'margin': (frame.gap < near).mean(),
+            # NaN counts as abnormal.
+            'unknown': (~(frame.distance <= far)).mean(),
+            'margin': (~(frame.gap >= near)).mean(),
             'moments': np.square(moved).mean(),
         }
-        if before is not None:
+        if before is not None and before.size == frame.size:
             scores['flicker'] = (frame.classes != before.classes).mean()
         return {name: float(score) for name, score in scores.items()}
 
@@ -156,7 +158,8 @@ def make_card(
             independent and the flicker is unknown.
 
     Raises:
-        UserError: There are too few frames.
+        UserError: There are too few frames, or the network's output is not
+            finite.
     """
     everything = list(frames)
     if len(everything) < FEWEST:
@@ -164,6 +167,13 @@ def make_card(
             f'a domain card needs {FEWEST} frames or more, got '
             f'{len(everything)}'
         )
+    for number, frame in enumerate(everything, 1):
+        numbers = frame.distance, frame.gap, frame.moments
+        if not all(np.isfinite(part).all() for part in numbers):
+            raise UserError(
+                f'frame {number}: the output of the network is not finite, '
+                'expected numbers for a domain card'
+            )
     half = len(everything) // 2
     seen, later = everything[:half], everything[half:]
     predicted, nearest, distance, gap = (
@@ -194,7 +204,8 @@ def make_card(
     apart = correlation if is_stream else 1
     for name in SCORES:
         scores = [row[name] for row in rows if name in row]
-        if scores:
+        # Frames of several sizes are no stream: their card has no flicker.
+        if len(scores) == len(rows):
             card.tails[name] = Tail.fit(np.array(scores), apart)
     return card
 
@@ -207,13 +218,20 @@ def correlation_length(moments: np.ndarray) -> int:
 
     Args:
         moments: Moments of the frames of a stream (F, C).
+
+    Raises:
+        UserError: There is none within a quarter of the stream.
     """
     centred = (moments - moments.mean(0)) / np.maximum(moments.std(0), 1e-6)
     power = np.square(centred).mean()
-    for lag in range(1, len(centred) // 4):
+    longest = len(centred) // 4
+    for lag in range(1, longest):
         if (centred[lag:] * centred[:-lag]).mean() < ALIKE * power:
             return lag
-    return len(centred) // 4
+    raise UserError(
+        f'the frames are still alike after {longest} frames, expected a '
+        'longer stream, or --make-card --correlation N'
+    )
 
 
 def fingerprint(path: Path) -> str:

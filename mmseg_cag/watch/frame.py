@@ -24,6 +24,7 @@ class Frame(NamedTuple):
         distance: Distances to them (P,).
         gap: Extra distance to the runner-up (P,).
         moments: Moments of the features over the frame (C,).
+        size: Height and width of the frame.
     """
 
     classes: np.ndarray
@@ -31,6 +32,7 @@ class Frame(NamedTuple):
     distance: np.ndarray
     gap: np.ndarray
     moments: np.ndarray
+    size: tuple[int, int]
 
 
 def summarize(
@@ -54,4 +56,5 @@ def summarize(
     y = (2 * rows + 1) * logits.shape[1] // (2 * height)
     x = (2 * columns + 1) * logits.shape[2] // (2 * width)
     classes = logits[:, y[:, None], x].argmax(0).ravel()
-    return Frame(classes, nearest, two[0], two[1] - two[0], moments)
+    gap = two[1] - two[0]
+    return Frame(classes, nearest, two[0], gap, moments, logits.shape[1:])

@@ -43,12 +43,20 @@ class Tail(NamedTuple):
         scale = max(mean * (1 + WIDER / math.sqrt(count)), 1e-6)
         return cls(float(np.median(scores)), start, scale)
 
+    def surprise(self, score: float) -> float:
+        """Compute -log p in nats: 0 below the tail, without upper bound.
+
+        A score that is not finite counts as `RAREST`.
+        """
+        if not math.isfinite(score):
+            return -math.log(RAREST)
+        if score <= self.start:
+            return 0.0
+        return (score - self.start) / self.scale - math.log(SHARE)
+
     def rarity(self, score: float) -> float:
         """Compute the p-value of a score.
 
         It is 1 below the tail, and at least `RAREST`.
         """
-        if score <= self.start:
-            return 1.0
-        excess = (score - self.start) / self.scale
-        return max(SHARE * math.exp(-excess), RAREST)
+        return max(math.exp(-self.surprise(score)), RAREST)

@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ class Look(NamedTuple):
     Attributes:
         scores: Distance from normal, by score name.
         alarms: Names of the scores whose alarm starts with this frame.
-        worth: Worth of its label: the surprise of its rarest score, in nats.
+        worth: Worth of its label: the surprise of all scores, in nats.
         classes: Predicted classes (P,) int64 of the sampled pixels.
     """
 
@@ -99,11 +98,11 @@ class Judge:
         """Judge the next frame."""
         scores = self.card.scores(frame, self.before)
         self.before = frame
-        rarity = {
-            name: tail.rarity(scores[name])
-            for name, tail in self.card.tails.items()
-            if name in scores
-        }
-        alarms = [n for n, p in rarity.items() if self.detectors[n].add(p)]
-        worth = -math.log(min(rarity.values()))
+        tails = {n: t for n, t in self.card.tails.items() if n in scores}
+        alarms = [
+            name
+            for name, tail in tails.items()
+            if self.detectors[name].add(tail.rarity(scores[name]))
+        ]
+        worth = sum(tail.surprise(scores[n]) for n, tail in tails.items())
         return Look(scores, alarms, worth, frame.classes)

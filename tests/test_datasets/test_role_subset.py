@@ -19,9 +19,14 @@ from mmseg_cag.datasets.roles import (
     read_roles,
     write_roles,
 )
+from mmseg_cag.engine.checks.check_data_hook import (
+    list_readings,
+    stop_at_faults,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 from tests import tiny
+from tests.doctor import check, gta_config, names_of
 
 TOOL = Path(__file__).parents[2] / 'tools/assign_roles.py'
 ORDER = dict(train=[3, 0], choose=[4], certify=[1])
@@ -89,11 +94,67 @@ def test_the_doctor_sees_that_the_roles_are_apart(towns):
     )
     readings, findings = collect(cfg)
     assert not findings
-    assert [len(r.samples) for r in readings] == [7, 2, 1, 1]
+    assert [len(r.samples) for r in readings] == [7, 2, 1, 1, 1]
+    assert [r.key for r in readings][-1] == 'roles.certify'
     assert not [*check_overlap(readings)]
     cfg.train_dataloader.dataset.domains.target.without = ['certify']
     names = [finding.name for finding in check_overlap(collect(cfg)[0])]
-    assert names == ['same images', 'training images evaluated']
+    assert names == ['training images evaluated']
+
+
+def pool_of(towns, **target) -> dict:
+    members = dict(gta=tiny.gta(towns), few=subset(towns, role='train'))
+    source = dict(type='DomainPool', members=members)
+    target = subset(towns, labelled=False, **target)
+    return dict(type='UDADataset', domains=dict(source=source, target=target))
+
+
+def test_labelled_images_may_stay_in_the_unlabelled_target(towns, tmp_path):
+    def stop(cfg: dict) -> None:
+        readings = list_readings({'train_dataloader': DATASETS.build(cfg)})
+        stop_at_faults(readings, workers=1)
+
+    cfg = pool_of(towns, without=['choose', 'certify'])
+    assert numbers(DATASETS.build(cfg['domains']['target'])) == [0, 2, 3]
+    stop(cfg)
+    # By another file they may be images of any role.
+    other = shutil.copy(towns / 'roles.json', tmp_path)
+    cfg['domains']['target']['roles'] = str(other)
+    with pytest.raises(UserError, match='like 2 images in total'):
+        stop(cfg)
+    # And no role but `train` is for training.
+    cfg = pool_of(towns, without=['certify'])
+    cfg['domains']['source']['members']['few']['role'] = 'choose'
+    with pytest.raises(UserError, match='like 1 images in total'):
+        stop(cfg)
+
+
+def test_the_doctor_checks_labels_that_only_later_commands_read(tmp_path):
+    tiny.write_towns(tmp_path)
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'train'))
+    images = {k: labelled_images(dataset, own) for k, own in ORDER.items()}
+    classes = tuple(dataset.metainfo['classes'])
+    roles = tmp_path / 'roles.json'
+    cfg = gta_config(tmp_path)
+    cfg.roles = str(roles)
+    cfg.target_labelled = tiny.cityscapes(tmp_path, 'train')
+    cfg.default_hooks.do_no_harm = dict(
+        type='DoNoHarmHook', labelled=tiny.cityscapes(tmp_path, 'extra')
+    )
+    for kind in ('leftImg8bit', 'gtFine'):
+        folder = tmp_path / 'cityscapes' / kind
+        shutil.copytree(folder / 'val', folder / 'extra')
+    names = names_of(check(cfg))
+    assert names['broken config'] == ['roles.certify']  # no such file
+    [one, *_] = sorted(tmp_path.glob('cityscapes/gtFine/extra/*/*'))
+    one.write_bytes(one.read_bytes()[:-9])
+    label = dataset.get_data_info(ORDER['certify'][0])['seg_map_path']
+    Path(label).write_bytes(Path(label).read_bytes()[:-9])
+    images = {k: labelled_images(dataset, own) for k, own in ORDER.items()}
+    write_roles(roles, Roles(classes, images))
+    names = names_of(check(cfg))
+    assert 'broken config' not in names
+    assert {*names['truncated file']} == {str(one), label}
 
 
 def test_pseudo_labels_are_made_of_the_others(towns):

@@ -85,6 +85,29 @@ def test_anchors_are_those_of_the_checkpoint_or_made(folder):
     assert again.bank.anchors.equal(made.bank.anchors)
 
 
+@pytest.mark.parametrize('saved', ['auto', 7.0])
+def test_a_margin_of_other_scores_is_computed_anew(folder, saved):
+    run = open_run(folder)
+    path = run.checkpoints[6]
+    state = read_state(path)
+    state['running_margin.counts'] = torch.zeros(1)  # of a mean teacher
+    state['pseudo_label_head.margin'] = torch.full((19,), 7.0)
+    head = run.cfg.model.pseudo_label_head
+    head.margin, head.precision = saved, 0.01
+
+    def margin_of(*score: str, **kwargs: bool) -> float:
+        if score:
+            [run.cfg.model.margin_of] = score
+        built = build_labeling_network(run.cfg, state, path, 7, **kwargs)
+        assert built.bank.anchors.cpu().equal(state['anchor_bank.anchors'])
+        return built.head.margin.max().item()
+
+    assert margin_of() < 7  # by default that of both scores
+    assert margin_of(with_margin=False) == 7
+    assert margin_of('probability') < 7
+    assert margin_of('anchor') == 7
+
+
 def test_labels_are_those_that_training_takes(folder):
     run = open_run(folder)
     path = run.checkpoints[6]

@@ -11,11 +11,17 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
+from mmseg_cag.analysis.report.charts import known_points
+from mmseg_cag.analysis.report.class_tables import make_table
 from mmseg_cag.analysis.report.gap import read_gap
-from mmseg_cag.analysis.report.measure import measure
-from mmseg_cag.analysis.report.networks import list_networks
-from mmseg_cag.analysis.report.run import read_run
+from mmseg_cag.analysis.report.measure import Measured, measure
+from mmseg_cag.analysis.report.networks import (
+    find_start_checkpoint,
+    list_networks,
+)
+from mmseg_cag.analysis.report.run import RecordedRun, read_run
 from mmseg_cag.analysis.report.write import SECTIONS, write_report
 from mmseg_cag.errors import MissingFileError
 
@@ -37,13 +43,80 @@ def read_lines(path: Path) -> list[dict]:
 
 
 def test_what_the_run_wrote_is_not_computed(recorded):
-    run = read_run(recorded)
-    found = measure(run, list_networks(run), 2, 1, lambda x, title: x)
+    _, found = look(recorded, 2)
     assert not found.activities and not found.missing
     for stage in ('stage 1', 'stage 2'):
         assert found.scores[stage].images is None
         assert found.scores[stage].confusion.sum() > 0
     assert found.scores['source'].images == 2
+
+
+def look(folder: Path, images: int) -> tuple[RecordedRun, Measured]:
+    run = read_run(folder)
+    networks = list_networks(run)
+    return run, measure(run, networks, images, 1, lambda x, title: x)
+
+
+def test_a_gain_is_of_equal_images(recorded):
+    notes = json.loads((recorded / 'validation.json').read_text())
+    notes = {'3': {**notes['3'], 'mIoU': 10.0}}
+    (recorded.parent / 'source/validation.json').write_text(json.dumps(notes))
+    run, found = look(recorded, 1)
+    table = make_table(found, run.classes)
+    last = run.mean_iou[6]
+    assert table.overall[-1] == (last, pytest.approx(last - 10.0))
+    assert table.has_gain and not table.is_unequal
+    # Its run validated on other images of the same data set.
+    config = recorded.parent / 'source/config.py'
+    cfg = Config.fromfile(config)
+    cfg.val_dataloader.dataset.indices = [0]
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    config.write_text('\n'.join(lines))
+    run, found = look(recorded, 1)  # of two
+    table = make_table(found, run.classes)
+    assert found.scores['source'].images == 1
+    assert not table.has_gain and table.is_unequal
+    gains = [gain for cells in table.rows.values() for _, gain in cells]
+    assert {*gains, table.overall[-1][1], table.mean[-1][1]} == {None}
+    text = write_report([recorded], recorded.parent / 'a.html', 1).read_text()
+    assert text.count('--images 2 scores both on all') == 2
+    run, found = look(recorded, 2)
+    table = make_table(found, run.classes)
+    assert table.has_gain and not table.is_unequal
+    start = found.scores['source'].mean
+    assert table.overall[-1] == (last, pytest.approx(last - start))
+
+
+def test_recorded_and_computed_values_share_no_line(bare):
+    notes = bare.parent / 'source/validation.json'
+    notes.write_text('{"3": {"mIoU": 1.0, "IoU.road": 2.0}}')
+    run, found = look(bare, 1)
+    assert found.scores['source'].is_recorded
+    assert 0 not in known_points(run, found)
+
+
+def test_a_start_may_have_the_name_of_the_run(recorded):
+    start = recorded.parent / 'earlier/cag'
+    shutil.move(recorded.parent / 'source', start)
+    for path in recorded.rglob('*.py'):
+        path.write_text(
+            path.read_text().replace('source/iter', 'earlier/cag/iter')
+        )
+    assert find_start_checkpoint(read_run(recorded)) == start / 'iter_3.pth'
+    # What is gone is not taken for the run's own checkpoint of that name.
+    shutil.rmtree(start)
+    assert find_start_checkpoint(read_run(recorded)) == start / 'iter_3.pth'
+    # A run that was resumed, and moved since, has its own old folder.
+    for path in recorded.rglob('*.py'):
+        path.write_text(
+            path.read_text().replace('earlier/cag/iter', 'cag/iter')
+        )
+    moved = Path(shutil.move(recorded, recorded.with_name('moved')))
+    assert find_start_checkpoint(read_run(moved)) is None
+
+
+def test_the_config_is_shown(recorded):
+    assert 'default_scope = &#39;mmseg&#39;' in write(recorded)
 
 
 def test_what_the_run_wrote_is_shown_names_as_text(spiked):
@@ -243,11 +316,11 @@ def test_each_domain_of_a_pool_has_a_column(recorded):
     path = recorded / 'validation.json'
     notes = json.loads(path.read_text())
     notes['3'] |= {'mIoU.day': 41.5, 'mIoU.<night>': 12.3}
-    notes['3'] |= {'teacher/mIoU': 43.2, 'teacher/mIoU.day': 99.9}
+    notes['3'] |= {'teacher/mIoU': 43.2, 'teacher/mIoU.day': 123.4}
     path.write_text(json.dumps(notes))
     page = write(recorded)
     assert 'mIoU of each domain of' in page
     assert all(text in page for text in ('41.5', '12.3', '&lt;night&gt;'))
     assert all(text in page for text in ('43.2', '>teacher<'))
-    assert '99.9' not in page
+    assert '123.4' not in page
     assert '<night>' not in page

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmseg.registry import DATASETS
 from PIL import Image
 from selection.forms import (
+    _coco_mask,
     distinct,
     read_labels,
     write_coco,
@@ -92,6 +96,10 @@ def test_labels_of_unknown_classes_images_and_sizes_are_refused(
         read_labels(written, CLASSES, {'bern/a.png': (12, 20)})
 
 
+MASK_BEFORE = (
+    '<a><image name="x" width="1" height="1"><mask label="car" rle="0, 1" '
+    'left="-1" top="0" width="1" height="1"/></image></a>'
+)
 MASK_BEYOND = (
     '<a><image name="x" width="1" height="1"><mask label="car" rle="0, 6" '
     'left="0" top="0" width="3" height="2"/></image></a>'
@@ -105,6 +113,7 @@ def test_what_is_no_label_file_is_said_in_one_line(tmp_path):
         ('c.xml', '<a/>', 'has no labelled image'),
         ('d.txt', '', 'expected a folder of PNGs'),
         ('e.xml', MASK_BEYOND, "not of CVAT's form"),
+        ('f.xml', MASK_BEFORE, 'a mask beyond the image'),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(UserError, match=message) as caught:
@@ -122,12 +131,99 @@ def test_what_is_no_label_file_is_said_in_one_line(tmp_path):
 
 
 def test_polygons_that_a_person_drew_are_read(tmp_path):
+    pytest.importorskip('pycocotools')
     shape = '<polygon label="car" points="2.0,1.0;7.0,1.0;7.0,4.0;2.0,4.0"/>'
-    image = f'<image name="x.png" width="10" height="8">{shape}</image>'
-    path = tmp_path / 'a.xml'
+    # A tag is about the whole image.
+    path = write_cvat_image(tmp_path, f'<tag label="night"/>{shape}')
+    sizes = {'x': (8, 10)}
+    [label] = read_labels(path, CLASSES, sizes).values()
+    assert (label[1:4, 2:7] == 1).all() and (label == 1).sum() == 15
+    path = write_coco_image(tmp_path, [[2, 1, 7, 1, 7, 4, 2, 4]])
+    [same] = read_labels(path, CLASSES, sizes).values()
+    np.testing.assert_array_equal(label, same)
+
+
+def write_cvat_image(folder: Path, shapes: str) -> Path:
+    """Write an image of 10x8 pixels in CVAT's format."""
+    path = folder / 'one.xml'
+    image = f'<image name="x" width="10" height="8">{shapes}</image>'
     path.write_text(f'<annotations>{image}</annotations>')
-    [label] = read_labels(path, CLASSES, {'x.png': (8, 10)}).values()
-    assert (label[1:5, 2:8] == 1).all() and (label == 1).sum() == 24
+    return path
+
+
+def write_coco_image(folder: Path, segmentation: object) -> Path:
+    """Write an image of 10x8 pixels in COCO's format."""
+    path = folder / 'one.json'
+    one = dict(image_id=1, category_id=1, segmentation=segmentation)
+    content = dict(
+        images=[dict(id=1, file_name='x', height=8, width=10)],
+        annotations=[one],
+        categories=[dict(id=1, name='car')],
+    )
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize('kind', ['box', 'ellipse', 'polyline', 'skeleton'])
+def test_other_shapes_are_refused(kind, tmp_path):
+    path = write_cvat_image(tmp_path, f'<{kind} label="car"/>')
+    with pytest.raises(UserError, match=f'one.xml: x has a {kind}, expected'):
+        read_labels(path, CLASSES, {'x': (8, 10)})
+
+
+FULL = dict(size=[8, 10], counts=[0, 80])
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([], 'no mask and no polygon'),
+        ([[]], 'fewer than three points'),
+        ([[1, 2]], 'fewer than three points'),
+        ([[1, 2, 3, 4]], 'fewer than three points'),
+        ([[1, 2, 3, 4, 5, 6, 7]], 'fewer than three points'),
+        ([[1, 2, 3, 4, 5, math.nan]], 'far beyond the image'),
+        ([[1, 2, 3, 4, 5, 1e9]], 'far beyond the image'),
+        ([[1, 2, 3, 4, 5, 'a']], 'could not convert'),
+        ({**FULL, 'counts': [10, 20]}, 'run lengths of 30 pixels, expected'),
+        ({**FULL, 'counts': [0, 90, -10]}, 'run lengths of 80 pixels, exp'),
+        ({**FULL, 'counts': [0, 10**12]}, 'run lengths of 1000000000000 p'),
+        ({**FULL, 'counts': '1'}, 'run lengths of 1 pixels, expected 80'),
+        ({**FULL, 'counts': 'zzz'}, 'run lengths of|iterable'),
+        ({**FULL, 'size': [10, 8]}, 'a mask of size'),
+        ('0 80', "not of COCO's form"),
+    ],
+)
+def test_broken_segmentations_are_said_in_one_line(
+    segmentation, message, tmp_path
+):
+    path = write_coco_image(tmp_path, segmentation)
+    with pytest.raises(UserError, match=message) as caught:
+        read_labels(path, CLASSES, {'x': (8, 10)})
+    assert str(caught.value).startswith(f"{path}: not of COCO's form")
+    assert '\n' not in str(caught.value)
+
+
+def test_run_lengths_are_those_of_the_codec(seeded):
+    codec = pytest.importorskip('pycocotools.mask')
+    rng = np.random.default_rng(0)
+    for share in (0, 0.001, 0.5, 1):
+        mask = rng.uniform(size=(90, 700)) < share
+        packed = codec.encode(np.asfortranarray(mask, np.uint8))
+        packed['counts'] = packed['counts'].decode()
+        np.testing.assert_array_equal(_coco_mask(packed, mask.shape), mask)
+    plain = dict(size=[2, 3], counts=[1, 2, 3])
+    expected = [[0, 1, 0], [1, 0, 0]]
+    np.testing.assert_array_equal(_coco_mask(plain, (2, 3)), expected)
+
+
+def test_cvat_finds_the_pngs_by_a_list(labels, tmp_path):
+    write_png(tmp_path / 'png', labels, CLASSES, PALETTE)
+    listed = tmp_path / 'png/ImageSets/Segmentation/default.txt'
+    names = listed.read_text().splitlines()
+    assert names == ['bern/a', 'bern/b']
+    masks = tmp_path / 'png/SegmentationClass'
+    assert all((masks / f'{name}.png').is_file() for name in names)
 
 
 def test_colours_are_told_apart():
@@ -213,6 +309,44 @@ def test_images_are_chosen_prelabelled_and_read_back(run, tmp_path, capsys):
     for others in read[1:]:
         np.testing.assert_array_equal(read[0], others)
     assert '2 labels read' in capsys.readouterr().out
+
+
+def test_corrections_of_images_with_a_role_are_read(run, tmp_path, capsys):
+    dataset = DATASETS.build(tiny.cityscapes(tmp_path, 'train'))
+    info = dataset.metainfo
+    chosen = {'train': labelled_images(dataset, range(len(dataset) - 1))}
+    roles = tmp_path / 'roles.json'
+    write_roles(roles, Roles(tuple(info['classes']), chosen))
+    config = tmp_path / 'run/config.py'
+    cfg = Config.fromfile(config)
+    domains = cfg.train_dataloader.dataset.domains
+    domains.target = dict(
+        type='RoleSubset', roles=str(roles), dataset=domains.target
+    )
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    config.write_text('\n'.join(lines))
+    root = f'{dataset.data_prefix["img_path"]}/'
+    names = [
+        dataset.get_data_info(i)['img_path'].removeprefix(root)
+        for i in (0, 1, len(dataset) - 1)
+    ]
+    drawn = {name: np.full(tiny.SIZE, 1, np.uint8) for name in names}
+    drawn[names[1]][:] = 255  # nobody labelled it
+    write_png(tmp_path / 'png', drawn, info['classes'], info['palette'])
+    stale = tmp_path / 'out.part/stale.png'  # of a run that was killed
+    stale.parent.mkdir()
+    stale.touch()
+    out = run('--read', tmp_path / 'png')
+    found = [str(path.relative_to(out)) for path in out.rglob('*.png')]
+    assert sorted(found) == sorted([names[0], names[2]])
+    text = capsys.readouterr().out
+    assert 'png: 1 without a labelled pixel, left out' in text
+    assert '2 labels read' in text
+    drawn[names[0]][:] = drawn[names[2]][:] = 255
+    write_png(tmp_path / 'void', drawn, info['classes'], info['palette'])
+    out.rename(tmp_path / 'read')
+    with pytest.raises(SystemExit, match='void: has no labelled pixel'):
+        run('--read', tmp_path / 'void')
 
 
 def test_what_is_wrong_is_said_and_nothing_is_overwritten(run, tmp_path):

@@ -19,6 +19,8 @@ from mmseg_cag.watch.card import (
 )
 from mmseg_cag.watch.frame import Frame, summarize
 from mmseg_cag.watch.network import WatchedNetwork
+from mmseg_cag.watch.tail import RAREST
+from mmseg_cag.watch.watch import Judge
 from tests.watched import WEIGHT, draw, write_network
 
 CLASSES = ['a', 'b', 'c']
@@ -33,6 +35,7 @@ def random_frames(count: int, seed: int = 0) -> list[Frame]:
             rng.exponential(size=500),
             rng.exponential(size=500),
             rng.normal(size=4),
+            (20, 25),
         )
         for _ in range(count)
     ]
@@ -92,10 +95,54 @@ def test_scores_are_what_they_are_called():
     )
 
 
+def test_frames_of_several_sizes_have_no_flicker():
+    frames = random_frames(60)
+    other = [frame._replace(size=(25, 20)) for frame in frames[::2]]
+    mixed = [one for pair in zip(frames, other, strict=False) for one in pair]
+    assert 'flicker' not in make_card(mixed, 'x', CLASSES, 5, True).tails
+    card = make_card(frames, 'x', CLASSES, 5, is_stream=True)
+    assert 'flicker' not in card.scores(other[1], frames[0])
+    judge = Judge(card)
+    judge.look(frames[0])
+    parts = (part[:400] for part in frames[1][:4])
+    small = Frame(*parts, frames[1].moments, (20, 20))
+    assert 'flicker' not in judge.look(small).scores
+
+
+def test_the_stranger_frame_is_worth_more_however_strange_both_are():
+    frames = random_frames(60)
+    judge = Judge(make_card(frames, 'x', CLASSES, 5, is_stream=False))
+    worth = [
+        judge.look(frames[0]._replace(moments=np.full(4, far))).worth
+        for far in (1e3, 1e4, 1e5)
+    ]
+    assert -math.log(RAREST) < worth[0] < worth[1] < worth[2]
+
+
+def test_what_is_not_finite_alarms_and_is_forgotten():
+    frames = random_frames(100)
+    card = make_card(frames, 'x', CLASSES, 2, is_stream=True)
+    nan = np.full(500, math.nan)
+    broken = frames[0]._replace(
+        distance=nan, gap=nan, moments=np.full(4, math.nan)
+    )
+    judge = Judge(card)
+    found = [judge.look(broken) for _ in range(9)]
+    alarms = {name for look in found for name in look.alarms}
+    assert {'unknown', 'margin', 'moments'} <= alarms
+    assert all(math.isfinite(look.worth) for look in found)
+    assert not any(judge.look(frame).alarms for frame in frames)
+    assert not any(d.is_alarmed for d in judge.detectors.values())
+    with pytest.raises(UserError, match='frame 101: the output of the netw'):
+        make_card([*frames, broken], 'x', CLASSES, 2, is_stream=True)
+
+
 def test_how_long_frames_are_alike_is_measured():
     shots = np.random.default_rng(0).normal(size=(400, 8)).repeat(20, axis=0)
     assert 15 <= correlation_length(shots) <= 20
     assert correlation_length(shots[::20]) == 1
+    with pytest.raises(UserError, match='still alike after 12 frames, exp'):
+        correlation_length(np.linspace(0, 1, 50)[:, None])
 
 
 def test_a_card_is_written_and_read(tmp_path):

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import runpy
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmseg_cag.errors import UserError
 from mmseg_cag.watch.__main__ import main
 from tests.watched import draw, look_without_torch, write_network
 
@@ -53,6 +56,51 @@ def test_a_shift_is_told_and_its_frames_are_kept(watched, run, tmp_path):
     assert len(kept) == 5 and all(int(path.stem) > 60 for path in kept)
     number = int(kept[0].stem)
     assert (cv2.imread(str(kept[0])) == frames[number - 1]).all()
+    record = (out / 'watch.jsonl').read_bytes()
+    with pytest.raises(SystemExit, match='frames of another watch, expected'):
+        run(watched, folder, '--out', out)
+    assert sorted((out / 'kept').iterdir()) == kept
+    assert (out / 'watch.jsonl').read_bytes() == record
+
+
+def test_frames_of_several_sizes_are_watched(run, tmp_path):
+    network = write_network(tmp_path / 'any.onnx', size=('H', 'W'))
+    frames = draw(60, seed=0)
+    folder = write_frames(tmp_path / 'normal', frames)
+    run(network, folder, '--make-card', '--correlation', 2)
+    cropped = [frame[: 24 + 8 * (n % 2)] for n, frame in enumerate(frames)]
+    mixed = write_frames(tmp_path / 'mixed', cropped)
+    assert '60 frames' in run(network, mixed, '--out', tmp_path / 'out')
+    lines = list(map(json.loads, (tmp_path / 'out/watch.jsonl').open()))
+    assert not any('flicker' in line for line in lines)
+
+
+def test_the_benchmark_needs_frames_of_one_size(tmp_path):
+    network = write_network(tmp_path / 'any.onnx', size=('H', 'W'))
+    tool = runpy.run_path(str(ROOT / 'tools/benchmarks/benchmark_watch.py'))
+    with pytest.raises(UserError, match='any.onnx: takes frames of any size'):
+        tool['check'](Namespace(network=network))
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'least'),
+    [
+        ('--frames-per-false-alarm', 0, 1),
+        ('--frames-per-false-alarm', 0.1, 1),
+        ('--frames-per-false-alarm', 'nan', 1),
+        ('--correlation', 0, 1),
+        ('--threads', 0, 1),
+        ('--keep', -1, 0),
+    ],
+)
+def test_numbers_out_of_range_are_refused(
+    option, value, least, monkeypatch, capsys
+):
+    monkeypatch.setattr('sys.argv', ['watch', 'x', 'y', option, str(value)])
+    with pytest.raises(SystemExit):
+        main()
+    expected = f'{option}: expected {least} or more'
+    assert expected in capsys.readouterr().err
 
 
 def test_a_video_is_watched(watched, run, tmp_path):

@@ -60,6 +60,12 @@ def test_the_tail_of_an_exponential_is_its_own():
     assert constant.rarity(1.0) == 1
     assert constant.rarity(1.1) == RAREST
     assert SHARE > RAREST
+    # Beyond the bound only the surprise grows.
+    assert tail.rarity(900) == tail.rarity(1000) == RAREST
+    assert -math.log(RAREST) < tail.surprise(900) < tail.surprise(1000)
+    assert tail.surprise(6.0) == pytest.approx(-math.log(tail.rarity(6.0)))
+    assert tail.rarity(math.nan) == pytest.approx(RAREST)
+    assert tail.rarity(math.inf) == pytest.approx(RAREST)
 
 
 def test_the_most_surprising_frames_are_kept_one_of_a_place():

@@ -61,6 +61,11 @@ def main() -> None:
 def check(args: argparse.Namespace) -> dict:
     """Make a card, count false alarms, and time the shifts."""
     network = WatchedNetwork(args.network, threads=1)
+    if None in network.size:
+        raise UserError(
+            f'{args.network}: takes frames of any size, expected a network '
+            'that was exported without --any-size'
+        )
     frames, _ = look(network, CAMERA, None, 1, args.card_frames)
     card = make_card(frames, network.fingerprint, network.classes, None, True)
     unchanged, speed = look(network, CAMERA, None, 2, args.frames)

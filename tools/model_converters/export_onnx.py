@@ -115,7 +115,9 @@ def watched_model(
     """
     cfg = load_config(args.config)
     state = read_state(args.checkpoint)
-    labeler = build_labeling_network(cfg, state, args.checkpoint, IMAGES)
+    labeler = build_labeling_network(
+        cfg, state, args.checkpoint, IMAGES, with_margin=False
+    )
     unknown = labeler.head.cpu().unknown
     if args.unknown and unknown is None:
         raise UserError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import cv2
@@ -26,6 +26,8 @@ VOID = 255
 BACKGROUND = 'background'  # CVAT's name of unlabelled pixels in PNGs
 BLACK = (0, 0, 0)
 COLOURS, MASKS = 'labelmap.txt', 'SegmentationClass'
+NAMES = 'ImageSets/Segmentation/default.txt'  # CVAT finds PNGs through it
+BEYOND = 10  # times the image's size: no coordinate is as far outside
 Labels = Mapping[str, np.ndarray]  # (H, W) uint8 by the image's name
 
 
@@ -39,7 +41,7 @@ def mask_codec() -> object:
         from pycocotools import mask
     except ImportError as error:
         raise UserError(
-            'the COCO form needs pycocotools: pip install -e .[labels]'
+            'masks and polygons need pycocotools: pip install -e .[labels]'
         ) from error
     return mask
 
@@ -50,7 +52,8 @@ def write_png(
     """Write a folder that CVAT imports as "Segmentation mask 1.1".
 
     Args:
-        folder: It gets ``labelmap.txt`` and a PNG for each image.
+        folder: It gets ``labelmap.txt``, a list of the images and a PNG for
+            each.
         labels: The label maps.
         classes: Names of the classes.
         palette: A colour for each, 0 to 255.
@@ -60,7 +63,9 @@ def write_png(
     lines = [] if BACKGROUND in classes else [f'{BACKGROUND}:0,0,0::']
     for name, colour in zip(classes, colours, strict=True):
         lines.append(f'{name}:{",".join(map(str, colour))}::')
-    folder.mkdir(parents=True)
+    (folder / NAMES).parent.mkdir(parents=True)
+    stems = [f'{PurePosixPath(name).with_suffix("")}\n' for name in labels]
+    (folder / NAMES).write_text(''.join(stems), encoding='utf-8')
     (folder / COLOURS).write_text('\n'.join(lines) + '\n', encoding='utf-8')
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = colours
@@ -285,7 +290,6 @@ def _read_png(
 def _read_coco(
     path: Path, classes: Sequence[str], sizes: Mapping
 ) -> Iterator[tuple[str, np.ndarray]]:
-    codec = mask_codec()
     content = read_json(path)
     try:
         names = {c['id']: c['name'] for c in content['categories']}
@@ -298,12 +302,11 @@ def _read_coco(
         for one in content['annotations']:
             k = _class_of(names[one['category_id']], classes, path)
             label = labels[one['image_id']]
-            packed = one['segmentation']
-            if isinstance(packed, list) or isinstance(packed['counts'], list):
-                packed = codec.frPyObjects(packed, *label.shape)
-            if isinstance(packed, list):
-                packed = codec.merge(packed)
-            label[codec.decode(packed).astype(bool)] = k
+            found = one['segmentation']
+            if isinstance(found, list):
+                label[_polygons(found, label.shape)] = k
+            else:
+                label[_coco_mask(found, label.shape)] = k
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path}: not of COCO's form ({error!r})") from error
     for number, label in labels.items():
@@ -320,17 +323,23 @@ def _read_cvat(
             size = int(image.attrib['height']), int(image.attrib['width'])
             _require_size(name, size, sizes, path)
             label = np.full(size, VOID, np.uint8)
-            shapes = [s for s in image if s.tag in ('mask', 'polygon')]
+            # A tag describes the whole image.
+            shapes = [shape for shape in image if shape.tag != 'tag']
             for shape in sorted(
                 shapes, key=lambda s: int(s.attrib.get('z_order', 0))
             ):
+                if shape.tag not in ('mask', 'polygon'):
+                    raise UserError(
+                        f'{path}: {name} has a {shape.tag}, expected masks '
+                        'and polygons only'
+                    )
                 k = _class_of(shape.attrib['label'], classes, path)
                 _paint(label, shape, k)
             yield name, label
     except UserError:
         raise
     except (
-        ElementTree.ParseError, KeyError, ValueError, IndexError, cv2.error,
+        ElementTree.ParseError, KeyError, ValueError, IndexError,
     ) as error:  # fmt: skip
         raise UserError(f"{path}: not of CVAT's form ({error!r})") from error
 
@@ -339,16 +348,75 @@ def _paint(label: np.ndarray, shape: ElementTree.Element, k: int) -> None:
     """Draw a CVAT mask or polygon onto a label map."""
     found = shape.attrib
     if shape.tag == 'polygon':
-        points = [
-            [float(x) for x in point.split(',')]
-            for point in found['points'].split(';')
-        ]
-        cv2.fillPoly(label, [np.round(points).astype(np.int32)], k)
+        points = found['points'].replace(';', ',').split(',')
+        label[_polygons([points], label.shape)] = k
         return
     left, top, width, height = (
         int(found[key]) for key in ('left', 'top', 'width', 'height')
     )
-    lengths = [int(length) for length in found['rle'].split(',')]
-    bits = np.arange(len(lengths)) % 2 == 1
-    mask = np.repeat(bits, lengths).reshape(height, width)
+    if left < 0 or top < 0:
+        raise ValueError('a mask beyond the image')
+    mask = _filled(list(map(int, found['rle'].split(','))), (height, width))
     label[top : top + height, left : left + width][mask] = k
+
+
+def _filled(lengths: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Decode run lengths, row by row, 0 first."""
+    if min(lengths) < 0 or sum(lengths) != shape[0] * shape[1]:
+        raise ValueError(
+            f'run lengths of {sum(lengths)} pixels, expected '
+            f'{shape[0] * shape[1]}'
+        )
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(shape)
+
+
+def _coco_mask(found: dict, shape: tuple[int, int]) -> np.ndarray:
+    """Decode a mask of COCO, whose runs go column by column."""
+    if tuple(found['size']) != shape:
+        raise ValueError(f'a mask of size {found["size"]}, expected {shape}')
+    lengths = found['counts']
+    if isinstance(lengths, str):
+        lengths = _unpacked(lengths)
+    return _filled(lengths, shape[::-1]).T
+
+
+def _unpacked(text: str) -> list[int]:
+    """Unpack COCO's run lengths; its decoder does not check their sum.
+
+    Characters have five bits each, the lowest first, and one that says whether
+    more follow. From the third run on they are differences to the last but
+    one.
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    return lengths
+
+
+def _polygons(parts: Sequence[Sequence], shape: tuple[int, int]) -> np.ndarray:
+    """Fill the polygons of an object as COCO does.
+
+    Args:
+        parts: x, y, x, y, ... of each; whole numbers are borders of pixels.
+        shape: Height and width of the image.
+    """
+    found = [np.array(part, float) for part in parts]
+    for points in found:
+        # Of others the codec makes nothing, or it crashes.
+        if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+            raise ValueError('a polygon with fewer than three points')
+        if not (np.abs(points) < BEYOND * max(shape)).all():
+            raise ValueError('a polygon far beyond the image')
+    if not found:
+        raise ValueError('no mask and no polygon')
+    codec = mask_codec()
+    packed = codec.frPyObjects([points.tolist() for points in found], *shape)
+    return codec.decode(codec.merge(packed)).astype(bool)

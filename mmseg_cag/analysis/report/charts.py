@@ -126,6 +126,7 @@ def known_points(run: RecordedRun, measured: Measured) -> dict[int, float]:
         0 if network.is_start else network.iteration: score.mean
         for network in measured.networks
         if (score := measured.scores.get(network.title))
+        and not score.is_recorded
     }
 
 

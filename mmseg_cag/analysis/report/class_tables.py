@@ -23,13 +23,14 @@ class ClassTable:
     Attributes:
         titles: Titles of the networks.
         rows: By class, each network's IoU and its gain over the first, in
-            percent; None if undefined.
+            percent; None if undefined, or scored on other images.
         mean: The same for the mIoU.
         overall: As `mean`, but over all validation images, if each network's
             run recorded its mIoU.
         is_overall_recorded: Whether they did.
         images: Number of images used to compute unrecorded values.
-        has_gain: Whether the first network is the run's start.
+        has_gain: Whether a network has a gain over the run's start.
+        is_unequal: Whether another one was scored on other images than it.
     """
 
     titles: list[str]
@@ -39,6 +40,7 @@ class ClassTable:
     is_overall_recorded: bool
     images: int | None
     has_gain: bool
+    is_unequal: bool
 
 
 def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
@@ -47,9 +49,11 @@ def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
     if not networks:
         return None
     scores = [measured.scores[n.title] for n in networks]
-    has_gain = networks[0].is_start and len(networks) > 1
+    whole = list(map(measured.is_whole, scores))
+    has_start = networks[0].is_start
+    equal = [has_start and is_whole == whole[0] for is_whole in whole]
     rows = {
-        name: _cells([s.iou.get(name) for s in scores], has_gain)
+        name: _cells([s.iou.get(name) for s in scores], equal)
         for name in classes
         if any(name in s.iou for s in scores)
     }
@@ -60,19 +64,23 @@ def make_table(measured: Measured, classes: list[str]) -> ClassTable | None:
     return ClassTable(
         [n.title for n in networks],
         rows,
-        _cells(means, has_gain),
-        _cells(recorded if is_recorded else means, has_gain),
+        _cells(means, equal),
+        _cells(recorded, [has_start] * len(means))
+        if is_recorded
+        else _cells(means, equal),
         is_recorded,
         max(counted, default=None),
-        has_gain,
+        any(equal[1:]),
+        has_start and not all(equal),
     )
 
 
-def _cells(values: list[float | None], has_gain: bool) -> list[Cell]:
-    first = values[0] if has_gain else None
+def _cells(values: list[float | None], equal: list[bool]) -> list[Cell]:
+    """Add the gain over the first to values of the same images as its."""
+    first = values[0]
     return [
-        (v, None if i == 0 or None in (v, first) else v - first)
-        for i, v in enumerate(values)
+        (v, v - first if i and same and None not in (v, first) else None)
+        for i, (v, same) in enumerate(zip(values, equal, strict=True))
     ]
 
 

@@ -89,6 +89,10 @@ class Measured:
     total: int = 0
     indices: list[int] = field(default_factory=list)
 
+    def is_whole(self, score: Score) -> bool:
+        """Return whether a score's IoU is of all validation images."""
+        return score.is_recorded or len(self.indices) == self.total
+
     @property
     def start(self) -> Network | None:
         """Return the network that the run started from."""

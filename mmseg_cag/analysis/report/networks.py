@@ -141,10 +141,19 @@ def find_start(run: RecordedRun) -> Network | None:
         cfg=source.cfg if is_kept and source and source.cfg else run.cfg,
         checkpoint=checkpoint if is_kept else first_checkpoint(run),
         iteration=iteration,
-        validation=source.validations.get(iteration, {}) if source else {},
+        validation=source.validations.get(iteration, {})
+        if source and _are_alike(source, run)
+        else {},
         is_start=True,
         is_teacher=not is_kept,
     )
+
+
+def _are_alike(*runs: RecordedRun) -> bool:
+    """Whether runs validated on the same images."""
+    loaders = [(run.cfg or {}).get('val_dataloader') or {} for run in runs]
+    first, second = (loader.get('dataset') for loader in loaders)
+    return first == second
 
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
@@ -156,16 +165,19 @@ def first_checkpoint(run: RecordedRun) -> Path | None:
 def find_start_checkpoint(run: RecordedRun) -> Path | None:
     """Find the checkpoint that a run was first started from.
 
-    A resumed run later names one of its own. Runs moved together are found as
-    neighbours.
+    A resumed run later names one of its own, in the folder that it was then
+    in. Runs moved together are found as neighbours.
     """
+    folder = run.folder.resolve()
     for cfg in run.configs:
         named = cfg.get('load_from')
         if not named:
             continue
         path = Path(named)
-        neighbour = run.folder.resolve().parent / path.parent.name / path.name
-        if path.parent.name == run.folder.resolve().name:
+        own = Path(cfg.get('work_dir') or folder)
+        if path.parent.resolve() in (folder, own.resolve()):
             continue
-        return path if path.is_file() or not neighbour.is_file() else neighbour
+        neighbour = folder.parent / path.parent.name / path.name
+        is_moved = not path.is_file() and neighbour.is_file()
+        return neighbour if is_moved and neighbour.parent != folder else path
     return None

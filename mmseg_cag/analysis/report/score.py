@@ -35,12 +35,14 @@ class Score:
             if not counted.
         images: Number of images; None for a validation of the run, which uses
             all.
+        is_recorded: Whether `mean` and `iou` are of such a validation.
     """
 
     mean: float
     iou: dict[str, float]
     confusion: np.ndarray | None = None
     images: int | None = None
+    is_recorded: bool = False
 
 
 def score_of_validation(
@@ -56,7 +58,8 @@ def score_of_validation(
     if 'mIoU' not in values or not iou:
         return None
     counts = validation.get(CONFUSION)
-    return Score(values['mIoU'], iou, _square(counts, len(classes)))
+    confusion = _square(counts, len(classes))
+    return Score(values['mIoU'], iou, confusion, is_recorded=True)
 
 
 def score_of_confusion(

@@ -54,8 +54,8 @@ class RunView:
 
     @property
     def config(self) -> str:
-        """Return the text of the run's config, without the file name."""
-        return self.run.cfg.text.partition('\n')[2]
+        """Return the text of the run's config."""
+        return self.run.cfg.text
 
 
 def make_view(

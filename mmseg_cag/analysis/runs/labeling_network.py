@@ -156,30 +156,48 @@ def load_anchors(
 
 
 def build_labeling_network(
-    cfg: Config, state: State, origin: Path, images: int
+    cfg: Config,
+    state: State,
+    origin: Path,
+    images: int,
+    with_margin: bool = True,
 ) -> LabelingNetwork:
     """Load a network with its checkpoint's anchors, or compute some.
 
     For a network trained without anchors, computes them from its own features,
-    with the margin that ``auto`` would choose.
+    with the margin that ``auto`` would choose; for one whose margin belongs to
+    other scores than the distances, computes that margin.
 
     Args:
         cfg: The run's config.
         state: Weights of a checkpoint; the network is its student.
         origin: Source of the weights, for errors.
-        images: Number of source images to compute missing anchors from.
+        images: Number of source images to compute what is missing from.
+        with_margin: Whether labels by `LabelingNetwork.assign` are needed.
 
     Raises:
         UserError: The network has no classifier ``conv_seg``, the weights
-            belong to another one, or anchors need a source and there is none.
+            belong to another one, or something is missing without a source.
     """
     teacher = load_labeling_network(cfg, state, origin)
-    if not teacher.has_anchors:
-        _make_anchors(teacher, cfg, images)
+    if lacks_margin := with_margin and _has_other_margin(cfg, state):
+        teacher.head.is_auto = True
+    if lacks_margin or not teacher.has_anchors:
+        _look_at_source(teacher, cfg, images)
     return teacher
 
 
-def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
+def _has_other_margin(cfg: Config, state: State) -> bool:
+    """Whether the margin is one of a mean teacher's scores, not distances."""
+    scores = cfg.model.get('margin_of') or cfg.model.get('labels', 'both')
+    return 'running_margin.counts' in state and scores != 'anchor'
+
+
+def _look_at_source(
+    teacher: LabelingNetwork, cfg: Config, images: int
+) -> None:
+    """Compute missing anchors, the margin and the limits."""
+    has_anchors = teacher.has_anchors
     dataset = source_dataset(cfg)
     indices = spread(dataset, images)
     preprocessor = build_preprocessor(cfg, 'source')
@@ -189,12 +207,14 @@ def _make_anchors(teacher: LabelingNetwork, cfg: Config, images: int) -> None:
         seen = teacher.see(preprocessor, sample)
         labels = sample.truth.unsqueeze(0).to(seen.feat.device)
         labels = resize_labels(labels, seen.feat)
-        domains = [sample.data.get('domain')]
-        teacher.bank.accumulate(
-            centroids, seen.feat, seen.logits[0], labels, domains
-        )
         pixels.add(seen.feat, labels)
-    teacher.bank.store(centroids)
+        if not has_anchors:
+            domains = [sample.data.get('domain')]
+            teacher.bank.accumulate(
+                centroids, seen.feat, seen.logits[0], labels, domains
+            )
+    if not has_anchors:
+        teacher.bank.store(centroids)
     if teacher.head.needs_source:
         feat, labels = pixels.gather()
         distances = teacher.bank.distances(feat[:, :, None, None])

@@ -170,7 +170,8 @@ _ERRORS = (
     Kind(
         'class count differs',
         Level.ERROR,
-        'Set num_classes to the number of classes of the data.',
+        'Set num_classes to the number of classes of the data, which name the '
+        'background, too.',
     ),
 )
 _WARNINGS = (

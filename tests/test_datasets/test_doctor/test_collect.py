@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_cag.data_check.collect import collect
+from mmseg_cag.data_check.consistency import check_class_count
 from tests import tiny
 from tests.doctor import check, gta_config
 
@@ -39,6 +40,15 @@ def test_wrappers_are_looked_into(town, wrap):
     assert report.exit_code == 2
     [name] = {f.name for f in report.all_findings if f.kind.level == 2}
     assert name == 'missing label'
+
+
+def test_one_sigmoid_is_for_two_classes():
+    model = dict(decode_head=dict(num_classes=1))
+    assert not [*check_class_count(model, 2)]
+    [finding] = check_class_count(model, 1)
+    assert finding.problem == (
+        'is 1 (one sigmoid, for two classes), but the data have 1 class'
+    )
 
 
 def test_an_ordinary_run(town):
