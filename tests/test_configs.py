@@ -28,6 +28,7 @@ from mmseg_cag.engine.records.do_no_harm_hook import DoNoHarmHook
 from mmseg_cag.launch.stages import set_iters, walk
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.models.backbones import DINOv2
+from mmseg_cag.models.student import student_model
 from mmseg_cag.workflows.bdl.plan import load_steps
 from tests import tiny
 from tests.own_data import write_own
@@ -201,10 +202,6 @@ def shrink(cfg: Config, towns: Path) -> Config:
     for margin in ('untrusted_top', 'untrusted_bottom'):
         if margin in cfg.model:
             cfg.model[margin] //= 512 // SIZE[0]
-    for part in walk(cfg.model):
-        # A finished run that teaches: here the student's own start.
-        if part.get('checkpoint') and part.get('config'):
-            part.pop('config'), part.pop('checkpoint')
     set_iters(cfg, 1)
     if 'stages' in cfg.train_cfg:
         cfg.train_cfg.stages = 2
@@ -238,6 +235,18 @@ def shrink_network(cfg: Config) -> None:
                 backbone.out_indices = (0, 1, 2, 3)
 
 
+def finish_teachers(cfg: Config, folder: Path) -> None:
+    """Let small networks of random weights be the finished runs that teach."""
+    for number, part in enumerate(walk(cfg.model)):
+        if part.get('checkpoint') and part.get('config'):
+            teacher = Config.fromfile(part.config)
+            shrink_network(teacher)
+            part.config = student_model(teacher.model)
+            part.checkpoint = str(folder / f'teacher_{number}.pth')
+            state = MODELS.build(part.config).state_dict()
+            torch.save(dict(state_dict=state), part.checkpoint)
+
+
 def keep_no_checkpoint(cfg: Config) -> None:
     cfg.default_hooks.checkpoint.update(interval=-1, save_last=False)
     cfg.default_hooks.checkpoint.save_best = None
@@ -249,6 +258,7 @@ def test_a_step_a_stage(path: str, towns: Path, tmp_path: Path) -> None:
     # What the learning rates are for is what one process has.
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
     shrink(cfg, towns)
+    finish_teachers(cfg, tmp_path)
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = path
     keep_no_checkpoint(cfg)  # hundreds of megabytes each
@@ -271,6 +281,7 @@ def test_a_step_without_the_source(path: str, towns: Path, tmp_path) -> None:
     for key in ('anchor_bank.anchors', 'anchor_bank.counts'):
         state[key] = torch.rand_like(state[key])
     state['source_pixels.prior'] = torch.full((19,), 1 / 19)
+    state['pseudo_label_head.margin'] = torch.full((19,), 0.1)
     torch.save(dict(state_dict=state), tmp_path / 'source.pth')
     cfg.update(work_dir=str(tmp_path), experiment_name=path)
     cfg.load_from = str(tmp_path / 'source.pth')

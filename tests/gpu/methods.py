@@ -62,7 +62,7 @@ def load(method: str, device: str) -> tuple[Config, dict]:
 
 def make_teacher(cfg: Config) -> None:
     """Let a network with random weights, in a file, be the fixed teacher."""
-    teacher = Config.fromfile(cfg.filename).model.distillation.teacher
+    teacher = cfg.model.distillation.teacher
     teacher.config = read_config(Path(teacher.config)).model
     torch.manual_seed(0)
     network = MODELS.build(student_model(teacher.config))
@@ -70,7 +70,6 @@ def make_teacher(cfg: Config) -> None:
         Path(SCRATCH.name, f'{Path(cfg.filename).stem}.pth')
     )
     torch.save(dict(state_dict=network.state_dict()), teacher.checkpoint)
-    cfg.model.distillation.teacher = teacher
 
 
 def make_small(cfg: Config) -> None:

@@ -151,7 +151,9 @@ def test_a_network_of_one_domain_starts_all():
         for norm in (*norms(model), *norms(model.teacher)):
             for held in norm.of_domain.values():
                 assert torch.equal(held.running_mean, norm.running_mean)
-        runner = SimpleNamespace(model=model, _load_from='here')
+        runner = SimpleNamespace(
+            model=model, _load_from='here', _train_loop=None
+        )
         checkpoint = dict(state_dict=stock.state_dict())
         CheckCheckpointHook().after_load_checkpoint(runner, checkpoint)
         assert norms(model.backbone)[0].running_mean.all()

@@ -55,9 +55,6 @@ def read_config(path: Path, weights: bool = False) -> Config:
     for part in walk(cfg._cfg_dict['model']):
         if 'checkpoint' in (part.get('init_cfg') or {}):
             part['init_cfg'] = None
-        if part.get('checkpoint') and 'config' in part:
-            # Replace a finished teacher run by the student's own start.
-            part['config'] = None
         for key in {'pretrained', 'checkpoint'} & part.keys():
             part[key] = None
     return cfg
