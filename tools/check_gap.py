@@ -239,7 +239,9 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
     state = read_state(args.checkpoint)
     source_set = source_dataset(cfg)
     target_set = build_dataset(target_images(cfg), 'the target')
-    network = build_labeling_network(cfg, state, args.checkpoint, args.images)
+    network = build_labeling_network(
+        cfg, state, args.checkpoint, args.images, with_margin=False
+    )
     samples = [
         list(read_samples(part, spread(part, args.images)))
         for part in (source_set, target_set)

@@ -117,8 +117,9 @@ def _stated_absent(cfg: Config, key: str) -> tuple[str, ...]:
         return ()
     node = cfg
     for name in pool.split('.'):
-        node = node[int(name) if isinstance(node, list | tuple) else name]
-    stated = node.get('absent')
+        is_list = isinstance(node, list | tuple)
+        node = node[int(name)] if is_list else (node or {}).get(name)
+    stated = (node or {}).get('absent')
     if not isinstance(stated, dict):
         return ()
     return tuple(stated.get(member.split('.')[0], ()))

@@ -18,6 +18,8 @@ LOADERS = {
     'anchor_dataloader': 'anchors',
     'translate_dataloader': 'translation',
 }
+# Hooks that read anchor_dataloader.
+ANCHOR_HOOKS = ('AnchorHook', 'ForeignAnchorHook')
 
 
 def hooks_of(cfg: dict) -> list[dict]:
@@ -31,7 +33,7 @@ def hooks_of(cfg: dict) -> list[dict]:
 def loaders_of(cfg: dict) -> list[str]:
     """List the dataloaders that a run reads."""
     found = [loader for loader in LOADERS if cfg.get(loader)]
-    if not any(hook.get('type') == 'AnchorHook' for hook in hooks_of(cfg)):
+    if not any(hook.get('type') in ANCHOR_HOOKS for hook in hooks_of(cfg)):
         # Only used for figures.
         return [loader for loader in found if loader != 'anchor_dataloader']
     return found

@@ -18,8 +18,8 @@ from mmengine.config import Config
 from mmseg_cag.datasets.dataset_configs import (
     LOADERS,
     dataset_of,
-    hooks_of,
     leaves,
+    loaders_of,
 )
 from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import total_iters
@@ -74,7 +74,6 @@ NEAR = 0.8  # difflib ratio that counts as a typo
 LOADER = dict(drop_last=bool, pin_memory=bool, persistent_workers=bool)
 ENDLESS = ('InfiniteSampler', 'UDASampler')
 HEADS = ('decode_head', 'auxiliary_head')
-ANCHOR_HOOKS = {'AnchorHook', 'ForeignAnchorHook'}
 # Results of mmseg's metric for each of its iou_metrics.
 RESULTS = {
     'mIoU': {'aAcc', 'mIoU', 'mAcc'},
@@ -359,7 +358,7 @@ def _check_loader(cfg: Config, key: str) -> None:
 def _check_anchors(cfg: Config) -> None:
     """Check that anchors are not of a source that training leaves out."""
     loader = cfg.get('anchor_dataloader')
-    if not loader or not ANCHOR_HOOKS & {h.get('type') for h in hooks_of(cfg)}:
+    if not loader or 'anchor_dataloader' not in loaders_of(cfg):
         return
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     labelled = dataset.get('labelled', ('source',))
@@ -379,10 +378,13 @@ def _check_anchors(cfg: Config) -> None:
         loader.get('dataset'), 'anchor_dataloader.dataset'
     ):
         if left_out and _folder_of(part) not in trained:
+            expected = 'labelled images of train_dataloader'
+            if '.members.' in key:
+                expected = f'{key}=None, too'
             raise UserError(
                 f'{key}: anchors of {_folder_of(part)}, but members.'
                 f'{left_out[0]}=None leaves it out of training; expected '
-                'labelled images of train_dataloader'
+                f'{expected}'
             )
 
 

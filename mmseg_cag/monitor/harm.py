@@ -16,9 +16,11 @@ class Limits:
     """Thresholds from which a change of predictions counts as harm.
 
     Attributes:
-        odds: Factor by which a class's odds exceed, or fall below, all
-            explained values.
+        odds: Factor by which an exploded class's odds exceed all explained
+            values.
         most: Minimum pixel share of an exploded class.
+        fall: Factor by which a vanished class's odds fall below all explained
+            values.
         least: Minimum former pixel share of a vanished class.
         gone: Minimum former pixel share of all vanished classes together.
         kept: Minimum Cohen's kappa on source images between the starting and
@@ -31,6 +33,7 @@ class Limits:
 
     odds: float = 10.0
     most: float = 0.05
+    fall: float = 6.0
     least: float = 0.01
     gone: float = 0.1
     kept: float = 0.5
@@ -90,7 +93,7 @@ def vanished(
     """Mark classes (K,) that are no longer predicted; see `exploded`."""
     least = explained.min(0)
     ratio = _odds(least) / _odds(now)
-    return (least >= limits.least) & (ratio > limits.odds)
+    return (least >= limits.least) & (ratio > limits.fall)
 
 
 def signs_of_harm(

@@ -272,3 +272,14 @@ def test_anchors_are_not_of_a_source_that_training_leaves_out(tmp_path):
     check_settings(
         Config.fromfile(CONFIGS / 'few_labels/dacs_no_source_minitown.py')
     )
+
+
+def test_a_source_is_left_out_of_training_and_of_anchors():
+    cfg = Config.fromfile(CONFIGS / 'many_worlds/cag_minitown.py')
+    left_out = 'train_dataloader.dataset.domains.source.members.third'
+    cfg.merge_from_dict({left_out: None})
+    too = 'anchor_dataloader.dataset.members.third'
+    with pytest.raises(UserError, match=f'expected {too}=None, too'):
+        check_settings(cfg)
+    cfg.merge_from_dict({too: None})
+    check_settings(cfg)

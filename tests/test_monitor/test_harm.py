@@ -66,8 +66,12 @@ def test_what_a_remedy_predicts_explains_it():
 def test_classes_vanish():
     found = signs(pixels(80, 0, 20, 0))
     assert found == ['building vanished, 40.0% of the target']
-    # Less than a tenth of the odds of 10 % is left, but of 4 % too little.
+    # Less than a sixth of the odds of 10 % is left, but of 4 % too little.
     assert signs(pixels(56, 43, 1, 0))
+    # An eighth of them is.
+    before = Seen(pixels(38, 50, 12, 0), pixels(39, 49, 12, 0))
+    now = Seen(pixels(40, 58, 2, 0), before.source)
+    assert signs_of_harm(before, now, [], CLASSES, Limits())
     before = Seen(pixels(54, 42, 4, 0), pixels(50, 45, 4, 1))
     now = Seen(pixels(58, 42, 0, 0), before.source)
     assert signs_of_harm(before, now, [], CLASSES, Limits()) == []

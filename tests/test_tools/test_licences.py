@@ -175,6 +175,9 @@ def test_data_of_statistics_and_files_of_anchors(tmp_path):
     assert uses['category_anchors'] == 'anchors'
     assert uses['more'] == 'anchors'
     assert uses['target'] == 'statistics of the target'
+    cfg.default_hooks.anchors.type = 'ForeignAnchorHook'
+    uses = {one['name']: one['used_as'] for one in descent_of(cfg, {})}
+    assert uses['more'] == 'anchors'
     # What is trained on is listed once.
     cfg.anchor_dataloader.dataset = part('source')
     names = [one['name'] for one in descent_of(cfg, {})]

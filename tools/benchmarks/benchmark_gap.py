@@ -57,7 +57,11 @@ def main() -> None:
     cfg = open_config(args)
     classes = list(class_info(cfg)['classes'])
     network = build_labeling_network(
-        cfg, read_state(args.checkpoint), args.checkpoint, 100
+        cfg,
+        read_state(args.checkpoint),
+        args.checkpoint,
+        100,
+        with_margin=False,
     )
     preprocessor = build_preprocessor(cfg, 'target')
     part = source_dataset(cfg)

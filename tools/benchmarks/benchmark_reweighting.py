@@ -196,7 +196,11 @@ def main() -> None:
     args = parse_args()
     cfg = open_config(args)
     network = build_labeling_network(
-        cfg, read_state(args.checkpoint), args.checkpoint, 100
+        cfg,
+        read_state(args.checkpoint),
+        args.checkpoint,
+        100,
+        with_margin=False,
     )
     preprocessor = build_preprocessor(cfg, 'target')
 

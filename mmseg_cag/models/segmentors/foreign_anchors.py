@@ -144,6 +144,6 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
             resize_labels(batch.counted_labels(), output.feat),
             None
             if batch.absent is None
-            else resize(batch.absent.float(), output.feat.shape[-2:]).bool(),
+            else resize(batch.absent.byte(), output.feat.shape[-2:]).bool(),
         )
         return losses
