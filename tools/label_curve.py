@@ -242,50 +242,56 @@ def comparable_rows(
 ) -> dict[str, list[dict]]:
     """Read the rows of the command's settings, by machine.
 
-    Others, such as of labels chosen from another pool, are named. With
-    ``--table-only`` they are kept.
+    Also those of another ``--by`` or ``--labels``. Others, such as of labels
+    chosen from another pool, are named. With ``--table-only`` they are kept.
 
     Args:
         args: The command line.
         name: The curve.
     """
-    settings = settings_of(args)
+    curve = curve_of(args)
     found = {}
     for machine, rows in read_rows(args.results, name).items():
-        own = [
-            row for row in rows if settings.get(row['name']) == row['config']
-        ]
+        own = [row for row in rows if curve and is_of(curve, row)]
         rest = [
             f'{row["name"]} seed {row["seed"]}'
             for row in rows
             if row not in own
         ]
-        if rest and settings:
+        if rest and curve:
             fate = 'shown' if args.table_only else 'not shown'
             print(
-                f'warning: {machine}: {fate}, of other runs or settings than '
-                f'those of this command: {", ".join(rest)}'
+                f'warning: {machine}: {fate}, of other settings than those of '
+                f'this command, or of a config that it does not name: '
+                f'{", ".join(rest)}'
             )
         if kept := rows if args.table_only else own:
             found[machine] = kept
     return found
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, str]:
-    """Hash the settings of the command's runs, by their names.
+def curve_of(args: argparse.Namespace) -> Curve | None:
+    """Plan the command's curve, to compare rows with.
 
     Returns:
-        Nothing for a table only, where data or a config are missing.
+        None for a table only, where data or a config are missing.
     """
     try:
-        curve = make_curve(args)
-        runs = curve.runs(args.by, args.seeds[:1])
-        return {run.name: curve.identity(run) for run in runs}
+        return make_curve(args)
     except UserError as error:
         if not args.table_only:
             raise
         print(f'warning: the settings of rows are not compared, {error}')
-        return {}
+        return None
+
+
+def is_of(curve: Curve, row: dict) -> bool:
+    """Check whether a row has the settings that a curve gives its run."""
+    run = Run(*(row[key] for key in Run._fields))
+    try:
+        return curve.identity(run) == row['config']
+    except UserError:  # of a run that this curve cannot have
+        return False
 
 
 def page(curves: Mapping[str, dict[str, list[dict]]], images: Path) -> str:

@@ -247,7 +247,7 @@ def test_a_row_is_trained_scored_and_then_there(tmp_path, monkeypatch):
         'num_batches_tracked',
     }
     rows_there = store.read_rows(at.results, 'minitown')
-    command.mark_stale(at, rows_there)
+    command.mark(at, rows_there)
     assert not any(row['is_stale'] for row in rows_there['gpu'])
     # Measured again on another machine, or for other settings.
     assert command.list_jobs(at, rows, 'gpu') == []
@@ -321,6 +321,26 @@ def test_the_table(tmp_path):
     assert '| network | road | sky |' in text
     assert '| CAG | 42.5 | 85.0 |' in text
     assert '8 runs on GPU, 16 CPU cores, 2026-11-27' in text
+
+
+def test_stages_go_on_from_those_of_the_file_about_the_source(tmp_path):
+    variants = read_variants(VARIANTS)
+    free = variants['source_free']._asdict()
+    rows = [
+        content('source_free', 0, 40.0, 41.0, variant=free),
+        content('cag', 0, 42.0, 43.0, 44.0),
+    ]
+    # By the config, whatever a variant is called.
+    other = {**free, 'title': 'another'}
+    rows.append(content('other', 0, 45.0, 46.0, variant=other))
+    command.mark(place(tmp_path), {'gpu': rows})
+    text = tables.write_tables({'gpu': rows})
+    found = re.findall(r'(\w+)[ †]*, stage (\d) \| (\d+)', text)
+    assert found == [
+        *[('CAG', '1', '42'), ('CAG', '2', '43'), ('CAG', '3', '44')],
+        *[('another', '2', '45'), ('another', '3', '46')],
+        *[('1', '2', '40'), ('1', '3', '41')],
+    ]
 
 
 def test_a_title_follows_its_variant_but_not_other_settings():

@@ -51,6 +51,7 @@ from mmseg_cag.datasets.roles import (
     read_roles,
     write_roles,
 )
+from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
 from tests import finished, tiny
 
@@ -395,6 +396,12 @@ def test_roles_of_the_training_images_fit_a_plain_config(
     classes = tuple(dataset.metainfo['classes'])
     write_roles(tmp_path / 'val.json', Roles(classes, images))
     assert chosen(tmp_path / 'val.json') == ['val']
+    # On a machine that has the images of the test alone.
+    folder = tmp_path / 'cityscapes/leftImg8bit/train'
+    folder.rename(tmp_path / 'elsewhere')
+    assert chosen(tmp_path / 'val.json') == ['val']
+    with pytest.raises(UserError, match='^target_labelled: no folder .*train'):
+        chosen(roles)
 
 
 def test_images_of_a_drive_are_no_independent_evidence():

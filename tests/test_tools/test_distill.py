@@ -6,18 +6,21 @@ from __future__ import annotations
 import copy
 import json
 import runpy
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from benchmarks.rows import machine
 from forms import cost, make
 from licences import read_chain
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from onnxruntime import InferenceSession
+from onnxruntime import __version__ as onnxruntime_version
 
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
 from mmseg_cag.inference.export_onnx import DeploymentModel, export_onnx
@@ -78,9 +81,17 @@ def test_from_a_finished_run_to_three_forms(root, monkeypatch, capsys):
         return dict(ms=1.0, peak_mb=2.0)
 
     monkeypatch.setattr(make, 'measure', measure)
+    # A GPU does nothing here.
+    monkeypatch.setattr(machine, 'processor', lambda: 'a GPU')
     call(monkeypatch, root / 'big', root / 'small.py', '--calibration', 3)
     folder = root / 'small/forms'
-    forms = json.loads((folder / 'forms.json').read_text())
+    written = json.loads((folder / 'forms.json').read_text())
+    forms = written['forms']
+    assert written['date'] == str(date.today())
+    assert written['machine']['processor'] == machine.cpu()
+    assert written['machine']['class'] == machine.slug(machine.cpu())
+    versions = dict(torch=torch.__version__, onnxruntime=onnxruntime_version)
+    assert versions.items() <= written['versions'].items()
     assert [f['name'] for f in forms] == ['PyTorch', 'ONNX', 'ONNX, INT8']
     assert [name for name, _ in calls] == [
         'student.pth',

@@ -54,8 +54,10 @@ day.main()
 """
 
 
-def start(out: Path, parts: str, **variables: object) -> subprocess.Popen:
-    command = [sys.executable, '-c', DAY % MACHINE, '--rehearse']
+def start(
+    out: Path, parts: str, *before: str, **variables: object
+) -> subprocess.Popen:
+    command = [*before, sys.executable, '-c', DAY % MACHINE, '--rehearse']
     variables = {key: str(value) for key, value in variables.items()}
     return subprocess.Popen(
         [*command, '--minutes', '1', '--parts', parts, '--out', str(out)],
@@ -114,6 +116,22 @@ def test_no_part_outlives_the_day(number, left, tmp_path):
         for one in [int(number) for pair in pairs for number in pair]:
             if is_alive(one):
                 os.kill(one, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='of nohup')
+def test_a_day_outlives_its_terminal_with_nohup(tmp_path):
+    kept = tmp_path / 'processes'
+    process = start(tmp_path / 'out', 'b', 'nohup', PROCESSES=kept)
+    try:
+        assert wait_until(kept.exists, 20)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.terminate()
+        assert process.wait(2) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.stdout.close()
 
 
 def test_each_run_names_its_machine(tmp_path):

@@ -299,15 +299,51 @@ def test_rows_of_other_settings_are_in_no_table(
 
     out = show()
     assert '30.0' in out and '31.0' in out and '77.0' not in out
-    assert 'gpu: not shown, of other runs or settings' in out
-    assert 'command: both_anchors_3 seed 0' in out
+    assert 'gpu: not shown, of other settings than those' in out
+    assert 'does not name: both_anchors_3 seed 0' in out
     out = show('--table-only')
-    assert '77.0' in out and 'gpu: shown, of other runs' in out
+    assert '77.0' in out and 'gpu: shown, of other settings' in out
     # Without the data, a table can be shown and not compared.
     (tmp_path / 'cityscapes').rename(tmp_path / 'elsewhere')
     assert 'settings of rows are not compared' in show('--table-only')
     with pytest.raises(UserError, match='no folder'):
         show()
+
+
+def test_rows_of_another_command_with_equal_settings_stay(
+    curve, tmp_path, monkeypatch, capsys
+):
+    curve = find_candidates(curve)
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- results -->\n<!-- end of results -->\n')
+    for run, value in (
+        (Run(START, NOBODY, 0, 0), 20),
+        (Run(ALONE, 'random', 3, 0), 28),
+        (Run(BOTH, 'anchors', 3, 0), 31),
+        (Run(BOTH, 'random', 1, 1), 32),
+    ):
+        write_row(tmp_path / 'rows', content(curve, run, value))
+    tool = runpy.run_path(str(TOOL))
+    monkeypatch.setitem(tool['show'].__globals__, 'draw', lambda *_: None)
+
+    def shown(*options: str) -> tuple[list[str], str]:
+        words = [TOOL, curve.config, *options, '--doc', page]
+        words += ['--results', tmp_path / 'rows', '--work-dir', tmp_path]
+        monkeypatch.setattr('sys.argv', [*map(str, words)])
+        tool['show'](tool['parse_args']())
+        text = page.read_text()
+        means = ('20.0', '28.0', '31.0', '32.0')
+        return [one for one in means if one in text], capsys.readouterr().out
+
+    random = ('--by', 'random', '--labels', '3')
+    found, out = shown(*random, '--alone', curve.alone)
+    assert found == ['20.0', '28.0', '31.0', '32.0'] and 'not shown' not in out
+    # The config of a run that is not named cannot be compared.
+    found, out = shown(*random)
+    assert found == ['20.0', '31.0', '32.0']
+    assert 'that it does not name: alone_random_3 seed 0' in out
+    found, _ = shown(*random, '--cfg-options', 'start_from=None')
+    assert found == []
 
 
 def test_too_few_images_are_refused(curve):

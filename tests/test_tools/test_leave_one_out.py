@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch):
     return tool
 
 
-def test_a_run_with_all_and_one_without_each(run, capsys):
+def test_a_run_with_all_and_one_without_each(run, tmp_path, capsys):
     folder = run(['gta', 'third'], '--leave-out', 'none', 'gta')
     found = json.loads((folder / 'leave_one_out.json').read_text())
     assert list(found) == ['none', 'gta']
@@ -81,6 +81,14 @@ def test_a_run_with_all_and_one_without_each(run, capsys):
     assert not torch.equal(*biases)
     *_, header, plain, other = capsys.readouterr().out.strip().splitlines()
     assert header == 'left out | mIoU | unseen'
+    # mmseg's own metric knows no domains.
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    cfg.work_dir = str(folder / 'gta')
+    cfg.test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+    tool = runpy.run_path(str(TOOL))
+    pool = tool['unseen_pool'](cfg, 'gta', 2)
+    found = tool['measure'](cfg, pool)
+    assert found['unseen'] > 0 and list(found) == ['mIoU', 'unseen']
     assert plain.startswith('none | ') and other.startswith('gta | ')
 
 
@@ -104,7 +112,10 @@ def test_one_source_is_refused(source):
 
 def test_all_that_it_starts_from_is_trained_without_it(tmp_path):
     without = runpy.run_path(str(TOOL))['without']
-    members = dict(gta=dict(type='GTADataset'), third=dict(type='GTADataset'))
+    members = {
+        name: dict(type='GTADataset', data_root=name)
+        for name in ('gta', 'third')
+    }
     domains = dict(source=dict(type='DomainPool', members=members))
     dataset = dict(type='UDADataset', domains=domains)
     first, second, last = (
@@ -138,6 +149,61 @@ def test_all_that_it_starts_from_is_trained_without_it(tmp_path):
     chain = load_chain(without(cfg, 'none', Path('out/none')))
     assert chain[0].train_dataloader.dataset.domains.source.members.gta
     assert chain[0].work_dir == 'out/none_start_start'
+
+
+@pytest.mark.parametrize(
+    'dataset',
+    [
+        dict(type='GTADataset', data_root='gta'),
+        dict(
+            type='UDADataset',
+            domains=dict(
+                source=dict(
+                    type='DomainPool',
+                    members=dict(
+                        game=dict(type='GTADataset', data_root='gta')
+                    ),
+                )
+            ),
+        ),
+    ],
+)
+def test_a_start_without_the_pool(dataset, tmp_path):
+    without = runpy.run_path(str(TOOL))['without']
+    members = {
+        name: dict(type='GTADataset', data_root=name)
+        for name in ('gta', 'third')
+    }
+    pool = dict(type='DomainPool', members=members)
+    both = dict(type='UDADataset', domains=dict(source=pool))
+    train_cfg = dict(type='UDATrainLoop', max_iters=2)
+    anchors = dict(dataset=members['third'])  # for figures alone
+    start = dict(
+        train_cfg=train_cfg,
+        train_dataloader=dict(dataset=dataset),
+        anchor_dataloader=anchors,
+    )
+    path = tmp_path / 'start.py'
+    Config(start).dump(path)
+    cfg = Config(
+        dict(
+            launcher='none',
+            start_from=str(path),
+            train_cfg=train_cfg,
+            train_dataloader=dict(dataset=both),
+        )
+    )
+    first, last = load_chain(without(cfg, 'third', Path('out')))
+    assert first.train_dataloader.dataset == dataset
+    assert last.train_dataloader.dataset.domains.source.members.third is None
+    text = 'start.py: train_dataloader reads the images of gta, expected'
+    with pytest.raises(UserError, match=text):
+        without(cfg, 'gta', Path('out'))
+    # Anchors that a run computes are as much of its training.
+    start['default_hooks'] = dict(anchors=dict(type='AnchorHook'))
+    Config(start).dump(path)
+    with pytest.raises(UserError, match='anchor_dataloader reads the images'):
+        without(cfg, 'third', Path('out'))
 
 
 def test_an_unseen_source_is_compared_in_what_it_labels(tmp_path):

@@ -189,7 +189,9 @@ FULL = dict(size=[8, 10], counts=[0, 80])
         ({**FULL, 'counts': [0, 90, -10]}, 'run lengths of 80 pixels, exp'),
         ({**FULL, 'counts': [0, 10**12]}, 'run lengths of 1000000000000 p'),
         ({**FULL, 'counts': '1'}, 'run lengths of 1 pixels, expected 80'),
-        ({**FULL, 'counts': 'zzz'}, 'run lengths of|iterable'),
+        ({**FULL, 'counts': 'zzz'}, 'run lengths of 30 pixels, expected 80'),
+        ({**FULL, 'counts': '`'}, 'no run lengths'),
+        ({**FULL, 'counts': []}, 'no run lengths'),
         ({**FULL, 'size': [10, 8]}, 'a mask of size'),
         ('0 80', "not of COCO's form"),
     ],
@@ -202,6 +204,13 @@ def test_broken_segmentations_are_said_in_one_line(
         read_labels(path, CLASSES, {'x': (8, 10)})
     assert str(caught.value).startswith(f"{path}: not of COCO's form")
     assert '\n' not in str(caught.value)
+
+
+def test_a_mask_of_cvat_without_run_lengths_is_refused(tmp_path):
+    box = 'left="0" top="0" width="2" height="2"'
+    path = write_cvat_image(tmp_path, f'<mask label="car" rle="" {box}/>')
+    with pytest.raises(UserError, match="not of CVAT's form.*no run lengths"):
+        read_labels(path, CLASSES, {'x': (8, 10)})
 
 
 def test_run_lengths_are_those_of_the_codec(seeded):

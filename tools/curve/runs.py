@@ -160,11 +160,15 @@ class Curve:
         if run.setting == BOTH:
             return self.method()
         if run.setting == START:
-            (_, cfg), *_ = starts = [*self._starts()]
+            starts = [*self._starts()]
+            if not starts:
+                raise UserError(f'{self.config}: start_from is not set')
             for path, one in starts:
                 require_no_few(one, path)
-            return cfg
+            return starts[0][1]
         path = self.alone if run.setting == ALONE else self.oracle
+        if path is None:
+            raise UserError(f'{run.name}: expected --{run.setting} CONFIG')
         cfg, start = read(path), self.start()
         own = cfg.get('start_from')
         if own and os.path.normpath(own) != start:

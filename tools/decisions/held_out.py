@@ -84,13 +84,15 @@ def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
     The first that has an image with a role: the dataset of the config's
     `RoleSubset`, ``target_labelled``, from which tools/assign_roles.py draws,
     or that of ``test_dataloader``. Without roles, the latter. Its images are
-    read as those of a test, whatever training does to them.
+    read as those of a test, whatever training does to them. Images that are
+    not on this machine are passed over.
 
     Returns:
         Its key, for errors, and the config.
 
     Raises:
-        UserError: The config has none.
+        UserError: The config has none, or none of those that can be read has
+            an image with a role and another cannot be read.
     """
     test = (cfg.get('test_dataloader') or {}).get('dataset')
     if test is None:
@@ -112,9 +114,15 @@ def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
     seen = dict(pipeline=part['pipeline'], test_mode=True)
     found = {k: {**one, **seen} for k, one in given.items() if one and roles}
     found['test_dataloader.dataset'] = part
-    for key, one in found.items():
-        if roles and _has_some(build_dataset(one, key), roles):
-            return key, one
+    faults = []
+    for key, one in found.items() if roles else ():
+        try:
+            if _has_some(build_dataset(one, key), roles):
+                return key, one
+        except UserError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
     return next(iter(found.items()))
 
 

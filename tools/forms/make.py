@@ -8,18 +8,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime
 import torch
+from benchmarks.rows.machine import cpu, describe
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import DATASETS
-from onnxruntime import InferenceSession
 from torch import Tensor
 
 from mmseg_cag.analysis.runs.samples import (
@@ -129,7 +131,11 @@ def make_forms(
         cost = measure(path, *size, *words)
         megabytes = path.stat().st_size / 1e6
         found.append(Form(name, miou, cost['ms'], megabytes, cost['peak_mb']))
-    write_json(folder / 'forms.json', [form._asdict() for form in found])
+    told = describe(cpu())
+    told['versions']['onnxruntime'] = onnxruntime.__version__
+    forms = [form._asdict() for form in found]
+    content = {'forms': forms, 'date': str(date.today()), **told}
+    write_json(folder / 'forms.json', content)
     return found
 
 
@@ -200,7 +206,9 @@ def one_of_each_size(reading: DatasetInput) -> list[int]:
 
 def session_logits(path: Path) -> Logits:
     """Compute logits (N, K, H, W) of images by an ONNX file."""
-    session = InferenceSession(path, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(
+        path, providers=['CPUExecutionProvider']
+    )
 
     def run(images: Tensor) -> Tensor:
         [logits] = session.run(['logits'], {'image': images.numpy()})

@@ -356,12 +356,15 @@ def _paint(label: np.ndarray, shape: ElementTree.Element, k: int) -> None:
     )
     if left < 0 or top < 0:
         raise ValueError('a mask beyond the image')
-    mask = _filled(list(map(int, found['rle'].split(','))), (height, width))
+    runs = found['rle'].split(',') if found['rle'] else []
+    mask = _filled(list(map(int, runs)), (height, width))
     label[top : top + height, left : left + width][mask] = k
 
 
 def _filled(lengths: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """Decode run lengths, row by row, 0 first."""
+    if not lengths:
+        raise ValueError('no run lengths')
     if min(lengths) < 0 or sum(lengths) != shape[0] * shape[1]:
         raise ValueError(
             f'run lengths of {sum(lengths)} pixels, expected '

@@ -360,7 +360,8 @@ def main() -> None:
     """Run the parts, write their results and print them."""
     os.environ.setdefault(BEGUN, str(time.time()))
     for number in STOPS:
-        signal.signal(number, stop)
+        if signal.getsignal(number) != signal.SIG_IGN:  # by nohup
+            signal.signal(number, stop)
     signal_when_alone(signal.SIGTERM)
     args = parse_args()
     preload(args)

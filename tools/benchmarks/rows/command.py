@@ -34,7 +34,7 @@ from .methods import (
 )
 from .schedule import Job, run_jobs
 from .store import is_measured, last_miou, path_of, read_rows, write_row
-from .tables import STALE, write_tables
+from .tables import BEFORE, STALE, write_tables
 from .work import do_row
 
 RESULTS = ROOT / 'docs' / 'results'
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
         return
     for pair in pairs:
         rows = read_rows(args.results, pair.name)
-        mark_stale(make_place(args, variants), rows)
+        mark(make_place(args, variants), rows)
         retitle(variants, rows)
         text = write_tables(rows)
         page = args.doc or pair.page
@@ -132,9 +132,13 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'{len(lost)} rows are missing: {", ".join(lost)}')
 
 
-def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
-    """Mark the rows that would be measured again, by their identity."""
-    now: dict[tuple, str | None] = {}
+def mark(place: Place, rows: dict[str, list[dict]]) -> None:
+    """Mark rows by their configs of now.
+
+    Those that would be measured again, by their identity, and those whose
+    stages follow the stages of another run.
+    """
+    now: dict[tuple, tuple[str | None, int]] = {}
     for content in [row for found in rows.values() for row in found]:
         name, variants = content['name'], dict(place.variants)
         if content.get('variant'):
@@ -144,17 +148,18 @@ def mark_stale(place: Place, rows: dict[str, list[dict]]) -> None:
         if key not in now:
             runs = replace(place, variants=variants).runs(content['pair'], 0)
             try:
-                now[key] = runs.identity(name)
+                now[key] = runs.identity(name), runs.stages_before(name)
             # A config or setting that no longer exists.
             except (UserError, OSError):
-                now[key] = None
-        content[STALE] = now[key] != content['config']
+                now[key] = None, 0
+        identity, content[BEFORE] = now[key]
+        content[STALE] = identity != content['config']
 
 
 def retitle(variants: dict[str, Variant], rows: dict[str, list[dict]]) -> None:
     """Give rows of variants the titles that these have now.
 
-    Not to rows whose settings have changed since: `mark_stale` comes first.
+    Not to rows whose settings have changed since: `mark` comes first.
     """
     for content in [row for found in rows.values() for row in found]:
         now = variants.get(content['name'].removesuffix(REESTIMATED))

@@ -23,8 +23,12 @@ CPUINFO = Path('/proc/cpuinfo')
 @cache
 def processor() -> str:
     """Name the training device: the GPU, or else the CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu()
+
+
+@cache
+def cpu() -> str:
+    """Name the CPU."""
     if CPUINFO.is_file():
         name = re.search(r'^model name\s*:\s*(.+)$', CPUINFO.read_text(), re.M)
         if name:
@@ -32,9 +36,13 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine_class() -> str:
-    """Name the kind of machine, as a folder of comparable results."""
-    return slug(processor())
+def machine_class(device: str | None = None) -> str:
+    """Name the kind of machine, as a folder of comparable results.
+
+    Args:
+        device: Name of the device that is measured; None for `processor`.
+    """
+    return slug(device or processor())
 
 
 def slug(name: str) -> str:
@@ -42,12 +50,16 @@ def slug(name: str) -> str:
     return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
 
-def describe() -> dict[str, dict]:
-    """Describe machine and code as plain data."""
+def describe(device: str | None = None) -> dict[str, dict]:
+    """Describe machine and code as plain data.
+
+    Args:
+        device: Name of the device that is measured; None for `processor`.
+    """
     return {
         'machine': {
-            'class': machine_class(),
-            'processor': processor(),
+            'class': machine_class(device),
+            'processor': device or processor(),
             'cpu_cores': os.cpu_count(),
             'system': f'{platform.system()} {platform.machine()}',
         },

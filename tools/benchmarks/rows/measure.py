@@ -274,6 +274,13 @@ class BenchmarkRuns(MinitownLoops):
         path = self._load(like).get('source_from')
         return Path(path).stem if path else None
 
+    def stages_before(self, name: str) -> int:
+        """Count the stages of another run that a row's stages follow.
+
+        The file about the source comes from the end of stage 1.
+        """
+        return 1 if self.source_of(name) else 0
+
     def _start(self, name: str) -> str | None:
         base = name.removesuffix(REESTIMATED)
         if base != name:
@@ -349,8 +356,7 @@ def measure(place: Place, row: Row) -> dict:
     looks = read_lines(runs.folder / row.name / LOOKS, [])
     start = runs.start_of(row.name)
     begun = read_object(runs.folder / start / SCORES, []) if start else {}
-    # The file about the source comes from the end of stage 1.
-    begun = [*begun.values()][: 1 if runs.source_of(row.name) else None]
+    begun = [*begun.values()][: runs.stages_before(row.name) or None]
     write_json(runs.folder / row.name / SCORES, scores)
     return {
         'pair': row.pair,

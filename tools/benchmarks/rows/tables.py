@@ -10,8 +10,9 @@ from .methods import REESTIMATED, TITLES, Variant, title_of
 from .store import last_miou
 
 NONE = '–'
-# Key set when a row is read: whether its settings have changed since.
-STALE = 'is_stale'
+# Keys set when a row is read: whether its settings have changed since, and
+# how many stages of another run its own follow.
+STALE, BEFORE = 'is_stale', 'stages_before'
 CHANGED = '† Measured with settings that have changed since.'
 CLASS = 'IoU.'
 
@@ -99,11 +100,12 @@ def main_table(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> str:
     for name in names:
         *stages, last = stages_of(rows[name])
         label = title(rows, name)
-        for stage, values in enumerate(stages, start=1):
+        first = 1 + max(c.get(BEFORE, 0) for c in rows[name].values())
+        for stage, values in enumerate(stages, start=first):
             cells = figures(values, seeds)
             lines.append(line([f'{label}, stage {stage}', *cells, '', '']))
         if stages:
-            label = f'{label}, stage {len(stages) + 1}'
+            label = f'{label}, stage {len(stages) + first}'
         compared = [
             number(gain(rows, name), '+.1f'),
             number(share(rows, name), '.0%'),
