@@ -301,7 +301,7 @@ def test_the_data_check_compares_stated_classes_with_the_labels(towns):
         for finding in part.findings
     }
     wrong = found['gta', 'absent class labelled']
-    assert wrong.kind.level is Level.ERROR
+    assert wrong.kind.level is Level.WARNING
     assert wrong.problem == (
         '7 of 7 labels have sky, which the DomainPool states to be absent'
     )
@@ -310,10 +310,9 @@ def test_the_data_check_compares_stated_classes_with_the_labels(towns):
         assert all(name in known for name in names)
     assert 'bus' in found['gta', 'class never seen'].problem
     assert ('synthia', 'absent class labelled') not in found
-    # As a run is checked before it starts.
+    # As a run is checked before it starts: these pixels stop nothing.
     dataset = DATASETS.build(cfg)
-    with pytest.raises(UserError, match='have sky, which the DomainPool'):
-        stop_at_faults(list_readings({'train_dataloader': dataset}), 2)
+    stop_at_faults(list_readings({'train_dataloader': dataset}), 2)
 
 
 @pytest.mark.parametrize(

@@ -158,11 +158,6 @@ _ERRORS = (
         'withheld.',
     ),
     Kind(
-        'absent class labelled',
-        Level.ERROR,
-        'Remove it from absent of the DomainPool, or make its labels void.',
-    ),
-    Kind(
         'class names differ',
         Level.ERROR,
         'Set metainfo.classes to the same list in every dataset.',
@@ -208,6 +203,12 @@ _WARNINGS = (
         Level.WARNING,
         'Check everything with --full; if it remains absent, remove the '
         'class from metainfo.classes or expect an IoU of 0.',
+    ),
+    Kind(
+        'absent class labelled',
+        Level.WARNING,
+        'Training ignores these pixels; to learn from them, remove the class '
+        'from absent of the DomainPool.',
     ),
     Kind(
         'anchors of other data',
