@@ -259,13 +259,19 @@ def test_a_config_without_a_target(tmp_path):
         target_loader(cfg)
 
 
+def adapt_to_day_and_night(cfg: Config, root: Path) -> dict[str, dict]:
+    """Make a pool of two the target; returns its members."""
+    domains = cfg.train_dataloader.dataset.domains
+    night = {**tiny.cityscapes(root, 'val'), 'test_mode': False}
+    members = dict(day=domains.target, night=night)
+    domains.target = dict(type='DomainPool', members=members)
+    return members
+
+
 def test_several_targets_or_one_of_them(tmp_path):
     tiny.write_towns(tmp_path)
     cfg = config(tmp_path, 'run')
-    domains = cfg.train_dataloader.dataset.domains
-    night = {**tiny.cityscapes(tmp_path, 'val'), 'test_mode': False}
-    members = dict(day=domains.target, night=night)
-    domains.target = dict(type='DomainPool', members=members)
+    members = adapt_to_day_and_night(cfg, tmp_path)
     cfg.model = tiny.segmentor()
     sizes = [
         len(build_target_loader(cfg, network(), domain=domain).dataset)
@@ -280,7 +286,7 @@ def test_several_targets_or_one_of_them(tmp_path):
     path = tmp_path / 'src.pth'
     torch.save({'state_dict': network().state_dict()}, path)
     found = reestimated_checkpoint(cfg, path, 'night')['state_dict']
-    domains.target = members['night']
+    cfg.train_dataloader.dataset.domains.target = members['night']
     expected = reestimated_checkpoint(cfg, path)['state_dict']
     assert all(torch.equal(found[key], expected[key]) for key in found)
 
@@ -298,10 +304,7 @@ def test_the_statistics_of_one_domain(tmp_path, predict, domain, expected):
     """What is exported afterwards is the network that was estimated."""
     tiny.write_towns(tmp_path)
     cfg = config(tmp_path, 'run')
-    domains = cfg.train_dataloader.dataset.domains
-    night = {**tiny.cityscapes(tmp_path, 'val'), 'test_mode': False}
-    members = dict(day=domains.target, night=night)
-    domains.target = dict(type='DomainPool', members=members)
+    adapt_to_day_and_night(cfg, tmp_path)
     cfg.model.domain_norms = dict(
         domains=['source', 'target', 'night'], predict=predict
     )

@@ -181,8 +181,8 @@ class CAGSegmentor(UDASegmentor):
         """Predict classes and, if configured, unknown pixels.
 
         With ``test_cfg.unknown`` each sample has ``pred_unknown`` (1, H, W)
-        bool in addition to ``pred_sem_seg``; this needs a second pass, over
-        whole images, as the limits are of.
+        bool in addition to ``pred_sem_seg``. This needs a second pass, which
+        sees whole images, because the limits were measured that way.
         """
         results = super().predict(inputs, data_samples)
         if (self.test_cfg or {}).get('unknown'):
