@@ -29,7 +29,7 @@ from benchmarks.rows.store import (
 )
 from curve.ranking import find_candidates
 from curve.runs import Choice, Curve, Run
-from curve.show import draw, write_table
+from curve.show import draw, one_machine_a_seed, write_table
 from curve.work import do
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -225,22 +225,24 @@ def measure(args: argparse.Namespace) -> list[str]:
 def show(args: argparse.Namespace) -> None:
     """Print the curve, plot it, and put all curves into the page."""
     name = Path(args.config).stem
-    shown = comparable_rows(args, name)
-    for machine, rows in shown.items():
-        picture = args.work_dir / f'{name}_{machine}.png'
-        draw(rows, f'{name}, {rows[0]["machine"]["processor"]}', picture)
+    rows = comparable_rows(args, name)
+    if rows:
+        picture = args.work_dir / f'{name}.png'
+        draw(rows, name, picture)
         print(f'\n{write_table(rows)}\n\n{picture} written')
     if args.doc:
         others = sorted(path.name for path in args.results.glob('*'))
-        curves = {other: read_rows(args.results, other) for other in others}
-        curves[name] = shown
-        put_results(args.doc, page(curves, args.doc.parent / 'images'))
+        curves = {
+            other: one_machine_a_seed(read_rows(args.results, other))
+            for other in others
+        }
+        put_results(
+            args.doc, page({**curves, name: rows}, args.doc.parent / 'images')
+        )
 
 
-def comparable_rows(
-    args: argparse.Namespace, name: str
-) -> dict[str, list[dict]]:
-    """Read the rows of the command's settings, by machine.
+def comparable_rows(args: argparse.Namespace, name: str) -> list[dict]:
+    """Read the rows of the command's settings, of each seed on one machine.
 
     Also those of another ``--by`` or ``--labels``. Others, such as of labels
     chosen from another pool, are named. With ``--table-only`` they are kept.
@@ -267,7 +269,7 @@ def comparable_rows(
             )
         if kept := rows if args.table_only else own:
             found[machine] = kept
-    return found
+    return one_machine_a_seed(found)
 
 
 def curve_of(args: argparse.Namespace) -> Curve | None:
@@ -294,17 +296,17 @@ def is_of(curve: Curve, row: dict) -> bool:
         return False
 
 
-def page(curves: Mapping[str, dict[str, list[dict]]], images: Path) -> str:
+def page(curves: Mapping[str, Sequence[dict]], images: Path) -> str:
     """Write the tables of curves, with their plots.
 
     Args:
-        curves: Rows by machine, by the name of the curve.
+        curves: Rows by the name of the curve.
         images: Folder of the plots.
     """
     parts = []
-    for name, machines in curves.items():
-        for machine, rows in machines.items():
-            picture = images / f'labels_{name}_{machine}.png'
+    for name, rows in curves.items():
+        if rows:
+            picture = images / f'labels_{name}.png'
             draw(rows, name, picture)
             shown = f'![{name}]({images.name}/{picture.name})'
             parts += [f'**{name}**', shown, write_table(rows)]

@@ -23,7 +23,7 @@ from curve.runs import (
     _config,
     choice_of,
 )
-from curve.show import points, write_table
+from curve.show import one_machine_a_seed, points, write_table
 from curve.work import do
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -270,6 +270,23 @@ def test_the_table_has_intervals_and_what_the_next_label_buys(curve):
     assert '3 chosen by anchors: -1.0 (-1.0)' in text
     assert 'source only 20.0' in text
     assert 'all labels of the target 60.0' in text
+
+
+def test_each_seed_comes_from_the_machine_with_most_of_its_rows(curve):
+    curve = find_candidates(curve)
+    start, both = Run(START, NOBODY, 0, 0), Run(BOTH, NOBODY, 0, 0)
+    again = [run._replace(seed=1) for run in (start, both)]
+    gpu = [content(curve, run, 30) for run in (start, both, again[0])]
+    cpu = [content(curve, run, 40) for run in (start, *again)]
+    for row in cpu:
+        row['machine'] = {'class': 'a', 'processor': 'CPU', 'cpu_cores': 2}
+    rows = one_machine_a_seed({'gpu': gpu, 'a': cpu})
+    assert rows == gpu[:2] + cpu[1:]
+    text = write_table(rows)
+    assert 'source only 35.0 [30.0, 40.0]' in text
+    assert 'Seed 0: 2 runs on GPU' in text
+    assert 'Seed 1: 2 runs on CPU' in text
+    assert 'Seed 0:' not in write_table(gpu)
 
 
 def test_rows_of_other_settings_are_in_no_table(

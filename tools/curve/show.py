@@ -56,6 +56,43 @@ class Point(NamedTuple):
         return span if self.seeds > 1 else f'{span}, one seed'
 
 
+def one_machine_a_seed(found: Mapping[str, Sequence[dict]]) -> list[dict]:
+    """Join machines: of each seed the rows of the machine with most of them.
+
+    Runs of one seed are compared with each other, and the same run differs
+    between machines as it does between seeds.
+
+    Args:
+        found: Rows by machine.
+    """
+    by_seed: dict[int, dict[str, list[dict]]] = {}
+    for machine in sorted(found):
+        for row in found[machine]:
+            machines = by_seed.setdefault(row['seed'], {})
+            machines.setdefault(machine, []).append(row)
+    # max keeps the first of equals.
+    return [
+        row
+        for _, machines in sorted(by_seed.items())
+        for row in max(machines.values(), key=len)
+    ]
+
+
+def measured_by_seed(rows: Sequence[dict]) -> str:
+    """Describe machines, dates and versions, and which seeds are whose."""
+    by_machine: dict[str, list[dict]] = {}
+    for row in rows:
+        by_machine.setdefault(row['machine']['class'], []).append(row)
+    if len(by_machine) == 1:
+        return measured_on(rows)
+    told = []
+    for own in by_machine.values():
+        seeds = sorted({row['seed'] for row in own})
+        head = 'Seed' if len(seeds) == 1 else 'Seeds'
+        told.append(f'{head} {", ".join(map(str, seeds))}: {measured_on(own)}')
+    return ' '.join(told)
+
+
 def points(rows: Sequence[dict]) -> dict[tuple, Point]:
     """Join the rows of several seeds, by setting, way and labels."""
     by_run: dict[tuple, list[dict]] = {}
@@ -94,7 +131,7 @@ def series_of(found: Mapping[tuple, Point]) -> dict[tuple, dict[int, Point]]:
 
 
 def write_table(rows: Sequence[dict]) -> str:
-    """Write the curve of one machine as Markdown."""
+    """Write the curve as Markdown."""
     found = points(rows)
     lines = series_of(found)
     heads = [f'{TITLES[s]}, {WAYS[by]}' for s, by in lines]
@@ -113,7 +150,7 @@ def write_table(rows: Sequence[dict]) -> str:
         f'{"; ".join(ends)}.' if ends else '',
         next_label(lines),
         chosen_against_random(rows),
-        f'{HOW} {rows[0]["images"]} images. {measured_on(rows)}',
+        f'{HOW} {rows[0]["images"]} images. {measured_by_seed(rows)}',
     ]
     return '\n\n'.join(part for part in parts if part)
 
@@ -158,7 +195,7 @@ def draw(rows: Sequence[dict], title: str, path: Path) -> None:
     """Draw the curve as a PNG.
 
     Args:
-        rows: Rows of one machine.
+        rows: The finished runs.
         title: Title of the plot.
         path: The output file.
     """
