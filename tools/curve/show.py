@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
 import matplotlib
 from benchmarks.rows.store import last_miou
-from benchmarks.rows.tables import NONE, line, measured_on, number
+from benchmarks.rows.tables import NONE, line, measured_on
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -132,7 +133,7 @@ def series_of(found: Mapping[tuple, Point]) -> dict[tuple, dict[int, Point]]:
 
 def write_table(rows: Sequence[dict]) -> str:
     """Write the curve as Markdown."""
-    found = points(rows)
+    found, values = points(rows), by_run_and_seed(rows)
     lines = series_of(found)
     heads = [f'{TITLES[s]}, {WAYS[by]}' for s, by in lines]
     counts = sorted({n for own in lines.values() for n in own})
@@ -148,47 +149,69 @@ def write_table(rows: Sequence[dict]) -> str:
     parts = [
         '\n'.join(table) if lines else '',
         f'{"; ".join(ends)}.' if ends else '',
-        next_label(lines),
-        chosen_against_random(rows),
+        next_label(lines, values),
+        chosen_against_random(values),
         f'{HOW} {rows[0]["images"]} images. {measured_by_seed(rows)}',
     ]
     return '\n\n'.join(part for part in parts if part)
 
 
-def next_label(lines: Mapping[tuple, Mapping[int, Point]]) -> str:
+def by_run_and_seed(rows: Sequence[dict]) -> dict[tuple, dict[int, float]]:
+    """Sort the mIoU of rows by setting, way and labels, and by seed."""
+    values: dict[tuple, dict[int, float]] = {}
+    for row in sorted(rows, key=lambda row: row['seed']):
+        run = (row['setting'], row['by'], row['labels'])
+        values.setdefault(run, {})[row['seed']] = last_miou(row)
+    return values
+
+
+def gains(
+    values: Mapping[tuple, Mapping[int, float]], run: tuple, other: tuple
+) -> list[float]:
+    """Compute the gain of a run over another one, for shared seeds."""
+    own, others = values[run], values.get(other, {})
+    return [own[seed] - others[seed] for seed in own if seed in others]
+
+
+def next_label(
+    lines: Mapping[tuple, Mapping[int, Point]],
+    values: Mapping[tuple, Mapping[int, float]],
+) -> str:
     """Describe the gain per further label, from one number to the next."""
     told = []
     for (setting, by), own in lines.items():
+        runs = [(setting, by if labels else NOBODY, labels) for labels in own]
         steps = [
-            f'{(own[b].value - own[a].value) / (b - a):+.2f} from {a} to {b}'
-            for a, b in zip(list(own)[:-1], list(own)[1:], strict=True)
+            f'{mean(found) / (after[2] - run[2]):+.2f} from {run[2]} to '
+            f'{after[2]}'
+            for run, after in pairwise(runs)
+            if (found := gains(values, after, run))
         ]
         if steps:
             name = f'{TITLES[setting]}, {WAYS[by]}'
             told.append(f'- {name}: {", ".join(steps)}')
-    return '\n'.join(
-        ['mIoU that a further label buys:', '', *told] * bool(told)
-    )
+    title = 'mIoU that a further label buys, over the seeds that both have:'
+    return section(title, told)
 
 
-def chosen_against_random(rows: Sequence[dict]) -> str:
+def chosen_against_random(
+    values: Mapping[tuple, Mapping[int, float]],
+) -> str:
     """Describe the gain of choosing over random, for shared seeds."""
-    values = {
-        (row['setting'], row['by'], row['labels'], row['seed']): last_miou(row)
-        for row in rows
-    }
-    gains: dict[tuple, list[float]] = {}
-    for (setting, by, labels, seed), value in sorted(values.items()):
-        other = values.get((setting, 'random', labels, seed))
-        if by not in ('random', NOBODY) and other is not None:
-            gains.setdefault((setting, by, labels), []).append(value - other)
-    told = [
-        f'- {TITLES[setting]}, {labels} {WAYS[by]}: '
-        f'{number(mean(own), "+.1f")} ({", ".join(f"{x:+.1f}" for x in own)})'
-        for (setting, by, labels), own in gains.items()
-    ]
-    title = 'Against as many at random, mean and by seed:'
-    return '\n'.join([title, '', *told] * bool(told))
+    told = []
+    for setting, by, labels in sorted(values):
+        own = gains(values, (setting, by, labels), (setting, 'random', labels))
+        if by not in ('random', NOBODY) and own:
+            told.append(
+                f'- {TITLES[setting]}, {labels} {WAYS[by]}: '
+                f'{mean(own):+.1f} ({", ".join(f"{x:+.1f}" for x in own)})'
+            )
+    return section('Against as many at random, mean and by seed:', told)
+
+
+def section(title: str, items: Sequence[str]) -> str:
+    """Write a titled list; an empty one is left out."""
+    return '\n'.join([title, '', *items]) if items else ''
 
 
 def draw(rows: Sequence[dict], title: str, path: Path) -> None:
