@@ -72,6 +72,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
         parser.error(f'{args.dst}: expected a file name *.onnx')
+    if min(args.size) < 1:
+        parser.error(
+            f'--size {args.size[0]} {args.size[1]}: expected at least 1'
+        )
     return args
 
 
