@@ -206,6 +206,10 @@ def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert '--size 0 64: expected at least 1' in capsys.readouterr().err
+    frames = tmp_path.with_name('gone')
+    monkeypatch.setattr('sys.argv', [*command, '--card', str(frames)])
+    with pytest.raises(SystemExit, match='gone: no such folder or video'):
+        runpy.run_path(str(TOOL), run_name='__main__')
     assert not list(tmp_path.iterdir())
 
 

@@ -90,6 +90,9 @@ def main() -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write the file once its outputs agree with PyTorch."""
+    if args.card:
+        # Found missing now, not after minutes of work.
+        next(read_frames(args.card, tuple(args.size)))
     network = load_network(args.checkpoint, args.config).cpu()
     licences = load_config(args.config).get('licences')
     model = DeploymentModel(network)
