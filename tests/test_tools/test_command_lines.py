@@ -55,6 +55,47 @@ def test_limits_of_a_checkpoint_or_of_a_quantile(complaint):
     assert '--quantile: the limits are' in complaint(tool, 'any.py', *options)
 
 
+@pytest.mark.parametrize(
+    'tool',
+    [
+        'analysis/estimate',
+        'benchmarks/benchmark_speed',
+        'benchmarks/benchmark_steps',
+        'benchmarks/benchmark_unknown',
+        'fit_anchors',
+    ],
+)
+def test_a_broken_config_is_one_line(tool, complaint, tmp_path):
+    path = tmp_path / 'config.py'
+    options = ['--config'] if tool.endswith('speed') else []
+    said = complaint(f'tools/{tool}.py', *options, path)
+    assert said == f'error: {path}: config file not found'
+    path.write_text('model = dict(')
+    said = complaint(f'tools/{tool}.py', *options, path)
+    assert said.startswith(f'error: {path}: invalid Python')
+
+
+@pytest.mark.parametrize(
+    ('tool', 'option'),
+    [
+        ('analysis/evaluate_pseudo_labels', '--out'),
+        ('analysis/score_checkpoints', '--out'),
+        ('check_data', '--json'),
+    ],
+)
+def test_a_folder_for_a_file_is_refused_first(
+    tool, option, monkeypatch, tmp_path, capsys
+):
+    arguments = [tool, 'any', 'any', option, str(tmp_path)]
+    if tool == 'check_data':
+        del arguments[1]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / f'tools/{tool}.py'), run_name='__main__')
+    said = capsys.readouterr().err
+    assert f'{option} {tmp_path}: is a folder, expected a file' in said
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> tuple[Config, Path]:
     tiny.write_towns(tmp_path)
