@@ -114,6 +114,44 @@ def test_a_resumed_run_loads_what_it_takes(root, tmp_path, monkeypatch):
     assert torch.load(tmp_path / 'iter_6.pth', weights_only=False)
 
 
+def test_a_resumed_run_has_the_seed_that_was_drawn(
+    root, tmp_path, monkeypatch
+):
+    keys, load = [], UDADataset.__getitem__
+
+    def noted(dataset: UDADataset, item: tuple) -> dict:
+        keys.append(item[0])
+        return load(dataset, item)
+
+    monkeypatch.setattr(UDADataset, '__getitem__', noted)
+    cfg = tiny.run_config(root, tmp_path, stage_iters=1)
+    cfg.randomness = dict(seed=None)
+    Runner.from_cfg(cfg).train()
+    cfg.train_cfg.stages, cfg.resume = 3, True
+    Runner.from_cfg(cfg).train()
+    assert keys == [(keys[0][0], position) for position in range(6)]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_one_labelled_domain_resumes_exactly(root, tmp_path, workers):
+    def weights(folder: str, **start: object) -> dict:
+        cfg = tiny.run_config(root, tmp_path / folder, workers=workers)
+        tiny.one_stage(cfg, 4)
+        tiny.drop_hooks(cfg, 'channels_last', 'check_data')
+        cfg.model = dict(tiny.segmentor(), type='SupervisedSegmentor')
+        cfg.train_dataloader.dataset.domains.pop('target')
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+        cfg.update(start)
+        Runner.from_cfg(cfg).train()
+        path = tmp_path / folder / 'iter_4.pth'
+        return torch.load(path, weights_only=False)['state_dict']
+
+    whole = weights('whole')
+    start = str(tmp_path / 'whole/iter_2.pth')
+    rest = weights('rest', load_from=start, resume=True)
+    assert all(torch.equal(rest[key], whole[key]) for key in whole)
+
+
 class Record(Hook):
     """Note what happens at which iteration, and the rates."""
 
