@@ -195,6 +195,17 @@ def test_the_length_of_a_stage_alone_changes_all_that_follows(root, tmp_path):
     assert record.factors == pytest.approx(2 * expected, rel=1e-12)
 
 
+def test_a_finished_run_goes_on_with_the_rate_of_a_longer_one(root, tmp_path):
+    cfg = tiny.run_config(root, tmp_path)
+    tiny.one_stage(cfg, 2)
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.param_scheduler[0].decay_iters = 5
+    first = recorded(cfg).factors
+    cfg.train_cfg.max_iters, cfg.resume = 4, True
+    expected = [(1 - i / 5) ** 0.9 for i in range(4)]
+    assert first + recorded(cfg).factors == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_run_without_stages_is_one_for_the_schedule(root, tmp_path):
     cfg = tiny.run_config(root, tmp_path)
     tiny.one_stage(cfg, 5)
