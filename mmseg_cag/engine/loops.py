@@ -158,7 +158,9 @@ class UDATrainLoop(BaseLoop):
             max_iters=max_iters, val_interval=val_interval, val_begin=val_begin
         )
         super().__init__(runner, dataloader)
-        self._built = dataloader, runner.seed
+        self._built: tuple[dict, int] | None = None
+        if isinstance(dataloader, dict):
+            self._built = dataloader, runner.seed
         self.max_iters = max_iters
         self.max_epochs = 1
         self.val_interval = val_interval
@@ -382,11 +384,14 @@ class UDATrainLoop(BaseLoop):
 
     def _take_seed(self) -> None:
         """Order the data by the seed of the checkpoint that is resumed."""
-        runner, (loader, seed) = self.runner, self._built
-        if runner.seed != seed and isinstance(loader, dict):
-            ranks_differ = runner._randomness_cfg.get('diff_rank_seed', False)
+        runner = self.runner
+        if self._built and self._built[1] != runner.seed:
             self.dataloader = runner.build_dataloader(
-                loader, seed=runner.seed, diff_rank_seed=ranks_differ
+                self._built[0],
+                seed=runner.seed,
+                diff_rank_seed=runner._randomness_cfg.get(
+                    'diff_rank_seed', False
+                ),
             )
 
     def _skip_consumed_batches(self) -> None:

@@ -29,11 +29,6 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def plain() -> None:
-    """Spare the runners the formatting of their configs."""
-
-
 class OldSampler(InfiniteSampler):
     """The endless sampler of mmengine 0.10.7, which cannot skip."""
 
