@@ -96,6 +96,38 @@ def test_a_folder_for_a_file_is_refused_first(
     assert f'{option} {tmp_path}: is a folder, expected a file' in said
 
 
+@pytest.mark.parametrize(
+    ('path', 'options', 'told'),
+    [
+        ('minitown/bdl_loop.py', [], 'tools/train_bdl.py runs a loop'),
+        ('_base_/methods/cag.py', ['--bf16'], 'cag.py: model is missing'),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'train_cfg=None'],
+            'minitown/cag.py: train_cfg is missing, expected the config of a '
+            'whole run, with model, train_cfg, optim_wrapper, train_dataload',
+        ),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'start_options.optim_wrapper=None'],
+            'source_only.py: optim_wrapper is missing',
+        ),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'train_cfg.val_begin=None'],
+            'train_cfg.val_begin=None, expected a whole number from 1',
+        ),
+    ],
+)
+def test_a_config_that_is_not_of_a_whole_run(
+    complaint, monkeypatch, path, options, told
+):
+    monkeypatch.chdir(ROOT)
+    folder = ['--work-dir', 'not_written']
+    said = complaint('tools/train.py', f'configs/{path}', *folder, *options)
+    assert said.startswith('error: ') and told in said
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> tuple[Config, Path]:
     tiny.write_towns(tmp_path)
