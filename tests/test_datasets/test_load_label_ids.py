@@ -236,7 +236,7 @@ def write_nothing(path, ids):
     path.write_bytes(b'')
 
 
-def write_half(path, ids):
+def write_half(path, ids, part=0.5):
     # Noise does not compress, so that half the file is half the pixels.
     noise = np.random.default_rng(0).integers(0, 200, (64, 64))
     if ids == 'synthia':
@@ -244,7 +244,15 @@ def write_half(path, ids):
     else:
         tiny.save_palette(path, noise.astype(np.uint8))
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path.write_bytes(content[: int(len(content) * part)])
+
+
+def write_flipped(path, ids):
+    """Change one bit, which may decode to other ids."""
+    write_half(path, ids, 1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def write_header(path, ids):
@@ -258,7 +266,15 @@ def write_none(path, ids):
 
 @pytest.mark.parametrize('ids', sorted(TABLES))
 @pytest.mark.parametrize(
-    'write', [write_text, write_nothing, write_half, write_header, write_none]
+    'write',
+    [
+        write_text,
+        write_nothing,
+        write_half,
+        write_flipped,
+        write_header,
+        write_none,
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path, ids, write):
     path = tmp_path / 'label.png'
