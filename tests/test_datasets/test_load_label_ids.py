@@ -201,6 +201,14 @@ def test_another_ignore_index(tmp_path):
     assert np.array_equal(labels, expected(known('cityscapes'), table, 250))
 
 
+@pytest.mark.parametrize('index', [18, 256, -100])
+def test_an_ignore_index_is_a_free_number(index):
+    with pytest.raises(ValueError, match=f'ignore_index={index}, expected an'):
+        TRANSFORMS.build(
+            dict(type='LoadLabelIds', ids='gta', ignore_index=index)
+        )
+
+
 def test_a_choice_of_classes_by_the_data_sets_metainfo(tmp_path):
     [truth] = tiny.write_gta(tmp_path / 'gta', 1)
     classes = ('car', 'sky', 'road')
