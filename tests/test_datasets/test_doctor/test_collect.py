@@ -51,6 +51,30 @@ def test_one_sigmoid_is_for_two_classes():
     )
 
 
+@pytest.mark.parametrize('changes', [{}, dict(void_ids=[9]), dict(ids=[2, 1])])
+def test_labels_read_in_two_ways_are_two_data_sets(tmp_path, changes):
+    for folder in ('images', 'labels'):
+        tiny.save_image(tmp_path / folder / '1.png', np.ones((8, 8), np.uint8))
+    load = dict(type='LoadLabelsByName', classes=['road', 'sky'], void_ids=[])
+    datasets = []
+    for settings in (dict(ids=[1, 2]), dict(dict(ids=[1, 2]), **changes)):
+        ids = dict(zip(load['classes'], settings.pop('ids'), strict=True))
+        datasets.append(
+            dict(
+                type='BaseSegDataset',
+                data_root=str(tmp_path),
+                data_prefix=dict(img_path='images', seg_map_path='labels'),
+                metainfo=dict(classes=load['classes']),
+                pipeline=[{**load, 'ids': ids, **settings}],
+            )
+        )
+    val, test = (dict(dataset=dataset) for dataset in datasets)
+    readings, _ = collect(
+        Config(dict(val_dataloader=val, test_dataloader=test))
+    )
+    assert len(readings) == (2 if changes else 1)
+
+
 def test_an_ordinary_run(town):
     loader = dict(dataset=tiny.cityscapes(town, 'train'))
     readings, _ = collect(Config(dict(train_dataloader=loader)))
