@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from command_line import add_cfg_options
+from command_line import add_cfg_options, output_file
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
@@ -51,7 +51,9 @@ def parse_args() -> argparse.Namespace:
         type=positive,
         help='decoding processes (default: one per core)',
     )
-    parser.add_argument('--json', type=Path, help='write all findings here')
+    parser.add_argument(
+        '--json', type=output_file, help='write all findings here'
+    )
     return parser.parse_args()
 
 
