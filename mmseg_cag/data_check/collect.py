@@ -140,5 +140,5 @@ def identity(reading: DatasetInput) -> str:
         'classes': reading.classes,
     }
     for name in ('data_prefix', 'ann_file', 'img_suffix', 'seg_map_suffix'):
-        parts[name] = getattr(dataset, name)
+        parts[name] = getattr(dataset, name, None)  # of another kind
     return repr((parts, dataset._indices))

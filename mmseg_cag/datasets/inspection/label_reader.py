@@ -90,7 +90,9 @@ def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
             classes = dataset.METAINFO.get('classes') or dataset.metainfo.get(
                 'classes', ()
             )
-            return TrainIdReader(step, len(classes), dataset.reduce_zero_label)
+            # Another kind of data set has no such setting.
+            reduced = getattr(dataset, 'reduce_zero_label', False)
+            return TrainIdReader(step, len(classes), reduced)
     return None
 
 
