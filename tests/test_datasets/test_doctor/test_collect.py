@@ -75,6 +75,24 @@ def test_labels_read_in_two_ways_are_two_data_sets(tmp_path, changes):
     assert len(readings) == (2 if changes else 1)
 
 
+def test_a_few_endings_of_labels_are_named(tmp_path):
+    for number in range(1, 20):
+        for path in (f'images/{number}.png', f'labels/{number}_id.png'):
+            tiny.save_image(tmp_path / path, np.ones((4, 4), np.uint8))
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=['road', 'sky']),
+        pipeline=[dict(type='LoadAnnotations')],
+    )
+    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    [found] = [f for f in report.all_findings if f.name == 'wrong suffix']
+    endings = '_id.png, 0_id.png, 1_id.png, 2_id.png, 3_id.png, 4_id.png, ...'
+    assert found.problem == f'expected labels *.png, found endings {endings}'
+
+
 def test_an_ordinary_run(town):
     loader = dict(dataset=tiny.cityscapes(town, 'train'))
     readings, _ = collect(Config(dict(train_dataloader=loader)))
