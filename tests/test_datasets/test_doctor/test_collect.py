@@ -93,6 +93,25 @@ def test_a_few_endings_of_labels_are_named(tmp_path):
     assert found.problem == f'expected labels *.png, found endings {endings}'
 
 
+@pytest.mark.parametrize('bits', [8, 16])
+def test_labels_of_more_bits_than_are_read(tmp_path, bits):
+    ids = np.arange(16, dtype=f'uint{bits}').reshape(4, 4) % 2
+    tiny.save_image(tmp_path / 'images/1.png', ids.astype(np.uint8))
+    tiny.save_image(tmp_path / 'labels/1.png', ids)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=['road', 'sky']),
+        pipeline=[dict(type='LoadAnnotations')],
+    )
+    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    found = [(f.name, f.problem) for f in report.all_findings]
+    problem = '8 bits are read, found 1 channel(s) of 16 bits'
+    assert found == [('upper bits not read', problem)] * (bits > 8)
+
+
 def test_an_ordinary_run(town):
     loader = dict(dataset=tiny.cityscapes(town, 'train'))
     readings, _ = collect(Config(dict(train_dataloader=loader)))
