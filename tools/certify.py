@@ -230,7 +230,7 @@ def show(found: dict) -> None:
     share = f'{100 * found["level"]:g} %'
     table.title = f'Percent, with {share} intervals'
     table.caption = f'{found["images"]} images in {found["groups"]} groups'
-    Console().print(table)
+    Console(markup=False).print(table)
     if found['absent']:
         print(f'In no label of the set: {", ".join(found["absent"])}')
     if 'difference' in found:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from command_line import add_cfg_options
+from command_line import add_cfg_options, output_file
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
@@ -50,11 +50,10 @@ def parse_args() -> argparse.Namespace:
         type=positive,
         help='decoding processes (default: one per core)',
     )
-    parser.add_argument('--json', type=Path, help='write all findings here')
-    args = parser.parse_args()
-    if args.json and args.json.is_dir():
-        parser.error(f'--json {args.json}: is a folder, expected a file')
-    return args
+    parser.add_argument(
+        '--json', type=output_file, help='write all findings here'
+    )
+    return parser.parse_args()
 
 
 def read_config(args: argparse.Namespace) -> Config:

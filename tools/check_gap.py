@@ -338,7 +338,7 @@ def main() -> None:
         table = Table(*heads, title=title)
         for row in rows:
             table.add_row(*row)
-        Console().print(table)
+        Console(markup=False).print(table)
     print(f'Verdict: {found["verdict"]}. {found["why"]}')
     bins = zip(*found['margins'], strict=True)
     step = 1 / len(found['margins'][0])

@@ -41,6 +41,26 @@ def expression(text: str) -> str:
     return text
 
 
+def output_file(text: str) -> Path:
+    """Check the path of a file to write, as the type of an option.
+
+    Its folder is created, so that long work is not in vain.
+    """
+    path = Path(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f'{path.parent}: cannot be created ({error.strerror}), expected a '
+            'folder'
+        ) from None
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f'{path}: is a folder, expected a file'
+        )
+    return path
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that runs on one or several processes."""
     parser.add_argument('--work-dir', help='folder of the log')

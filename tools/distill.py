@@ -72,7 +72,7 @@ def main() -> None:
         score = '-' if miou is None else f'{miou:.2f}'
         table.add_row(name, score, *(f'{cost:.1f}' for cost in costs))
     table.caption = 'an image at a time, one thread of this CPU'
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:

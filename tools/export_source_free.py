@@ -229,7 +229,7 @@ def show(state: dict[str, Tensor]) -> None:
         if key.split('.')[0] not in PARTS:
             shape = ' x '.join(map(str, value.shape)) or '1'
             table.add_row(key, shape, megabytes(value))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def megabytes(*values: Tensor) -> str:

@@ -167,7 +167,7 @@ def show(
         table.add_row(name, f'{n:.0f}', iou, *cells(by_class[name]))
     mean = f'{results["mIoU"]:.1f}'
     table.add_row('all', f'{pixels.sum():.0f}', mean, *cells(total))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def cells(quality: object) -> list[str]:

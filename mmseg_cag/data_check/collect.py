@@ -127,15 +127,18 @@ def _stated_absent(cfg: Config, key: str) -> tuple[str, ...]:
 
 def identity(reading: DatasetInput) -> str:
     """Return a key of the files and how they are read."""
-    dataset = reading.dataset
+    dataset, labels = reading.dataset, reading.labels
     parts: dict[str, Any] = {
         'kind': reading.kind,
         'evaluation': reading.role in ('val', 'test'),
         'target': reading.role == 'target',
-        'labels': reading.labels and vars(reading.labels).get('ids', True),
-        'reader': type(reading.labels),
+        'labels': labels
+        and hash(
+            (frozenset(labels.train_ids.items()), frozenset(labels.void_ids))
+        ),
+        'reader': type(labels),
         'classes': reading.classes,
     }
     for name in ('data_prefix', 'ann_file', 'img_suffix', 'seg_map_suffix'):
-        parts[name] = getattr(dataset, name)
+        parts[name] = getattr(dataset, name, None)  # of another kind
     return repr((parts, dataset._indices))

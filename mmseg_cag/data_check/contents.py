@@ -17,7 +17,7 @@ from mmengine import fileio
 from mmseg.datasets import CityscapesDataset
 
 from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
-from mmseg_cag.datasets.inspection.finding import Finding
+from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.label_reader import (
     LabelReader,
     advise_on_unknown_ids,
@@ -192,7 +192,7 @@ def choose(
     reading: DatasetInput, findings: Iterable[Finding], count: int | None
 ) -> list[dict]:
     """Choose evenly spaced samples to decode, without known bad files."""
-    bad = {finding.where for finding in findings}
+    bad = {f.where for f in findings if f.kind.level is Level.ERROR}
     good = [
         sample
         for sample in reading.samples

@@ -24,7 +24,7 @@ from mmseg_cag.datasets.published import (
 )
 from mmseg_cag.fileio.images import is_hidden
 
-SHOWN = 6  # folders listed in a message
+SHOWN = 6  # folders or endings listed in a message
 NOT_SET = {
     'img_path': ('missing folder', 'the images'),
     'seg_map_path': ('no label folder', 'the labels'),
@@ -190,12 +190,16 @@ def _another_suffix(
     """Look for labels with another suffix."""
     suffix = reading.dataset.seg_map_suffix
     stem = reading.samples[0]['seg_map_path'].removesuffix(suffix)
-    found = [p.removeprefix(stem) for p in listed if p.startswith(stem)]
+    found = {p.removeprefix(stem) for p in listed if p.startswith(stem)}
     if found:
+        # One that also begins other names has endings of many files.
+        shown = sorted(found, key=lambda ending: (len(ending), ending))
+        more = ', ...' if len(found) > SHOWN else ''
         yield Finding(
             'wrong suffix',
             reading.folder('seg_map_path'),
-            f'expected labels *{suffix}, found endings {", ".join(found)}',
+            f'expected labels *{suffix}, found endings '
+            f'{", ".join(shown[:SHOWN])}{more}',
         )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from mmseg_cag.datasets.inspection.dataset_inputs import DatasetInput
 from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.label_reader import show_ids
+from mmseg_cag.errors import escape_control_chars
 
 from .contents import Histogram, classes_of_ids
 
@@ -163,7 +164,7 @@ def _data_table(parts: Iterable[Part]) -> Table:
         folder = f'{reading.kind} {reading.folder("img_path")}'
         table.add_row(
             reading.role,
-            '\n'.join((folder, reading.key, *reading.again)),
+            plain(folder, reading.key, *reading.again),
             str(part.images),
             str(part.decoded),
             'read' if reading.labelled else 'closed',
@@ -185,8 +186,13 @@ def _class_table(parts: list[Part]) -> Table:
             cells.append(show_ids(part.reading.labels, row['ids']))
             cells += [f'{row["share"]:.2%}', str(row['images'])]
     for name, cells in rows.items():
-        table.add_row(name, *cells)
+        table.add_row(plain(name), *cells)
     return table
+
+
+def plain(*lines: str) -> Text:
+    """Make cells of names, in which rich finds no markup."""
+    return Text('\n'.join(map(escape_control_chars, lines)))
 
 
 def _finding_table(findings: list[Finding]) -> Table:
@@ -207,7 +213,7 @@ def _finding_table(findings: list[Finding]) -> Table:
 
 
 def _explain(group: list[Finding]) -> Group:
-    lines = [Text(f'{f.where}: {f.problem}') for f in group[:SHOWN]]
+    lines = [plain(f'{f.where}: {f.problem}') for f in group[:SHOWN]]
     more = len(group) - SHOWN
     if more > 0:
         lines.append(Text(f'and {more} more, listed by --json'))

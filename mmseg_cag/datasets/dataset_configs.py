@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 from mmengine import fileio
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_cag.errors import MissingFileError, UserError
@@ -134,12 +136,19 @@ def class_info(cfg: dict) -> dict:
         cfg: The config of a run.
 
     Raises:
-        UserError: The classes are not named.
+        UserError: The classes are not named, or their file is missing.
     """
     dataset = target_config(cfg) or dict(type='BaseSegDataset')
     known = DATASETS.get(dataset['type']).METAINFO
     own = dataset.get('metainfo', {})
     classes = own.get('classes') or known.get('classes')
+    if isinstance(classes, str):  # a file, as mmengine reads it
+        if not Path(classes).is_file():
+            raise UserError(
+                f'metainfo.classes={classes!r}: no such file, expected one '
+                'with a name per line, or a list'
+            )
+        classes = fileio.list_from_file(classes)
     if not classes:
         raise UserError('metainfo.classes: not set, expected their names')
     names, colours = known.get('classes', ()), known.get('palette', ())
@@ -189,6 +198,10 @@ def _require_images_of_one(cfg: dict, name: str) -> None:
 
 def _list_images(cfg: dict, name: str) -> None:
     dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
+    if not isinstance(dataset, BaseSegDataset):
+        if not len(dataset):  # mmengine's may have other folders
+            raise UserError(f'{name} has no image')
+        return
     folder = dataset.data_prefix.get('img_path')
     if not folder:
         raise UserError(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.images import imdecode, open_label
+from mmseg_cag.fileio.images import check_png, imdecode, open_label
 
 # legend: H W image
 
@@ -49,8 +49,10 @@ class IdFormat:
             Ids (H, W), uint8 or uint16.
 
         Raises:
-            OSError: It is another kind of image, or an id exceeds 16 bits.
+            OSError: It is damaged or another kind of image, or an id exceeds
+                16 bits.
         """
+        check_png(content)
         with open_label(content) as image:
             if image.mode not in ID_MODES:
                 raise OSError(
@@ -98,8 +100,9 @@ class ColourFormat:
             Colours (H, W) uint32.
 
         Raises:
-            OSError: It is not an 8-bit image.
+            OSError: It is damaged or not an 8-bit image.
         """
+        check_png(content)
         # Not Pillow, which would truncate 16 bits to 8.
         image = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:

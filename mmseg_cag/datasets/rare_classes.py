@@ -21,8 +21,12 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_json, write_json
 from mmseg_cag.progress import track
 
-from .inspection.dataset_inputs import DatasetInput, dataset_inputs
-from .inspection.fingerprint import fingerprint
+from .inspection.dataset_inputs import (
+    DatasetInput,
+    dataset_inputs,
+    sample_rows,
+)
+from .inspection.fingerprint import fingerprint, version
 from .wanted import Wanted, exceeds
 
 # legend: I images, K classes
@@ -39,13 +43,15 @@ class RareClassOrder:
     they are logged once.
 
     Args:
-        dataset: The labelled dataset; several as a ``ConcatDataset``.
+        dataset: The labelled dataset; several as a ``ConcatDataset``. One
+            that is repeated counts as often.
         seed: Seed of the draws.
         temperature: Temperature of the distribution; higher is more uniform.
         min_share: Pixel share above which an image is eligible for a class.
         classes: Names of the classes to draw; None for all.
-        index: File with pixels per class and image, written if missing. None
-            names it by the data, in ``work_dirs/class_pixels``.
+        index: File with pixels per class and image, written if missing or
+            older than the labels. None names it by the data, in
+            ``work_dirs/class_pixels``.
 
     Raises:
         UserError: A setting is out of range, the index is of other data, or a
@@ -74,7 +80,9 @@ class RareClassOrder:
                 'the image, from 0 to 1'
             )
         self.seed = seed
+        rows = sample_rows(dataset)
         pixels = shared_index(dataset, index)
+        pixels = ClassPixels(pixels.counts[rows], pixels.sizes[rows])
         names = list(dataset.metainfo['classes'])
         self.eligible = eligible_images(pixels, min_share)
         drawable = self._drawable(names, classes, min_share)
@@ -177,7 +185,10 @@ def shared_index(dataset: Dataset, path: str | None) -> ClassPixels:
 
 
 def class_pixels(dataset: Dataset, path: str | None) -> ClassPixels:
-    """Read the index of a dataset, or create and write it."""
+    """Read the index of a dataset, or create and write it.
+
+    Its rows are the images of the parts, none repeated.
+    """
     parts = dataset_inputs(dataset, 'dataset', 'source')
     for part in parts:
         if part.labels is None:
@@ -185,23 +196,31 @@ def class_pixels(dataset: Dataset, path: str | None) -> ClassPixels:
                 f'RareClassOrder: {part.kind} reads no labels, expected the '
                 'order of a labelled domain'
             )
-    data = identity_of(parts)
+    data, state = identity_of(parts)
     file = Path(path) if path else INDEX_FOLDER / f'{data[:16]}.json'
     if file.is_file():
-        return _read(file, data, sum(len(part.samples) for part in parts))
+        images = sum(len(part.samples) for part in parts)
+        pixels = _read(file, data, state, images)
+        if pixels is not None:
+            return pixels
     pixels = count_pixels(parts)
-    note = dict(data=data, sizes=pixels.sizes.tolist())
+    note = dict(data=data, state=state, sizes=pixels.sizes.tolist())
     write_json(file, note | dict(counts=pixels.counts.tolist()))
     return pixels
 
 
-def _read(file: Path, data: str, images: int) -> ClassPixels:
+def _read(
+    file: Path, data: str, state: str, images: int
+) -> ClassPixels | None:
+    """Read the index; None if labels or their order changed since."""
     note = read_json(file)
     if note.get('data') != data:
         raise UserError(
             f'RareClassOrder: index={file} is of other data or classes, '
             f'expected that of these {images} images; remove it to recreate it'
         )
+    if note.get('state') != state:
+        return None
     try:
         pixels = ClassPixels(
             np.array(note['counts'], np.int64).reshape(images, -1),
@@ -215,17 +234,19 @@ def _read(file: Path, data: str, images: int) -> ClassPixels:
     return pixels
 
 
-def identity_of(parts: list[DatasetInput]) -> str:
-    """Hash the data and the way they are read."""
-    told = [
-        (
-            fingerprint(part.samples)['sha256'],
-            part.classes,
-            sorted(class_of_id(part).items()),
-        )
-        for part in parts
-    ]
-    return sha256(repr(told).encode()).hexdigest()
+def identity_of(parts: list[DatasetInput]) -> tuple[str, str]:
+    """Hash the data and the way they are read; order and label versions."""
+    data, state = [], []
+    for part in parts:
+        files = fingerprint(part.samples)
+        classes = sorted(class_of_id(part).items())
+        data.append((files['sha256'], part.classes, classes))
+        args = getattr(part.dataset, 'backend_args', None)
+        versions = [version(s['seg_map_path'], args) for s in part.samples]
+        state.append((files['order'], versions))
+    return tuple(
+        sha256(repr(told).encode()).hexdigest() for told in (data, state)
+    )
 
 
 def class_of_id(part: DatasetInput) -> dict[int, int]:

@@ -11,7 +11,10 @@ from mmengine.dataset import Compose
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
-from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
+from mmseg_cag.datasets.inspection.dataset_inputs import (
+    dataset_inputs,
+    sample_rows,
+)
 from mmseg_cag.datasets.inspection.finding import Level
 from mmseg_cag.datasets.inspection.headers import check_headers
 from mmseg_cag.errors import UserError
@@ -53,6 +56,9 @@ class SkipBadFiles(Dataset):
         self.dataset = dataset
         lengths = (len(part.dataset) for part in parts)
         self._bounds = [*accumulate(lengths, initial=0)]  # of each part
+        # A repeated dataset is longer than its parts.
+        self._rows = sample_rows(dataset)
+        self._first = np.unique(self._rows, return_index=True)[1]
         # How each part's files are read.
         self._checks = [
             (
@@ -114,16 +120,16 @@ class SkipBadFiles(Dataset):
         )
 
     def _part(self, index: int) -> int:
-        # A repeated dataset is longer than its parts.
-        return bisect_right(self._bounds, index % self._bounds[-1]) - 1
+        return bisect_right(self._bounds, self._rows[index]) - 1
 
     def _candidates(self, index: int, key: Sequence[int]) -> Iterator[int]:
         yield index
         start, end = self._bounds[self._part(index) :][:2]
         words = np.random.SeedSequence((*key, index))
         others = np.random.default_rng(words).permutation(end - start) + start
-        for other in others[others != index][: MOST_IN_A_ROW - 1]:
-            yield int(other)
+        others = others[others != self._rows[index]]
+        for other in others[: MOST_IN_A_ROW - 1]:
+            yield int(self._first[other])
 
     def _load_checked(self, index: int) -> dict:
         """Load a sample; check that its files are intact and of one size."""

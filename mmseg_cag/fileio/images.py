@@ -150,26 +150,27 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         start += length + AROUND
 
 
-def check_png(content: bytes, path: str) -> None:
+def check_png(content: bytes, path: str = '') -> None:
     """Verify a PNG's checksums, which OpenCV ignores.
 
     Args:
         content: The bytes of any file.
-        path: Its name, for the error.
+        path: Its name, for the error, unless the caller adds it.
 
     Raises:
         DamagedPngError: It is a truncated or altered PNG.
     """
     view, last = memoryview(content), b''
+    damaged = f'{path and path + ": "}a damaged PNG'
     for name, start, end in png_chunks(content):
         if end > len(content):
-            raise DamagedPngError(f'{path}: a damaged PNG (cut short)')
+            raise DamagedPngError(f'{damaged} (cut short)')
         checksum = int.from_bytes(view[end - 4 : end], 'big')
         if zlib.crc32(view[start + 4 : end - 4]) != checksum:
-            raise DamagedPngError(f'{path}: a damaged PNG (wrong checksum)')
+            raise DamagedPngError(f'{damaged} (wrong checksum)')
         last = name
     if content.startswith(PNG) and last != b'IEND':
-        raise DamagedPngError(f'{path}: a damaged PNG (cut short)')
+        raise DamagedPngError(f'{damaged} (cut short)')
 
 
 def chunk_overruns(content: bytes) -> bool:
@@ -287,7 +288,7 @@ def read_index(path: str, backend_args: dict | None = None) -> np.ndarray:
     """
     raw = fileio.get(path, backend_args=backend_args)
     # Decoding does not verify a PNG's checksums.
-    check_png(raw, path)
+    check_png(raw)
     with open_label(raw) as image:
         if image.mode not in ('L', 'P'):
             raise UserError(
@@ -313,6 +314,7 @@ def read_red16(path: str, backend_args: dict | None = None) -> np.ndarray:
         OSError: It is not an image or is damaged.
     """
     raw = fileio.get(path, backend_args=backend_args)
+    check_png(raw)
     image = imdecode(raw, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UnidentifiedImageError('OpenCV cannot decode it')

@@ -82,6 +82,11 @@ class ZipBackend(BaseStorageBackend):
             local.write_bytes(self.get(filepath))
             yield str(local)
 
+    def checksum(self, filepath: str | Path) -> int:
+        """Return a member's CRC from the archive's list; 0 without one."""
+        index, name = self._locator.file(filepath)
+        return index.checksum(name)
+
     def exists(self, filepath: str | Path) -> bool:
         """Return whether a file or folder exists."""
         return self.isfile(filepath) or self.isdir(filepath)

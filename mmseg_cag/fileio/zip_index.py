@@ -51,6 +51,10 @@ class ZipIndex:
             )
         return self.files[name]
 
+    def checksum(self, name: str) -> int:
+        """Return a file's CRC; 0 if there is no such file."""
+        return self._contents.get(name, (0, 0))[0]
+
     def folders_in(self, folder: str) -> list[str]:
         """List the folders in a folder, relative to it."""
         return _below(folder, self.folders - {''})

@@ -25,6 +25,7 @@ from mmseg_cag.engine.checks.require_crops import crop_of
 from mmseg_cag.engine.loops import require_positive, total_iters
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.masking import MODES, require_halves
+from mmseg_cag.models.mixing import VOID
 from mmseg_cag.models.segmentors.base import UDASegmentor
 
 from .cfg_options import (
@@ -136,6 +137,7 @@ def check_settings(cfg: Config) -> None:
     _check_anchors(cfg)
     if cfg.get('model'):
         _check_network(cfg.model)
+        _check_void(cfg)
     for part in ('val', 'test'):
         _check_evaluator(cfg, part)
 
@@ -484,7 +486,7 @@ def _check_network(model: dict) -> None:
     classes = (last or {}).get('num_classes')
     for path, node in _dicts(model, ('model',)):
         key, own = '.'.join(path), node.get('num_classes', classes)
-        binary = path[-1] in HEADS and _compares_two(model)
+        binary = path[-1] in HEADS and _is_adapted(model)
         if own == 1 and 'num_classes' in node and not binary:
             raise UserError(
                 f'{key}.num_classes=1, expected 2 or more; a binary network '
@@ -513,8 +515,28 @@ def _check_network(model: dict) -> None:
             )
 
 
-def _compares_two(model: dict) -> bool:
-    """Return whether a model treats one sigmoid as two classes."""
+def _check_void(cfg: Config) -> None:
+    """Check that unlabelled pixels have the label that methods give them."""
+    if not _is_adapted(cfg.model):
+        return
+    for key in (key for key in ('model', *LOADERS) if cfg.get(key)):
+        for path, node in _dicts(cfg[key], (key,)):
+            if any('loss' in part for part in path):
+                continue  # a loss may ignore a class
+            for name in ('ignore_index', 'seg_pad_val'):
+                if node.get(name, VOID) != VOID:
+                    raise UserError(
+                        f'{".".join(path)}.{name}={node[name]}, expected '
+                        f'{VOID}, the label of padding and mixed images; to '
+                        'ignore a class, leave it out of metainfo.classes'
+                    )
+
+
+def _is_adapted(model: dict) -> bool:
+    """Return whether a model is of this package.
+
+    It treats one sigmoid as two classes.
+    """
     return any(
         inspect.isclass(one) and issubclass(one, UDASegmentor)
         for one in classes_of(model.get('type'))

@@ -201,6 +201,14 @@ def test_another_ignore_index(tmp_path):
     assert np.array_equal(labels, expected(known('cityscapes'), table, 250))
 
 
+@pytest.mark.parametrize('index', [18, 256, -100])
+def test_an_ignore_index_is_a_free_number(index):
+    with pytest.raises(ValueError, match=f'ignore_index={index}, expected an'):
+        TRANSFORMS.build(
+            dict(type='LoadLabelIds', ids='gta', ignore_index=index)
+        )
+
+
 def test_a_choice_of_classes_by_the_data_sets_metainfo(tmp_path):
     [truth] = tiny.write_gta(tmp_path / 'gta', 1)
     classes = ('car', 'sky', 'road')
@@ -236,7 +244,7 @@ def write_nothing(path, ids):
     path.write_bytes(b'')
 
 
-def write_half(path, ids):
+def write_half(path, ids, part=0.5):
     # Noise does not compress, so that half the file is half the pixels.
     noise = np.random.default_rng(0).integers(0, 200, (64, 64))
     if ids == 'synthia':
@@ -244,7 +252,15 @@ def write_half(path, ids):
     else:
         tiny.save_palette(path, noise.astype(np.uint8))
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path.write_bytes(content[: int(len(content) * part)])
+
+
+def write_flipped(path, ids):
+    """Change one bit, which may decode to other ids."""
+    write_half(path, ids, 1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def write_header(path, ids):
@@ -258,7 +274,15 @@ def write_none(path, ids):
 
 @pytest.mark.parametrize('ids', sorted(TABLES))
 @pytest.mark.parametrize(
-    'write', [write_text, write_nothing, write_half, write_header, write_none]
+    'write',
+    [
+        write_text,
+        write_nothing,
+        write_half,
+        write_flipped,
+        write_header,
+        write_none,
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path, ids, write):
     path = tmp_path / 'label.png'

@@ -184,6 +184,15 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def flip(path):
+    """Change one bit, which decodes to other ids."""
+    ids = np.zeros((64, 64), np.uint8)
+    cv2.imwrite(str(path), ids, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 7
+    path.write_bytes(content)
+
+
 def deep(path):
     cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint16))
 
@@ -195,7 +204,9 @@ UNREADABLE = [
     (IDS, lambda path: Image.new('1', (8, 4)).save(path), 'mode 1'),
     (COLOURS, lambda path: path.write_bytes(b''), 'cannot decode'),
     (COLOURS, lambda path: path.write_bytes(b'text'), 'cannot decode'),
-    (COLOURS, cut, 'cannot decode'),
+    (COLOURS, cut, 'a damaged PNG'),
+    (COLOURS, flip, 'a damaged PNG'),
+    (SMALL, flip, 'a damaged PNG'),
     (COLOURS, deep, 'expected colours of 8 bits, found uint16'),
 ]
 

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import islice
 from pathlib import Path
+from zipfile import ZipFile
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
+from mmengine.fileio import io
 from mmseg.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 
 from mmseg_cag.datasets import rare_classes
@@ -251,6 +255,103 @@ def test_several_sources(source, tmp_path):
     pixels = class_pixels(ConcatDataset([dataset, other]), None)
     cars = [(labels == 13).sum() for labels in [*truth, *more]]
     assert pixels.counts[:, 13].tolist() == cars
+
+
+def grey(root: Path, labels: dict[str, int], **changes) -> dict:
+    """Write images whose label is one class each; returns their config."""
+    for folder in ('images', 'labels'):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, category in labels.items():
+        image = np.full((8, 8), category, np.uint8)
+        for folder in ('images', 'labels'):
+            # Of one size, whatever the class.
+            cv2.imwrite(str(root / folder / f'{name}.bmp'), image)
+    load = dict(
+        type='LoadLabelsByName',
+        classes=['road', 'sky', 'car'],
+        ids=dict(road=0, sky=1, car=2),
+    )
+    return dict(
+        type='BaseSegDataset',
+        data_root=str(root),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.bmp',
+        seg_map_suffix='.bmp',
+        metainfo=dict(classes=['road', 'sky', 'car']),
+        pipeline=[
+            dict(type='LoadImageOnDemand'),
+            load,
+            dict(type='PackSegInputs'),
+        ],
+        **changes,
+    )
+
+
+def draws_are_right(dataset, **kwargs) -> bool:
+    """Whether each drawn image has the class it is drawn for."""
+    sampler = order(dataset, temperature=1, **kwargs)
+    drawn = [sampler[position] for position in range(30)]
+    samples = [dataset[entry.index]['data_samples'] for entry in drawn]
+    return all(
+        (sample.gt_sem_seg.data == entry.category).all()
+        for sample, entry in zip(samples, drawn, strict=True)
+    )
+
+
+def test_a_list_in_another_order_is_counted_again(tmp_path):
+    cfg = grey(tmp_path, dict(a=0, b=1, c=2), ann_file='list.txt')
+    file = str(tmp_path / 'index.json')
+    for names in ('a\nb\nc', 'c\na\nb'):
+        (tmp_path / 'list.txt').write_text(names)
+        assert draws_are_right(DATASETS.build(cfg), index=file)
+
+
+def test_corrected_labels_are_counted_again(tmp_path, capsys):
+    for seconds, labels in enumerate([dict(a=0, b=1), dict(a=1, b=0)]):
+        dataset = DATASETS.build(grey(tmp_path, labels))
+        for path in (tmp_path / 'labels').iterdir():
+            os.utime(path, (seconds, seconds))
+        assert draws_are_right(dataset)
+    capsys.readouterr()
+    assert draws_are_right(dataset)
+    assert 'Counting' not in capsys.readouterr().out
+
+
+def test_corrected_labels_in_a_zip_file_are_counted_again(
+    tmp_path, monkeypatch
+):
+    for labels in (dict(a=0, b=1), dict(a=1, b=0)):
+        monkeypatch.setattr(io, 'backend_instances', {})  # a new process
+        cfg = grey(tmp_path / 'files', labels)
+        with ZipFile(tmp_path / 'town.zip', 'w') as archive:
+            for path in (tmp_path / 'files').rglob('*.bmp'):
+                archive.write(path, path.relative_to(tmp_path / 'files'))
+        cfg['data_root'] = f'zip://{tmp_path}/town.zip'
+        assert draws_are_right(DATASETS.build(cfg))
+
+
+def repeated(times: int, cfg: dict) -> dict:
+    return dict(type='RepeatDataset', times=times, dataset=cfg)
+
+
+def test_a_repeated_source_counts_as_often(tmp_path):
+    parts = [
+        repeated(3, grey(tmp_path / 'a', dict(a=0, b=1))),
+        grey(tmp_path / 'b', dict(a=2)),
+    ]
+    dataset = DATASETS.build(
+        repeated(2, dict(type='ConcatDataset', datasets=parts))
+    )
+    assert draws_are_right(dataset)
+    assert order(dataset).eligible.sum(0).tolist() == [6, 6, 2]
+
+    class Longer(type(dataset)):
+        def __len__(self) -> int:
+            return super().__len__() + 1
+
+    dataset.__class__ = Longer
+    with pytest.raises(UserError, match='Longer: has 15 samples of 7 images'):
+        order(dataset)
 
 
 def test_a_domain_without_labels_is_refused(tmp_path):

@@ -2,8 +2,14 @@
 from __future__ import annotations
 
 import pytest
+from mmengine.dataset import BaseDataset
+from mmseg.registry import DATASETS
 
-from mmseg_cag.datasets.dataset_configs import require_images
+from mmseg_cag.datasets.dataset_configs import class_info, require_images
+from mmseg_cag.engine.checks.check_data_hook import (
+    list_readings,
+    stop_at_faults,
+)
 from tests import tiny
 
 
@@ -22,6 +28,49 @@ def test_data_sets_with_images_pass(towns):
         dict(type='ConcatDataset', datasets=[part, part]),
     ):
         require_images(cfg, 'data')
+
+
+@DATASETS.register_module()
+class ListedDataset(BaseDataset):
+    """A data set of mmengine, with other settings than mmseg's."""
+
+    METAINFO = dict(classes=('road', 'sky'))
+
+    def load_data_list(self) -> list[dict]:
+        folders = dict(img_path='images', seg_map_path='labels')
+        return [
+            {k: f'{self.data_root}/{v}/{name}.png' for k, v in folders.items()}
+            for name in self.metainfo['names']
+        ]
+
+
+def test_another_kind_of_data_set_needs_images(towns):
+    cfg = dict(
+        type='ListedDataset',
+        data_root=str(towns / 'gta'),
+        metainfo=dict(names=['00001', '00002']),
+        pipeline=[dict(type='LoadAnnotations')],
+    )
+    require_images(cfg, 'data')
+    datasets = dict(train_dataloader=DATASETS.build(cfg))
+    stop_at_faults(list_readings(datasets), 1)
+    (towns / 'gta/labels/00002.png').unlink()
+    with pytest.raises(FileNotFoundError, match='00002.*not found'):
+        stop_at_faults(list_readings(datasets), 1)
+    cfg['metainfo'] = dict(names=[])
+    with pytest.raises(ValueError, match='^data'):
+        require_images(cfg, 'data')
+
+
+def test_classes_in_a_file(tmp_path):
+    path = tmp_path / 'classes.txt'
+    dataset = dict(type='BaseSegDataset', metainfo=dict(classes=str(path)))
+    cfg = dict(val_dataloader=dict(dataset=dataset))
+    with pytest.raises(ValueError, match=r'classes\.txt.: no such file'):
+        class_info(cfg)
+    path.write_text('road\nsky\n')
+    found = class_info(cfg)
+    assert found['classes'] == ['road', 'sky'] and len(found['palette']) == 2
 
 
 def test_the_part_without_images_is_named(towns):

@@ -113,6 +113,23 @@ def test_an_ordinary_data_set_skips_by_its_index(towns):
     assert first.skipped_files[0][0].endswith('gta/images/00003.png')
 
 
+def test_a_repeated_part_is_replaced_by_itself(towns):
+    """Labels of another part may be read in another way."""
+    spoil(towns / 'gta/labels/00001.png')
+    tiny.write_synthia(towns / 'synthia')
+    spoil(towns / 'synthia/GT/LABELS/0000001.png')
+    gta, synthia = tiny.gta(towns), tiny.synthia(towns)
+    gta = dict(type='RepeatDataset', times=3, dataset=gta)
+    parts = dict(type='ConcatDataset', datasets=[gta, synthia])
+    dataset = DATASETS.build(dict(type='SkipBadFiles', dataset=parts))
+    for index in range(len(dataset)):
+        sample = dataset[index]['data_samples']
+        wanted = dataset.get_data_info(index)['img_path']
+        assert ('/gta/' in wanted) == ('/gta/' in sample.img_path)
+        for path, reason in sample.get('skipped_files', ()):
+            assert path == wanted and 'truncated' in reason
+
+
 def test_evaluation_cannot_skip(towns):
     val = dict(**tiny.cityscapes(towns, 'val'), test_mode=True)
     with pytest.raises(UserError, match='must not skip'):

@@ -24,15 +24,21 @@ def towns(tmp_path_factory) -> Path:
     return root
 
 
-def resume_run(root: Path, then: dict | None = None, step: int = 2) -> tuple:
+def resume_run(
+    root: Path,
+    then: dict | None = None,
+    step: int = 2,
+    cfg: dict | None = None,
+) -> tuple:
     """Resume by a checkpoint; returns the next one's note, and what is known.
 
     Args:
         root: Folder of the data.
         then: The checkpoint's note.
         step: Where the run goes on.
+        cfg: Config of the data, if not of all in the folder.
     """
-    loader = SimpleNamespace(dataset=DATASETS.build(tiny.uda(root)))
+    loader = SimpleNamespace(dataset=DATASETS.build(cfg or tiny.uda(root)))
     runner = SimpleNamespace(
         train_dataloader=loader,
         iter=step,
@@ -75,6 +81,23 @@ def test_other_data_are_refused(towns, tmp_path, change):
     line = str(caught.value)
     assert line.startswith('iter_2.pth: ') and 'source' in line
     assert '14 files' in line and '\n' not in line
+
+
+def test_another_order_is_other_data(towns, tmp_path):
+    shutil.copytree(towns, tmp_path, dirs_exist_ok=True)
+    names = [f'{i:05d}' for i in range(1, 8)]
+    listed = tmp_path / 'gta' / 'list.txt'
+    listed.write_text('\n'.join(names))
+    cfg = tiny.uda(tmp_path)
+    cfg['domains']['source']['ann_file'] = str(listed)
+    then, _ = resume_run(tmp_path, step=0, cfg=cfg)
+    assert resume_run(tmp_path, then, cfg=cfg)[1]
+    listed.write_text('\n'.join(reversed(names)))
+    with pytest.raises(UserError, match='sizes and order'):
+        resume_run(tmp_path, then, cfg=cfg)
+    for note in then.values():
+        del note['order']  # as in older checkpoints
+    assert resume_run(tmp_path, then, cfg=cfg)[1]
 
 
 def test_a_new_run_may_have_other_data(towns):

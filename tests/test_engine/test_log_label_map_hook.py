@@ -60,6 +60,27 @@ def test_other_classes_than_the_data_sets_are_refused():
     check_names(dataset(), SimpleNamespace(train_ids={}, void_ids=set()))
 
 
+def test_each_part_of_a_combined_data_set_is_stated(caplog):
+    logger = logging.getLogger('label_map')
+    logger.setLevel(logging.INFO)
+    one, same, other = (dataset(build(ids)) for ids in (IDS, IDS, COLOURS))
+    parts = [SimpleNamespace(dataset=one), same]
+    for datasets in (parts, [*parts, other]):
+        whole = SimpleNamespace(datasets=datasets)
+        loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=whole))
+        runner = SimpleNamespace(logger=logger, test_loop=loop)
+        HOOKS.build(dict(type='LogLabelMapHook')).before_test(runner)
+    uses = [line.split(': road')[0] for line in caplog.messages]
+    assert uses == [
+        'Labels of test',
+        'Labels of test.datasets.0.dataset, test.datasets.1',
+        'Labels of test.datasets.2',
+    ]
+    other.metainfo['classes'] = ['car']
+    with pytest.raises(ValueError, match='LoadLabelsByName: classes='):
+        HOOKS.build(dict(type='LogLabelMapHook')).before_test(runner)
+
+
 @pytest.mark.parametrize('moment', ['before_train', 'before_test'])
 def test_what_is_read_in_a_run_is_stated(moment, caplog):
     logger = logging.getLogger('label_map')

@@ -129,6 +129,11 @@ def test_the_settings_of_each_config_pass(leaf):
         (f'{LOSS}.class_weight', ['1'] * 5, [1] * 5),
         ('model.pseudo_label_loss.class_weight', [1.0], [1.0] * 5),
         (f'{SOURCE}.pipeline.1', {**ZERO, 'reduce_zero_label': True}, ZERO),
+        # Methods give unlabelled pixels the label 255.
+        ('model.data_preprocessor.seg_pad_val', 0, 255),
+        ('model.decode_head.ignore_index', 0, 255),
+        (f'{SOURCE}.pipeline.2.ignore_index', 254, 255),
+        (f'{VAL}.dataset.pipeline.2.ignore_index', 254, 255),
     ],
 )
 def test_one_line_names_the_key(path, wrong, right):
@@ -162,6 +167,23 @@ def test_an_auxiliary_head_has_weights_of_its_own():
     with pytest.raises(UserError, match=r'auxiliary_head\.0\.loss_decode\.0'):
         head['num_classes'] = 4
         checked('model.auxiliary_head', [dict(head, loss_decode=[loss])])
+
+
+def test_a_loss_may_ignore_a_class():
+    loss = dict(type='TverskyLoss', ignore_index=0)
+    checked('model.decode_head.loss_decode', loss)
+
+
+def test_a_network_of_mmseg_may_ignore_another_label():
+    cfg = Config(loaded('custom/cag.py').to_dict())
+    cfg.model.decode_head.ignore_index = 0
+    with pytest.raises(UserError, match='to ignore a class, leave it out'):
+        check_settings(cfg)
+    cfg.model = dict(
+        type='EncoderDecoder',
+        decode_head=dict(type='FCNHead', num_classes=5, ignore_index=0),
+    )
+    check_settings(cfg)
 
 
 def test_a_sampler_of_domains_needs_domains():

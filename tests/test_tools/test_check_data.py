@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -75,6 +76,29 @@ def test_warnings(town, tool):
     assert '\n0 errors, 1 warning, 1 note\n' in text
     assert 'label without image' in text
     assert KINDS['label without image'].remedy in text
+
+
+def test_a_file_that_cannot_be_written_is_found_at_once(tool, tmp_path):
+    (tmp_path / 'file').touch()
+    for place, reason in ((tmp_path, 'is a folder'), ('file/a', 'be created')):
+        code, text = tool(Config(), '--json', str(tmp_path / place))
+        assert code == 2 and reason in text and 'Traceback' not in text
+
+
+def test_names_are_shown_as_they_are(town, tool):
+    """Brackets are no markup, and a name may be no UTF-8."""
+    cfg = gta_config(town)
+    source = cfg.train_dataloader.dataset.domains.source
+    moved = town / 'own [raw] [' / 'x]'
+    moved.parent.mkdir()
+    Path(source.data_root).rename(moved)
+    source.data_root = str(moved)
+    cfg.anchor_dataloader.dataset.data_root = str(moved)
+    (moved / 'images' / os.fsdecode(b'b\xcb.png')).write_bytes(b'')
+    code, text = tool(cfg)
+    assert code == 2
+    assert f'GTADataset {moved}/images' in text
+    assert 'b\\udccb.png' in text
 
 
 def test_errors_say_where_and_what_to_do(town, tool):

@@ -93,7 +93,8 @@ def test_a_folder_for_a_file_is_refused_first(
     with pytest.raises(SystemExit):
         runpy.run_path(str(ROOT / f'tools/{tool}.py'), run_name='__main__')
     said = capsys.readouterr().err
-    assert f'{option} {tmp_path}: is a folder, expected a file' in said
+    assert option in said
+    assert f'{tmp_path}: is a folder, expected a file' in said
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ def show(cfg: Config, kept: dict, whole: Probe, args: object) -> dict:
             f'{batch} images a step: {hours / args.gpus:.1f} hours for as '
             'many images',
         )
-    Console().print(table)
+    Console(markup=False).print(table)
     return dict(memory=total, flops=whole.flops)
 
 

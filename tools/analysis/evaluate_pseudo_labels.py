@@ -92,7 +92,7 @@ def main() -> None:
         for name, q in rows.items():
             shares = percent(q.precision), percent(q.coverage)
             table.add_row(name, *shares, str(q.labels), str(q.pixels))
-        Console().print(table)
+        Console(markup=False).print(table)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(figures, indent=1))

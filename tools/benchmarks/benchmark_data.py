@@ -177,6 +177,7 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + '\n')
     show(results)
 

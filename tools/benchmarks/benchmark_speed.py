@@ -141,8 +141,10 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + '\n')
     if args.markdown:
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
         args.markdown.write_text(to_markdown(results) + '\n')
     console = Console()
     for table in make_tables(results):

@@ -90,11 +90,13 @@ def main() -> None:
     machine = f'{describe_machine()} {torch.get_num_threads()} threads.'
     if args.json:
         text = json.dumps(dict(machine=machine, steps=results), indent=1)
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(text + '\n')
     rows = make_rows(results)
     if args.markdown:
         lines = [HEADS, ['---'] * len(HEADS), *rows]
         table = ['| ' + ' | '.join(line) + ' |' for line in lines]
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
         args.markdown.write_text('\n'.join([*table, '', machine, '']))
     table = Table(*HEADS)
     for row in rows:

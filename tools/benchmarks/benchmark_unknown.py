@@ -72,6 +72,7 @@ def main() -> None:
         raise SystemExit(f'error: {error}') from None
     show(found)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(found, indent=1) + '\n')
 
 
@@ -219,7 +220,7 @@ def show(found: dict[str, dict[str, float]]) -> None:
     for name, row in found.items():
         shares = (f'{row[key]:.1%}' for key in ('found', 'wrong'))
         table.add_row(name, str(row['pixels']), f'{row["auroc"]:.3f}', *shares)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 if __name__ == '__main__':

@@ -55,6 +55,7 @@ def main() -> None:
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text + '\n')
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.datasets.transforms.load_translated_image import (
     is_translated,
     may_be_scaled,
 )
+from mmseg_cag.errors import UserError
 
 from .label_reader import LabelReader, label_reader
 
@@ -127,6 +129,40 @@ def dataset_inputs(
             reading.skips |= getattr(dataset, 'skips_bad_files', False)
         return within
     return [DatasetInput(key, role, dataset, labelled)]
+
+
+def sample_rows(dataset: Any) -> np.ndarray:
+    """Find each sample in the joined samples of all `dataset_inputs`.
+
+    Args:
+        dataset: A dataset of mmseg or an mmengine wrapper, which may repeat
+            its samples.
+
+    Returns:
+        Their indices there (I,), int.
+
+    Raises:
+        UserError: A wrapper selects samples in an unknown way.
+    """
+    if hasattr(dataset, 'datasets'):
+        found, start = [], 0
+        for part in dataset.datasets:
+            found.append(start + sample_rows(part))
+            start = found[-1].max() + 1
+        return np.concatenate(found)
+    total = len(dataset)
+    if not hasattr(dataset, 'dataset'):
+        return np.arange(total)
+    rows = sample_rows(dataset.dataset)
+    if hasattr(dataset, 'repeat_indices'):  # ClassBalancedDataset
+        return rows[dataset.repeat_indices]
+    times, rest = divmod(total, len(rows))
+    if rest or not times:
+        raise UserError(
+            f'{type(dataset).__name__}: has {total} samples of {len(rows)} '
+            'images, expected each image equally often, as in RepeatDataset'
+        )
+    return np.tile(rows, times)
 
 
 def _members(

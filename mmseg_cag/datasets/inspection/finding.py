@@ -178,6 +178,13 @@ _WARNINGS = (
         of_file=True,
     ),
     Kind(
+        'upper bits not read',
+        Level.WARNING,
+        'Load the labels with LoadLabelsByName, which reads 16 bits, or save '
+        'them with 8: ids from 256 would be taken for others.',
+        of_file=True,
+    ),
+    Kind(
         'unexpected count',
         Level.WARNING,
         'Unpack every part again; for a deliberate subset, list it in '

@@ -266,3 +266,6 @@ def _check_form(
         yield Finding(
             'wrong bit depth', path, f'expected ids of {wide} bits, {found}'
         )
+    elif wide <= 8 < label.bits:
+        problem = f'{wide} bits are read, {found}'
+        yield Finding('upper bits not read', path, problem)

@@ -22,7 +22,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_cag.datasets.transforms.loading import LoadLabelIds
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.images import chunk_overruns
+from mmseg_cag.fileio.images import check_png
 
 # Id of unlabelled pixels in mmseg's label files.
 MMSEG_IGNORED = 255
@@ -65,8 +65,7 @@ class TrainIdReader:
         """
         try:
             raw = fileio.get(path, backend_args=self.step.backend_args)
-            if chunk_overruns(raw):
-                raise OSError('a chunk exceeds the file')
+            check_png(raw)
             ids = mmcv.imfrombytes(
                 raw, flag='unchanged', backend=self.step.imdecode_backend
             )
@@ -91,7 +90,9 @@ def label_reader(dataset: BaseSegDataset) -> LabelReader | None:
             classes = dataset.METAINFO.get('classes') or dataset.metainfo.get(
                 'classes', ()
             )
-            return TrainIdReader(step, len(classes), dataset.reduce_zero_label)
+            # Another kind of data set has no such setting.
+            reduced = getattr(dataset, 'reduce_zero_label', False)
+            return TrainIdReader(step, len(classes), reduced)
     return None
 
 

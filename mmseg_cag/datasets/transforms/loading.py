@@ -85,7 +85,8 @@ class LoadLabelIds(BaseTransform):
         map_ids: Maps raw ids of a file to train ids.
 
     Raises:
-        UserError: ``ids`` is not a known format.
+        UserError: ``ids`` is not a known format, or ``ignore_index`` is a
+            class or no 8-bit number.
     """
 
     fits_image = True
@@ -101,6 +102,12 @@ class LoadLabelIds(BaseTransform):
             raise UserError(
                 f'LoadLabelIds: ids={ids!r} is unknown, expected one of '
                 f'{sorted(PUBLISHED_LABELS)}'
+            )
+        train_ids = PUBLISHED_LABELS[ids].train_ids
+        if not max(train_ids.values()) < ignore_index < 2**8:
+            raise UserError(
+                f'LoadLabelIds: ignore_index={ignore_index}, expected an '
+                'unused 8-bit index'
             )
         self.ids = ids
         self.backend_args = backend_args

@@ -9,7 +9,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.utils.data import Dataset
 
+from mmseg_cag.datasets.inspection.dataset_inputs import dataset_inputs
 from mmseg_cag.datasets.uda import UDADataset
 from mmseg_cag.errors import UserError
 
@@ -19,7 +21,8 @@ class LogLabelMapHook(Hook):
     """Log the mapping from ids of label files to classes.
 
     Covers each transform with ``train_ids`` (raw id -> train id) and
-    ``void_ids`` in labelled training, validation and test.
+    ``void_ids`` in labelled training, validation and test. Parts of a combined
+    dataset that read labels in different ways are named by their keys.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -38,13 +41,18 @@ class LogLabelMapHook(Hook):
         """Log the labels of the test."""
         self._state(runner, 'test', runner.test_loop.dataloader.dataset)
 
-    def _state(self, runner: Runner, use: str, dataset: BaseDataset) -> None:
-        pipeline = getattr(dataset, 'pipeline', None)
-        for step in getattr(pipeline, 'transforms', ()):
-            if hasattr(step, 'train_ids'):
-                check_names(dataset, step)
-                described = describe_labels(dataset, step)
-                runner.logger.info(f'Labels of {use}: {described}')
+    def _state(self, runner: Runner, use: str, dataset: Dataset) -> None:
+        parts: dict[str, list[str]] = {}  # that read labels in the same way
+        for part in dataset_inputs(dataset, use, use, labelled=False):
+            pipeline = getattr(part.dataset, 'pipeline', None)
+            for step in getattr(pipeline, 'transforms', ()):
+                if hasattr(step, 'train_ids'):
+                    check_names(part.dataset, step)
+                    described = describe_labels(part.dataset, step)
+                    parts.setdefault(described, []).append(part.key)
+        for described, keys in parts.items():
+            name = use if len(parts) == 1 else ', '.join(keys)
+            runner.logger.info(f'Labels of {name}: {described}')
 
 
 def check_names(dataset: BaseDataset, step: BaseTransform) -> None:

@@ -51,6 +51,67 @@ def test_one_sigmoid_is_for_two_classes():
     )
 
 
+@pytest.mark.parametrize('changes', [{}, dict(void_ids=[9]), dict(ids=[2, 1])])
+def test_labels_read_in_two_ways_are_two_data_sets(tmp_path, changes):
+    for folder in ('images', 'labels'):
+        tiny.save_image(tmp_path / folder / '1.png', np.ones((8, 8), np.uint8))
+    load = dict(type='LoadLabelsByName', classes=['road', 'sky'], void_ids=[])
+    datasets = []
+    for settings in (dict(ids=[1, 2]), dict(dict(ids=[1, 2]), **changes)):
+        ids = dict(zip(load['classes'], settings.pop('ids'), strict=True))
+        datasets.append(
+            dict(
+                type='BaseSegDataset',
+                data_root=str(tmp_path),
+                data_prefix=dict(img_path='images', seg_map_path='labels'),
+                metainfo=dict(classes=load['classes']),
+                pipeline=[{**load, 'ids': ids, **settings}],
+            )
+        )
+    val, test = (dict(dataset=dataset) for dataset in datasets)
+    readings, _ = collect(
+        Config(dict(val_dataloader=val, test_dataloader=test))
+    )
+    assert len(readings) == (2 if changes else 1)
+
+
+def test_a_few_endings_of_labels_are_named(tmp_path):
+    for number in range(1, 20):
+        for path in (f'images/{number}.png', f'labels/{number}_id.png'):
+            tiny.save_image(tmp_path / path, np.ones((4, 4), np.uint8))
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=['road', 'sky']),
+        pipeline=[dict(type='LoadAnnotations')],
+    )
+    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    [found] = [f for f in report.all_findings if f.name == 'wrong suffix']
+    endings = '_id.png, 0_id.png, 1_id.png, 2_id.png, 3_id.png, 4_id.png, ...'
+    assert found.problem == f'expected labels *.png, found endings {endings}'
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_labels_of_more_bits_than_are_read(tmp_path, bits):
+    ids = np.arange(16, dtype=f'uint{bits}').reshape(4, 4) % 2
+    tiny.save_image(tmp_path / 'images/1.png', ids.astype(np.uint8))
+    tiny.save_image(tmp_path / 'labels/1.png', ids)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        metainfo=dict(classes=['road', 'sky']),
+        pipeline=[dict(type='LoadAnnotations')],
+    )
+    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    found = [(f.name, f.problem) for f in report.all_findings]
+    problem = '8 bits are read, found 1 channel(s) of 16 bits'
+    assert found == [('upper bits not read', problem)] * (bits > 8)
+
+
 def test_an_ordinary_run(town):
     loader = dict(dataset=tiny.cityscapes(town, 'train'))
     readings, _ = collect(Config(dict(train_dataloader=loader)))
