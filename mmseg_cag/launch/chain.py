@@ -86,6 +86,7 @@ def train_runs(runs: list[Config]) -> None:
 
 def train(cfg: Config) -> None:
     """Train one run and free its memory."""
+    cfg.setdefault('default_scope', 'mmseg')
     use_gloo_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -101,6 +102,7 @@ def evaluate_run(cfg: Config) -> dict[str, float]:
         UserError: A setting or file is wrong, or loading fails.
     """
     check_settings(cfg)
+    cfg.setdefault('default_scope', 'mmseg')
     if is_first_rank(cfg.launcher):
         rehearse(cfg, ('test',))
     use_gloo_without_gpu(cfg)
