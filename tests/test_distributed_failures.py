@@ -131,6 +131,23 @@ def test_one_process_compares_nothing(monkeypatch):
     check_rank_data_hook.CheckRankDataHook().before_train(runner=None)
 
 
+def test_a_launch_without_a_gpu_needs_no_environment_in_its_config(
+    monkeypatch,
+):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    monkeypatch.setattr('torch.distributed.is_initialized', lambda: True)
+    cfg = Config(dict(launcher='pytorch'))
+    use_gloo_without_gpu(cfg)
+    assert cfg.env_cfg.dist_cfg.backend == 'gloo'
+
+
+@pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
+def test_other_launchers_need_a_gpu(monkeypatch, launcher):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(UserError, match=f'launcher={launcher}: no GPU'):
+        use_gloo_without_gpu(Config(dict(launcher=launcher)))
+
+
 def test_batch_norms_are_not_synchronised_without_a_gpu(monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     cfg = Config(dict(launcher='pytorch', sync_bn='torch'))

@@ -106,6 +106,7 @@ def train(cfg: Config) -> bool:
     Returns:
         Whether a signal to any rank came too late to stop within the run.
     """
+    cfg.setdefault('default_scope', 'mmseg')
     use_gloo_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -123,6 +124,7 @@ def evaluate_run(cfg: Config) -> dict[str, float]:
         UserError: A setting or file is wrong, or loading fails.
     """
     check_settings(cfg)
+    cfg.setdefault('default_scope', 'mmseg')
     if is_first_rank(cfg.launcher):
         rehearse(cfg, ('test',))
     use_gloo_without_gpu(cfg)

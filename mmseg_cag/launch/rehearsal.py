@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import random
@@ -81,13 +82,16 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
             read.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    # Some of mmseg's classes change the config that they are built from.
+    cfg = copy.deepcopy(cfg)
     keys = [key for key in loaders_of(cfg) if LOADERS[key] in roles]
     require_images_of(cfg, *keys)
     if cfg.get('resume'):
         return
     for key, path in (
         ('load_from', cfg.get('load_from')),
-        *pretrained(cfg.model, 'model'),
+        # Weights that an evaluation does not read.
+        *(pretrained(cfg.model, 'model') if 'train' in roles else ()),
     ):
         if path and '://' in path:
             with told_by(f'{key}={path}: expected an address that answers'):

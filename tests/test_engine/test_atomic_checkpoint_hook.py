@@ -8,12 +8,15 @@ from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.engine.records import atomic_checkpoint_hook as checkpoint_room
 from mmseg_cag.engine.records.atomic_checkpoint_hook import (
@@ -118,6 +121,40 @@ def test_a_best_that_is_on_no_disk_is_not_the_best(cfg):
 def test_another_folder_or_name_is_refused(key):
     with pytest.raises(UserError, match=f"{key}='x', expected none"):
         AtomicCheckpointHook(**{key: 'x'})
+
+
+def test_a_validation_has_the_mean_statistics_of_all_ranks(monkeypatch):
+    model = MODELS.build(tiny.segmentor()).double()
+    norm = next(m for m in model.modules() if isinstance(m, _BatchNorm))
+    norm.running_mean.fill_(1)
+    own = {k: v.clone() for k, v in model.state_dict().items()}
+
+    def gather(first: dict) -> list[dict]:
+        first = {key: value.clone() for key, value in first.items()}
+        return [first, {key: value + 2 for key, value in first.items()}]
+
+    monkeypatch.setattr(checkpoint_room, 'all_gather_object', gather)
+    monkeypatch.setattr(checkpoint_room, 'get_world_size', lambda: 2)
+    runner = SimpleNamespace(model=model)
+    hook = AtomicCheckpointHook()
+    hook.before_val(runner)
+    assert (norm.running_mean == 2).all()
+    assert norm.num_batches_tracked == 0
+    # As a best one saved there, and another outside of it.
+    saved = {'state_dict': model.state_dict()}
+    with hook._all_statistics(runner):
+        hook.before_save_checkpoint(runner, saved)
+    hook.after_val(runner)
+    assert all(torch.equal(own[k], v) for k, v in model.state_dict().items())
+    later = {'state_dict': model.state_dict()}
+    with hook._all_statistics(runner):
+        hook.before_save_checkpoint(runner, later)
+    key = next(k for k in own if k.endswith('running_mean'))
+    for one in (saved, later):
+        assert (one['state_dict'][key] == 2).all()
+        ranks = [rank[key][0] for rank in one['rank_statistics']]
+        assert ranks == [1, 3]
+    assert (norm.running_mean == 1).all()
 
 
 def test_too_little_room_is_told_before_the_first_step(cfg, monkeypatch):

@@ -32,6 +32,18 @@ def test_a_missing_file_is_named_with_its_key_and_document(tmp_path):
         assert part in message
 
 
+@pytest.mark.parametrize('key', ['model', 'model.backbone'])
+def test_weights_named_as_pretrained_are_looked_up(key):
+    cfg = Config(dict(model=dict(backbone=dict(depth=18))))
+    cfg.merge_from_dict({f'{key}.pretrained': 'gone.pth'})
+    with pytest.raises(FileNotFoundError, match=rf'of {key}\.pretrained not'):
+        require_weights(cfg)
+    # Those of a Python package, addresses, and none.
+    for other in ('imagenet', 'open-mmlab://resnet18_v1c', None):
+        cfg.merge_from_dict({f'{key}.pretrained': other})
+        require_weights(cfg)
+
+
 def test_a_missing_start_is_named(tmp_path):
     there = tmp_path / 'net.pth'
     there.touch()

@@ -105,6 +105,21 @@ def test_the_warm_up_is_run_first_and_only_once(monkeypatch):
     assert equal(state('work_dirs/by_hand/iter_4.pth'), second)
 
 
+def test_a_config_needs_no_default_scope():
+    cfg = write_configs()
+    cfg.pop('default_scope')
+    cfg.start_from = None
+    tiny.one_stage(cfg, 1)
+    val = tiny.run_config(Path.cwd(), Path('unused')).val_dataloader
+    cfg.test_dataloader, cfg.test_cfg = val, dict(type='TestLoop')
+    cfg.test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+    tested = copy.deepcopy(cfg)
+    chain.train_chain(cfg)
+    tested.load_from = 'work_dirs/second/net/iter_1.pth'
+    tested.experiment_name += '_tested'
+    assert 'mIoU' in chain.evaluate_run(tested)
+
+
 def test_an_interrupted_warm_up_goes_on(monkeypatch):
     [first, _] = chain.load_chain(write_configs())
     chain.train(first)

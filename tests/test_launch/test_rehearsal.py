@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from types import SimpleNamespace
 
+import mmseg
 import numpy as np
 import pytest
 import torch
@@ -101,6 +102,22 @@ def test_heads_have_the_classes_of_the_data(cfg):
     assert 'decode_head.num_classes' in refused(cfg)
 
 
+def test_a_stock_network_names_its_weights(cfg):
+    path = Path(mmseg.__file__).parent / '.mim/configs/_base_/models'
+    model = Config.fromfile(path / 'fcn_r50-d8.py').model
+    model.backbone.depth = 18
+    model.backbone.norm_cfg.type = 'BN'
+    for name, channels in (('decode_head', 512), ('auxiliary_head', 256)):
+        model[name].in_channels = channels
+        model[name].norm_cfg.type = 'BN'
+    cfg.model = dict(model, pretrained='resnet18.pth')
+    before = copy.deepcopy(cfg.model)
+    rehearsal.rehearse(cfg, ('val',))
+    assert cfg.model == before  # of which the run builds its own
+    cfg.model.pretrained = 'https://example.invalid/x.pth'
+    rehearsal.rehearse(cfg, ('test',))  # which does not read it
+
+
 def test_a_batch_must_pass_the_network(cfg):
     cfg.model.decode_head.in_channels = 16
     line = refused(cfg)
@@ -187,6 +204,10 @@ def test_an_address_must_answer(cfg, monkeypatch):
     cfg.load_from = 'https://example.invalid/x.pth'
     line = refused(cfg)
     assert line.startswith('load_from=https://example.invalid/x.pth: expected')
+    cfg.load_from = None
+    cfg.model.pretrained = 'https://example.invalid/y.pth'
+    line = refused(cfg)
+    assert line.startswith('model.pretrained=https://example.invalid/y.pth')
 
 
 @pytest.mark.parametrize(

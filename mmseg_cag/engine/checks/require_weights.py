@@ -50,6 +50,10 @@ def pretrained(node: object, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
         if node.get('type') == 'Pretrained':
             yield key, node['checkpoint']
+        path = node.get('pretrained')
+        # That one comes with a Python package.
+        if isinstance(path, str) and path != 'imagenet':
+            yield f'{key}.pretrained', path
         children = node.items()
     elif isinstance(node, list | tuple):
         children = enumerate(node)

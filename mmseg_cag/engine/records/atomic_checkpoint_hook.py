@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import (
     all_gather_object,
     broadcast_object_list,
@@ -40,6 +43,9 @@ class AtomicCheckpointHook(CheckpointHook):
     failed write is reported and training continues until the next one. A new
     run moves aside the checkpoints of an earlier one.
 
+    With several ranks, running statistics of batch norms are each rank's own;
+    a checkpoint's ``state_dict`` and validations have the mean of all ranks.
+
     Args:
         **kwargs: Arguments of mmengine's hook, except folder and names.
 
@@ -56,7 +62,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 )
         super().__init__(**{'backend_args': {'backend': 'atomic'}, **kwargs})
         self.failure: str | None = None
-        self._statistics: list[dict] = []
+        self._statistics: list[dict] = []  # of all ranks
+        self._validation = ExitStack()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Restore each rank's own statistics when resuming."""
@@ -65,9 +72,20 @@ class AtomicCheckpointHook(CheckpointHook):
             restore_statistics(checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the statistics of all ranks."""
+        """Add the statistics of all ranks, and their mean."""
         if self._statistics:
             checkpoint[KEY] = self._statistics
+            checkpoint['state_dict'].update(_mean(self._statistics))
+
+    def before_val(self, runner: Runner) -> None:
+        """Validate the network that is saved."""
+        averaged = averaged_statistics(bare_model(runner))
+        self._statistics = self._validation.enter_context(averaged)
+
+    def after_val(self, runner: Runner) -> None:
+        """Continue with each rank's own statistics."""
+        self._validation.close()
+        self._statistics = []
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder.
@@ -111,20 +129,19 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         path = self._path(step)
         runner.message_hub.update_info('last_ckpt', path)
-        if get_world_size() > 1:
-            self._statistics = gather_statistics(bare_model(runner))
         error = None
         try:
-            runner.save_checkpoint(
-                self.out_dir,
-                Path(path).name,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                backend_args=self.backend_args,
-                **self.args,
-            )
+            with self._all_statistics(runner):
+                runner.save_checkpoint(
+                    self.out_dir,
+                    Path(path).name,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **self.args,
+                )
             if is_main_process():
                 atomic_write(
                     Path(runner.work_dir, LAST_CHECKPOINT), path.encode()
@@ -132,8 +149,6 @@ class AtomicCheckpointHook(CheckpointHook):
                 self._remove_old(step)
         except OSError as caught:
             error = caught
-        finally:
-            self._statistics = []
         if self._failed(runner, path, error):
             return
         self.failure = None
@@ -146,7 +161,8 @@ class AtomicCheckpointHook(CheckpointHook):
         last, self.last_ckpt = self.last_ckpt, None
         error = None
         try:
-            super()._save_best_checkpoint(runner, metrics)
+            with self._all_statistics(runner):
+                super()._save_best_checkpoint(runner, metrics)
         except OSError as caught:
             error = caught
         self.last_ckpt = last
@@ -162,6 +178,16 @@ class AtomicCheckpointHook(CheckpointHook):
                 self._save_again(runner)
             self.file_backend.remove_now(keep=list(found.values()))
         self.file_backend.paths.clear()
+
+    @contextmanager
+    def _all_statistics(self, runner: Runner) -> Iterator[None]:
+        """Have the statistics of all ranks, which a validation has."""
+        before = self._statistics
+        self._statistics = before or gather_statistics(bare_model(runner))
+        try:
+            yield
+        finally:
+            self._statistics = before
 
     def _save_again(self, runner: Runner) -> None:
         meta = dict(epoch=runner.epoch, iter=runner.iter)
@@ -251,19 +277,68 @@ KEY = 'rank_statistics'  # in a checkpoint
 def gather_statistics(model: nn.Module) -> list[dict[str, Tensor]]:
     """Gather the running statistics of all ranks, on the host.
 
-    A checkpoint's ``state_dict`` is the first rank's; the others need their
-    own statistics to resume exactly.
+    A checkpoint's ``state_dict`` has their mean; ranks need their own to
+    resume exactly.
 
     Args:
         model: The model, without a distributed wrapper.
+
+    Returns:
+        Those of each rank, by key of ``state_dict``; none of a single rank.
     """
-    own = {
-        f'{name}.{key}': value.cpu()
-        for name, module in model.named_modules()
+    if get_world_size() == 1:
+        return []
+    statistics = {
+        id(value)
+        for module in model.modules()
         if isinstance(module, _NormBase)
-        for key, value in module.named_buffers()
+        for value in module.buffers()
+    }
+    # Some networks have other keys in a checkpoint than modules.
+    own = {
+        key: value.cpu()
+        for key, value in model.state_dict(keep_vars=True).items()
+        if id(value) in statistics
     }
     return all_gather_object(own)
+
+
+@contextmanager
+def averaged_statistics(model: nn.Module) -> Iterator[list[dict]]:
+    """Use the mean of all ranks' running statistics inside.
+
+    Args:
+        model: The model, without a distributed wrapper.
+
+    Yields:
+        Result of `gather_statistics`, which is each rank's own again after.
+    """
+    found = gather_statistics(model)
+    if found:
+        _put(model, _mean(found))
+    try:
+        yield found
+    finally:
+        if found:
+            _put(model, found[get_rank()])
+
+
+def _mean(statistics: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Average over ranks; equal values stay as they are."""
+    return {
+        key: torch.stack([one[key] for one in statistics])
+        .double()
+        .mean(0)
+        .to(value.dtype)
+        for key, value in statistics[0].items()
+        if value.is_floating_point()
+    }
+
+
+def _put(model: nn.Module, statistics: dict[str, Tensor]) -> None:
+    state = model.state_dict()
+    for key, value in statistics.items():
+        state[key].copy_(value)
 
 
 def restore_statistics(checkpoint: dict) -> None:

@@ -18,6 +18,7 @@ from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 from mmseg_cag.monitor.harm import Limits
 from mmseg_cag.monitor.record_file import RecordFile
 
+from .atomic_checkpoint_hook import averaged_statistics
 from .comparison import (
     ByLabels,
     BySigns,
@@ -164,7 +165,8 @@ class DoNoHarmHook(Hook):
             return
         last = self._looks[-1]
         if last['score'] is None and not last['lost']:
-            _keep_adapted(runner, last)
+            with averaged_statistics(bare_model(runner)):
+                _keep_adapted(runner, last)
         if not last['lost']:
             runner.logger.info(f'Do no harm: {last["reason"]}')
             return
@@ -212,10 +214,11 @@ class DoNoHarmHook(Hook):
         ):
             return
         model = bare_model(runner)
-        verdict = [self.comparison.judge(self.before, model)]
-        # Only the first rank reads the monitor's records.
-        broadcast_object_list(verdict)
-        self._add(runner, iteration, verdict[0])
+        with averaged_statistics(model):
+            verdict = [self.comparison.judge(self.before, model)]
+            # Only the first rank reads the monitor's records.
+            broadcast_object_list(verdict)
+            self._add(runner, iteration, verdict[0])
         lost = [look['lost'] for look in self._looks[-self.patience :]]
         if self.on_harm == 'stop' and lost == [True] * self.patience:
             runner.train_loop.stop_training = self._is_stopped = True

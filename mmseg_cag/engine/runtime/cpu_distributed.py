@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
@@ -44,16 +44,23 @@ def use_gloo_without_gpu(cfg: Config) -> None:
         cfg: The run's config, changed in place.
 
     Raises:
-        UserError: Batch norms are to be synchronised.
+        UserError: Batch norms are to be synchronised, or another launcher
+            than torch's started the processes.
     """
     if cfg.launcher == 'none' or torch.cuda.is_available():
         return
+    if cfg.launcher != 'pytorch':
+        raise UserError(
+            f'launcher={cfg.launcher}: no GPU was found, expected pytorch '
+            'there (torchrun, tools/dist_train.sh), or none'
+        )
     if cfg.get('sync_bn'):
         raise UserError(
             f'sync_bn={cfg.sync_bn!r}: no GPU was found, and torch '
             'synchronises batch norms only on GPUs; expected None'
         )
-    settings = cfg.env_cfg.dist_cfg
+    settings = cfg.setdefault('env_cfg', ConfigDict())
+    settings = settings.setdefault('dist_cfg', ConfigDict())
     settings.backend = 'gloo'
     if not torch.distributed.is_initialized():
         timeout = timedelta(seconds=settings.get('timeout', 1800))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -108,6 +109,17 @@ class FixedNetwork(nn.Module):
                 **module._buffers,
             }
         self.train()
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """Hide the network from mmengine's conversions of batch norms.
+
+        They fail on buffers, and nothing is to be synchronised.
+        """
+        return iter(())
+
+    def children(self) -> Iterator[nn.Module]:
+        """List the network, for moves to a device and modes."""
+        return iter(self._modules.values())
 
     def train(self, mode: bool = True) -> FixedNetwork:
         """Stay in evaluation mode."""

@@ -6,11 +6,13 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.model import convert_sync_batchnorm
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors import dacs
@@ -281,3 +283,24 @@ def test_a_fixed_network_lists_its_weights_in_their_order():
     fixed = FixedNetwork(network)
     assert not list(fixed.parameters())
     assert list(fixed.network.state_dict()) == list(network.state_dict())
+
+
+def test_the_fixed_copy_has_no_batch_norms_to_synchronise():
+    model = build()
+    names = [*model.state_dict()]
+    images = torch.rand(2, 3, *tiny.SIZE)
+    expected = model.start_features(images)
+    model = convert_sync_batchnorm(model).train()
+    assert [*model.state_dict()] == names
+    found = {
+        name: type(part)
+        for name, part in model.named_modules()
+        if isinstance(part, _BatchNorm)
+    }
+    start = {name for name in found if name.startswith('start.')}
+    assert start
+    for name, kind in found.items():
+        assert (kind is nn.SyncBatchNorm) == (name not in start), name
+    assert torch.equal(model.start_features(images), expected)
+    model.double()  # it moves with the rest
+    assert model.start_features(images.double()).dtype == torch.float64
