@@ -115,6 +115,30 @@ def test_a_start_may_have_the_name_of_the_run(recorded):
     assert find_start_checkpoint(read_run(moved)) is None
 
 
+def write_stage(folder: Path, start: Path | None, **loop: int) -> Path:
+    """Write a run of one stage, and its validation."""
+    folder.mkdir()
+    loop |= {'stages': 1, 'stage_iters': 3}
+    (folder / 'config.py').write_text(
+        f'load_from = {start and str(start)!r}\ntrain_cfg = {loop}\n'
+    )
+    (folder / 'iter_3.pth').write_bytes(b'x')
+    (folder / 'validation.json').write_text('{"3": {"mIoU": 1.0}}')
+    return folder / 'iter_3.pth'
+
+
+def test_stages_that_are_trained_alone_have_titles_of_their_own(tmp_path):
+    first = write_stage(tmp_path / 'stage_1', None, first_stage=1)
+    second = write_stage(tmp_path / 'stage_2', first, first_stage=2)
+    found = list_networks(read_run(second.parent))
+    assert [network.title for network in found] == ['stage 1', 'stage 2']
+    assert [network.checkpoint for network in found] == [first, second]
+    # Without a source the number is only in the checkpoint.
+    third = write_stage(tmp_path / 'stage_3', first)
+    found = list_networks(read_run(third.parent))
+    assert [n.title for n in found] == ['before: stage 1', 'stage 1']
+
+
 def test_the_config_is_shown(recorded):
     assert 'default_scope = &#39;mmseg&#39;' in write(recorded)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +104,8 @@ def list_networks(run: RecordedRun) -> list[Network]:
         )
         for iteration in moments(run)
     ]
+    if start and start.title in [network.title for network in own]:
+        start = replace(start, title=f'before: {start.title}')
     return [start, *own] if start else own
 
 
@@ -118,7 +120,7 @@ def moments(run: RecordedRun) -> list[int]:
 def name_stage(run: RecordedRun, iteration: int) -> str:
     """Title the network of an iteration."""
     if run.stage_iters and iteration % run.stage_iters == 0:
-        return f'stage {iteration // run.stage_iters}'
+        return f'stage {run.stage_of(iteration)}'
     if iteration == run.max_iters:
         return 'last'
     return f'iteration {iteration}'
@@ -158,8 +160,10 @@ def _are_alike(*runs: RecordedRun) -> bool:
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
     """Find a first-stage checkpoint, whose teacher is the start."""
-    paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
-    return next(paths, None)
+    for iteration, path in run.checkpoints.items():
+        if run.stage_of(iteration) == run.first_stage:
+            return path
+    return None
 
 
 def find_start_checkpoint(run: RecordedRun) -> Path | None:

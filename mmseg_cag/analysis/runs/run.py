@@ -61,10 +61,19 @@ class Run:
         """Return the iterations of a stage; None without stages."""
         return stage_length(self.cfg) if self.cfg else None
 
+    @property
+    def first_stage(self) -> int:
+        """Return the number, from 1, of the run's first stage."""
+        loop = (self.cfg or {}).get('train_cfg') or {}
+        first = loop.get('first_stage')
+        return first if isinstance(first, int) else 1
+
     def stage_of(self, iteration: int) -> int | None:
         """Return the number, from 1, of the stage of an iteration."""
         length = self.stage_iters
-        return -(-iteration // length) if length else None
+        if not length:
+            return None
+        return -(-iteration // length) + self.first_stage - 1
 
     @property
     def stage_ends(self) -> dict[str, Path]:
