@@ -20,6 +20,7 @@ from mmseg_cag.analysis.runs.network import (
     read_state,
     teacher_state,
 )
+from mmseg_cag.analysis.runs.run import find_start_checkpoint
 from mmseg_cag.errors import UserError
 
 from .run import RecordedRun, read_run
@@ -128,7 +129,7 @@ def name_stage(run: RecordedRun, iteration: int) -> str:
 
 def find_start(run: RecordedRun) -> Network | None:
     """Find the network that a run started from."""
-    checkpoint = find_start_checkpoint(run)
+    checkpoint = find_start_checkpoint(run.folder, run.configs)
     if checkpoint is None:
         return None
     number = checkpoint.stem.removeprefix('iter_')
@@ -163,25 +164,4 @@ def first_checkpoint(run: RecordedRun) -> Path | None:
     for iteration, path in run.checkpoints.items():
         if run.stage_of(iteration) == run.first_stage:
             return path
-    return None
-
-
-def find_start_checkpoint(run: RecordedRun) -> Path | None:
-    """Find the checkpoint that a run was first started from.
-
-    A resumed run later names one of its own, in the folder that it was then
-    in. Runs moved together are found as neighbours.
-    """
-    folder = run.folder.resolve()
-    for cfg in run.configs:
-        named = cfg.get('load_from')
-        if not named:
-            continue
-        path = Path(named)
-        own = Path(cfg.get('work_dir') or folder)
-        if path.parent.resolve() in (folder, own.resolve()):
-            continue
-        neighbour = folder.parent / path.parent.name / path.name
-        is_moved = not path.is_file() and neighbour.is_file()
-        return neighbour if is_moved and neighbour.parent != folder else path
     return None
