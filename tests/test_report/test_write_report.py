@@ -11,13 +11,14 @@ from html import escape
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmseg_cag.analysis.report.charts import known_points
 from mmseg_cag.analysis.report.class_tables import make_table
 from mmseg_cag.analysis.report.gap import read_gap
 from mmseg_cag.analysis.report.measure import Measured, measure
-from mmseg_cag.analysis.report.networks import list_networks
+from mmseg_cag.analysis.report.networks import list_networks, load_network
 from mmseg_cag.analysis.report.run import RecordedRun, read_run
 from mmseg_cag.analysis.report.write import SECTIONS, write_report
 from mmseg_cag.analysis.runs.run import find_start_checkpoint
@@ -139,6 +140,15 @@ def test_stages_that_are_trained_alone_have_titles_of_their_own(tmp_path):
     third = write_stage(tmp_path / 'stage_3', first)
     found = list_networks(read_run(third.parent))
     assert [n.title for n in found] == ['before: stage 1', 'stage 1']
+
+
+def test_a_teacher_without_anchors_makes_no_labels_by_them(recorded):
+    for path in recorded.glob('iter_*.pth'):
+        content = torch.load(path, weights_only=False)
+        content['state_dict']['anchor_bank.counts'].zero_()
+        torch.save(content, path)
+    networks = list_networks(read_run(recorded))
+    assert load_network(networks[-1]).teacher is None
 
 
 def write_start(folder: Path, hour: str, start: Path, resume: bool) -> None:

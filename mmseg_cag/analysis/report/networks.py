@@ -58,6 +58,8 @@ def load_network(network: Network) -> Loaded:
         teacher = None
         if state.get('stage') and not network.is_start:
             teacher = load_labeling_network(cfg, teacher_state(state), path)
+            if 'anchor' in teacher.head.by and not teacher.has_anchors:
+                teacher = None  # its labels are of another kind, as ProDA's
     except UserError:
         raise
     # A config of another version may fail anywhere.
