@@ -184,3 +184,20 @@ def test_the_rate_of_each_step():
             np.testing.assert_allclose(rates, expected[step], atol=1e-13)
         for scheduler in schedulers:
             scheduler.step()
+
+
+def test_cityscapes_rows_are_not_discarded_of_acdc():
+    path = 'many_worlds/daformer_mit-b5_all2cs-acdc.py'
+    cfg = Config.fromfile(CONFIGS / path)
+    released = Config.fromfile(CONFIGS / 'daformer/mit-b5_gta2cs.py').model
+    members = cfg.train_dataloader.dataset.domains.target.members
+    rows = {}
+    for name, member in members.items():
+        steps = {step.type: step for step in member.pipeline}
+        marks = steps.get('MarkUntrusted', {})
+        rows[name] = marks.get('top', 0), marks.get('bottom', 0)
+    assert rows == dict(
+        cityscapes=(released.untrusted_top, released.untrusted_bottom),
+        acdc=(0, 0),
+    )
+    assert not {'untrusted_top', 'untrusted_bottom'} & cfg.model.keys()

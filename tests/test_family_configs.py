@@ -55,6 +55,24 @@ def test_bn_of_live_statistics_and_frozen_affine():
     assert backbone.layer1[0].conv1.weight.grad.any()
 
 
+@pytest.mark.parametrize('network', ['deeplabv2', 'deeplabv3plus'])
+def test_the_warm_up_freezes_the_norms_of_imagenet_alone(network):
+    config = load(f'adaptsegnet/{network}_warmup_gta2cs.py').model
+    config.backbone.update(depth=50, init_cfg=None)
+    with torch.device('meta'):
+        model = MODELS.build(config).train()
+    found = {True: set(), False: set()}
+    for name, part in model.named_modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            found[part.training].add(name.split('.')[0])
+            trained = {p.requires_grad for p in part.parameters()}
+            assert trained == {part.training}, name
+    assert found[False] == {'backbone'}
+    # No file fills those of DeepLab-V3+'s head.
+    head = {'decode_head'} if network == 'deeplabv3plus' else set()
+    assert found[True] == head
+
+
 def test_the_three_kinds_of_repeated_updates_agree():
     schedule = load('_base_/methods/adversarial.py')
     exact, near, plain = (

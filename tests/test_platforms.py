@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from packaging.specifiers import SpecifierSet
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch import run_lock
@@ -47,6 +50,23 @@ def test_windows_and_an_ascii_locale(tmp_path):
     assert found.returncode == 0, found.stderr.decode()
     assert found.stdout.decode().splitlines()[-1] == 'straße spawn'
     assert file.read_bytes().decode() == 'straße'
+
+
+def test_the_pinned_packages_run_on_the_python_that_is_asked_for():
+    root = Path(__file__).parents[1]
+    shell = (root / 'tools/environment.sh').read_text()
+    [asked] = set(re.findall(r'([\d.]+) or newer', shell))
+    assert f'Python {asked} or newer' in (root / 'README.md').read_text()
+    assert f'({asked.replace(".", ", ")})' in shell
+    pins = (root / 'constraints.txt').read_text().split()
+    for name, _, version in (pin.partition('==') for pin in pins):
+        try:
+            found = metadata(name)
+        except PackageNotFoundError:
+            continue
+        needed = found.get('Requires-Python')
+        if needed and found['Version'] == version:
+            assert asked in SpecifierSet(needed), f'{name} needs {needed}'
 
 
 def test_macos_counts_its_cores(monkeypatch):

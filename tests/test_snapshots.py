@@ -87,6 +87,11 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     # New, of no meaning to what 0.1 did.
     for key in ('target_dataset', 'log_level'):
         cfg.pop(key, None)
+    if '_warmup_' in leaf:
+        # DeepLab-V3+'s head, which ImageNet's file does not fill, was frozen.
+        model = cfg['model']
+        model['norm_eval'] = model['backbone']['norm_eval']
+        model['backbone']['norm_eval'] = False
     hooks.pop('do_no_harm', None)  # weights are the same with it
     undo_merged_groups(cfg['optim_wrapper'])
     return cfg

@@ -7,7 +7,6 @@ Exit codes: 0 without findings, 1 with warnings, 2 with errors.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -52,7 +51,10 @@ def parse_args() -> argparse.Namespace:
         help='decoding processes (default: one per core)',
     )
     parser.add_argument('--json', type=Path, help='write all findings here')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.json and args.json.is_dir():
+        parser.error(f'--json {args.json}: is a folder, expected a file')
+    return args
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -92,6 +94,7 @@ def main() -> int:
     from mmseg_cag.data_check.examine import examine
     from mmseg_cag.data_check.report import show
     from mmseg_cag.errors import UserError
+    from mmseg_cag.fileio.json_file import write_json
     from mmseg_cag.stack import core_count
 
     workers = args.workers or core_count()
@@ -103,7 +106,7 @@ def main() -> int:
         return ERROR
     show(report, Console())
     if args.json:
-        args.json.write_text(json.dumps(report.as_dict(), indent=2) + '\n')
+        write_json(args.json, report.as_dict())
     return report.exit_code
 
 

@@ -39,13 +39,11 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: file not found')
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    # Imported after the config, which may select modules.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    # Imported after parsing: these imports take seconds.
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
+    cfg = load_or_exit(args.config)
+    cfg.launcher = args.launcher
     merge_or_exit(cfg, args.cfg_options)
     path = Path(args.config)
     cfg.work_dir = args.work_dir or cfg.get(

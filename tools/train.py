@@ -53,15 +53,16 @@ def load_config(args: argparse.Namespace) -> Config:
 
     cfg = load_or_exit(args.config)
     cfg.launcher = args.launcher
+    words = []
     if args.amp:
         if not torch.cuda.is_available():
             raise SystemExit(
                 'error: --amp needs a GPU, none was found; expected --bf16'
             )
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        words.append('optim_wrapper.type=AmpOptimWrapper')
     if args.bf16:
-        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-    merge_or_exit(cfg, args.cfg_options)
+        words.append('optim_wrapper.type=BFloat16OptimWrapper')
+    merge_or_exit(cfg, [*words, *(args.cfg_options or ())])
     if args.work_dir:
         cfg.work_dir = args.work_dir
     return cfg

@@ -7,6 +7,5 @@ _base_ = [
 ]
 model = dict(
     _base_.daformer,
-    **_base_.bonnet,
     feature_distance=dict(type='FeatureDistance', things=_base_.things),
 )

@@ -1,5 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# ProDA's denoising stage on SYNTHIA -> Cityscapes, as released.
+# ProDA's denoising stage on SYNTHIA -> Cityscapes with all 19 outputs; the
+# release has 16, as deeplabv2_synthia2cs_16.py.
 _base_ = [
     '../_base_/models/deeplabv2-proda_r101.py',
     '../_base_/datasets/uda_synthia2cs_896x512.py',

@@ -90,7 +90,8 @@ def label_confusion(runner: Runner) -> dict[str, Tensor]:
         the resolution of the pseudo labels, without void pixels.
 
     Raises:
-        UserError: The method makes no pseudo labels.
+        UserError: The method makes no pseudo labels, or the checkpoint lacks
+            the anchors that it makes them by.
     """
     model = runner.model
     if not isinstance(model, CAGSegmentor):
@@ -99,6 +100,13 @@ def label_confusion(runner: Runner) -> dict[str, Tensor]:
             'other methods make no pseudo labels in training'
         )
     runner.load_or_resume()
+    head = model.pseudo_label_head
+    reads_anchors = 'anchor' in head.by or model.anchor_loss or head.unknown
+    if reads_anchors and not model.anchor_bank.counts.any():
+        raise UserError(
+            f'{runner.cfg.load_from}: has no anchors, expected a checkpoint '
+            f'of a run with {type(model).__name__}'
+        )
     model.eval()
     size = model.decode_head.num_classes
     counts: dict[str, Tensor] = {}

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.segmentors.base import bare_model, gt_labels
@@ -28,6 +28,24 @@ class ForeignAnchorHook(Hook):
 
     priority = 'BELOW_NORMAL'
 
+    def check_ahead(self, cfg: dict, model: nn.Module) -> None:
+        """Check the method and the source, before any training.
+
+        Args:
+            cfg: The run's config.
+            model: Its network.
+
+        Raises:
+            UserError: The method has no foreign encoder, or the config has no
+                ``anchor_dataloader``.
+        """
+        if not isinstance(model, ForeignAnchorSegmentor):
+            raise UserError(
+                f'ForeignAnchorHook: model.type={type(model).__name__}, '
+                'expected ForeignAnchorSegmentor'
+            )
+        anchor_loader(cfg)
+
     def before_train(self, runner: Runner) -> None:
         """Compute the anchors unless they exist.
 
@@ -36,12 +54,7 @@ class ForeignAnchorHook(Hook):
                 ``anchor_dataloader``.
         """
         model = bare_model(runner)
-        if not isinstance(model, ForeignAnchorSegmentor):
-            raise UserError(
-                f'ForeignAnchorHook: model.type={type(model).__name__}, '
-                'expected ForeignAnchorSegmentor'
-            )
-        anchor_loader(runner.cfg)
+        self.check_ahead(runner.cfg, model)
         head = model.foreign_head
         if not head.anchor_bank.counts.any():
             loader = build_loader(runner)

@@ -139,6 +139,9 @@ class UDATrainLoop(BaseLoop):
             one.
         val_begin: First iteration that a validation may follow.
 
+    Attributes:
+        told: Whether a signal told this or another rank to stop.
+
     Raises:
         UserError: One of these is not positive.
     """
@@ -155,6 +158,9 @@ class UDATrainLoop(BaseLoop):
             max_iters=max_iters, val_interval=val_interval, val_begin=val_begin
         )
         super().__init__(runner, dataloader)
+        self._built: tuple[dict, int] | None = None
+        if isinstance(dataloader, dict):
+            self._built = dataloader, runner.seed
         self.max_iters = max_iters
         self.max_epochs = 1
         self.val_interval = val_interval
@@ -168,7 +174,7 @@ class UDATrainLoop(BaseLoop):
         self._kept: KeptBuffers | None = None
         self._request: StopSignals | None = None
         self._stop_interval = 1
-        self._told = False  # whether this or another rank is told to stop
+        self.told = False
         if STARTS_EARLY:
             torch.empty((), dtype=torch.int64).random_()
         metainfo = getattr(self.dataloader.dataset, 'metainfo', None)
@@ -208,11 +214,14 @@ class UDATrainLoop(BaseLoop):
             raise_worker_fault(error)
         finally:
             self._close()
+        # A signal may also come in the last validation or after it.
+        self.told = self.told or self._ask()
         return self.runner.model
 
     def _train(self) -> None:
         runner = self.runner
         self._tell_schedules()
+        self._take_seed()
         runner.call_hook('before_train')
         self._validate_if_missed()
         runner.call_hook('before_train_epoch')
@@ -325,21 +334,21 @@ class UDATrainLoop(BaseLoop):
     def stop_in_validation(self) -> None:
         """Stop within a validation if requested, with a single rank only.
 
-        The resumed run starts with this validation.
+        The resumed run starts with this validation. One inside an update, with
+        accumulated gradients, ends first.
         """
-        if self._request and self._request.signal and get_world_size() == 1:
-            self._stop()
+        if get_world_size() == 1:
+            self._stop_if_told()
 
     def _stop_if_told(self) -> None:
-        self._told = self._told or self._ask()
+        if get_world_size() == 1 or self._iter % self._stop_interval == 0:
+            self.told = self.told or self._ask()
         # Accumulated gradients are not in checkpoints.
-        if self._told and self.runner.optim_wrapper.should_update():
+        if self.told and self.runner.optim_wrapper.should_update():
             self._stop()
 
     def _ask(self) -> bool:
         if self._request is None:
-            return False
-        if get_world_size() > 1 and self._iter % self._stop_interval:
             return False
         told = torch.tensor([self._request.signal is not None]).int()
         all_reduce(told, 'max')
@@ -371,7 +380,19 @@ class UDATrainLoop(BaseLoop):
         """Tell schedules to restart with each stage."""
         for scheduler in _flatten(self.runner.param_schedulers):
             if isinstance(scheduler, PolyRestartLR):
-                scheduler.restart_iters = self.stage_iters
+                scheduler.restart_each(self.stage_iters)
+
+    def _take_seed(self) -> None:
+        """Order the data by the seed of the checkpoint that is resumed."""
+        runner = self.runner
+        if self._built and self._built[1] != runner.seed:
+            self.dataloader = runner.build_dataloader(
+                self._built[0],
+                seed=runner.seed,
+                diff_rank_seed=runner._randomness_cfg.get(
+                    'diff_rank_seed', False
+                ),
+            )
 
     def _skip_consumed_batches(self) -> None:
         # After a rollback the data are ahead of the iterations.

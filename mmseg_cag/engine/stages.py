@@ -211,18 +211,32 @@ class AnchorHook(Hook):
                 'StageTrainLoop, which computes anchors at each stage'
             )
         model = runner.train_loop.model
-        if self.init_from:
-            self._read_anchors(model)
-        if self.recompute:
-            anchor_loader(runner.cfg)
-        elif (lacking := lacks(model)) and not runner.cfg.get(
-            'anchor_dataloader'
-        ):
+        self.check_ahead(runner.cfg, model)
+        given = self.init_from and runner.iter == 0
+        if self.recompute or given or runner.cfg.get('anchor_dataloader'):
+            return
+        if lacking := lacks(model):
             raise UserError(
                 f'load_from={runner.cfg.get("load_from")}: has no {lacking}, '
                 'and there is no anchor_dataloader; expected a file of '
                 'tools/export_source_free.py'
             )
+
+    def check_ahead(self, cfg: dict, model: CAGSegmentor) -> None:
+        """Check the file of anchors and the source, before any training.
+
+        Args:
+            cfg: The run's config.
+            model: Its network, of any weights.
+
+        Raises:
+            UserError: There is no source to compute them on, or the file is
+                missing or of another network.
+        """
+        if self.init_from:
+            self._read_anchors(model)
+        if self.recompute:
+            anchor_loader(cfg)
 
     @torch.no_grad()
     def before_stage(self, runner: Runner) -> None:

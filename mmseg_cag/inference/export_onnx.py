@@ -147,12 +147,18 @@ def export_onnx(
         path: The output file.
         size: Height and width of the images.
         any_size: Whether to allow other image sizes, too.
+
+    Raises:
+        UserError: The network does not take images of this size.
     """
     free = (0, 2, 3) if any_size else (0,)
+    # Two: a batch of one would become a constant.
+    images = torch.zeros(2, 3, *size)
+    with torch.no_grad():
+        model(images)  # whose errors the exporter would hide in its own
     torch.onnx.export(
         model,
-        # Two: a batch of one would become a constant.
-        (torch.zeros(2, 3, *size),),
+        (images,),
         path,
         input_names=['image'],
         output_names=list(model.outputs),

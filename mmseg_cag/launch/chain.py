@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmseg_cag.engine.checks.require_crops import require_crops
@@ -18,7 +20,7 @@ from mmseg_cag.engine.checks.require_weights import (
     require_checkpoint,
     require_weights,
 )
-from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.loops import EXIT_CODE, total_iters
 from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.engine.resilience.signals import (
     WORKER_FAULTS,
@@ -33,7 +35,7 @@ from .cfg_options import merge_options
 from .rehearsal import rehearse, warn_of_other_data
 from .resume import check_provenance, check_resume_config, resume_run
 from .run_lock import is_first_rank, locked, require_locks
-from .settings import check_settings
+from .settings import check_settings, require_parts
 
 # Dataloader roles that a training run reads.
 TRAINING = ('train', 'val', 'anchors', 'translation')
@@ -57,6 +59,7 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         # Otherwise mmengine would resume from the starting run's checkpoint.
         resume = resume or cfg.get('resume', False)
         cfg.resume = False
+    require_parts(cfg, cfg.filename or cfg.work_dir)
     runs = pending_runs(load_chain(cfg), resume)
     for position, run in enumerate(runs, start=1):
         run.chain = f'run {position} of {len(runs)}'
@@ -71,27 +74,46 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
     train_runs(runs)
 
 
-def train_runs(runs: list[Config]) -> None:
+def train_runs(runs: list[Config], more: bool = False) -> None:
     """Train runs in sequence on all ranks.
+
+    Args:
+        runs: Their configs.
+        more: Whether the command goes on after the last one.
 
     Raises:
         UserError: A folder is in use, or a checkpoint is wrong.
+        SystemExit: A signal came as a run ended, and the command goes on.
     """
     with locked(runs):
         for run in runs:
             require_checkpoint(run)
-            train(run)
+            told = train(run)
             barrier()
+            if told and (more or run is not runs[-1]):
+                print_log(
+                    f'A signal: stopped after {run.work_dir}, which is '
+                    'complete; rerun the command with --resume to continue',
+                    'current',
+                    logging.WARNING,
+                )
+                raise SystemExit(EXIT_CODE)
 
 
-def train(cfg: Config) -> None:
-    """Train one run and free its memory."""
+def train(cfg: Config) -> bool:
+    """Train one run and free its memory.
+
+    Returns:
+        Whether a signal to any rank came too late to stop within the run.
+    """
     use_gloo_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
+    told = getattr(runner.train_loop, 'told', False)
     del runner
     gc.collect()
     torch.cuda.empty_cache()
+    return told
 
 
 def evaluate_run(cfg: Config) -> dict[str, float]:
@@ -170,6 +192,7 @@ def load_run(
     merge_options(cfg, options, options_key)
     cfg.launcher = launcher
     cfg.resume = False
+    require_parts(cfg, f'{key}={path}')
     try:
         total_iters(cfg.train_cfg)
     except UserError as error:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.registry import METRICS, MODELS
+from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,6 +41,7 @@ from mmseg_cag.engine.checks.check_data_hook import (
     stop_at_faults,
 )
 from mmseg_cag.engine.checks.require_weights import pretrained
+from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.resilience.signals import SHARED, shared_memory
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import load_config
@@ -91,13 +93,18 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
             with told_by(f'{key}={path}: expected an address that answers'):
                 CheckpointLoader.load_checkpoint(path, 'cpu')
     with _same_random_states():
+        hooks = []
         for hook in hooks_of(cfg):
             name = f'{hook.get("type")} of the hooks'
             # Some hooks need objects that only a runner creates.
             with told_by(name), suppress(RuntimeError):
-                HOOKS.build(hook)
+                hooks.append((name, HOOKS.build(hook)))
         with told_by('model'):
             network = MODELS.build(cfg.model)
+        for name, hook in hooks:
+            if 'train' in roles and hasattr(hook, 'check_ahead'):
+                with told_by(name):
+                    hook.check_ahead(cfg, network)
         loaders = {key: _build_loader(cfg, key) for key in keys}
         _check_classes(cfg, loaders)
         if 'train' in roles:
@@ -115,7 +122,10 @@ def rehearse(cfg: Config, roles: Sequence[str], ahead: bool = False) -> None:
             _check_teachers(network, loaders)
             _check_normalisation(network, loaders)
             with told_by('optim_wrapper'):
-                Runner.build_optim_wrapper(_Holder(network), cfg.optim_wrapper)
+                optim = Runner.build_optim_wrapper(
+                    _Holder(network), cfg.optim_wrapper
+                )
+            _build_schedules(cfg, optim, loaders['train_dataloader'])
             _require_fit(network, batches['train_dataloader'])
         for role in roles:
             metrics = cfg.get(f'{role}_evaluator') or []
@@ -288,10 +298,33 @@ def _require_alike(network: nn.Module, name: str, role: str) -> None:
         )
 
 
+def _build_schedules(
+    cfg: Config, optim: OptimWrapper, loader: DataLoader
+) -> None:
+    """Build the schedules of each optimizer, as the runner does."""
+    given = cfg.get('param_scheduler') or []
+    for name, one in getattr(optim, 'optim_wrappers', {'': optim}).items():
+        with told_by('param_scheduler'):
+            by_name = isinstance(given, dict) and 'type' not in given
+            own = given[name] if by_name else given
+            for schedule in own if isinstance(own, list | tuple) else [own]:
+                by_epoch = schedule.get('by_epoch', True)
+                end = 1 if by_epoch else total_iters(cfg.train_cfg)
+                PARAM_SCHEDULERS.build(
+                    {'end': end, **schedule},
+                    default_args=dict(optimizer=one, epoch_length=len(loader)),
+                )
+
+
 def _first_batch(loader: DataLoader, key: str) -> Any:
     """Load the first batch in this process."""
+    chooser = loader.batch_sampler
     with told_by(key):
-        items = next(iter(loader.batch_sampler or loader.sampler), [])
+        items = next(iter(loader.sampler if chooser is None else chooser), [])
+    if items == []:
+        raise UserError(
+            f'{key}: no batch, expected at least as many images as batch_size'
+        )
     try:
         return loader.collate_fn([loader.dataset[item] for item in items])
     except (UserError, *FAULTS) as error:

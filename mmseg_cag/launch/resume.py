@@ -54,8 +54,8 @@ def check_provenance(cfg: Config, checkpoint: Path) -> None:
 def check_resume_config(cfg: Config, checkpoint: Path) -> None:
     """Check that a run so far matches what this config would have done.
 
-    The number of stages may differ, as may the length of a run if the schedule
-    does not depend on it, and the location of the data, which have a
+    The number of stages and the length of a run may differ if the schedule
+    does not depend on them, and so may the location of the data, which have a
     fingerprint. The starting checkpoint is compared only in a chain.
 
     Raises:
@@ -73,9 +73,10 @@ def check_resume_config(cfg: Config, checkpoint: Path) -> None:
         return
     now = provenance_of(cfg)
     for one in (provenance, now):
-        one['train_cfg'].pop('stages', None)
-        if not _is_of_run_length(one['param_scheduler']):
-            one['train_cfg'].pop('max_iters', None)
+        loop = one['train_cfg']
+        if not _is_of_run_length(one['param_scheduler'], 'stages' in loop):
+            for key in ('stages', 'max_iters'):
+                loop.pop(key, None)
         for key in ('train_dataloader', 'anchor_dataloader'):
             _forget(one.get(key), 'data_root')
     starts = (provenance['initialized_from'], now['initialized_from'])
@@ -109,12 +110,13 @@ def _require_equal(
         )
 
 
-def _is_of_run_length(schedules: object) -> bool:
-    """Return whether a schedule ends with the run."""
+def _is_of_run_length(schedules: object, staged: bool) -> bool:
+    """Return whether a schedule ends with the run, not with a stage."""
     return any(
         not (schedule.get('end') or schedule.get('decay_iters'))
         for schedule in walk(schedules)
         if 'type' in schedule
+        and not (staged and schedule['type'] == 'PolyRestartLR')
     )
 
 

@@ -22,7 +22,7 @@ from mmseg_cag.datasets.dataset_configs import (
     loaders_of,
 )
 from mmseg_cag.engine.checks.require_crops import crop_of
-from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.engine.loops import require_positive, total_iters
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.masking import MODES, require_halves
 from mmseg_cag.models.segmentors.base import UDASegmentor
@@ -69,6 +69,9 @@ NUMBERS = {
     'timeout': (0, None),
     'weight_decay': (0, None),
 }
+PARTS = ('model', 'train_cfg', 'optim_wrapper', 'train_dataloader')
+# The loops take no None for them.
+VALIDATIONS = ('val_begin', 'val_interval', 'vals_per_stage')
 NEAR = 0.8  # difflib ratio that counts as a typo
 # torch's annotations of these cannot be resolved at run time.
 LOADER = dict(drop_last=bool, pin_memory=bool, persistent_workers=bool)
@@ -84,6 +87,29 @@ RESULTS = {
 OPEN_SET = {'known_mIoU', 'unknown_IoU', 'H'}
 WORDS = {int: 'a whole number', float: 'a number', str: 'a text'}
 WORDS |= {bool: 'True or False', numbers.Number: 'a number'}
+
+
+def require_parts(cfg: Config, name: str) -> None:
+    """Check that a config is that of a whole run.
+
+    Args:
+        cfg: The run's config.
+        name: Its file, for the error.
+
+    Raises:
+        UserError: It lists the steps of a loop, or lacks a part.
+    """
+    if cfg.get('steps'):
+        raise UserError(
+            f'{name}: lists the steps of a loop, expected the config of one '
+            'run; tools/train_bdl.py runs a loop'
+        )
+    for key in PARTS:
+        if not isinstance(cfg.get(key), dict):
+            raise UserError(
+                f'{name}: {key} is missing, expected the config of a whole '
+                f'run, with {", ".join(PARTS)}'
+            )
 
 
 def check_settings(cfg: Config) -> None:
@@ -282,7 +308,9 @@ def _check_outer(cfg: Config) -> None:
     if not isinstance(level, int) and level not in logging._nameToLevel:
         names = ', '.join(logging._nameToLevel)
         raise UserError(f'log_level={level!r}, expected one of {names}')
-    begin = (cfg.get('train_cfg') or {}).get('val_begin', 1)
+    loop = cfg.get('train_cfg') or {}
+    require_positive(**{k: loop[k] for k in VALIDATIONS if k in loop})
+    begin = loop.get('val_begin', 1)
     if begin > 1 and begin > (total := total_iters(cfg.train_cfg)):
         raise UserError(
             f'train_cfg.val_begin={begin}: no validation would follow, '

@@ -144,4 +144,5 @@ def set_iters(cfg: Config, iters: int) -> None:
         cfg.default_hooks.checkpoint.interval = iters
     for part in walk(cfg.get('param_scheduler')):
         if part.get('decay_iters'):
-            part['decay_iters'] = round(part['decay_iters'] / before * iters)
+            decay = round(part['decay_iters'] / before * iters)
+            part['decay_iters'] = max(1, decay)

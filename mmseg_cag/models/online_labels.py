@@ -113,17 +113,21 @@ class OnlineLabels:
         Args:
             weight: Weights of all pixels, float32.
             data_samples: Target samples, with ``trusted`` if `MarkUntrusted`
-                marked pixels.
+                marked pixels; of a sample without it all are trusted.
 
         Raises:
             UserError: No row remains, or `MarkUntrusted` is used as well.
         """
         require_trusted_rows(self.rows, tuple(weight.shape[1:]))
-        marked = [s.trusted.data for s in data_samples if 'trusted' in s]
-        if self.top + self.bottom and marked:
+        if not any('trusted' in s for s in data_samples):
+            return discard_untrusted(weight, self.top, self.bottom, None)
+        if self.top + self.bottom:
             raise UserError(
                 f'{_named(self.top, self.bottom)}, but MarkUntrusted also '
                 'marks the target images, expected only one'
             )
-        trusted = torch.cat(marked) == 1 if marked else None
-        return discard_untrusted(weight, self.top, self.bottom, trusted)
+        whole = torch.ones_like(weight[:1], dtype=torch.uint8)
+        marks = [
+            s.trusted.data if 'trusted' in s else whole for s in data_samples
+        ]
+        return discard_untrusted(weight, 0, 0, torch.cat(marks) == 1)

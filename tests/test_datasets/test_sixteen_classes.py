@@ -15,6 +15,7 @@ from mmseg_cag.datasets.published import CITYSCAPES_IDS, SYNTHIA_IDS
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
+METHODS = ['cag', 'proda', 'source_only']
 NAMES = CityscapesDataset.METAINFO['classes']
 # By trainId: the rows that published evaluations select.
 SIXTEEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18]
@@ -53,10 +54,10 @@ def test_the_sets_are_the_published_ones():
     assert evaluator.class_sets.mIoU13 == [NAMES[k] for k in THIRTEEN]
 
 
-@pytest.mark.parametrize('method', ['cag', 'source_only'])
+@pytest.mark.parametrize('method', METHODS)
 def test_source_labels(tmp_path, method):
     cfg = config(f'{method}/deeplabv2_synthia2cs_16')
-    if method == 'cag':
+    if method != 'source_only':
         sources = [
             cfg.train_dataloader.dataset.domains.source,
             cfg.anchor_dataloader.dataset,
@@ -76,7 +77,7 @@ def test_source_labels(tmp_path, method):
     assert set(labels.ravel()) == {*range(16), tiny.VOID}
 
 
-@pytest.mark.parametrize('method', ['cag', 'source_only'])
+@pytest.mark.parametrize('method', METHODS)
 def test_target_labels_and_outputs(tmp_path, method):
     cfg = config(f'{method}/deeplabv2_synthia2cs_16')
     assert cfg.model.decode_head.num_classes == 16
@@ -91,12 +92,15 @@ def test_target_labels_and_outputs(tmp_path, method):
         assert np.array_equal(labels, expected(IDS, CITYSCAPES_IDS))
 
 
-def test_the_target_of_adaptation_has_the_same_classes():
-    dataset = config('cag/deeplabv2_synthia2cs_16').train_dataloader.dataset
+@pytest.mark.parametrize('method', METHODS[:2])
+def test_the_target_of_adaptation_has_the_same_classes(method):
+    cfg = config(f'{method}/deeplabv2_synthia2cs_16')
+    dataset = cfg.train_dataloader.dataset
     assert dataset.domains.target.metainfo == dataset.domains.source.metainfo
 
 
-def test_the_warm_up_has_the_same_classes():
-    start = config('cag/deeplabv2_synthia2cs_16').start_from
+@pytest.mark.parametrize('method', METHODS[:2])
+def test_the_warm_up_has_the_same_classes(method):
+    start = config(f'{method}/deeplabv2_synthia2cs_16').start_from
     warm_up = Config.fromfile(start)
     assert warm_up.model.decode_head.num_classes == len(SIXTEEN)

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -76,6 +79,40 @@ def test_a_mean_teacher_follows_once_an_update(tmp_path):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert int(runner.model.teacher.steps) == 6 / COUNTS
+
+
+class Interrupt(Hook):
+    """Send a signal in the validation after an iteration."""
+
+    def before_val_iter(self, runner: Runner, **kwargs: object) -> None:
+        if runner.iter == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize('interrupted', [True, False])
+def test_no_checkpoint_lies_within_an_update(tmp_path, interrupted):
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    tiny.one_stage(cfg, 6)
+    cfg.model = tiny.dacs()
+    cfg.optim_wrapper.accumulative_counts = COUNTS
+    # The first validation gives the best so far.
+    cfg.train_cfg.val_interval = 3
+    cfg.default_hooks.checkpoint.update(
+        type='AtomicCheckpointHook', interval=2, save_best='mIoU'
+    )
+    cfg.default_hooks.stop = dict(type='StopHook')
+    runner = Runner.from_cfg(cfg)
+    if interrupted:
+        runner.register_hook(Interrupt())
+        with pytest.raises(SystemExit):
+            runner.train()
+    else:
+        runner.train()
+    assert (tmp_path / 'run/best_mIoU_iter_3.pth').exists() or not interrupted
+    found = sorted(path.name for path in (tmp_path / 'run').glob('iter_*'))
+    end = [] if interrupted else ['iter_6.pth']
+    assert found == ['iter_2.pth', 'iter_4.pth', *end]
 
 
 def test_the_schedule_is_that_of_the_large_batch():

@@ -29,11 +29,6 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def plain() -> None:
-    """Spare the runners the formatting of their configs."""
-
-
 class OldSampler(InfiniteSampler):
     """The endless sampler of mmengine 0.10.7, which cannot skip."""
 
@@ -114,6 +109,44 @@ def test_a_resumed_run_loads_what_it_takes(root, tmp_path, monkeypatch):
     assert torch.load(tmp_path / 'iter_6.pth', weights_only=False)
 
 
+def test_a_resumed_run_has_the_seed_that_was_drawn(
+    root, tmp_path, monkeypatch
+):
+    keys, load = [], UDADataset.__getitem__
+
+    def noted(dataset: UDADataset, item: tuple) -> dict:
+        keys.append(item[0])
+        return load(dataset, item)
+
+    monkeypatch.setattr(UDADataset, '__getitem__', noted)
+    cfg = tiny.run_config(root, tmp_path, stage_iters=1)
+    cfg.randomness = dict(seed=None)
+    Runner.from_cfg(cfg).train()
+    cfg.train_cfg.stages, cfg.resume = 3, True
+    Runner.from_cfg(cfg).train()
+    assert keys == [(keys[0][0], position) for position in range(6)]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_one_labelled_domain_resumes_exactly(root, tmp_path, workers):
+    def weights(folder: str, **start: object) -> dict:
+        cfg = tiny.run_config(root, tmp_path / folder, workers=workers)
+        tiny.one_stage(cfg, 4)
+        tiny.drop_hooks(cfg, 'channels_last', 'check_data')
+        cfg.model = dict(tiny.segmentor(), type='SupervisedSegmentor')
+        cfg.train_dataloader.dataset.domains.pop('target')
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+        cfg.update(start)
+        Runner.from_cfg(cfg).train()
+        path = tmp_path / folder / 'iter_4.pth'
+        return torch.load(path, weights_only=False)['state_dict']
+
+    whole = weights('whole')
+    start = str(tmp_path / 'whole/iter_2.pth')
+    rest = weights('rest', load_from=start, resume=True)
+    assert all(torch.equal(rest[key], whole[key]) for key in whole)
+
+
 class Record(Hook):
     """Note what happens at which iteration, and the rates."""
 
@@ -155,6 +188,17 @@ def test_the_length_of_a_stage_alone_changes_all_that_follows(root, tmp_path):
     assert record.at('val') == record.at('save') == [2, 4, 6, 8]
     expected = [(1 - i / 4) ** 0.9 for i in (0, 1, 2, 3)]
     assert record.factors == pytest.approx(2 * expected, rel=1e-12)
+
+
+def test_a_finished_run_goes_on_with_the_rate_of_a_longer_one(root, tmp_path):
+    cfg = tiny.run_config(root, tmp_path)
+    tiny.one_stage(cfg, 2)
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.param_scheduler[0].decay_iters = 5
+    first = recorded(cfg).factors
+    cfg.train_cfg.max_iters, cfg.resume = 4, True
+    expected = [(1 - i / 5) ** 0.9 for i in range(4)]
+    assert first + recorded(cfg).factors == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_run_without_stages_is_one_for_the_schedule(root, tmp_path):

@@ -71,6 +71,24 @@ def test_the_end_that_mmengine_fills_in_ends_nothing():
     assert used[STAGE - 1] == pytest.approx(closed_form(STAGE - 1))
 
 
+@pytest.mark.parametrize('told', [True, False])
+@pytest.mark.parametrize('stop', [3, STAGE])
+def test_a_longer_run_goes_on_as_if_it_had_been_longer(stop, told):
+    def longer(end: int) -> tuple:
+        optimizer, scheduler = build(decay_iters=END, end=end)
+        scheduler.restart_iters = None
+        if told:
+            scheduler.restart_each(end)
+        return optimizer, scheduler
+
+    whole = train(*longer(END), 0, END)
+    optimizer, scheduler = longer(STAGE)
+    assert train(optimizer, scheduler, 0, stop) == whole[:stop]
+    if told:
+        scheduler.restart_each(END)
+    assert train(optimizer, scheduler, stop, END) == whole[stop:]
+
+
 def test_without_a_loop_that_tells_the_run_is_one_stage():
     used = train(*build(stage_iters=None, end=STAGE), 0, STAGE)
     assert used == train(*build(), 0, STAGE)
@@ -81,6 +99,8 @@ def test_without_a_loop_that_tells_the_run_is_one_stage():
     [
         (dict(by_epoch=True), 'by_epoch=True, .* expected by_epoch=False'),
         (dict(end=None), 'end=None, decay_iters=None; expected'),
+        (dict(decay_iters=-5), 'decay_iters=-5, .* expected decay_iters from'),
+        (dict(warmup_iters=-1), 'warmup_iters=-1; expected .* from 0'),
     ],
 )
 def test_a_schedule_without_a_length(settings, message):
@@ -93,6 +113,14 @@ def test_a_decay_that_is_longer_than_a_stage():
     for iteration, found in enumerate(used):
         factor = 1 - (iteration % STAGE) / 10
         assert found == pytest.approx([lr * factor for lr in RATES])
+
+
+def test_a_warm_up_of_one_iteration_with_an_initial_factor():
+    used = train(*build(warmup_iters=1, warmup_from=0.1), 0, 2)
+    assert used == [
+        pytest.approx([0.1 * lr for lr in RATES]),
+        pytest.approx(closed_form(1)),
+    ]
 
 
 def test_a_warm_up():

@@ -130,6 +130,17 @@ def test_a_run_begins_with_the_anchors_of_a_file(
     assert kept != recompute
 
 
+def test_anchors_of_a_file_need_no_source(root, tmp_path, anchor_file):
+    path, vectors = anchor_file
+    options = {
+        f'{ANCHORS}.init_from': str(path),
+        f'{ANCHORS}.recompute': False,
+        'anchor_dataloader': None,
+    }
+    found = anchors_of(run(root, tmp_path / 'run', **options))
+    assert all(torch.equal(anchors, vectors) for anchors in found)
+
+
 def test_anchors_of_another_network_are_refused(root, tmp_path):
     path = tmp_path / 'category_anchors'
     torch.save(np.ones((16, 256)), path)

@@ -93,6 +93,26 @@ def test_a_method_without_pseudo_labels_is_refused(run, monkeypatch):
         call(monkeypatch, run / 'stock.json', run / 'net.pth', *folder)
 
 
+def test_a_checkpoint_without_anchors_is_refused(run, monkeypatch):
+    path, out = run / 'source_only.pth', run / 'figures.json'
+    weights = MODELS.build(tiny.segmentor()).state_dict()
+    torch.save({'state_dict': weights}, path)
+    folder = ('--out', out, '--work-dir', run / 'log')
+    with pytest.raises(SystemExit, match='source_only.pth: has no anch') as e:
+        call(monkeypatch, run / 'config.json', path, *folder)
+    assert '\n' not in str(e.value) and not out.exists()
+
+
+def test_labels_by_probability_need_no_anchors(run, monkeypatch, capsys):
+    path = run / 'other.pth'
+    torch.save({'state_dict': MODELS.build(tiny.cag()).state_dict()}, path)
+    head = 'model.pseudo_label_head.by=probability,'
+    options = ('--cfg-options', head, 'model.anchor_loss=None')
+    folder = ('--work-dir', run / 'log')
+    call(monkeypatch, run / 'config.json', path, *folder, *options)
+    assert 'Pseudo labels by probability' in capsys.readouterr().out
+
+
 def test_a_missing_file_is_named(run, monkeypatch):
     with pytest.raises(SystemExit, match='none.pth: file not found'):
         call(monkeypatch, run / 'config.json', run / 'none.pth')

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
+from mmseg_cag.engine import loops
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import list_changes, provenance_of
 from mmseg_cag.errors import UserError
@@ -72,9 +77,9 @@ def trained(monkeypatch) -> list[str]:
     folders = []
     train = chain.train
 
-    def noted(cfg: Config) -> None:
+    def noted(cfg: Config) -> bool:
         folders.append(cfg.work_dir)
-        train(cfg)
+        return train(cfg)
 
     monkeypatch.setattr(chain, 'train', noted)
     return folders
@@ -230,6 +235,40 @@ def test_a_mistake_is_found_before_the_warm_up(monkeypatch):
     assert not folders
 
 
+@pytest.mark.parametrize('own', [True, False])
+def test_a_signal_at_the_end_of_a_run_stops_before_the_next(monkeypatch, own):
+    class Send(Hook):
+        def after_train(self, runner: Runner) -> None:
+            if own:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def with_signal(cfg: Config) -> Runner:
+        runner = build(cfg)
+        runner.register_hook(Send())
+        return runner
+
+    folders, build = trained(monkeypatch), Runner.from_cfg
+    monkeypatch.setattr(Runner, 'from_cfg', with_signal)
+    if not own:  # another rank has it
+        monkeypatch.setattr(loops, 'get_world_size', lambda: 2)
+        monkeypatch.setattr(loops, 'all_reduce', lambda x, _: x.fill_(1))
+    hooks = {
+        'default_hooks.stop': dict(type='StopHook'),
+        'default_hooks.checkpoint.type': 'AtomicCheckpointHook',
+    }
+    cfg = write_configs(**hooks)
+    cfg.merge_from_dict(hooks)
+    with pytest.raises(SystemExit) as caught:
+        chain.train_chain(copy.deepcopy(cfg))
+    assert caught.value.code == loops.EXIT_CODE
+    assert folders == ['work_dirs/first/net'] and Path(FIRST).exists()
+    # The last run is complete, unless the command goes on after it.
+    chain.train_chain(cfg)
+    assert folders[1:] == ['work_dirs/second/net'] and Path(SECOND).exists()
+    with pytest.raises(SystemExit):
+        chain.train_runs([cfg], more=True)
+
+
 def test_stages_of_no_length_are_found_before_the_warm_up(monkeypatch):
     folders = trained(monkeypatch)
     cfg = write_configs()
@@ -255,8 +294,6 @@ def test_stages_of_another_length():
 
 
 def test_another_launcher_is_told_to_set_the_checkpoint():
-    from mmengine.runner import Runner
-
     with pytest.raises(UserError, match='only tools/train.py runs it'):
         Runner.from_cfg(write_configs()).train()
 

@@ -127,6 +127,19 @@ def pool(cfg: Config, **settings: dict) -> dict:
     return dict(type='DomainPool', members=members, **settings)
 
 
+@pytest.mark.parametrize('kind', ['InfiniteSampler', 'DefaultSampler'])
+def test_a_batch_of_more_images_than_there_are(cfg, kind):
+    tiny.one_stage(cfg, 2)
+    cfg.model = tiny.segmentor()
+    loader = cfg.train_dataloader
+    loader.dataset = loader.dataset.domains.source
+    loader.update(batch_size=9, drop_last=True, sampler=dict(type=kind))
+    if kind == 'InfiniteSampler':
+        rehearsal.rehearse(cfg, ROLES)
+    else:
+        assert refused(cfg).startswith('train_dataloader: no batch, expected')
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [(SHARES, 'shares of a Dom'), (ABSENT, 'absent classes of a Dom')],
@@ -190,6 +203,44 @@ def test_what_a_class_says_of_its_settings_is_one_line(cfg, path, value):
         cfg.model.data_preprocessor = tiny.preprocessor()
     cfg.merge_from_dict({path: value})
     assert ': ' in refused(cfg)
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'told'),
+    [
+        ('param_scheduler', [dict(type='PolyRestartLR')], 'by_epoch=True'),
+        ('param_scheduler.0.powr', 1, 'param_scheduler: TypeError'),
+        ('default_hooks.anchors.init_from', 'gone', 'gone: no such file'),
+        ('anchor_dataloader', None, 'anchor_dataloader is missing'),
+        ('default_hooks.anchors.type', 'ForeignAnchorHook', 'ForeignAnchorS'),
+    ],
+)
+def test_rates_and_anchors_are_told_before_any_training(
+    cfg, path, value, told
+):
+    cfg.merge_from_dict({path: value})
+    assert told in refused(cfg)
+
+
+def test_a_test_needs_no_file_of_anchors(cfg):
+    cfg.default_hooks.anchors.init_from = 'gone'
+    rehearsal.rehearse(cfg, ('val',))
+
+
+@pytest.mark.parametrize('by_name', [True, False])
+def test_schedules_of_several_optimizers(cfg, by_name):
+    tiny.one_stage(cfg, 2)
+    cfg.model, cfg.optim_wrapper = tiny.adversarial(), tiny.joint_optim()
+
+    def schedules(**settings: object) -> dict | list:
+        own = [dict(type='PolyRestartLR', by_epoch=False, **settings)]
+        names = cfg.optim_wrapper.members
+        return dict.fromkeys(names, own) if by_name else own
+
+    cfg.param_scheduler = schedules()
+    rehearsal.rehearse(cfg, ROLES)
+    cfg.param_scheduler = schedules(decay=3)
+    assert 'param_scheduler: TypeError' in refused(cfg)
 
 
 def test_batches_must_fit_into_shared_memory(cfg, monkeypatch):

@@ -100,6 +100,38 @@ def test_the_length_matters_if_it_is_that_of_the_decay(tmp_path, decay):
             check_resume_config(cfg, path)
 
 
+@pytest.mark.parametrize('end', [None, 9])
+def test_stages_matter_if_the_rate_ends_with_the_last(tmp_path, end):
+    cfg = tiny.run_config(tmp_path, tmp_path / 'work')
+    cfg.param_scheduler = [dict(type='PolyLR', by_epoch=False)]
+    if end:
+        cfg.param_scheduler[0]['end'] = end
+    path = tmp_path / 'iter_1.pth'
+    meta = {'provenance': provenance_of(cfg)}
+    torch.save({'state_dict': {}, 'meta': meta}, path)
+    check_resume_config(cfg, path)
+    cfg.train_cfg.stages = 3
+    if end:
+        check_resume_config(cfg, path)
+    else:
+        with pytest.raises(UserError, match='train_cfg.stages was 2, is 3'):
+            check_resume_config(cfg, path)
+
+
+@pytest.mark.parametrize('hooks', [None, []])
+def test_a_hook_that_observes_may_be_added(tmp_path, hooks):
+    cfg = tiny.run_config(tmp_path, tmp_path / 'work')
+    path = tmp_path / 'iter_1.pth'
+    cfg.custom_hooks = hooks
+    meta = {'provenance': provenance_of(cfg)}
+    torch.save({'state_dict': {}, 'meta': meta}, path)
+    cfg.custom_hooks = [dict(type='SegVisualizationHook')]
+    check_resume_config(cfg, path)
+    cfg.custom_hooks += [dict(type='EMAHook')]
+    with pytest.raises(UserError, match='custom_hooks was None, is'):
+        check_resume_config(cfg, path)
+
+
 def test_a_checkpoint_that_does_not_tell_is_taken(cfg, tmp_path):
     path = Path(tmp_path, 'iter_2.pth')
     torch.save({'state_dict': {}, 'meta': {}}, path)

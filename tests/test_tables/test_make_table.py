@@ -267,6 +267,18 @@ def test_a_supervised_run_counts_by_its_source(tmp_path):
     assert tables(folder)[0].title == 'GTA5 → Cityscapes'
 
 
+@pytest.mark.parametrize('name', ['target', 'night'])
+def test_a_run_without_source_has_a_dash(tmp_path, name):
+    dataset = dict(type='UDADataset', domains={name: dict(TARGET)})
+    folder = write_run(
+        tmp_path / 'x', results(), train_dataloader=dict(dataset=dataset)
+    )
+    [table] = tables(folder)
+    assert table.title == '– → CityscapesDataset in data/cityscapes'
+    assert [row.method for row in table.rows] == [f'{tmp_path.name}/x']
+    assert r'-- $\to$ CityscapesDataset' in to_latex(table)
+
+
 MARKDOWN = """\
 ## A → B
 

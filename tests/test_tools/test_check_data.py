@@ -57,11 +57,12 @@ def tool(monkeypatch, capsys, tmp_path):
 
 
 def test_a_good_one(town, tool, tmp_path):
-    code, text = tool(gta_config(town), '--json', str(tmp_path / 'out.json'))
+    out = tmp_path / 'new' / 'out.json'
+    code, text = tool(gta_config(town), '--json', str(out))
     assert code == 0
     assert 'good: 0 errors, 0 warnings' in text
     assert 'road' in text and 'closed' in text
-    report = json.loads((tmp_path / 'out.json').read_text())
+    report = json.loads(out.read_text())
     assert report['exit_code'] == 0
     assert [part['images'] for part in report['data']] == [4, 4, 4]
 

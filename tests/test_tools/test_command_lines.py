@@ -56,6 +56,79 @@ def test_limits_of_a_checkpoint_or_of_a_quantile(complaint):
     assert '--quantile: the limits are' in complaint(tool, 'any.py', *options)
 
 
+@pytest.mark.parametrize(
+    'tool',
+    [
+        'analysis/estimate',
+        'benchmarks/benchmark_speed',
+        'benchmarks/benchmark_steps',
+        'benchmarks/benchmark_unknown',
+        'fit_anchors',
+    ],
+)
+def test_a_broken_config_is_one_line(tool, complaint, tmp_path):
+    path = tmp_path / 'config.py'
+    options = ['--config'] if tool.endswith('speed') else []
+    said = complaint(f'tools/{tool}.py', *options, path)
+    assert said == f'error: {path}: config file not found'
+    path.write_text('model = dict(')
+    said = complaint(f'tools/{tool}.py', *options, path)
+    assert said.startswith(f'error: {path}: invalid Python')
+
+
+@pytest.mark.parametrize(
+    ('tool', 'option'),
+    [
+        ('analysis/evaluate_pseudo_labels', '--out'),
+        ('analysis/score_checkpoints', '--out'),
+        ('check_data', '--json'),
+    ],
+)
+def test_a_folder_for_a_file_is_refused_first(
+    tool, option, monkeypatch, tmp_path, capsys
+):
+    arguments = [tool, 'any', 'any', option, str(tmp_path)]
+    if tool == 'check_data':
+        del arguments[1]
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / f'tools/{tool}.py'), run_name='__main__')
+    said = capsys.readouterr().err
+    assert f'{option} {tmp_path}: is a folder, expected a file' in said
+
+
+@pytest.mark.parametrize(
+    ('path', 'options', 'told'),
+    [
+        ('minitown/bdl_loop.py', [], 'tools/train_bdl.py runs a loop'),
+        ('_base_/methods/cag.py', ['--bf16'], 'cag.py: model is missing'),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'train_cfg=None'],
+            'minitown/cag.py: train_cfg is missing, expected the config of a '
+            'whole run, with model, train_cfg, optim_wrapper, train_dataload',
+        ),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'start_options.optim_wrapper=None'],
+            'source_only.py: optim_wrapper is missing',
+        ),
+        (
+            'minitown/cag.py',
+            ['--cfg-options', 'train_cfg.val_begin=None'],
+            'train_cfg.val_begin=None, expected a whole number from 1',
+        ),
+    ],
+)
+def test_a_config_that_is_not_of_a_whole_run(
+    complaint, monkeypatch, path, options, told
+):
+    monkeypatch.chdir(ROOT)
+    folder = ['--work-dir', 'not_written']
+    said = complaint('tools/train.py', f'configs/{path}', *folder, *options)
+    assert said.startswith('error: ') and told in said
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> tuple[Config, Path]:
     tiny.write_towns(tmp_path)

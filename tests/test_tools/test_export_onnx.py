@@ -21,7 +21,11 @@ from mmseg_cag.analysis.runs.network import read_state, view
 from mmseg_cag.engine.records.descent import DESCENT, entry, inherited
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
-from mmseg_cag.inference.export_onnx import DeploymentModel, compare_onnx
+from mmseg_cag.inference.export_onnx import (
+    DeploymentModel,
+    compare_onnx,
+    export_onnx,
+)
 from mmseg_cag.watch import Card, Watch
 from tests import tiny
 
@@ -198,4 +202,27 @@ def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert 'x.pth: expected a file name' in capsys.readouterr().err
+    monkeypatch.setattr('sys.argv', [*command, '--size', '0', '64'])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert '--size 0 64: expected at least 1' in capsys.readouterr().err
+    frames = tmp_path.with_name('gone')
+    monkeypatch.setattr('sys.argv', [*command, '--card', str(frames)])
+    with pytest.raises(SystemExit, match='gone: no such folder or video'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_the_network_does_not_take(tmp_path):
+    network = tiny.segmentor()
+    network.backbone = dict(
+        type='DINOv2',
+        arch=dict(dim=48, depth=1, heads=3),
+        pretrain_size=56,
+        resize=None,
+    )
+    network.decode_head.in_channels = 48
+    model = DeploymentModel(MODELS.build(network))
+    with pytest.raises(UserError, match='multiples of 14'):
+        export_onnx(model, tmp_path / 'x.onnx', (30, 56))
     assert not list(tmp_path.iterdir())

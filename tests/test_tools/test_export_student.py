@@ -13,6 +13,7 @@ from mmengine.dataset import Compose
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from mmseg.registry import MODELS
 
+from mmseg_cag.analysis.runs.run import dumped_configs, open_run
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/model_converters/export_student.py'
@@ -146,3 +147,39 @@ def test_a_checkpoint_of_another_network_is_refused(
     with pytest.raises(SystemExit, match=r'gone\.pth: checkpoint not found'):
         command(config, tmp_path / 'gone.pth', tmp_path / 'student.pth')
     assert path.exists() and not (tmp_path / 'student.pth').exists()
+
+
+def test_only_an_earlier_export_is_replaced(command, trained, tmp_path):
+    config, path = trained
+    before = path.read_bytes(), config.read_bytes()
+    # The run's checkpoint, its config, and a checkpoint that has no config.
+    other = tmp_path / 'iter_9.pth'
+    other.write_bytes(b'of a run')
+    for dst, named in ((path, 'run.pth'), (other, 'iter_9.pth')):
+        with pytest.raises(SystemExit, match=f'{named}: exists') as caught:
+            command(config, path, dst)
+        assert '\n' not in str(caught.value)
+    source = path.rename(tmp_path / 'iter_6.pth')
+    with pytest.raises(SystemExit, match=r'run\.py: exists'):
+        command(config, source, path)
+    assert (source.read_bytes(), config.read_bytes()) == before
+    assert other.read_bytes() == b'of a run'
+    dst = tmp_path / 'student.pth'
+    dst.with_suffix('.py').write_text('print("my own")')
+    with pytest.raises(SystemExit, match=r'student\.py: exists'):
+        command(config, source, dst)
+    dst.with_suffix('.py').unlink()
+    for _ in range(2):
+        command(config, source, dst)
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_an_export_into_the_runs_folder_is_not_its_config(command, tmp_path):
+    config, path = save_run(tmp_path, tiny.cag(neck=True))
+    folder = path.parent / 'run'
+    folder.mkdir(exist_ok=True)
+    Config.fromfile(config).dump(folder / 'cag.py')
+    path.rename(folder / 'iter_6.pth')
+    command(config, folder / 'iter_6.pth', folder / 'student.pth')
+    assert open_run(folder).cfg.model.type == 'CAGSegmentor'
+    assert [p.name for p in dumped_configs(folder)] == ['cag.py']

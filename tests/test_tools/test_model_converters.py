@@ -22,7 +22,8 @@ def command(monkeypatch):
 
 
 def test_import_checkpoint_writes_what_mmengine_loads(command, tmp_path):
-    source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
+    # A fresh checkout has no such folder.
+    source, target = tmp_path / 'source.pth', tmp_path / 'new/target.pth'
     state = {
         f'module.{layer}.{tensor}': torch.rand(2)
         for layer in LAYERS
@@ -46,7 +47,7 @@ def test_import_checkpoint_fails_in_one_line(command, tmp_path):
 
 
 def test_import_anchors_writes_two_tensors(command, tmp_path):
-    source, target = tmp_path / 'source', tmp_path / 'target.pth'
+    source, target = tmp_path / 'source', tmp_path / 'new/target.pth'
     vectors = np.random.rand(3, 4)
     torch.save(
         {'objective_vectors': vectors, 'objective_num': np.arange(3.0)},

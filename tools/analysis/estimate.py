@@ -130,13 +130,10 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line; drop pretrained weights."""
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: {args.config}: file not found')
-    cfg = Config.fromfile(args.config)
-    # Imported after the config, which may select modules.
-    from mmseg_cag.launch.cfg_options import merge_or_exit
+    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
     from mmseg_cag.launch.stages import walk
 
+    cfg = load_or_exit(args.config)
     merge_or_exit(cfg, args.cfg_options)
     for part in walk(cfg.model):
         for key in ('init_cfg', 'pretrained'):

@@ -39,7 +39,10 @@ def parse_args() -> argparse.Namespace:
         help='override settings, such as test_dataloader.dataset: '
         'key.of.config=value ...',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out and args.out.is_dir():
+        parser.error(f'--out {args.out}: is a folder, expected a file')
+    return args
 
 
 def load_config(args: argparse.Namespace) -> Config:

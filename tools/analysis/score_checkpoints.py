@@ -62,6 +62,8 @@ def parse_args() -> argparse.Namespace:
     for name, least in (('images', 1), ('pixels', 2)):
         if getattr(args, name) < least:
             parser.error(f'--{name}: expected at least {least}')
+    if args.out.is_dir():
+        parser.error(f'--out {args.out}: is a folder, expected a file')
     return args
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import torch
 from document import describe_machine
-from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from rich.console import Console
 from speed.measure import measure_operations, measure_scaling, measure_step
@@ -32,6 +31,7 @@ from speed.teaching import measure_teaching
 
 from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
 from mmseg_cag.errors import UserError
+from mmseg_cag.launch.cfg_options import load_or_exit
 from mmseg_cag.minitown.runs import ROOT
 
 PARTS = ('operations', 'scaling', 'teaching', 'step')
@@ -80,6 +80,7 @@ def parse_args() -> argparse.Namespace:
 def measure(args: argparse.Namespace) -> dict:
     """Measure the chosen parts; returns all results."""
     form = Form(args.amp, args.channels_last, args.compile)
+    cfg = load_or_exit(args.config)
     common = dict(rounds=args.rounds, device=args.device)
     results: dict = dict(machine=describe(args))
     shape = tuple(args.shape)
@@ -96,7 +97,6 @@ def measure(args: argparse.Namespace) -> dict:
             tuple(args.images), args.classes, **common
         )
     if 'step' in args.parts:
-        cfg = Config.fromfile(args.config)
         results['step'] = measure_step(
             cfg, form, args.checkpoint, args.data, **common
         )

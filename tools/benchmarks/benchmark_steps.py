@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from document import describe_machine
-from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from rich.console import Console
 from rich.progress import track
@@ -24,6 +23,7 @@ from rich.table import Table
 from speed.step_parts import measure_parts
 
 from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
+from mmseg_cag.launch.cfg_options import load_or_exit
 from mmseg_cag.minitown.runs import ROOT
 
 METHODS = (
@@ -82,9 +82,10 @@ def main() -> None:
     register_all_modules()
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as in training
+    configs = {path.stem: load_or_exit(path) for path in args.configs}
     results = {
-        path.stem: measure_parts(Config.fromfile(path), rounds=args.rounds)
-        for path in track(args.configs, 'Measure steps')
+        name: measure_parts(cfg, rounds=args.rounds)
+        for name, cfg in track(configs.items(), 'Measure steps')
     }
     machine = f'{describe_machine()} {torch.get_num_threads()} threads.'
     if args.json:

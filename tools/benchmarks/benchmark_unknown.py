@@ -21,7 +21,6 @@ import json
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from rich.console import Console
@@ -39,6 +38,7 @@ from mmseg_cag.analysis.runs.samples import (
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.auroc import auroc
+from mmseg_cag.launch.cfg_options import load_or_exit
 from mmseg_cag.models.anchors.class_means import whitening
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.anchors.unknown import UnknownPixels
@@ -83,7 +83,7 @@ def check(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         UserError: The head is no `AnchorHead`, or data is missing.
     """
     init_default_scope('mmseg')
-    cfg = Config.fromfile(args.config)
+    cfg = load_or_exit(args.config)
     model = MODELS.build(cfg.model).eval()
     if not isinstance(model.decode_head, AnchorHead):
         raise UserError(f'{args.config}: expected a decode_head AnchorHead')
@@ -116,7 +116,7 @@ def check_trained(args: argparse.Namespace) -> dict[str, dict[str, float]]:
             'of the two'
         )
     init_default_scope('mmseg')
-    cfg = Config.fromfile(args.config)
+    cfg = load_or_exit(args.config)
     private = cfg.test_evaluator.get('target_only')
     network = load_labeling_network(
         cfg, read_state(args.checkpoint), args.checkpoint

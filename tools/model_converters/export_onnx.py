@@ -72,6 +72,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
         parser.error(f'{args.dst}: expected a file name *.onnx')
+    if min(args.size) < 1:
+        parser.error(
+            f'--size {args.size[0]} {args.size[1]}: expected at least 1'
+        )
     return args
 
 
@@ -86,6 +90,9 @@ def main() -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write the file once its outputs agree with PyTorch."""
+    if args.card:
+        # Found missing now, not after minutes of work.
+        next(read_frames(args.card, tuple(args.size)))
     network = load_network(args.checkpoint, args.config).cpu()
     licences = load_config(args.config).get('licences')
     model = DeploymentModel(network)

@@ -12,10 +12,13 @@ import argparse
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path, atomic_write
+from mmseg_cag.fileio.safe_config import parse_config
 from mmseg_cag.inference.export_student import (
     predict_as,
     student_checkpoint,
@@ -45,16 +48,49 @@ def main() -> None:
             predict_as(cfg, args.domain)
         checkpoint = student_checkpoint(cfg, args.checkpoint)
         exported = student_config(cfg)
+        require_own(dst, Path(args.checkpoint), exported)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
-    dst.parent.mkdir(parents=True, exist_ok=True)
     text = exported.pretty_text
     checkpoint['meta']['cfg'] = text
-    torch.save(checkpoint, dst)
-    dst.with_suffix('.py').write_text(text)
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    # The config first: a checkpoint alone is taken for another's.
+    atomic_write(dst.with_suffix('.py'), text.encode())
+    with atomic_path(dst) as draft:
+        torch.save(checkpoint, draft)
     imports = exported.get('custom_imports', {}).get('imports')
     needs = f'mmseg with {", ".join(imports)}' if imports else 'stock mmseg'
     print_log(f'{dst} and {dst.with_suffix(".py")} written, for {needs}')
+
+
+def require_own(dst: Path, checkpoint: Path, exported: Config) -> None:
+    """Check that nothing but an earlier export is replaced.
+
+    Args:
+        dst: The output checkpoint.
+        checkpoint: The checkpoint that is exported.
+        exported: The config of the export.
+
+    Raises:
+        UserError: One of the two files is of something else.
+    """
+    config = dst.with_suffix('.py')
+    if dst.exists() and (dst.samefile(checkpoint) or not config.exists()):
+        raise UserError(
+            f'{dst}: exists and is no exported student, expected another name'
+        )
+    if not config.exists():
+        return
+    try:
+        old = parse_config(config.read_text(encoding='utf-8'), str(config))
+    except (OSError, UnicodeError, UserError):
+        old = {}
+    # The imports depend on the network.
+    if {*old, 'custom_imports'} != {*exported, 'custom_imports'}:
+        raise UserError(
+            f'{config}: exists and is no config of an exported student, '
+            'expected another name'
+        )
 
 
 if __name__ == '__main__':

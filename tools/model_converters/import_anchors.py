@@ -7,10 +7,12 @@ python tools/model_converters/import_anchors.py category_anchors DST
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 
 
@@ -18,13 +20,16 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('src', help='the published file')
-    parser.add_argument('dst', help='output file of anchors and counts')
+    parser.add_argument(
+        'dst', type=Path, help='output file of anchors and counts'
+    )
     args = parser.parse_args()
     try:
         anchors, counts = read_category_anchors(args.src)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
-    torch.save({'anchors': anchors, 'counts': counts}, args.dst)
+    with atomic_path(args.dst) as draft:
+        torch.save({'anchors': anchors, 'counts': counts}, draft)
 
 
 if __name__ == '__main__':

@@ -7,12 +7,14 @@ python tools/model_converters/import_checkpoint.py cag SRC DST
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 from checkpoint_formats import FORMATS, read_published
 
 from mmseg_cag.engine.records.descent import DESCENT, inherited
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.atomic import atomic_path
 
 
 def main() -> None:
@@ -20,14 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('format', choices=FORMATS, help="publisher's format")
     parser.add_argument('src', help='the published checkpoint')
-    parser.add_argument('dst', help='output file')
+    parser.add_argument('dst', type=Path, help='output file')
     args = parser.parse_args()
     try:
         weights = read_published(args.src, args.format)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
     meta = {DESCENT: inherited(args.src, 'imported from')}
-    torch.save({'meta': meta, 'state_dict': weights}, args.dst)
+    with atomic_path(args.dst) as draft:
+        torch.save({'meta': meta, 'state_dict': weights}, draft)
 
 
 if __name__ == '__main__':

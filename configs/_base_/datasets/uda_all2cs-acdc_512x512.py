@@ -6,7 +6,19 @@ resize_acdc = dict(type='Resize', scale=(960, 540), keep_ratio=True)
 targets = dict(
     type='DomainPool',
     members=dict(
-        cityscapes=_base_.train_dataloader.dataset.domains.target,
+        cityscapes=dict(
+            _base_.train_dataloader.dataset.domains.target,
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                _base_.half_size,
+                # The bonnet of Cityscapes' car, and what rectification has
+                # left at the top. ACDC has neither.
+                dict(type='MarkUntrusted', top=15, bottom=120),
+                _base_.crop_512,
+                _base_.flip_512,
+                dict(type='PackMarkedSegInputs'),
+            ],
+        ),
         acdc=dict(
             **acdc,
             split='train',

@@ -4,9 +4,9 @@
 _base_ = './adversarial.py'
 warmup = dict(
     type='AdversarialSegmentor',
-    # "freeze_bn": statistics, scale and shift are those of ImageNet.
-    norm_eval=True,
-    backbone=dict(norm_cfg=dict(requires_grad=False)),
+    # "freeze_bn": statistics, scale and shift are those of ImageNet. ProDA's
+    # head has no batch norms; those of DeepLab-V3+'s are trained.
+    backbone=dict(norm_eval=True, norm_cfg=dict(requires_grad=False)),
     discriminator=dict(type='ProDADiscriminator'),
     adversarial_loss=dict(type='AdversarialLoss', least_squares=True),
     adversarial_weights=[0.01],

@@ -204,8 +204,21 @@ def find_start_checkpoint(
 
 
 def dumped_configs(folder: Path) -> list[Path]:
-    """List the configs that runners dumped into a work dir, newest last."""
-    return sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    """List the configs that runners dumped into a work dir, newest last.
+
+    Those that train nothing, such as an exported student's, are left out.
+    """
+    paths = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    return [path for path in paths if _trains(path)] or paths
+
+
+def _trains(path: Path) -> bool:
+    """Whether a config trains, or may: a damaged one is an error later."""
+    try:
+        cfg = parse_config(path.read_text(encoding='utf-8'), str(path))
+    except (OSError, UnicodeError, UserError):
+        return True
+    return not {'train_cfg', 'train_dataloader'}.isdisjoint(cfg)
 
 
 def read_dumped_config(path: Path) -> Config:

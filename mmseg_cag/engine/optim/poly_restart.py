@@ -25,8 +25,8 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
             The release stops its stages earlier.
         warmup_iters: Iterations W of a linear warm-up from zero. The decay
             ignores the warm-up, so there is a small step after it (CLAN).
-        warmup_from: Initial factor of the warm-up instead of zero; it then
-            reaches 1 in its last iteration (VFM-UDA).
+        warmup_from: Initial factor of the warm-up instead of zero; from 2
+            iterations on it reaches 1 in its last (VFM-UDA).
         end: Iterations of the run, filled in by mmengine; length of the decay
             if the loop has no stages.
         by_epoch: Must be False, so that mmengine fills in ``end``.
@@ -37,7 +37,8 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
         restart_iters: Iterations of a stage; None if not set.
 
     Raises:
-        UserError: The unit is an epoch, or the decay has no length.
+        UserError: The unit is an epoch, the decay has no length, or a length
+            is negative.
     """
 
     def __init__(
@@ -58,6 +59,12 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
                 f'decay_iters={decay_iters}; expected by_epoch=False, and end '
                 'or decay_iters'
             )
+        if decay_iters is not None and decay_iters < 1 or warmup_iters < 0:
+            raise UserError(
+                f'PolyRestartLR: decay_iters={decay_iters}, '
+                f'warmup_iters={warmup_iters}; expected decay_iters from 1, '
+                'and warmup_iters from 0'
+            )
         self.restart_iters: int | None = None
         self.run_iters = end
         self.power = power
@@ -70,12 +77,30 @@ class PolyRestartLR(LRSchedulerMixin, _ParamScheduler):
             optimizer, last_step=last_step, by_epoch=False, verbose=verbose
         )
 
+    def restart_each(self, iters: int) -> None:
+        """Set the length of a stage.
+
+        At the end of a run the rate has restarted. In a resumed run with a
+        longer stage it is computed again.
+
+        Args:
+            iters: Iterations of a stage.
+        """
+        before, self.restart_iters = self.restart_iters, iters
+        if before not in (None, iters):
+            rates = self._get_value()
+            for group, rate in zip(
+                self.optimizer.param_groups, rates, strict=True
+            ):
+                group[self.param_name] = rate
+
     def _get_value(self) -> list[float]:
-        stage = self.restart_iters or self.run_iters
-        step = self.last_step % stage if stage else self.last_step
+        stage, step = self.restart_iters or self.run_iters, self.last_step
+        if self.restart_iters:
+            step %= self.restart_iters
         step -= step % self.update_iters
         if step < self.warmup_iters and self.warmup_from is not None:
-            rise = (1 - self.warmup_from) / (self.warmup_iters - 1)
+            rise = (1 - self.warmup_from) / max(1, self.warmup_iters - 1)
             factor = self.warmup_from + step * rise
         elif step < self.warmup_iters:
             factor = step / self.warmup_iters

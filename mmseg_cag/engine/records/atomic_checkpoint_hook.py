@@ -157,7 +157,8 @@ class AtomicCheckpointHook(CheckpointHook):
             hub.update(before)
             vars(self).update(paths)
         elif found != before:
-            if last is not None:
+            # Accumulated gradients are not in checkpoints.
+            if last is not None and runner.optim_wrapper.should_update():
                 self._save_again(runner)
             self.file_backend.remove_now(keep=list(found.values()))
         self.file_backend.paths.clear()

@@ -146,11 +146,15 @@ def _compare(before: Any, after: Any, path: str) -> list[str]:
 
 def _plain(node: Any) -> Any:
     if isinstance(node, dict):
-        return {
+        plain = {
             key: _plain(value)
             for key, value in node.items()
             if key not in IGNORED_KEYS and not _observes(value)
         }
+        # None, and a list of hooks that only observe, are the same.
+        if not plain.get('custom_hooks', True):
+            plain['custom_hooks'] = None
+        return plain
     if isinstance(node, list | tuple):
         return [_plain(value) for value in node if not _observes(value)]
     return node

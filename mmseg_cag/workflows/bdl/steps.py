@@ -142,4 +142,4 @@ class Training(LoopStep):
         runs = unfinished_runs(self._chain)
         if not runs:
             print_log(f'{self.result}: complete, reused', 'current')
-        train_runs(runs)
+        train_runs(runs, more=True)

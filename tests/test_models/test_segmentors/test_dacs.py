@@ -150,6 +150,15 @@ def test_pixels_that_are_marked_have_no_weight(value):
     assert weight[:, 7:].eq(1).all() and not weight[:, :7].any()
 
 
+def test_marks_of_one_domain_are_not_those_of_another():
+    model = build(threshold=0.0)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    samples = [SegDataSample(), marked()[0]]
+    weight = model.label_target(images, samples).weight
+    assert weight[0].eq(1).all()
+    assert weight[1, 7:].eq(1).all() and not weight[1, :7].any()
+
+
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [

@@ -29,11 +29,12 @@ class FinishedRun(Run):
 
     @property
     def domains(self) -> tuple[str, str]:
-        """Return the dataset types of source and target."""
+        """Return the dataset types of source and target, – for no source."""
         dataset = self.cfg.train_dataloader.dataset
         target = target_config(self.cfg).type
         if dataset.type == 'UDADataset':
-            return dataset.domains.source.type, target
+            source = dataset.domains.get('source') or {}
+            return source.get('type', '–'), target
         return dataset.type, target
 
     @property
