@@ -95,6 +95,10 @@ def test_a_run_with_all_and_one_without_each(run, tmp_path, capsys):
 def test_a_name_that_is_no_source_is_told_before_training(run, tmp_path):
     with pytest.raises(SystemExit, match='--leave-out=.synthia'):
         run(['gta', 'third'], '--leave-out', 'gta', 'synthia')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_images_to_evaluate_are_asked_for_first(run, tmp_path):
     with pytest.raises(SystemExit, match='test_dataloader is not set'):
         run(['gta', 'third'], '--cfg-options', 'test_dataloader=None')
     assert not (tmp_path / 'out').exists()
