@@ -118,7 +118,7 @@ def test_it_trains_adapts_and_is_evaluated(project, call, capfd):
     tested = capfd.readouterr().out
     assert re.search(r'\|\s+vehicle +\|', tested)
     assert f'Evaluated at {SIZE[1]}x{SIZE[0]}' in tested
-    [report] = [p for p in work_dir.glob('*/*.json')]
+    [report] = work_dir.glob('test/*/*.json')
     report = json.loads(report.read_text())
     for name in ('mIoU', *(f'IoU.{name}' for name in own_data.CLASSES)):
         assert report[name] == pytest.approx(noted['4'][name], abs=0.01)

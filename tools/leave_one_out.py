@@ -192,6 +192,11 @@ def main() -> None:
         for name in names:
             require_one_of('--leave-out', name, (ALL, *sources))
         # All before the time is spent on training.
+        if not cfg.get('test_dataloader'):
+            raise UserError(
+                f'{args.config}: test_dataloader is not set, expected the '
+                'images to evaluate each run'
+            )
         runs = {name: without(cfg, name, top / name) for name in names}
         for name, run in runs.items():
             train_chain(run, resume=True)

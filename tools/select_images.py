@@ -157,6 +157,10 @@ def select(args: argparse.Namespace, cfg: Config) -> list[str]:
     dataset = build_dataset(target_images(cfg), 'the target')
     indices = unlabelled(cfg, dataset, args)
     paths = [dataset.get_data_info(i)['img_path'] for i in indices]
+    for path in paths:
+        # Lists and forms are in UTF-8.
+        if any('\ud800' <= letter <= '\udfff' for letter in path):
+            raise UserError(f'{path!a}: the name is not in UTF-8, rename it')
     with new_folder(args.out) as folder:
         network = build_labeling_network(
             cfg, read_state(args.checkpoint), args.checkpoint, ANCHOR_IMAGES

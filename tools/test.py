@@ -1,7 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``.
 
-Prints the IoU of each class and the mean over the test set of the config.
+Prints the IoU of each class and the mean over the test set of the config. Its
+log is in the folder ``test`` of the run's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def load_config(args: argparse.Namespace) -> Config:
             raise SystemExit(f'error: {path}: file not found')
     cfg = load_run(args)
     cfg.load_from = args.checkpoint
+    # A runner dumps its config: the run's folder keeps the training's.
+    cfg.work_dir = str(Path(cfg.work_dir, 'test'))
     if args.show_dir:
         cfg.default_hooks.visualization.draw = True
         cfg.visualizer.save_dir = args.show_dir

@@ -93,7 +93,7 @@ def train_runs(runs: list[Config], more: bool = False) -> None:
             if told and (more or run is not runs[-1]):
                 print_log(
                     f'A signal: stopped after {run.work_dir}, which is '
-                    'complete; rerun the command with --resume to continue',
+                    'complete; rerun the command to continue',
                     'current',
                     logging.WARNING,
                 )

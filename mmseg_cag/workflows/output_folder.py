@@ -83,6 +83,8 @@ class OutputFolder:
         os.replace(self.draft, self.path)
 
     def _is_ours(self, folder: Path) -> bool:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f'{folder}: is a file, expected a folder or none')
         if not folder.exists() or not any(folder.iterdir()):
             return False
         if not (folder / self.metadata).is_file():

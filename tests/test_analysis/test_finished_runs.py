@@ -79,6 +79,19 @@ def test_or_from_what_the_config_names(folder):
         start_state(run)
 
 
+def test_a_resumed_run_began_before_its_own_checkpoint(folder):
+    (folder / 'iter_3.pth').unlink()
+    origin = finished.make_plain(folder) / 'iter_3.pth'
+    run = open_run(folder, {'load_from': str(folder / 'iter_6.pth')})
+    # Only its last start is known.
+    assert start_state(run) is None
+    first = folder / '1/vis_data/config.py'
+    first.parent.mkdir(parents=True)
+    first.write_text(f'load_from = {str(origin)!r}\n')
+    key = 'backbone.layers.0.conv.weight'
+    assert start_state(run)[key].equal(read_state(origin)[key])
+
+
 def test_the_network_is_the_student_or_the_labeler(folder):
     run = open_run(folder)
     path = run.checkpoints[6]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import shutil
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from mmseg_cag.analysis.evaluate import evaluate
-from mmseg_cag.analysis.model_selection.score_run import score_run
+from mmseg_cag.analysis.model_selection.choose import to_markdown
+from mmseg_cag.analysis.model_selection.score_run import Scorer, score_run
 from mmseg_cag.analysis.runs.run import open_run
+from mmseg_cag.errors import UserError
 from tests import finished
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +74,46 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
     assert second['mIoU'] == measured
     [row] = json.loads((plain / 'scores.json').read_text())['scores']
     assert row['stage'] is None and row['mIoU'] is not None
+
+
+def test_an_undefined_score_selects_nothing(folder, monkeypatch):
+    run = open_run(folder)
+    names = ('entropy', 'snd', 'agreement', 'source_mIoU')
+
+    def score(_, checkpoint: Path) -> dict[str, float]:
+        is_last = checkpoint == run.checkpoints[6]
+        return dict.fromkeys(names, math.nan if is_last else 0.5)
+
+    monkeypatch.setattr(Scorer, '__call__', score)
+    scores = score_run(run, 1, 9, evaluates=False)
+    assert {scores[1][name] for name in names} == {None}
+    text = (folder / 'scores.json').read_text()
+    chosen = json.loads(text)['choices']
+    assert {chosen[name]['checkpoint'] for name in names} == {'iter_3.pth'}
+    assert 'NaN' not in text and 'Infinity' not in text
+    assert '| iter_6.pth | 2 | – |' in to_markdown('', scores, chosen)
+
+    def fail(*args: object) -> None:
+        raise UserError('none')
+
+    # A failing evaluation loses no score.
+    (folder / 'scores.json').unlink()
+    monkeypatch.setattr(
+        'mmseg_cag.analysis.model_selection.score_run.evaluate', fail
+    )
+    with pytest.raises(UserError, match='none'):
+        score_run(run, 1, 9, evaluates=True)
+    assert json.loads((folder / 'scores.json').read_text())['scores'] == scores
+
+
+def test_images_to_evaluate_are_asked_for_first(folder, monkeypatch):
+    with pytest.raises(SystemExit) as caught:
+        call(
+            *(monkeypatch, folder, '--evaluate'),
+            *('--cfg-options', 'test_dataloader=None'),
+        )
+    assert 'run: test_dataloader is not set' in caught.value.code
+    assert not (folder / 'scores.json').exists()
 
 
 def damage(folder: Path, how: str) -> None:

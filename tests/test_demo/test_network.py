@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.inference.demo.network import load_network
@@ -41,6 +42,33 @@ def test_every_methods_checkpoint_becomes_the_stock_segmentor(
         assert torch.equal(value, saved[key])
 
 
+def test_files_that_only_training_reads_are_no_matter(
+    make_checkpoint, tmp_path
+):
+    content = torch.load(
+        make_checkpoint(tmp_path / 'x.pth', tiny.segmentor()),
+        weights_only=False,
+    )
+    files = dict(config='configs/a.py', checkpoint='work_dirs/a.pth')
+    model = Config.fromstring(content['meta']['cfg'], '.py').model.to_dict()
+    model.update(
+        type='DistillSegmentor',
+        backbone=dict(
+            type='CachedEncoder',
+            folder='work_dirs/features',
+            encoder=model['backbone'],
+        ),
+        distillation=dict(teacher=files),
+    )
+    content['meta']['cfg'] += f'\nmodel = {model}\n'
+    content['state_dict'] = {
+        key.replace('backbone.', 'backbone.encoder.'): value
+        for key, value in content['state_dict'].items()
+    }
+    torch.save(content, tmp_path / 'x.pth')
+    assert load_network(tmp_path / 'x.pth').backbone.folder is None
+
+
 def test_clans_two_classifiers_become_one(make_checkpoint, tmp_path):
     path = make_checkpoint(tmp_path / 'x.pth', tiny.clan())
     state = torch.load(path, weights_only=False)['state_dict']
@@ -65,7 +93,7 @@ def test_clans_two_classifiers_become_one(make_checkpoint, tmp_path):
             "\nmodel = dict(decode_head=dict(w='http://x/weights.pkl'))",
             "'http://x/weights.pkl'",
         ),
-        ('\nmodel = 1', 'cannot be built'),
+        ('\nmodel = 1', 'of no run'),
         ('\ntest_dataloader = dict()', 'of no run'),
         ("\nmodel = dict(type='NoSuchClass')", 'cannot be built'),
     ],

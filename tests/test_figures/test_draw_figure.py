@@ -108,13 +108,20 @@ def test_a_margin_of_other_scores_is_computed_anew(folder, saved):
     assert margin_of('anchor') == 7
 
 
-def test_labels_are_those_that_training_takes(folder):
+@pytest.mark.parametrize('has_limits', [False, True])
+def test_labels_are_those_that_training_takes(folder, has_limits):
     run = open_run(folder)
     path = run.checkpoints[6]
     state = read_state(path)
-    teacher = build_labeling_network(run.cfg, teacher_state(state), path, 7)
     [sample] = read_samples(source_dataset(run.cfg), [0])
     preprocessor = build_preprocessor(run.cfg, 'target')
+    if has_limits:
+        bare = build_labeling_network(run.cfg, teacher_state(state), path, 7)
+        seen = bare.see(preprocessor, sample)
+        limit = bare.bank.distances(seen.feat).amin(1).median().item()
+        state['pseudo_label_head.unknown.limit'] = torch.full((19,), limit)
+        run.cfg.model.pseudo_label_head.unknown_quantile = 0.5
+    teacher = build_labeling_network(run.cfg, teacher_state(state), path, 7)
     maps = label_image(teacher, preprocessor, sample)
 
     from mmseg.registry import MODELS

@@ -11,18 +11,17 @@ from html import escape
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmseg_cag.analysis.report.charts import known_points
 from mmseg_cag.analysis.report.class_tables import make_table
 from mmseg_cag.analysis.report.gap import read_gap
 from mmseg_cag.analysis.report.measure import Measured, measure
-from mmseg_cag.analysis.report.networks import (
-    find_start_checkpoint,
-    list_networks,
-)
+from mmseg_cag.analysis.report.networks import list_networks, load_network
 from mmseg_cag.analysis.report.run import RecordedRun, read_run
 from mmseg_cag.analysis.report.write import SECTIONS, write_report
+from mmseg_cag.analysis.runs.run import find_start_checkpoint
 from mmseg_cag.errors import MissingFileError
 
 SPIKE = '<script>window.spiked = true</script>'  # a class of the run
@@ -95,6 +94,10 @@ def test_recorded_and_computed_values_share_no_line(bare):
     assert 0 not in known_points(run, found)
 
 
+def origin_of(folder: Path) -> Path | None:
+    return find_start_checkpoint(folder, read_run(folder).configs)
+
+
 def test_a_start_may_have_the_name_of_the_run(recorded):
     start = recorded.parent / 'earlier/cag'
     shutil.move(recorded.parent / 'source', start)
@@ -102,17 +105,83 @@ def test_a_start_may_have_the_name_of_the_run(recorded):
         path.write_text(
             path.read_text().replace('source/iter', 'earlier/cag/iter')
         )
-    assert find_start_checkpoint(read_run(recorded)) == start / 'iter_3.pth'
+    assert origin_of(recorded) == start / 'iter_3.pth'
     # What is gone is not taken for the run's own checkpoint of that name.
     shutil.rmtree(start)
-    assert find_start_checkpoint(read_run(recorded)) == start / 'iter_3.pth'
+    assert origin_of(recorded) == start / 'iter_3.pth'
     # A run that was resumed, and moved since, has its own old folder.
     for path in recorded.rglob('*.py'):
         path.write_text(
             path.read_text().replace('earlier/cag/iter', 'cag/iter')
         )
     moved = Path(shutil.move(recorded, recorded.with_name('moved')))
-    assert find_start_checkpoint(read_run(moved)) is None
+    assert origin_of(moved) is None
+
+
+def write_stage(folder: Path, start: Path | None, **loop: int) -> Path:
+    """Write a run of one stage, and its validation."""
+    folder.mkdir()
+    loop |= {'stages': 1, 'stage_iters': 3}
+    (folder / 'config.py').write_text(
+        f'load_from = {start and str(start)!r}\ntrain_cfg = {loop}\n'
+    )
+    (folder / 'iter_3.pth').write_bytes(b'x')
+    (folder / 'validation.json').write_text('{"3": {"mIoU": 1.0}}')
+    return folder / 'iter_3.pth'
+
+
+def test_stages_that_are_trained_alone_have_titles_of_their_own(tmp_path):
+    first = write_stage(tmp_path / 'stage_1', None, first_stage=1)
+    second = write_stage(tmp_path / 'stage_2', first, first_stage=2)
+    found = list_networks(read_run(second.parent))
+    assert [network.title for network in found] == ['stage 1', 'stage 2']
+    assert [network.checkpoint for network in found] == [first, second]
+    # Without a source the number is only in the checkpoint.
+    third = write_stage(tmp_path / 'stage_3', first)
+    found = list_networks(read_run(third.parent))
+    assert [n.title for n in found] == ['before: stage 1', 'stage 1']
+
+
+def test_a_teacher_without_anchors_makes_no_labels_by_them(recorded):
+    for path in recorded.glob('iter_*.pth'):
+        content = torch.load(path, weights_only=False)
+        content['state_dict']['anchor_bank.counts'].zero_()
+        torch.save(content, path)
+    networks = list_networks(read_run(recorded))
+    assert load_network(networks[-1]).teacher is None
+
+
+def write_start(folder: Path, hour: str, start: Path, resume: bool) -> None:
+    """Write what one process of a run recorded."""
+    data = folder / hour / 'vis_data'
+    data.mkdir(parents=True)
+    (data / 'config.py').write_text(
+        f'load_from = {str(start)!r}\nresume = {resume}\n'
+    )
+    (data / 'scalars.json').write_text(f'{{"iter": {hour}, "step": {hour}}}')
+    stamp = f'2026/01/01 0{hour}:00:00 - \n'
+    (folder / hour / 'a.log').write_text(
+        f'{stamp}{stamp.replace("00:", "30:")}'
+    )
+
+
+def test_an_earlier_run_in_the_folder_is_left_out(tmp_path):
+    run, first, second = (tmp_path / name for name in 'abc')
+    write_start(run, '1', first / 'iter_3.pth', False)
+    write_start(run, '2', run / 'iter_1.pth', True)
+    found = read_run(run)
+    assert origin_of(run) == first / 'iter_3.pth'
+    assert [line['iter'] for line in found.training] == [1, 2]
+    write_start(run, '3', second / 'iter_3.pth', False)
+    write_start(run, '4', run / 'iter_1.pth', True)
+    found = read_run(run)
+    assert origin_of(run) == second / 'iter_3.pth'
+    assert [line['iter'] for line in found.training] == [3, 4]
+    assert found.seconds == 3600
+    # A test trains nothing.
+    write_start(run, '5', run / 'iter_3.pth', False)
+    (run / '5/vis_data/scalars.json').unlink()
+    assert origin_of(run) == second / 'iter_3.pth'
 
 
 def test_the_config_is_shown(recorded):

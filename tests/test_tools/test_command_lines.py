@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmseg_cag.launch import chain
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +192,19 @@ def test_a_checkpoint_of_another_network_is_refused(
     torch.save({'state_dict': {'x': torch.zeros(1)}}, tmp_path / 'x.pth')
     line = complaint('tools/test.py', path, tmp_path / 'x.pth')
     assert 'x.pth: a checkpoint of another network' in line
+
+
+def test_the_folder_of_a_tested_run_keeps_its_config(
+    config, tmp_path, monkeypatch
+):
+    path, work_dir = save(config), tmp_path / 'work'
+    tested = []
+    monkeypatch.setattr(chain, 'evaluate_run', tested.append)
+    command = ['tools/test.py', str(path), str(path)]
+    monkeypatch.setattr(sys, 'argv', [*command, '--work-dir', str(work_dir)])
+    runpy.run_path(str(ROOT / command[0]), run_name='__main__')
+    # mmengine dumps its config there, as that of the test.
+    assert Path(tested[0].work_dir) == work_dir / 'test'
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,12 @@ def test_a_name_that_is_no_source_is_told_before_training(run, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_images_to_evaluate_are_asked_for_first(run, tmp_path):
+    with pytest.raises(SystemExit, match='test_dataloader is not set'):
+        run(['gta', 'third'], '--cfg-options', 'test_dataloader=None')
+    assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize(
     'source', [dict(type='GTADataset'), dict(members=dict(gta=dict(a=1)))]
 )

@@ -375,6 +375,17 @@ def test_what_is_wrong_is_said_and_nothing_is_overwritten(run, tmp_path):
     assert not [*(tmp_path / 'out').iterdir()]
 
 
+def test_names_that_are_no_text_are_said_before_the_work(run, tmp_path):
+    pytest.importorskip('pycocotools')
+    images = tmp_path / 'cityscapes/leftImg8bit/train'
+    first = min(images.rglob('*.png'))
+    first.rename(first.with_name(f'\udce9{first.name}'))
+    with pytest.raises(SystemExit, match=r'udce9.*not in UTF-8') as caught:
+        run('-n', '2')
+    assert caught.value.code.isascii()
+    assert not (tmp_path / 'out').exists()
+
+
 def test_a_library_that_is_not_installed_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pycocotools', None)
     with pytest.raises(SystemExit, match='pip install -e ..labels'):

@@ -148,6 +148,10 @@ def test_images_of_another_origin_stay_as_they_are(cfg, root, tmp_path):
 def test_what_cannot_be_used_is_named(cfg, root, tmp_path):
     out = tmp_path / 'images'
     assert 'x.pth: checkpoint not found' in complain(cfg, 'x.pth', out)
+    (tmp_path / 'file').touch()
+    assert 'file: is a file, expected a folder or none' in complain(
+        cfg, root / 'net.pth', tmp_path / 'file'
+    )
     cfg.model.generator.channels = 2
     assert 'net.pth: does not fit this' in complain(cfg, root / 'net.pth', out)
     cfg.translate_dataloader.dataset.data_prefix.img_path = 'none'

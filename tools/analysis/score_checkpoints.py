@@ -72,6 +72,12 @@ def score_runs(args: argparse.Namespace) -> list[str]:
     # Check every folder before hours of work.
     options = parse_options(args.cfg_options or ())
     runs = [open_run(folder, options) for folder in args.runs]
+    for run in runs:
+        if args.evaluate and not run.cfg.get('test_dataloader'):
+            raise UserError(
+                f'{run.folder}: test_dataloader is not set, expected the '
+                'images that --evaluate needs'
+            )
     tables, all_scores = [], []
     for run in runs:
         scores = score_run(run, args.images, args.pixels, args.evaluate)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from scipy.stats import spearmanr
@@ -28,8 +29,8 @@ def choose(scores: Sequence[dict], is_one_run: bool = True) -> dict[str, dict]:
     """Find the checkpoint that each score selects, and its loss in mIoU.
 
     Args:
-        scores: Per checkpoint: ``checkpoint``, its scores, and ``mIoU`` in
-            percent or None, in training order.
+        scores: Per checkpoint: ``checkpoint``, its scores, None if undefined,
+            and ``mIoU`` in percent or None, in training order.
         is_one_run: Whether they come from one run, which has a last one.
 
     Returns:
@@ -41,7 +42,11 @@ def choose(scores: Sequence[dict], is_one_run: bool = True) -> dict[str, dict]:
     chosen = {}
     for name, is_higher in IS_HIGHER_BETTER.items():
         sign = 1 if is_higher else -1
-        ranked = [sign * row[name] for row in scores]
+        # A checkpoint without a score is never better than one with it.
+        ranked = [
+            -math.inf if row[name] is None else sign * row[name]
+            for row in scores
+        ]
         # Ties go to the later one.
         best = max(range(len(scores)), key=lambda i, r=ranked: (r[i], i))
         chosen[name] = _result(scores, best, ranked)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +159,8 @@ def score_run(
         evaluates: Whether to evaluate checkpoints without a recorded mIoU.
 
     Returns:
-        Name, iteration, stage, scores and mIoU of each checkpoint.
+        Name, iteration, stage, scores and mIoU of each checkpoint; a score
+        that is NaN is None.
 
     Raises:
         UserError: A checkpoint is damaged or data is missing.
@@ -172,19 +174,21 @@ def score_run(
     }
     # After the scores, which must not depend on it.
     results = read_mious(run.folder)
-    if evaluates:
-        results = evaluate_missing(run, results)
     scores = [
         {
             'checkpoint': run.checkpoints[iteration].name,
             'iter': iteration,
             'stage': run.stage_of(iteration),
-            **values,
+            **{k: None if math.isnan(v) else v for k, v in values.items()},
             'mIoU': results.get(iteration),
         }
         for iteration, values in found.items()
     ]
     write_scores(run.folder / SCORES, scores)
+    if evaluates:
+        results = evaluate_missing(run, results)
+        scores = [{**row, 'mIoU': results[row['iter']]} for row in scores]
+        write_scores(run.folder / SCORES, scores)
     return scores
 
 

@@ -77,9 +77,9 @@ def plain(text: str) -> str:
     return escape(text)
 
 
-def mark_stages(figure: go.Figure, boundaries: list[int]) -> None:
+def mark_stages(figure: go.Figure, run: RecordedRun) -> None:
     """Mark the end of each stage."""
-    for stage, end in enumerate(boundaries, start=1):
+    for stage, end in enumerate(run.boundaries, start=run.first_stage):
         figure.add_vline(
             x=end,
             line=dict(width=1, dash='dot', color='#888'),
@@ -104,8 +104,8 @@ def draw_miou(pairs: Sequence[tuple[RecordedRun, Measured]]) -> Markup | None:
         )
     if not any(trace.x for trace in figure.data):
         return None
-    boundaries = [run.boundaries for run, _ in pairs]
-    mark_stages(figure, max(boundaries, key=len))
+    runs = [run for run, _ in pairs]
+    mark_stages(figure, max(runs, key=lambda run: len(run.boundaries)))
     figure.update_layout(showlegend=True)
     return to_html(figure, 'chart-miou', 'mIoU over the iterations')
 
@@ -167,7 +167,7 @@ def _draw_lines(
             mode='lines+markers' if len(known) < 20 else 'lines',
             line=dict(width=1.5),
         )
-    mark_stages(figure, run.boundaries)
+    mark_stages(figure, run)
     figure.update_layout(showlegend=True)
     return to_html(figure, name, f'{label} of {run.name}')
 
@@ -269,7 +269,7 @@ def draw_coverage(run: RecordedRun, name: str) -> Markup | None:
     axes = ('iteration', '')
     figure = draw_heatmap(values, columns, run.classes, axes, hover)
     figure.data[0].update(xgap=0, zmin=0, zmax=100)
-    mark_stages(figure, run.boundaries)
+    mark_stages(figure, run)
     return to_html(figure, name, f'Coverage of {run.name}')
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from mmseg_cag.analysis.runs.network import (
     read_state,
     teacher_state,
 )
+from mmseg_cag.analysis.runs.run import find_start_checkpoint
 from mmseg_cag.errors import UserError
 
 from .run import RecordedRun, read_run
@@ -57,6 +58,8 @@ def load_network(network: Network) -> Loaded:
         teacher = None
         if state.get('stage') and not network.is_start:
             teacher = load_labeling_network(cfg, teacher_state(state), path)
+            if 'anchor' in teacher.head.by and not teacher.has_anchors:
+                teacher = None  # its labels are of another kind, as ProDA's
     except UserError:
         raise
     # A config of another version may fail anywhere.
@@ -104,6 +107,8 @@ def list_networks(run: RecordedRun) -> list[Network]:
         )
         for iteration in moments(run)
     ]
+    if start and start.title in [network.title for network in own]:
+        start = replace(start, title=f'before: {start.title}')
     return [start, *own] if start else own
 
 
@@ -118,7 +123,7 @@ def moments(run: RecordedRun) -> list[int]:
 def name_stage(run: RecordedRun, iteration: int) -> str:
     """Title the network of an iteration."""
     if run.stage_iters and iteration % run.stage_iters == 0:
-        return f'stage {iteration // run.stage_iters}'
+        return f'stage {run.stage_of(iteration)}'
     if iteration == run.max_iters:
         return 'last'
     return f'iteration {iteration}'
@@ -126,7 +131,7 @@ def name_stage(run: RecordedRun, iteration: int) -> str:
 
 def find_start(run: RecordedRun) -> Network | None:
     """Find the network that a run started from."""
-    checkpoint = find_start_checkpoint(run)
+    checkpoint = find_start_checkpoint(run.folder, run.configs)
     if checkpoint is None:
         return None
     number = checkpoint.stem.removeprefix('iter_')
@@ -158,26 +163,7 @@ def _are_alike(*runs: RecordedRun) -> bool:
 
 def first_checkpoint(run: RecordedRun) -> Path | None:
     """Find a first-stage checkpoint, whose teacher is the start."""
-    paths = (p for i, p in run.checkpoints.items() if run.stage_of(i) == 1)
-    return next(paths, None)
-
-
-def find_start_checkpoint(run: RecordedRun) -> Path | None:
-    """Find the checkpoint that a run was first started from.
-
-    A resumed run later names one of its own, in the folder that it was then
-    in. Runs moved together are found as neighbours.
-    """
-    folder = run.folder.resolve()
-    for cfg in run.configs:
-        named = cfg.get('load_from')
-        if not named:
-            continue
-        path = Path(named)
-        own = Path(cfg.get('work_dir') or folder)
-        if path.parent.resolve() in (folder, own.resolve()):
-            continue
-        neighbour = folder.parent / path.parent.name / path.name
-        is_moved = not path.is_file() and neighbour.is_file()
-        return neighbour if is_moved and neighbour.parent != folder else path
+    for iteration, path in run.checkpoints.items():
+        if run.stage_of(iteration) == run.first_stage:
+            return path
     return None

@@ -12,11 +12,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_cag.analysis.runs.run import (
-    Run,
-    dumped_configs,
-    read_dumped_config,
-)
+from mmseg_cag.analysis.runs.run import Run, read_starts
 from mmseg_cag.engine.records.do_no_harm_hook import LOOKS
 from mmseg_cag.engine.records.result_summary_hook import NOTES, NUMBER
 from mmseg_cag.errors import MissingFileError, UserError
@@ -124,6 +120,8 @@ class RecordedRun(Run):
 def read_run(folder: Path, name: str | None = None) -> RecordedRun:
     """Read a work dir; damage is reported, missing records are empty.
 
+    Starts of an earlier run in it are left out.
+
     Args:
         folder: The work dir.
         name: Name of the run; by default its folder's name.
@@ -135,11 +133,10 @@ def read_run(folder: Path, name: str | None = None) -> RecordedRun:
     if not folder.is_dir():
         raise MissingFileError(f'{folder}: work dir not found')
     problems: list[str] = []
-    starts = sorted(path.parent for path in folder.glob('*/vis_data'))
+    starts, configs = read_starts(folder, problems)
     logs = [log for s in starts for log in sorted(s.glob('*.log'))]
     logs = logs or sorted(folder.glob('*/*.log'))
     lines = read_scalars(starts, problems)
-    configs = read_configs(folder, starts, problems)
     run = RecordedRun(
         folder=folder,
         cfg=configs[-1] if configs else None,
@@ -161,24 +158,6 @@ def read_run(folder: Path, name: str | None = None) -> RecordedRun:
             'of a run'
         )
     return run
-
-
-def read_configs(
-    folder: Path, starts: list[Path], problems: list[str]
-) -> list[Config]:
-    """Read the config of each start of a run."""
-    paths = [
-        path
-        for path in (s / 'vis_data' / 'config.py' for s in starts)
-        if path.is_file()
-    ] or dumped_configs(folder)
-    configs = []
-    for path in paths:
-        try:
-            configs.append(read_dumped_config(path))
-        except UserError as error:
-            problems.append(str(error).replace(str(folder), '').lstrip('/'))
-    return configs
 
 
 def read_scalars(starts: list[Path], problems: list[str]) -> list[dict]:

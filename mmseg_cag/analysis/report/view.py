@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 from mmengine.config import Config
 
+from mmseg_cag.analysis.runs.run import find_start_checkpoint
 from mmseg_cag.fileio.json_file import numbers, read_object
 from mmseg_cag.launch.stages import walk
 
@@ -29,7 +30,6 @@ from .class_tables import (
 )
 from .gap import GAP, GapView, read_gap
 from .measure import Measured
-from .networks import find_start_checkpoint
 from .pictures import Panel, UnknownView, make_panels, show_unknown
 from .run import RecordedRun
 
@@ -121,7 +121,9 @@ def list_facts(run: RecordedRun) -> dict[str, str | None]:
     """List the facts of a run, None if unknown."""
     return {
         'State': describe_state(run),
-        'Started from': text_of(find_start_checkpoint(run)),
+        'Started from': text_of(
+            find_start_checkpoint(run.folder, run.configs)
+        ),
         'Method': method_of(run.cfg),
         'Stages': text_of(describe_stages(run)),
         'Seed': text_of(run.seed),

@@ -86,6 +86,9 @@ class LabelingNetwork(NamedTuple):
         else:
             score, label = seen.logits[0].float().softmax(1).max(1)
             assigned = head.by_probability(seen.logits[0])
+            if head.unknown:
+                distances = self.bank.distances(seen.feat)
+                assigned = head.hide_unknown(assigned, distances)
         maps = (label, score, assigned != head.ignore_index)
         return Assigned(*(part[0].cpu().numpy() for part in maps))
 

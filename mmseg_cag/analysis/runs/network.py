@@ -22,7 +22,7 @@ from mmseg_cag.models.student import (
     student_weights,
 )
 
-from .run import Run
+from .run import Run, find_start_checkpoint, read_starts
 from .samples import Sample
 
 # legend: N images, H W image
@@ -56,7 +56,7 @@ def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
     """Read the weights that a run started from.
 
     The teacher of a first stage holds them, together with its anchors; without
-    a teacher they come from ``load_from``.
+    a teacher they come from the ``load_from`` that it first had.
 
     Args:
         run: The run.
@@ -73,8 +73,9 @@ def start_state(run: Run, checkpoint: Path | None = None) -> State | None:
     first = read_state(next(iter(run.checkpoints.values())))
     if first.get('stage') == 1:
         return teacher_state(first)
-    start = run.cfg.get('load_from')
-    return read_state(Path(start)) if start else None
+    configs = [run.cfg, *read_starts(run.folder, [])[1]]
+    start = find_start_checkpoint(run.folder, configs)
+    return read_state(start) if start else None
 
 
 def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:

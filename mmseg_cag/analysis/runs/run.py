@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,10 +62,19 @@ class Run:
         """Return the iterations of a stage; None without stages."""
         return stage_length(self.cfg) if self.cfg else None
 
+    @property
+    def first_stage(self) -> int:
+        """Return the number, from 1, of the run's first stage."""
+        loop = (self.cfg or {}).get('train_cfg') or {}
+        first = loop.get('first_stage')
+        return first if isinstance(first, int) else 1
+
     def stage_of(self, iteration: int) -> int | None:
         """Return the number, from 1, of the stage of an iteration."""
         length = self.stage_iters
-        return -(-iteration // length) if length else None
+        if not length:
+            return None
+        return -(-iteration // length) + self.first_stage - 1
 
     @property
     def stage_ends(self) -> dict[str, Path]:
@@ -130,6 +140,67 @@ def read_config(folder: Path) -> Config:
     if not paths:
         raise MissingFileError(f'{folder}: no config *.py of the run')
     return read_dumped_config(paths[-1])
+
+
+def read_starts(
+    folder: Path, problems: list[str]
+) -> tuple[list[Path], list[Config]]:
+    """Find the starts of a folder's last run, and read their configs.
+
+    Those before the last one that trained without resuming are of earlier
+    runs in the same folder.
+
+    Args:
+        folder: The work dir.
+        problems: Takes a line for each damaged config.
+
+    Returns:
+        The folders of their logs, and their configs, the earliest first.
+    """
+    starts = sorted(path.parent for path in folder.glob('*/vis_data'))
+    paths = [start / 'vis_data' / 'config.py' for start in starts]
+    paths = [path for path in paths if path.is_file()]
+    configs: list[Config] = []
+    for path in paths or dumped_configs(folder):
+        try:
+            cfg = read_dumped_config(path)
+        except UserError as error:
+            problems.append(str(error).replace(str(folder), '').lstrip('/'))
+            continue
+        # A test, too, does not resume; it writes no scalars.
+        has_trained = path.with_name('scalars.json').is_file()
+        if has_trained and not cfg.get('resume'):
+            configs.clear()
+            starts = [start for start in starts if start >= path.parents[1]]
+        configs.append(cfg)
+    return starts, configs
+
+
+def find_start_checkpoint(
+    folder: Path, configs: Iterable[Config]
+) -> Path | None:
+    """Find the checkpoint that a run was first started from.
+
+    A resumed run later names one of its own, in the folder that it was then
+    in. Runs moved together are found as neighbours.
+
+    Args:
+        folder: The run's work dir.
+        configs: Configs that it was started with.
+    """
+    folder = folder.resolve()
+    for cfg in configs:
+        named = cfg.get('load_from')
+        if not named:
+            continue
+        path = Path(named)
+        own = Path(cfg.get('work_dir') or folder)
+        if path.parent.resolve() in (folder, own.resolve()):
+            continue
+        neighbour = folder.parent / path.parent.name / path.name
+        is_moved = not path.is_file() and neighbour.is_file()
+        return neighbour if is_moved and neighbour.parent != folder else path
+    return None
 
 
 def dumped_configs(folder: Path) -> list[Path]:

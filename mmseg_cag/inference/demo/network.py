@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from mmseg_cag.inference.export_student import student_meta
 from mmseg_cag.models.student import build_student, student_pipeline
 
 OWN_IMPORTS = {'mmseg', 'mmseg_cag'}
-# Settings only for training, such as initial weights.
-OF_TRAINING = ('init_cfg', 'pretrained', 'loss_decode', 'sampler')
+# Settings only for training, such as initial weights, a cache's folder.
+OF_TRAINING = ('init_cfg', 'pretrained', 'loss_decode', 'sampler', 'folder')
+# Settings of a stock segmentor, and what chooses its statistics; a method's
+# others, such as a teacher's files, are not for prediction.
+OF_STUDENT = {'type', 'domain_norms', *signature(EncoderDecoder).parameters}
 # Name of a registered class or an option. A dotted class name would be
 # imported from anywhere; a URL or file would be read.
 PLAIN_NAME = re.compile(r'[\w-]*')
@@ -97,7 +101,11 @@ def embedded_config(checkpoint: dict, path: Path) -> Config:
         raise UserError(f'{error}; {ADVICE}') from error
     try:
         imports = set(cfg.get('custom_imports', {}).get('imports', []))
-        cfg.model = without_training(cfg.model)
+        cfg.model = {
+            key: value
+            for key, value in without_training(cfg.model).items()
+            if key in OF_STUDENT
+        }
         kind = (target_config(cfg) or {}).get('type', '')
         used = [cfg.model, student_pipeline(cfg), kind]
     except (UserError, AttributeError, TypeError) as error:

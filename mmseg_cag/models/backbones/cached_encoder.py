@@ -41,7 +41,7 @@ class CachedEncoder(BaseModule):
     """
 
     def __init__(
-        self, encoder: dict, folder: str | None, half: bool = False
+        self, encoder: dict, folder: str | None = None, half: bool = False
     ) -> None:
         super().__init__()
         self.encoder = MODELS.build(encoder).requires_grad_(False)
