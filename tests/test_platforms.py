@@ -78,4 +78,14 @@ def test_macos_counts_its_cores(monkeypatch):
 def test_training_on_windows_is_refused(monkeypatch):
     monkeypatch.setattr(run_lock, 'fcntl', None)
     with pytest.raises(UserError, match=r'expected Linux or macOS'):
-        train_chain(Config(dict(train_cfg=dict(max_iters=1))))
+        train_chain(
+            Config(
+                dict(
+                    work_dir='any',
+                    model=dict(),
+                    optim_wrapper=dict(),
+                    train_cfg=dict(max_iters=1),
+                    train_dataloader=dict(),
+                )
+            )
+        )

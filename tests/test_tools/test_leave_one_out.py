@@ -127,6 +127,8 @@ def test_all_that_it_starts_from_is_trained_without_it(tmp_path):
     first, second, last = (
         dict(
             launcher='none',
+            model=dict(),
+            optim_wrapper=dict(),
             train_cfg=dict(type='UDATrainLoop', max_iters=2),
             train_dataloader=dict(dataset=dataset),
             randomness=dict(seed=0),
@@ -185,6 +187,8 @@ def test_a_start_without_the_pool(dataset, tmp_path):
     train_cfg = dict(type='UDATrainLoop', max_iters=2)
     anchors = dict(dataset=members['third'])  # for figures alone
     start = dict(
+        model=dict(),
+        optim_wrapper=dict(),
         train_cfg=train_cfg,
         train_dataloader=dict(dataset=dataset),
         anchor_dataloader=anchors,
