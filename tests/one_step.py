@@ -103,6 +103,8 @@ def shrink(node: Any) -> None:
         node.update(scale=SIZE[::-1], crop_size=SIZE)
         if 'frame_size' in node:
             node.update(frame_size=SIZE[::-1])
+    elif node.get('type') == 'Resize':  # of the anchors' images
+        node.update(scale=SIZE[::-1])
     for child in node.values():
         shrink(child)
 

@@ -1,12 +1,15 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.config import Config
 
 from mmseg_cag.data_check.collect import collect
 from mmseg_cag.data_check.consistency import check_class_count
+from mmseg_cag.data_check.report import Report
 from tests import tiny
 from tests.doctor import check, gta_config
 
@@ -75,19 +78,24 @@ def test_labels_read_in_two_ways_are_two_data_sets(tmp_path, changes):
     assert len(readings) == (2 if changes else 1)
 
 
-def test_a_few_endings_of_labels_are_named(tmp_path):
-    for number in range(1, 20):
-        for path in (f'images/{number}.png', f'labels/{number}_id.png'):
-            tiny.save_image(tmp_path / path, np.ones((4, 4), np.uint8))
+def check_folders(root: Path) -> Report:
+    """Check the folders ``images`` and ``labels``, with two classes."""
     dataset = dict(
         type='BaseSegDataset',
-        data_root=str(tmp_path),
+        data_root=str(root),
         data_prefix=dict(img_path='images', seg_map_path='labels'),
         img_suffix='.png',
         metainfo=dict(classes=['road', 'sky']),
         pipeline=[dict(type='LoadAnnotations')],
     )
-    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    return check(Config(dict(val_dataloader=dict(dataset=dataset))))
+
+
+def test_a_few_endings_of_labels_are_named(tmp_path):
+    for number in range(1, 20):
+        for path in (f'images/{number}.png', f'labels/{number}_id.png'):
+            tiny.save_image(tmp_path / path, np.ones((4, 4), np.uint8))
+    report = check_folders(tmp_path)
     [found] = [f for f in report.all_findings if f.name == 'wrong suffix']
     endings = '_id.png, 0_id.png, 1_id.png, 2_id.png, 3_id.png, 4_id.png, ...'
     assert found.problem == f'expected labels *.png, found endings {endings}'
@@ -98,15 +106,7 @@ def test_labels_of_more_bits_than_are_read(tmp_path, bits):
     ids = np.arange(16, dtype=f'uint{bits}').reshape(4, 4) % 2
     tiny.save_image(tmp_path / 'images/1.png', ids.astype(np.uint8))
     tiny.save_image(tmp_path / 'labels/1.png', ids)
-    dataset = dict(
-        type='BaseSegDataset',
-        data_root=str(tmp_path),
-        data_prefix=dict(img_path='images', seg_map_path='labels'),
-        img_suffix='.png',
-        metainfo=dict(classes=['road', 'sky']),
-        pipeline=[dict(type='LoadAnnotations')],
-    )
-    report = check(Config(dict(val_dataloader=dict(dataset=dataset))))
+    report = check_folders(tmp_path)
     found = [(f.name, f.problem) for f in report.all_findings]
     problem = '8 bits are read, found 1 channel(s) of 16 bits'
     assert found == [('upper bits not read', problem)] * (bits > 8)
