@@ -2,13 +2,13 @@
 # project's own, made once for one set of requirements.
 #   STACK   whose mmcv, mmengine and mmseg: maintained (default) or openmmlab
 #   VENV    where it is (default: .venv in the project, or .venv-openmmlab)
-#   PYTHON  what makes it (default: python3, 3.11.5 or newer)
+#   PYTHON  what makes it (default: python3, 3.11 or newer)
 #   WHEELS  a folder with wheels, such as one of mmcv 2.1.0, which pip would
 #           otherwise compile
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || {
-  echo "$python is $("$python" --version), expected Python 3.11.5 or newer" >&2
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "$python is $("$python" --version), expected Python 3.11 or newer" >&2
   exit 1
 }
 stack=${STACK:-maintained}
