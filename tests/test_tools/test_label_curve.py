@@ -264,7 +264,7 @@ def test_the_table_has_intervals_and_what_the_next_label_buys(curve):
     assert found[BOTH, NOBODY, 0] == (30, 28, 33, 1)
     text = write_table(rows)
     assert '| 3 | 28.0 [26.0, 31.0], one seed |' in text
-    assert '38.0 [36.0, 40.0] |' in text
+    assert '38.0 [36.0, 40.0], 2 seeds |' in text
     # Of the seed that both have.
     assert 'labels and adaptation, at random: +2.00 from 0 to 3' in text
     # By the seeds that have both.

@@ -54,7 +54,8 @@ class Point(NamedTuple):
 
     def __str__(self) -> str:
         span = f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
-        return span if self.seeds > 1 else f'{span}, one seed'
+        count = 'one seed' if self.seeds == 1 else f'{self.seeds} seeds'
+        return f'{span}, {count}'
 
 
 def one_machine_a_seed(found: Mapping[str, Sequence[dict]]) -> list[dict]:
