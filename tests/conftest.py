@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,11 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def numerics() -> list:
-    """Tell how this process computes."""
+def process_state() -> list:
+    """Tell how this process computes, and what ends it.
+
+    Child processes inherit signals that are ignored.
+    """
     backends = torch.backends
     owners = [backends.cuda.matmul]
     if hasattr(backends.cudnn, 'conv'):  # torch 2.9 and later
@@ -75,15 +79,17 @@ def numerics() -> list:
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.is_grad_enabled(),
+        signal.getsignal(signal.SIGTERM),
+        signal.getsignal(signal.SIGINT),
     ]
 
 
 @pytest.fixture(autouse=True)
 def settled() -> Iterator[None]:
-    """Let a test that changes how all the later ones compute fail itself."""
-    before = numerics()
+    """Let a test that changes the process for all later ones fail itself."""
+    before = process_state()
     yield
-    assert numerics() == before
+    assert process_state() == before
 
 
 @pytest.fixture

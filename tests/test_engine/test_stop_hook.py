@@ -99,22 +99,31 @@ def test_workers_live_on(lab, number):
 class Handlers(Dataset):
     """Tells what the process that reads it does on signals."""
 
+    worker: int | None = None
+
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, index: int) -> list[bool]:
-        return [signal.getsignal(n) == signal.SIG_IGN for n in SIGNALS]
+    def __getitem__(self, index: int) -> list:
+        ignored = [signal.getsignal(n) == signal.SIG_IGN for n in SIGNALS]
+        return [ignored, self.worker]
+
+    @classmethod
+    def set_up(cls, worker: int) -> None:
+        cls.worker = worker
 
 
 def test_workers_ignore_the_signals_and_are_set_up_as_before():
-    set_up = []
     loader = DataLoader(
-        Handlers(), num_workers=1, worker_init_fn=set_up.append
+        Handlers(),
+        batch_size=None,
+        num_workers=1,
+        worker_init_fn=Handlers.set_up,
     )
     guard_workers(loader)
-    assert [bool(x) for x in next(iter(loader))] == [True, True]
-    loader.worker_init_fn(0)
-    assert set_up == [0]
+    assert next(iter(loader)) == [[True, True], 0]
+    # Only the workers do.
+    assert Handlers()[0] == [[False, False], None]
 
 
 def test_a_test_builds_no_training_data(lab):
