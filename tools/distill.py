@@ -119,7 +119,7 @@ def student(args: argparse.Namespace) -> tuple[Config, Path, Path]:
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
     folder = Path(cfg.work_dir)
     require_one_size(cfg)  # before the time is spent on training
-    train_chain(cfg, resume=True)
+    train_chain(cfg, resume=True, more=True)
     return cfg, last_checkpoint(cfg), folder
 
 

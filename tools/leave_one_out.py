@@ -199,7 +199,7 @@ def main() -> None:
             )
         runs = {name: without(cfg, name, top / name) for name in names}
         for name, run in runs.items():
-            train_chain(run, resume=True)
+            train_chain(run, resume=True, more=True)
             unseen = unseen_pool(cfg, name, args.unseen_images)
             results[name] = measure(run, unseen)
             write_json(top / 'leave_one_out.json', results)

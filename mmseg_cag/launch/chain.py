@@ -41,7 +41,7 @@ from .settings import check_settings, require_parts
 TRAINING = ('train', 'val', 'anchors', 'translation')
 
 
-def train_chain(cfg: Config, resume: bool = False) -> None:
+def train_chain(cfg: Config, resume: bool = False, more: bool = False) -> None:
     """Train by a config; first by that of its ``start_from``, if need be.
 
     Finished runs are reused, interrupted ones resumed. All ranks decide before
@@ -50,10 +50,12 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
     Args:
         cfg: The run's config, with ``work_dir`` and ``launcher``.
         resume: Whether to resume from the run's own latest checkpoint, if any.
+        more: Whether the command goes on after the last run.
 
     Raises:
         UserError: A config, file or folder is wrong; a folder holds the result
             of other settings or is in use.
+        SystemExit: As of `train_runs`.
     """
     if not cfg.get('load_from'):
         # Otherwise mmengine would resume from the starting run's checkpoint.
@@ -71,7 +73,7 @@ def train_chain(cfg: Config, resume: bool = False) -> None:
         warn_of_other_data(runs)
         for run in runs:
             rehearse(run, TRAINING, ahead=run is not runs[0])
-    train_runs(runs)
+    train_runs(runs, more)
 
 
 def train_runs(runs: list[Config], more: bool = False) -> None:

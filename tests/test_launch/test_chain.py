@@ -281,7 +281,7 @@ def test_a_signal_at_the_end_of_a_run_stops_before_the_next(monkeypatch, own):
     chain.train_chain(cfg)
     assert folders[1:] == ['work_dirs/second/net'] and Path(SECOND).exists()
     with pytest.raises(SystemExit):
-        chain.train_runs([cfg], more=True)
+        chain.train_chain(cfg, more=True)
 
 
 def test_stages_of_no_length_are_found_before_the_warm_up(monkeypatch):
