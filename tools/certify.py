@@ -232,7 +232,10 @@ def show(found: dict) -> None:
     table.caption = f'{found["images"]} images in {found["groups"]} groups'
     Console(markup=False).print(table)
     if found['absent']:
-        print(f'In no label of the set: {", ".join(found["absent"])}')
+        print(
+            'In no label of the set, so not in mIoU: '
+            f'{", ".join(found["absent"])}'
+        )
     if 'difference' in found:
         print(verdict(found['difference']['mIoU'], names, share))
 

@@ -121,15 +121,23 @@ def class_counts(confusions: np.ndarray) -> np.ndarray:
 
 
 def iou_of(sums: np.ndarray) -> np.ndarray:
-    """Compute the IoU (R, K), 0 to 1, from sums (R, 3 K) of counts."""
+    """Compute the IoU (R, K), 0 to 1, from sums (R, 3 K) of counts.
+
+    It is NaN for a class without a label. As 0, it would depend on the
+    network whether the class counts, so two networks would be averaged over
+    other classes; and a rare class that a resample misses would count as 0.
+    """
     right, predicted, true = np.split(sums, 3, 1)
-    return _divide(right, predicted + true - right)
+    return _labelled(right, predicted + true - right, true)
 
 
 def f1_of(sums: np.ndarray) -> np.ndarray:
-    """Compute the F1 (R, K), 0 to 1, from sums (R, 3 K) of counts."""
+    """Compute the F1 (R, K), 0 to 1, from sums (R, 3 K) of counts.
+
+    It is NaN for a class without a label, as in `iou_of`.
+    """
     right, predicted, true = np.split(sums, 3, 1)
-    return _divide(2 * right, predicted + true)
+    return _labelled(2 * right, predicted + true, true)
 
 
 def mean_of(scores: np.ndarray) -> np.ndarray:
@@ -137,6 +145,12 @@ def mean_of(scores: np.ndarray) -> np.ndarray:
     known = np.isfinite(scores)
     total = np.where(known, scores, 0).sum(1, keepdims=True)
     return _divide(total, known.sum(1, keepdims=True))
+
+
+def _labelled(
+    part: np.ndarray, whole: np.ndarray, true: np.ndarray
+) -> np.ndarray:
+    return np.where(true > 0, _divide(part, whole), np.nan)
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -214,9 +214,12 @@ def has_source(cfg: Config) -> bool:
 
 
 def mean_iou(confusions: np.ndarray) -> float:
-    """Compute the mIoU in percent over all images (N, K, K)."""
-    iou = class_iou(torch.as_tensor(confusions.sum(0)))
-    return 100 * iou.nanmean().item()
+    """Compute the mIoU in percent over all images (N, K, K).
+
+    Of the classes with labels, as in `compare_mean_iou`.
+    """
+    total = torch.as_tensor(confusions.sum(0))
+    return 100 * class_iou(total)[total.sum(1) > 0].nanmean().item()
 
 
 def compare_mean_iou(
@@ -227,7 +230,7 @@ def compare_mean_iou(
     """Compute the gain in mIoU with its 95 % interval.
 
     Bootstrap samples are paired: an image that is hard for both networks does
-    not widen the interval.
+    not widen the interval. Classes without a label are left out.
 
     Args:
         before: Confusion matrix of each image (N, K, K), first network.
