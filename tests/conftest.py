@@ -63,9 +63,9 @@ def seeded() -> None:
 
 
 def process_state() -> list:
-    """Tell how this process computes, and what ends it.
+    """Tell how this process computes, and if it ignores signals.
 
-    Child processes inherit signals that are ignored.
+    Its child processes would ignore them, too.
     """
     backends = torch.backends
     owners = [backends.cuda.matmul]
@@ -79,8 +79,8 @@ def process_state() -> list:
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.is_grad_enabled(),
-        signal.getsignal(signal.SIGTERM),
-        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM) == signal.SIG_IGN,
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
     ]
 
 
