@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
 
 from mmseg_cag.minitown.town import draw_minitown
 from tests import own_data, tiny
@@ -100,6 +102,18 @@ def test_target_labels_are_those_that_were_drawn(project, monkeypatch):
         ids = own_data.read(source)
         truth = own_data.translate(ids, own_data.REAL_TRUTH, 255)
         assert np.array_equal(labels, truth)
+
+
+@pytest.mark.parametrize(
+    'name', ['source_only', 'anchor_teacher', 'cag', 'hrda', 'mic', 'proda']
+)
+def test_a_smaller_image_is_padded_to_the_crop(name):
+    cfg = Config.fromfile(ROOT / f'configs/custom/{name}.py')
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    small = torch.zeros(3, 384, 512, dtype=torch.uint8)
+    batch = dict(inputs=[small], data_samples=[SegDataSample()])
+    assert preprocessor(batch, True)['inputs'].shape[2:] == cfg.crop_size
+    assert preprocessor(batch, False)['inputs'].shape[2:] == (384, 512)
 
 
 @pytest.mark.long

@@ -87,6 +87,11 @@ def as_in_v01(leaf: str, cfg: dict) -> dict:
     # New, of no meaning to what 0.1 did.
     for key in ('target_dataset', 'log_level'):
         cfg.pop(key, None)
+    if leaf.startswith('custom/'):
+        # Small images were padded to the largest of a batch.
+        padding = cfg['model']['data_preprocessor']
+        assert padding.pop('size') == [512, 512]
+        padding['size_divisor'] = 1
     if '_warmup_' in leaf:
         # DeepLab-V3+'s head, which ImageNet's file does not fill, was frozen.
         model = cfg['model']

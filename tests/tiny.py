@@ -646,6 +646,14 @@ def random_sample(labelled: bool = True) -> SegDataSample:
     return sample
 
 
+def padded_samples(rows: int = 8) -> list[SegDataSample]:
+    """Target samples of a batch whose first image is padded at the bottom."""
+    return [
+        SegDataSample(metainfo=dict(padding_size=(0, 0, 0, bottom)))
+        for bottom in (rows, 0)
+    ]
+
+
 def random_images(count: int = 2) -> list[torch.Tensor]:
     return [
         torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8)

@@ -8,6 +8,7 @@ _base_ = [
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
     _base_.anchor_teacher_small,
+    data_preprocessor=_base_.padding,
     decode_head=dict(
         _base_.anchor_teacher_small.decode_head,
         num_classes=len(_base_.classes),

@@ -7,5 +7,7 @@ _base_ = [
 # Trained first, unless its result is there.
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
-    _base_.cag_small, decode_head=dict(num_classes=len(_base_.classes))
+    _base_.cag_small,
+    data_preprocessor=_base_.padding,
+    decode_head=dict(num_classes=len(_base_.classes)),
 )

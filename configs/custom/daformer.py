@@ -8,6 +8,7 @@ _base_ = [
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
     _base_.daformer,
+    data_preprocessor=_base_.padding,
     decode_head=dict(
         _base_.daformer.decode_head, num_classes=len(_base_.classes)
     ),

@@ -8,6 +8,7 @@ _base_ = [
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
     _base_.daformer,
+    data_preprocessor=_base_.padding,
     # Details are a quarter of a crop.
     backbone=dict(detail_size=tuple(side // 2 for side in _base_.crop_size)),
     decode_head=dict(

@@ -9,6 +9,7 @@ _base_ = [
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
     _base_.mic,
+    data_preprocessor=_base_.padding,
     # The small network is full of batch norms.
     masked_statistics=False,
     decode_head=dict(_base_.mic.decode_head, num_classes=len(_base_.classes)),

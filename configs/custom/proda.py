@@ -7,7 +7,9 @@ _base_ = [
 # Trained first, unless its result is there.
 start_from = '{{ fileDirname }}/source_only.py'
 model = dict(
-    _base_.proda_small, decode_head=dict(num_classes=len(_base_.classes))
+    _base_.proda_small,
+    data_preprocessor=_base_.padding,
+    decode_head=dict(num_classes=len(_base_.classes)),
 )
 stage_iters, parts = 15000, 15  # validations and checkpoints
 train_cfg = dict(

@@ -4,6 +4,9 @@ _base_ = [
     './_base_/data.py',
     './_base_/supervised.py',
 ]
-model = dict(decode_head=dict(num_classes=len(_base_.classes)))
+model = dict(
+    data_preprocessor=_base_.padding,
+    decode_head=dict(num_classes=len(_base_.classes)),
+)
 auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(_delete_=True, **_base_.source_dataloader)

@@ -20,7 +20,7 @@ class UDADataPreprocessor(BaseDataPreprocessor):
     A training batch is ``{'inputs': {'source': [...], 'target': [...]},
     'data_samples': {same}}``, with any domains; each becomes (N, 3, H, W)
     float32. A plain batch, as in validation, counts as target. A sample's
-    pseudo labels, ``pseudo_sem_seg``, are padded like its image.
+    ``pseudo_sem_seg`` and ``trusted`` are padded like its image.
 
     Args:
         domains: Config of the preprocessor of each domain, or of members of a
@@ -107,20 +107,45 @@ class UDADataPreprocessor(BaseDataPreprocessor):
         return dict(inputs=torch.stack(images), data_samples=[*samples])
 
 
-def pad_pseudo_labels(
-    inputs: Tensor, data_samples: list[SegDataSample], value: int
+def padding_of(samples: list | None, like: Tensor) -> Tensor | None:
+    """Find padding, bool (N, H, W); None if no image is padded.
+
+    Args:
+        samples: N `SegDataSample`, preprocessed; None if none is padded.
+        like: Maps (..., H, W) of the size of the padded images.
+    """
+    sides = [sample.get('padding_size', (0,) * 4) for sample in samples or ()]
+    if not any(map(any, sides)):
+        return None
+    height, width = like.shape[-2:]
+    padding = like.new_ones(len(sides), height, width, dtype=torch.bool)
+    for own, (left, right, top, bottom) in zip(padding, sides, strict=True):
+        own[top : height - bottom, left : width - right] = False
+    return padding
+
+
+def hide_padding(maps: Tensor, padding: Tensor | None, value: int) -> Tensor:
+    """Set maps (N, h, w) to a value in padding (N, H, W), if there is any."""
+    if padding is None:
+        return maps
+    small = F.interpolate(padding[:, None].float(), maps.shape[-2:])
+    return maps.masked_fill(small[:, 0] > 0, value)
+
+
+def pad_maps(
+    inputs: Tensor, data_samples: list[SegDataSample], name: str, value: int
 ) -> None:
-    """Pad pseudo labels (1, H, W) to the size of the images."""
+    """Pad a map (1, H, W) of samples to the size of the images."""
     for sample in data_samples:
-        if 'pseudo_sem_seg' not in sample:
+        if name not in sample:
             continue
-        labels = sample.pseudo_sem_seg.data
+        data = sample.get(name).data
         bottom, right = (
-            inputs.size(axis) - labels.size(axis) for axis in (-2, -1)
+            inputs.size(axis) - data.size(axis) for axis in (-2, -1)
         )
-        padded = F.pad(labels, (0, right, 0, bottom), value=value)
+        padded = F.pad(data, (0, right, 0, bottom), value=value)
         # mmengine refuses to change the size of a map in place.
-        sample.pseudo_sem_seg = PixelData(data=padded)
+        setattr(sample, name, PixelData(data=padded))
 
 
 # mmsegmentation 1.2.2 and its successor name this differently.
@@ -158,5 +183,7 @@ def preprocess(
 
 def _padded(batch: dict, preprocessor: SegDataPreProcessor) -> dict:
     if batch.get('data_samples') is not None:
-        pad_pseudo_labels(**batch, value=preprocessor.seg_pad_val)
+        void = preprocessor.seg_pad_val
+        pad_maps(**batch, name='pseudo_sem_seg', value=void)
+        pad_maps(**batch, name='trusted', value=0)
     return batch

@@ -6,6 +6,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.errors import UserError, require_share
+from mmseg_cag.models.data_preprocessor import hide_padding, padding_of
 
 # legend: N images, K classes, H W image
 
@@ -16,6 +17,7 @@ def online_pseudo_labels(
     top: int = 0,
     bottom: int = 0,
     trusted: Tensor | None = None,
+    samples: list[SegDataSample] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Label all pixels, weighted by the share of confident ones.
 
@@ -26,18 +28,27 @@ def online_pseudo_labels(
         top: Untrusted rows at the top, with weight 0.
         bottom: Untrusted rows at the bottom, likewise.
         trusted: Trusted pixels, bool (N, H, W); None for all.
+        samples: Data samples of the images, if these may be padded.
 
     Returns:
         Labels (N, H, W) int64, and weights (N, H, W) float32. The share is
-        over the whole batch, untrusted pixels included.
+        over the whole batch without padding, untrusted pixels included.
 
     Source: DACS Sec. 3.2 and DAFormer Eq. 4, as released; HRDA as released
     (untrusted pixels).
     """
     confidence, labels = logits.float().softmax(1).max(1)
-    share = (confidence >= threshold).float().mean()
-    weight = share.expand(labels.shape)
+    weight = mean_weight((confidence >= threshold).float(), samples)
     return labels, discard_untrusted(weight, top, bottom, trusted)
+
+
+def mean_weight(weight: Tensor, samples: list[SegDataSample] | None) -> Tensor:
+    """Give all pixels (N, H, W) the mean weight of those without padding."""
+    padding = padding_of(samples, weight)
+    if padding is None:
+        return weight.mean().expand(weight.shape)
+    mean = weight.masked_fill(padding, torch.nan).nanmean()
+    return mean.expand(weight.shape)
 
 
 def discard_untrusted(
@@ -80,7 +91,7 @@ def _named(top: int, bottom: int) -> str:
 
 
 class OnlineLabels:
-    """Label and weight target crops; untrusted pixels get weight 0.
+    """Label and weight target crops; untrusted pixels, padding: weight 0.
 
     Args:
         threshold: Probability from which a pixel is confident.
@@ -102,16 +113,18 @@ class OnlineLabels:
         self, logits: Tensor, data_samples: list[SegDataSample]
     ) -> tuple[Tensor, Tensor]:
         """Label pixels from scores; see `online_pseudo_labels`."""
-        labels, weight = online_pseudo_labels(logits, self.threshold)
+        labels, weight = online_pseudo_labels(
+            logits, self.threshold, samples=data_samples
+        )
         return labels, self.discard(weight, data_samples)
 
     def discard(
         self, weight: Tensor, data_samples: list[SegDataSample]
     ) -> Tensor:
-        """Set weights (N, H, W) of untrusted pixels to 0, in a copy.
+        """Set weights of untrusted pixels and padding to 0, in a copy.
 
         Args:
-            weight: Weights of all pixels, float32.
+            weight: Weights of all pixels (N, H, W) float32.
             data_samples: Target samples, with ``trusted`` if `MarkUntrusted`
                 marked pixels; of a sample without it all are trusted.
 
@@ -119,6 +132,7 @@ class OnlineLabels:
             UserError: No row remains, or `MarkUntrusted` is used as well.
         """
         require_trusted_rows(self.rows, tuple(weight.shape[1:]))
+        weight = hide_padding(weight, padding_of(data_samples, weight), 0)
         if not any('trusted' in s for s in data_samples):
             return discard_untrusted(weight, self.top, self.bottom, None)
         if self.top + self.bottom:

@@ -84,7 +84,7 @@ def count_target(
         maps: Maps from the segmentor: ``student`` and, with a teacher,
             ``teacher``, both scores (N, K, h, w); ``distances`` to the anchors
             (N, K, h, w); pseudo labels ``anchor`` and ``probability`` (N, h,
-            w) int64.
+            w) int64; ``padding`` (N, H, W) bool, which is not counted.
         num_classes: Classes K.
         edges: Edges of the bins (B + 1,) of the gaps.
 
@@ -96,22 +96,29 @@ def count_target(
         ``active`` (K,), assigned labels, and ``followed`` (), active pixels
         where the student predicts the label. With edges: ``gaps`` (K, B).
     """
+
+    def seen(found: Tensor) -> Tensor:
+        if 'padding' not in maps:
+            return found
+        return found[resize_labels(maps['padding'], found) == 0]
+
     student = maps['student'].argmax(1)
     if 'teacher' not in maps:
-        return {'predicted': _by_class(student, num_classes)}
+        return {'predicted': _by_class(seen(student), num_classes)}
     candidates = maps['teacher'].argmax(1)
     # A teacher with a mirrored view labels at the size of the images.
-    student = resize_labels(student, candidates)
+    student = seen(resize_labels(student, candidates))
+    candidates = seen(candidates)
     counts = {'predicted': _by_class(student, num_classes)}
     counts['teacher'] = _by_class(candidates, num_classes)
     counts['agree'] = (student == candidates).sum()
     if 'distances' in maps:
-        candidates, gap = nearest_anchor(maps['distances'])
+        candidates, gap = map(seen, nearest_anchor(maps['distances']))
         if edges is not None:
             counts['gaps'] = count_gaps(
                 gap.flatten(), candidates.flatten(), edges, num_classes
             )
-    labels = maps.get('anchor', maps.get('probability'))
+    labels = seen(maps.get('anchor', maps.get('probability')))
     counts['candidates'] = _by_class(candidates, num_classes)
     counts['active'] = _by_class(labels, num_classes)
     counts['followed'] = (student == labels).sum()

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_cag.errors import UserError
+from mmseg_cag.models.data_preprocessor import hide_padding, padding_of
 from mmseg_cag.models.student import student_model
 from tests import tiny
 
@@ -119,3 +120,28 @@ def test_members_of_different_sizes(preprocessor):
     batch = dict(inputs=dict(source=raw), data_samples=dict(source=samples))
     with pytest.raises(UserError, match='have images of different sizes'):
         preprocessor(batch, True)
+
+
+def test_padding_is_found_from_the_samples(preprocessor):
+    for part in preprocessor.domains.values():
+        part.size, part.size_divisor = tiny.SIZE, None
+    raw = [torch.ones(3, *tiny.SIZE, dtype=torch.uint8), image()]
+    batch = dict(inputs=raw, data_samples=[sample(False), sample(False)])
+    images, samples = preprocessor(batch, True).values()
+    padding = padding_of(samples, images)
+    assert padding.shape == (2, *tiny.SIZE) and not padding[0].any()
+    assert not padding[1, :20, :30].any()
+    assert padding[1, 20:].all() and padding[1, :, 30:].all()
+    assert padding_of(samples[:1], images[:1]) is None
+    small = hide_padding(torch.ones(2, 8, 16), padding, 0)
+    assert small[0].all() and torch.equal(small[1] == 0, padding[1, ::4, ::4])
+
+
+def test_padding_is_not_trusted(preprocessor):
+    one = sample(False)
+    one.trusted = PixelData(data=torch.ones(1, 20, 30, dtype=torch.uint8))
+    batch = dict(inputs=[image()], data_samples=[one])
+    [one] = preprocessor(batch, True)['data_samples']
+    trusted = one.trusted.data
+    assert trusted.shape == (1, *tiny.SIZE)
+    assert trusted[:, :20, :30].all() and trusted.sum() == 20 * 30

@@ -1,6 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import pytest
 import torch
 
 from mmseg_cag.monitor.target_record import (
@@ -164,3 +165,15 @@ def test_a_margin_is_a_number_or_one_a_class():
     assert margin_record(torch.tensor([infinite, infinite]), two) is None
     one = margin_record(torch.tensor([infinite, 1.0]), two)
     assert one == {'a': None, 'b': 1}
+
+
+@pytest.mark.parametrize('kinds', [(), ('teacher', 'distances', 'anchor')])
+def test_padding_is_not_counted(kinds):
+    maps, edges = draw(*kinds), torch.linspace(0, 4, 9)
+    # At the size of the images, twice that of the maps.
+    padding = torch.zeros(SHAPE[0], 2 * SHAPE[1], 2 * SHAPE[2]).bool()
+    padding[:, 4:] = True
+    found = count_target({**maps, 'padding': padding}, K, edges)
+    cut = {name: own[..., :2, :] for name, own in maps.items()}
+    for name, count in count_target(cut, K, edges).items():
+        assert torch.equal(found[name], count), name

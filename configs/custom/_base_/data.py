@@ -42,6 +42,8 @@ target_labels = dict(
 image_size = (1280, 720)
 # Height and width of what a network sees in training.
 crop_size = (512, 512)
+# Crops of images that are smaller are padded to that size.
+padding = dict(size=crop_size, size_divisor=None)
 
 resize = dict(type='Resize', scale=image_size, keep_ratio=True)
 augmentation = [

@@ -12,6 +12,7 @@ from mmseg_cag.errors import require_one_of
 from mmseg_cag.models.anchors.class_scores import SCORES, ClassScores, best_two
 from mmseg_cag.models.anchors.running_margin import RunningMargin
 from mmseg_cag.models.mixing import Labelled
+from mmseg_cag.models.online_labels import mean_weight
 
 from .base import SegOutput, resize_labels
 from .cag import feature_sizes, require_features
@@ -115,6 +116,8 @@ class AnchorTeacherSegmentor(MICSegmentor):
             _, weight = self.online_labels(logits, data_samples)
         else:
             weight = self.weigh(output.feat, logits, labels, gap)
+            if self.weights == 'active_share':
+                weight = mean_weight(weight, data_samples)
             weight = self.online_labels.discard(weight, data_samples)
         if self.observers:
             teacher = self.main_logits(output)
@@ -130,9 +133,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         best, partly = labels, self.weights == 'gap'
         if self.margin_of != self.labels:
             best, gap = best_two(self.scores(feat, logits, self.margin_of))
-        weight = self.pseudo_label_head.weigh(labels, best, gap, partly=partly)
-        share = self.weights == 'active_share'
-        return weight.mean().expand_as(weight) if share else weight
+        return self.pseudo_label_head.weigh(labels, best, gap, partly=partly)
 
     def labelled_loss(
         self, output: SegOutput, batch: Labelled, prefix: str

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.models.binary import count_two_classes, two_class_scores
+from mmseg_cag.models.data_preprocessor import padding_of
 from mmseg_cag.models.domain_norms import DomainNorms, complete
 from mmseg_cag.models.losses.head_loss import head_loss
 from mmseg_cag.models.mixing import VOID, Labelled
@@ -155,6 +156,10 @@ class UDASegmentor(SingleResizeEncoderDecoder):
                 'train_dataloader.dataset to a UDADataset with the domains '
                 f'{", ".join(self.domains)}'
             )
+        if mode == 'loss' and self.observers and 'target' in self.domains:
+            padding = padding_of(data_samples['target'], inputs['target'])
+            if padding is not None:
+                self.observe(padding=padding)
         with self._all_statistics(data_samples, mode):
             result = super().forward(inputs, data_samples, mode)
             if mode == 'loss' and self.distillation is not None:
@@ -311,7 +316,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
 
         Args:
             **maps: The target's ``images``, with the ``student``'s class
-                scores if available; later any other maps.
+                scores if available; any other maps; all methods: ``padding``.
         """
         if not self.observers:
             return

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.class_means import RunningClassMeans
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.data_preprocessor import hide_padding, padding_of
 from mmseg_cag.models.losses.head_loss import pixel_loss
 
 from .base import SegOutput, UDASegmentor, gt_labels, resize_labels
@@ -90,14 +91,16 @@ class CAGSegmentor(UDASegmentor):
         images = inputs['target']
         target = self.forward_student(images, auxiliary=False)
         self.observe(images=images, student=self.main_logits(target).detach())
-        pseudo_labels = self.label_target(images)
+        pseudo_labels = self.label_target(images, data_samples['target'])
         losses |= self.pseudo_label_losses(target, pseudo_labels)
         losses |= self.anchor_losses(source, labels, target, pseudo_labels)
         return losses
 
     @torch.no_grad()
-    def label_target(self, images: Tensor) -> dict[str, Tensor]:
-        """Label target images (N, 3, H, W) with the frozen teacher.
+    def label_target(
+        self, images: Tensor, samples: list[SegDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Label target images (N, 3, H, W), not padding, with the teacher.
 
         Returns:
             Label maps (N, h, w) int64 of each kind in use.
@@ -125,6 +128,9 @@ class CAGSegmentor(UDASegmentor):
                 kind: head.hide_unknown(own, distances)
                 for kind, own in labels.items()
             }
+        padding = padding_of(samples, images)
+        for kind, own in labels.items():
+            labels[kind] = hide_padding(own, padding, head.ignore_index)
         self.observe(**labels)
         return labels
 

@@ -87,7 +87,8 @@ class ProDASegmentor(PrototypeSegmentor):
         images = inputs['target']
         output = self.forward_student(images, auxiliary=False)
         weak = self.at_labels(output, images)
-        momentum = self.at_labels(self.momentum_teacher(images), images)
+        output = self.momentum_teacher(images)
+        momentum = self.at_labels(output, images, data_samples['target'])
         labels = self.label_target(images, weak, momentum)
         losses |= self.pseudo_label_losses(weak.logits, labels)
         losses |= self.consistency_loss(images, momentum, generator)
@@ -110,8 +111,8 @@ class ProDASegmentor(PrototypeSegmentor):
         confidence, labels = rectify(
             probability, self.distances(momentum.feat), self.temperature
         ).max(1)
-        ignored = self.decode_head.ignore_index
-        labels = labels.where(confidence >= self.threshold, ignored)
+        sure = momentum.hide_padding(confidence, -1) >= self.threshold
+        labels = labels.where(sure, self.decode_head.ignore_index)
         self.observe(images=images, student=weak.logits.detach())
         self.observe(teacher=probability, probability=labels)
         return labels
@@ -144,6 +145,6 @@ class ProDASegmentor(PrototypeSegmentor):
         loss = prototype_consistency(
             self.distances(strong.feat),
             self.distances(momentum.feat).detach(),
-            self.at_centres(seen),
+            momentum.hide_padding(self.at_centres(seen), False),
         )
         return {'target.loss_consistency': self.weights['consistency'] * loss}

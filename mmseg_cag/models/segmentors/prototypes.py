@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmseg_cag.errors import require_share
 from mmseg_cag.models.anchors.class_means import RunningClassMeans
+from mmseg_cag.models.data_preprocessor import hide_padding, padding_of
 from mmseg_cag.models.losses.denoising_loss import prototype_distances
 
 from .base import SegOutput, UDASegmentor
@@ -21,10 +22,15 @@ from .cag import feature_sizes, require_features
 
 
 class Maps(NamedTuple):
-    """Features (N, C, h, w) and class scores (N, K, h, w) of target images."""
+    """Features (N, C, h, w), class scores (N, K, h, w), padding (N, H, W)."""
 
     feat: Tensor
     logits: Tensor
+    padding: Tensor | None = None
+
+    def hide_padding(self, maps: Tensor, value: int) -> Tensor:
+        """Set maps (N, h, w) of these images to a value in padding."""
+        return hide_padding(maps, self.padding, value)
 
 
 class PrototypeSegmentor(UDASegmentor):
@@ -79,7 +85,9 @@ class PrototypeSegmentor(UDASegmentor):
         self.register_buffer('stage', torch.tensor(0))
         self.train()
 
-    def at_labels(self, output: SegOutput, images: Tensor) -> Maps:
+    def at_labels(
+        self, output: SegOutput, images: Tensor, samples: list | None = None
+    ) -> Maps:
         """Resize a network's output to the size of the labels."""
         require_features(self, output)
         height, width = images.shape[-2:]
@@ -90,7 +98,8 @@ class PrototypeSegmentor(UDASegmentor):
             *(
                 resize(m, size, mode='bilinear', align_corners=corners)
                 for m in maps
-            )
+            ),
+            padding=padding_of(samples, images),
         )
 
     def at_centres(self, mask: Tensor) -> Tensor:
@@ -111,7 +120,7 @@ class PrototypeSegmentor(UDASegmentor):
     @torch.no_grad()
     def move_prototypes(self, momentum: Maps) -> None:
         """Move the prototypes by the class means of a batch."""
-        labels = momentum.logits.argmax(1)
+        labels = momentum.hide_padding(momentum.logits.argmax(1), -1)
         self.prototypes.average(momentum.feat, labels, self.prototype_momentum)
 
     @torch.no_grad()

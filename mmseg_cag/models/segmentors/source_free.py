@@ -64,7 +64,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
         images = inputs['target']
         target = self.forward_student(images, auxiliary=False)
         self.observe(images=images, student=self.main_logits(target).detach())
-        pseudo_labels = self.label_target(images)
+        pseudo_labels = self.label_target(images, data_samples['target'])
         losses = self.source_losses(generator)
         losses |= self.pseudo_label_losses(target, pseudo_labels)
         losses |= self.target_anchor_loss(target, pseudo_labels)

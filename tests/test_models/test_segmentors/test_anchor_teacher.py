@@ -77,6 +77,23 @@ def target_of(model: nn.Module) -> Labelled:
     return model.label_target(torch.randn(2, 3, *tiny.SIZE), [])
 
 
+@pytest.mark.parametrize('weights', ['active', 'active_share'])
+def test_padding_has_no_weight(weights):
+    model = started(weights=weights)
+    whole = target_of(model).weight
+    torch.manual_seed(7)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    weight = model.label_target(images, tiny.padded_samples()).weight
+    assert not weight[0, -8:].any()
+    if weights == 'active':
+        assert torch.equal(weight[0, :-8], whole[0, :-8])
+        assert torch.equal(weight[1], whole[1])
+        return
+    active = target_of(started()).weight
+    share = torch.cat([active[0, :-8].flatten(), active[1].flatten()]).mean()
+    torch.testing.assert_close(weight[1], share.expand(tiny.SIZE))
+
+
 def nearest(model: nn.Module) -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     output = model.teacher(torch.randn(2, 3, *tiny.SIZE))

@@ -168,6 +168,23 @@ def test_pseudo_labels_are_those_of_the_stages_first_student():
     assert not torch.equal(labelled_by_student(model, images), expected)
 
 
+def test_padding_has_no_label():
+    model = build(by=BOTH, margin=0.02, probability=0.0)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    expected = model.label_target(images)
+    labels = model.label_target(images, tiny.padded_samples())
+    for kind in BOTH:
+        assert (expected[kind][0, -2:] != 255).any()
+        expected[kind][0, -2:] = 255  # of 8 at the size of the images
+        assert torch.equal(labels[kind], expected[kind])
+    data = model.data_preprocessor(tiny.raw_batch(), True)
+    whole = model(**data, mode='loss')
+    data['data_samples']['target'] = tiny.padded_samples()
+    for kind in BOTH:
+        name = f'target.active_{kind}'
+        assert model(**data, mode='loss')[name] < whole[name]
+
+
 def stock_checkpoint(path, neck: bool = False) -> nn.Module:
     """Save a stock segmentor whose statistics are not those at birth."""
     stock = MODELS.build(tiny.segmentor(neck=neck))

@@ -159,6 +159,36 @@ def test_marks_of_one_domain_are_not_those_of_another():
     assert weight[1, 7:].eq(1).all() and not weight[1, :7].any()
 
 
+@pytest.mark.parametrize('marks', [False, True])
+def test_padding_has_no_weight_and_no_part_in_the_share(marks):
+    model = build(threshold=0.055)
+    images = torch.randn(2, 3, *tiny.SIZE)
+    whole = model.label_target(images, []).weight
+    samples = tiny.padded_samples()
+    if marks:
+        trusted = torch.ones(1, *tiny.SIZE, dtype=torch.uint8)
+        samples[0].trusted = PixelData(data=trusted)
+    weight = model.label_target(images, samples).weight
+    with torch.no_grad():
+        scores = at_labels(model.main_logits(model.teacher(images)))
+    sure = scores.softmax(1).amax(1) >= 0.055
+    share = torch.cat([sure[0, :-8].flatten(), sure[1].flatten()])
+    share = share.float().mean().item()
+    assert not weight[0, -8:].any()
+    assert weight[0, :-8].unique().item() == pytest.approx(share)
+    assert weight[1].unique().item() == pytest.approx(share)
+    assert whole.unique().item() == pytest.approx(sure.float().mean().item())
+
+
+def test_observers_are_told_of_padding():
+    model, seen = build(), {}
+    model.observers.append(lambda **maps: seen.update(maps))
+    data = batch()
+    data['inputs']['target'][0] = data['inputs']['target'][0][:, :-8]
+    model(**model.data_preprocessor(data, True), mode='loss')
+    assert seen['padding'][0, -8:].all() and seen['padding'].sum() == 8 * 64
+
+
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [

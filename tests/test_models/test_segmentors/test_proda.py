@@ -98,6 +98,40 @@ def test_the_labels_are_the_soft_ones_times_the_nearness():
     assert torch.equal(labels, expected)
 
 
+def test_padding_has_no_label_and_moves_no_prototype():
+    model = build(prototype_momentum=0.5)
+    images, samples = images_of(model), tiny.padded_samples()
+    output = model.momentum_teacher(images)
+    momentum = model.at_labels(output, images, samples)
+    whole = momentum._replace(padding=None)
+    expected = model.label_target(images, whole, whole)
+    expected[0, -2:] = 255
+    labels = model.label_target(images, whole, momentum)
+    assert torch.equal(labels, expected)
+    # What is in padding does not matter.
+    feat, logits = momentum.feat.clone(), momentum.logits.clone()
+    feat[0, :, -2:], logits[0, :, -2:] = 9, torch.randn(19, 2, 16)
+    losses, prototypes = [], []
+    for maps in (momentum, Maps(feat, logits, momentum.padding)):
+        one = copy.deepcopy(model)
+        torch.manual_seed(0)
+        losses.append(one.consistency_loss(images, maps, torch.Generator()))
+        one.move_prototypes(maps)
+        prototypes.append(one.prototypes.anchors)
+    assert losses[0] == losses[1]
+    assert torch.equal(*prototypes)
+
+
+def test_a_step_reads_the_padding():
+    data = build().data_preprocessor(batch(), True)
+    whole = build()(**data, mode='loss')
+    data['data_samples']['target'] = tiny.padded_samples()
+    model = build()
+    found = model(**data, mode='loss')
+    for name in ('target.loss_ce', 'target.loss_consistency'):
+        assert found[name] != whole[name] and found[name].isfinite()
+
+
 def test_a_threshold_ignores():
     model = build(threshold=1.0)
     losses = losses_of(model)
