@@ -50,9 +50,10 @@ def write_own(towns: Path, root: Path) -> None:
     for split in ('train', 'val'):
         images = towns / 'cityscapes/leftImg8bit' / split
         shutil.copytree(images, root / 'real' / split)
-    gt_fine = towns / 'cityscapes/gtFine/val'
-    for path in gt_fine.rglob('*.png'):
-        name = path.name.replace('_gtFine_labelIds', '_leftImg8bit')
-        label = root / 'real/labels' / path.parent.name / name
-        label.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(label), translate(read(path), REAL_IDS, REAL_VOID))
+        folder = dict(train='train_labels', val='labels')[split]
+        for path in (towns / 'cityscapes/gtFine' / split).rglob('*.png'):
+            name = path.name.replace('_gtFine_labelIds', '_leftImg8bit')
+            label = root / 'real' / folder / path.parent.name / name
+            label.parent.mkdir(parents=True, exist_ok=True)
+            ids = translate(read(path), REAL_IDS, REAL_VOID)
+            cv2.imwrite(str(label), ids)

@@ -99,7 +99,10 @@ def write_some_roles(root: Path) -> None:
         ROOT / 'configs/_base_/datasets/uda_real_streets.py'
     )
     camvid = {**streets.target_labelled, 'data_root': str(root / 'camvid')}
+    own = Config.fromfile(ROOT / 'configs/custom/_base_/data.py')
+    own = {**own.target_labelled, 'data_root': str(root / 'real')}
     parts = dict(minitown=tiny.cityscapes(root, 'train'), real_streets=camvid)
+    parts['real'] = own
     for name, part in parts.items():
         dataset = DATASETS.build(part)
         images = {

@@ -262,6 +262,7 @@ def options() -> Iterator[tuple[str, str]]:
         if '--cfg-options' in words:
             start = words.index('--cfg-options') + 1
             [path] = [w for w in words if w.startswith('configs/')] or [ANY]
+            path = re.sub('^configs/mine', 'configs/custom', path)
             yield path, ' '.join(w.partition('=')[0] for w in words[start:])
     for page in PAGES:
         for key in NAMED_OPTION.findall(page.read_text()):

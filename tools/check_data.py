@@ -62,9 +62,14 @@ def read_config(args: argparse.Namespace) -> Config:
         raise ValueError(f'{args.config}: config file not found')
     # Imported after parsing: these imports take seconds.
     from mmseg_cag.fileio.safe_config import load_config
-    from mmseg_cag.launch.cfg_options import merge_options, parse_options
+    from mmseg_cag.launch.cfg_options import (
+        merge_options,
+        parse_options,
+        require_read,
+    )
 
     cfg = load_config(args.config)
+    require_read(cfg, args.config)
     merge_options(cfg, parse_options(args.cfg_options or ()))
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     return cfg

@@ -14,6 +14,11 @@ model = dict(
     decode_head=dict(
         _base_.daformer.decode_head, num_classes=len(_base_.classes)
     ),
+    # Of a network that predicts in windows, such as hrda_mit-b5.py.
+    test_cfg=dict(
+        crop_size=_base_.crop_size,
+        stride=tuple(side // 2 for side in _base_.crop_size),
+    ),
     # Of all classes; things=[...] names some, by their place in classes.
     feature_distance=dict(type='FeatureDistance'),
 )

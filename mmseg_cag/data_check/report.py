@@ -137,8 +137,15 @@ def show(report: Report, console: Console) -> None:
     """
     console.print(_data_table(report.parts))
     counted = [part for part in report.parts if part.histogram]
-    if counted:
-        console.print(_class_table(counted))
+    while counted:
+        # As many as fit beside each other, so that no cell is cut.
+        shown = counted[:1]
+        while len(shown) < len(counted) and _fits(
+            wider := counted[: len(shown) + 1], console
+        ):
+            shown = wider
+        console.print(_class_table(shown))
+        counted = counted[len(shown) :]
     findings = report.all_findings
     if findings:
         console.print(_finding_table(findings))
@@ -170,6 +177,12 @@ def _data_table(parts: Iterable[Part]) -> Table:
             'read' if reading.labelled else 'closed',
         )
     return table
+
+
+def _fits(parts: list[Part], console: Console) -> bool:
+    free = console.options.update(width=10**4)
+    width = console.measure(_class_table(parts), options=free).maximum
+    return width <= console.width
 
 
 def _class_table(parts: list[Part]) -> Table:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from argparse import Namespace
@@ -66,6 +67,8 @@ KEYS = (
 )
 # Keys of a loop's config (tools/train_bdl.py).
 LOOP_KEYS = ('launcher', 'options', 'steps', 'work_dir')
+# Keys of a file that a tool reads; no run does.
+TOOL_KEYS = ('licences', 'target_labelled')
 # Keys allowed in dicts that are not built into a class.
 PLAIN = {
     'auto_scale_lr': {'enable', 'base_batch_size'},
@@ -121,9 +124,36 @@ def load_or_exit(path: str) -> Config:
     if not Path(path).is_file():
         raise SystemExit(f'error: {path}: config file not found')
     try:
-        return load_config(path)
+        cfg = load_config(path)
+        require_read(cfg, path)
+        return cfg
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
+
+
+def require_read(cfg: Config, path: str) -> None:
+    """Check that a file sets no variable that its base has used already.
+
+    Args:
+        cfg: The config.
+        path: Its file.
+
+    Raises:
+        UserError: It sets one again, and nothing reads the new value.
+    """
+    if Path(path).suffix != '.py':
+        return
+    tree = ast.parse(Path(path).read_text(encoding='utf-8'))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    used |= {'_base_', *KEYS, *LOOP_KEYS, *TOOL_KEYS}
+    for name in [node.id for node in names if node.id not in used]:
+        # The text has all base files.
+        if len(re.findall(rf'^{name} *=', cfg.text, re.M)) > 1:
+            raise UserError(
+                f'{path}: nothing reads its {name}, the base file has already '
+                'used its own; set it there, or set what it is for'
+            )
 
 
 def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:

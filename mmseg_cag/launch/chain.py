@@ -31,7 +31,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.checkpoints import latest_valid_checkpoint
 from mmseg_cag.fileio.safe_config import load_config
 
-from .cfg_options import merge_options
+from .cfg_options import merge_options, require_read
 from .rehearsal import rehearse, warn_of_other_data
 from .resume import check_provenance, check_resume_config, resume_run
 from .run_lock import is_first_rank, locked, require_locks
@@ -193,6 +193,7 @@ def load_run(
     if not Path(path).is_file():
         raise MissingFileError(f'{key}={path}: config file not found')
     cfg = load_config(path)
+    require_read(cfg, path)
     merge_options(cfg, options, options_key)
     cfg.launcher = launcher
     cfg.resume = False

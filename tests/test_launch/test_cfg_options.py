@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.cfg_options import (
+    load_or_exit,
     merge_options,
     merge_or_exit,
     parse_options,
@@ -231,3 +232,30 @@ def test_a_part_that_is_none_is_put_in_by_its_type():
     cfg.model.masking = None
     with pytest.raises(UserError, match='model.masking is None'):
         merge_options(cfg, {'model.masking.block': 8})
+
+
+@pytest.mark.parametrize(
+    ('text', 'name'),
+    [
+        ('max_iters = 7', 'max_iters'),
+        ('crop_size = (9, 9)\ntrain_cfg = dict(max_iters=7)', 'crop_size'),
+        ('classes = ["a", "b"]', 'classes'),
+        # Used here, read by every run, or new.
+        ('max_iters = 7\ntrain_cfg = dict(max_iters=max_iters)', None),
+        ('work_dir = "out"\ntrain_dataloader = _base_.rare_classes', None),
+        ('own = 1', None),
+    ],
+)
+def test_a_variable_that_a_base_has_used_is_refused(text, name, tmp_path):
+    base = CONFIGS / 'custom/anchor_teacher.py'
+    path = tmp_path / 'variant.py'
+    path.write_text(f'_base_ = {str(base)!r}\n{text}\n')
+    if name is None:
+        assert load_or_exit(str(path))
+        return
+    with pytest.raises(SystemExit) as caught:
+        load_or_exit(str(path))
+    assert str(caught.value) == (
+        f'error: {path}: nothing reads its {name}, the base file has already '
+        'used its own; set it there, or set what it is for'
+    )

@@ -5,6 +5,7 @@
 # data/real/train/**/*.png    images of the target, unlabelled
 # data/real/val/**/*.png      images of the target to evaluate on
 # data/real/labels/**/*.png   their labels, which no training opens
+# data/real/train_labels/**   labels of a few of train (docs/labels.md), if any
 #
 # The classes that are trained. All the rest follows from this list.
 classes = ['road', 'building', 'vegetation', 'sky', 'vehicle']
@@ -90,6 +91,21 @@ target_dataset = dict(
     metainfo=dict(classes=classes),
     pipeline=[
         dict(type='LoadImageOnDemand'),
+        *augmentation,
+        dict(type='PackSegInputs'),
+    ],
+)
+# Those of them that have a label, for few_labels.py alone.
+target_labelled = dict(
+    type='BaseSegDataset',
+    data_root='data/real',
+    data_prefix=dict(img_path='train', seg_map_path='train_labels'),
+    img_suffix='.png',
+    seg_map_suffix='.png',
+    metainfo=dict(classes=classes),
+    pipeline=[
+        dict(type='LoadImageOnDemand'),
+        target_labels,
         *augmentation,
         dict(type='PackSegInputs'),
     ],
