@@ -19,6 +19,7 @@ from command_line import expression
 from decisions.counting import count
 from decisions.frozen import add_arguments, open_config
 from decisions.held_out import HeldOut, held_out, roles_of
+from decisions.near_duplicates import warn_of_pairs
 from decisions.seen import Seen, near_seen, require_unseen, seen_images
 from mmengine.config import Config
 from rich.console import Console
@@ -37,8 +38,6 @@ from mmseg_cag.evaluation.bootstrap import (
 from mmseg_cag.fileio.json_file import write_json
 
 # legend: N images, R resamples, K classes, S statistics
-
-SHOWN = 5  # near-duplicates listed by name
 
 
 class Sure(NamedTuple):
@@ -203,12 +202,7 @@ def _rows(found: Intervals) -> Iterator[dict | None]:
 
 def warn_of_near(held: HeldOut, seen: Sequence[Seen]) -> None:
     """Warn of near-duplicates of images that the network has seen."""
-    pairs = near_seen(held, seen)
-    for path, other in pairs[:SHOWN]:
-        print(f'warning: {path} is a near-duplicate of {other}')
-    if more := len(pairs) - SHOWN:
-        if more > 0:
-            print(f'warning: {more} more pairs of images are near-duplicates')
+    warn_of_pairs(near_seen(held, seen))
 
 
 def show(found: dict) -> None:
