@@ -10,6 +10,7 @@ difference to a second network on the same images.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from rich.table import Table
 from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.bootstrap import (
+    MIN_GROUPS,
     Intervals,
     bootstrap,
     f1_of,
@@ -231,7 +233,11 @@ def show(found: dict) -> None:
             f'{", ".join(found["absent"])}'
         )
     if 'difference' in found:
-        print(verdict(found['difference']['mIoU'], names, share))
+        row = found['difference']['mIoU']
+        # At a higher level than 95 %, more.
+        bits = math.log2(1 - found['level'])
+        least = max(MIN_GROUPS, math.ceil(1 - bits))
+        print(verdict(row, names, share, found['groups'], least))
 
 
 def cell(row: dict | None) -> str:
@@ -239,11 +245,26 @@ def cell(row: dict | None) -> str:
     return '-' if row is None else str(Sure(**row))
 
 
-def verdict(row: dict, names: list[str], share: str) -> str:
-    """State which of two networks is better."""
+def verdict(
+    row: dict, names: list[str], share: str, groups: int, least: int
+) -> str:
+    """State which of two networks is better.
+
+    Args:
+        row: The difference of their scores.
+        names: Names of both.
+        share: Level of the intervals, as text.
+        groups: Number of groups of images.
+        least: Number of groups that a verdict needs.
+    """
     first, second = names
     if row['low'] is None:
         return 'One group of images has no interval: no verdict'
+    if groups < least:
+        return (
+            f'{groups} groups of images are too few for a {share} interval, '
+            f'expected {least} or more: no verdict'
+        )
     if row['low'] > 0:
         return f'{first} is better than {second}'
     if row['high'] < 0:

@@ -105,7 +105,28 @@ def test_it_tells_scores_with_intervals_and_a_difference(towns, run, capsys):
     assert first['IoU'].keys() == second['IoU'].keys()
     assert found['images'] == found['groups'] == 2
     assert 'train' in found['absent']
-    assert '95 % intervals' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '95 % intervals' in shown
+    assert '2 groups of images are too few for a 95 % interval, exp' in shown
+
+
+@pytest.mark.parametrize(
+    ('level', 'told'),
+    [
+        # Without a difference all 6 gain in one set of 32: 3 %.
+        (0.95, 'iter_1.pth is better than iter_2.pth'),
+        (0.99, '6 groups of images are too few for a 99 % interval, expect'),
+    ],
+)
+def test_a_verdict_needs_groups_for_its_level(capsys, level, told):
+    row = dict(value=2.0, low=1.0, high=3.0)
+    networks = [dict(checkpoint=f'iter_{i}.pth', mIoU=row) for i in (1, 2)]
+    found = dict(images=6, groups=6, level=level, networks=networks, absent=[])
+    found['difference'] = dict(mIoU=row)
+    for one in (*networks, found['difference']):
+        one['IoU'] = {}
+    runpy.run_path(str(TOOL))['show'](found)
+    assert told in capsys.readouterr().out
 
 
 def test_the_score_is_that_of_the_evaluation(towns, run):
