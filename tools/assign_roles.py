@@ -201,19 +201,32 @@ def main() -> None:
         if first and not args.train:
             counts['train'] = len(first)
         groups = [group_of(name) or name for name in names]
+        for name in (names[i] for i in labelled if args.group):
+            if not group_of(name):
+                raise UserError(
+                    f'{name}: --group {args.group} does not match it, '
+                    'expected an expression that finds the group of every '
+                    'image with a label'
+                )
         drawn = draw(groups, labelled, counts, first, args.seed)
         images = {
             role: labelled_images(dataset, own, group_of)
             for role, own in drawn.items()
         }
         classes = tuple(dataset.metainfo['classes'])
-        write_roles(args.out, Roles(classes, images, str(args.out)))
+        roles = Roles(classes, images, str(args.out), args.group or '')
+        write_roles(args.out, roles)
     except UserError as error:
         raise SystemExit(f'error: {error}') from None
-    told = ', '.join(f'{len(own)} to {role}' for role, own in drawn.items())
+    told = []
+    for role, own in drawn.items():
+        number = len({groups[i] for i in own})
+        told.append(f'{len(own)} to {role}')
+        if args.group:
+            told[-1] += f' (groups: {number})'
     print(
-        f'{args.out}: {told}; {len(labelled)} of {len(names)} images have a '
-        'label'
+        f'{args.out}: {", ".join(told)}; {len(labelled)} of {len(names)} '
+        'images have a label'
     )
 
 

@@ -10,6 +10,7 @@ difference to a second network on the same images.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from command_line import expression
 from decisions.counting import count
 from decisions.frozen import add_arguments, open_config
 from decisions.held_out import HeldOut, held_out, roles_of
+from decisions.near_duplicates import warn_of_pairs
 from decisions.seen import Seen, near_seen, require_unseen, seen_images
 from mmengine.config import Config
 from rich.console import Console
@@ -27,6 +29,7 @@ from rich.table import Table
 from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.bootstrap import (
+    MIN_GROUPS,
     Intervals,
     bootstrap,
     f1_of,
@@ -37,8 +40,6 @@ from mmseg_cag.evaluation.bootstrap import (
 from mmseg_cag.fileio.json_file import write_json
 
 # legend: N images, R resamples, K classes, S statistics
-
-SHOWN = 5  # near-duplicates listed by name
 
 
 class Sure(NamedTuple):
@@ -203,12 +204,7 @@ def _rows(found: Intervals) -> Iterator[dict | None]:
 
 def warn_of_near(held: HeldOut, seen: Sequence[Seen]) -> None:
     """Warn of near-duplicates of images that the network has seen."""
-    pairs = near_seen(held, seen)
-    for path, other in pairs[:SHOWN]:
-        print(f'warning: {path} is a near-duplicate of {other}')
-    if more := len(pairs) - SHOWN:
-        if more > 0:
-            print(f'warning: {more} more pairs of images are near-duplicates')
+    warn_of_pairs(near_seen(held, seen))
 
 
 def show(found: dict) -> None:
@@ -237,7 +233,11 @@ def show(found: dict) -> None:
             f'{", ".join(found["absent"])}'
         )
     if 'difference' in found:
-        print(verdict(found['difference']['mIoU'], names, share))
+        row = found['difference']['mIoU']
+        # At a higher level than 95 %, more.
+        bits = math.log2(1 - found['level'])
+        least = max(MIN_GROUPS, math.ceil(1 - bits))
+        print(verdict(row, names, share, found['groups'], least))
 
 
 def cell(row: dict | None) -> str:
@@ -245,11 +245,26 @@ def cell(row: dict | None) -> str:
     return '-' if row is None else str(Sure(**row))
 
 
-def verdict(row: dict, names: list[str], share: str) -> str:
-    """State which of two networks is better."""
+def verdict(
+    row: dict, names: list[str], share: str, groups: int, least: int
+) -> str:
+    """State which of two networks is better.
+
+    Args:
+        row: The difference of their scores.
+        names: Names of both.
+        share: Level of the intervals, as text.
+        groups: Number of groups of images.
+        least: Number of groups that a verdict needs.
+    """
     first, second = names
     if row['low'] is None:
         return 'One group of images has no interval: no verdict'
+    if groups < least:
+        return (
+            f'{groups} groups of images are too few for a {share} interval, '
+            f'expected {least} or more: no verdict'
+        )
     if row['low'] > 0:
         return f'{first} is better than {second}'
     if row['high'] < 0:

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from decisions.frozen import add_arguments, open_config
 from decisions.held_out import roles_of
-from decisions.near_duplicates import thumbnails
+from decisions.near_duplicates import thumbnails, warn_of_held
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 from PIL import Image
 from selection.forms import (
     mask_codec,
@@ -44,7 +45,7 @@ from mmseg_cag.analysis.runs.samples import (
     spread,
 )
 from mmseg_cag.datasets.dataset_configs import class_info, leaves
-from mmseg_cag.datasets.roles import ROLES, image_name
+from mmseg_cag.datasets.roles import ROLES, Roles, image_name
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.fileio.json_file import write_json
@@ -116,24 +117,24 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def unlabelled(
-    cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace
+    dataset: BaseSegDataset, args: argparse.Namespace, roles: Roles
 ) -> list[int]:
     """Choose the candidate images: those without a role.
+
+    Nor have others of their group the role choose or certify.
 
     Raises:
         UserError: There are fewer than requested.
     """
-    roles = roles_of(cfg, args.roles)
-    known = {
-        image.image
-        for role in ROLES
-        for image in (roles.of(role) if roles else ())
-    }
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    names = [image_name(dataset, info['img_path']) for info in infos]
+    train, *others = ROLES
+    known = {one.image for one in roles.of(train)}
+    is_held = roles.holds(*others)
     free = [
         index
-        for index in range(len(dataset))
-        if image_name(dataset, dataset.get_data_info(index)['img_path'])
-        not in known
+        for index, name in enumerate(names)
+        if name not in known and not is_held(name)
     ]
     if len(free) < args.number:
         raise UserError(
@@ -155,7 +156,8 @@ def select(args: argparse.Namespace, cfg: Config) -> list[str]:
     mask_codec()  # check early: needed only at the end
     info = class_info(cfg)
     dataset = build_dataset(target_images(cfg), 'the target')
-    indices = unlabelled(cfg, dataset, args)
+    roles = roles_of(cfg, args.roles) or Roles((), {})
+    indices = unlabelled(dataset, args, roles)
     paths = [dataset.get_data_info(i)['img_path'] for i in indices]
     for path in paths:
         # Lists and forms are in UTF-8.
@@ -173,6 +175,9 @@ def select(args: argparse.Namespace, cfg: Config) -> list[str]:
                 f'-n {args.number}: {len(chosen)} of {len(indices)} images '
                 'are distinct, expected at most that'
             )
+        [(_, _, whole)] = leaves(target_images(cfg), 'the target')
+        whole = DATASETS.build(whole)
+        warn_of_held([paths[i] for i in chosen], whole, roles)
         root = dataset.data_prefix['img_path'].rstrip('/') + '/'
         names = [paths[i].removeprefix(root) for i in chosen]
         samples = read_samples(dataset, [indices[i] for i in chosen])

@@ -5,19 +5,22 @@
 
    {"format": "mmseg_cag roles 1",
     "classes": ["road", "building"],
+    "group": "drive [0-9]+",
     "train":   [{"image": "images/a.png", "image_sha256": "...",
                  "label_sha256": "...", "group": "drive 1"}],
     "choose":  [...],
     "certify": [...]}
 
 Images are named relative to their dataset's ``data_root``, so that the file
-works on any machine, and identified by content.
+works on any machine, and identified by content. ``group`` is the expression
+that finds an image's group in its name; without groups it may be left out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath
@@ -59,6 +62,8 @@ class Roles:
         classes: Names of the classes, in the order of the network's outputs.
         images: The images of each role.
         path: Its file, for messages.
+        group: Regular expression for the group in an image's name; may be
+            empty.
 
     Raises:
         UserError: An image occurs twice, in one or two roles.
@@ -67,6 +72,7 @@ class Roles:
     classes: tuple[str, ...]
     images: Mapping[str, Sequence[LabelledImage]]
     path: str = 'roles'
+    group: str = ''
 
     def __post_init__(self) -> None:
         seen: dict[str, str] = {}
@@ -112,6 +118,31 @@ class Roles:
                 f'expected {found}, those of {key}'
             )
 
+    def holds(self, *roles: str) -> Callable[[str], bool]:
+        """Return a test whether an image, or one of its group, has a role.
+
+        Args:
+            roles: The roles.
+
+        Raises:
+            UserError: They have groups, and the file no expression for those
+                of other images.
+        """
+        held = [one for role in roles for one in self.of(role)]
+        names = {one.image for one in held}
+        groups = {one.group for one in held} - {''}
+        if groups and not self.group:
+            raise UserError(
+                f'{self.path}: has the group {min(groups)}, expected "group", '
+                'the expression that finds it in names, for those of others'
+            )
+
+        def is_held(name: str) -> bool:
+            found = re.search(self.group, name) if groups else None
+            return name in names or bool(found and found[0] in groups)
+
+        return is_held
+
     def role_of(self, sha256: str) -> str | None:
         """Return the role of an image by its file hash."""
         for role in ROLES:
@@ -135,6 +166,13 @@ def read_roles(path: str | Path) -> Roles:
     classes = content.pop('classes', None)
     if not _are_texts(classes):
         raise UserError(f'{path}: expected classes, a list of names')
+    group = content.pop('group', '')
+    try:
+        re.compile(group)
+    except (re.error, TypeError):
+        raise UserError(
+            f'{path}: group is {group}, expected a regular expression'
+        ) from None
     if unknown := [*content.keys() - {*ROLES}]:
         raise UserError(
             f'{path}: has the role {unknown[0]}, expected {", ".join(ROLES)}'
@@ -146,7 +184,7 @@ def read_roles(path: str | Path) -> Roles:
         role: [_read_image(one, f'{path}: {role}') for one in entries]
         for role, entries in content.items()
     }
-    return Roles(tuple(classes), images, str(path))
+    return Roles(tuple(classes), images, str(path), group)
 
 
 def _are_texts(values: object) -> bool:
@@ -177,8 +215,10 @@ def write_roles(path: str | Path, roles: Roles) -> None:
     if Path(path).exists():
         raise UserError(f'{path}: already exists, expected a new file')
     lists = {role: [asdict(one) for one in roles.of(role)] for role in ROLES}
-    classes = list(roles.classes)
-    write_json(Path(path), {'format': FORMAT, 'classes': classes, **lists})
+    head = {'format': FORMAT, 'classes': list(roles.classes)}
+    if roles.group:
+        head['group'] = roles.group
+    write_json(Path(path), {**head, **lists})
 
 
 def file_sha256(path: str, backend_args: dict | None = None) -> str:

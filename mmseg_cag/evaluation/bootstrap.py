@@ -13,6 +13,9 @@ from scipy.stats import norm, t
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 CHUNK = 256  # resamples in memory at once
+# Units that a 95 % interval needs. The widest one, from the least to the
+# greatest of G units, misses a median with the probability 2^(1 - G).
+MIN_GROUPS = 6
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
 import torch
+from mmengine.device import get_device
+from mmseg.registry import MODELS
 
 from mmseg_cag.analysis.runs.network import (
     build_network,
@@ -105,6 +108,23 @@ def test_the_network_is_the_student_or_the_labeler(folder):
         assert not model.training
         found = model.decode_head.state_dict()[key].cpu()
         assert found.equal(state[f'{mark}decode_head.{key}'])
+
+
+def test_the_network_predicts_with_the_switches_of_its_run(folder):
+    run = open_run(folder)
+    run.cfg.model.test_cfg.softmax_first = True
+    state = read_state(run.checkpoints[6])
+    model = build_network(run.cfg, state, folder)
+    whole = MODELS.build(run.cfg.model).to(get_device()).eval()
+    whole.load_state_dict(state, strict=False)
+    [sample] = read_samples(source_dataset(run.cfg), [0])
+    batch = dict(inputs=[sample.image], data_samples=[sample.data])
+    with torch.no_grad():
+        [expected] = whole.test_step(copy.deepcopy(batch))
+        [found] = model.test_step(batch)
+    scores = expected.seg_logits.data
+    assert scores.sum(0).allclose(torch.ones_like(scores[0]))
+    assert torch.equal(found.seg_logits.data, scores)
 
 
 def test_images_are_evenly_spread(folder):

@@ -351,6 +351,15 @@ def test_only_images_with_a_label_get_a_role(assign, towns, tmp_path):
         assign('--train', 3, out='other.json')
 
 
+def test_a_group_that_is_not_in_each_name(assign, capsys):
+    with pytest.raises(SystemExit, match='00004_.*--group .* does not match'):
+        assign('--train', 1, '--group', r'_00000[0-3]_')
+    found = assign('--train', 2, '--certify', 1, '--group', r'_\d+_')
+    assert found.group == r'_\d+_'
+    told = '2 to train (groups: 2), 0 to choose (groups: 0), 1 to certify (gr'
+    assert told in capsys.readouterr().out
+
+
 def test_a_group_that_is_no_expression(assign, capsys):
     with pytest.raises(SystemExit):
         assign('--train', 1, '--group', '(drive')

@@ -91,6 +91,8 @@ def test_a_class_list_that_differs():
         (dict(choose=['a.png']), 'choose: holds a.png, expected strings'),
         (dict(choose='a.png'), 'choose: expected a list'),
         (dict(certify=None), 'certify: expected a list'),
+        (dict(group='(drive'), 'group is .drive, expected a regular exp'),
+        (dict(group=[]), 'group is .., expected a regular expression'),
     ],
 )
 def test_a_file_that_is_no_file_of_roles(tmp_path, change, message):
@@ -100,6 +102,28 @@ def test_a_file_that_is_no_file_of_roles(tmp_path, change, message):
     with pytest.raises(UserError, match=message) as caught:
         read_roles(path)
     assert str(path) in str(caught.value)
+
+
+def test_images_of_a_group_are_held_with_it(tmp_path):
+    drives = {
+        role: [replace(image(n), image=f'{name}/{n}.png', group=name)]
+        for n, (role, name) in enumerate(
+            dict(train='drive_2', choose='drive_1', certify='').items()
+        )
+    }
+    path = tmp_path / 'roles.json'
+    write_roles(path, Roles(CLASSES, drives, group='drive_[0-9]+'))
+    is_held = read_roles(path).holds('choose', 'certify')
+    assert is_held('drive_1/8.png') and is_held('/2.png')
+    for name in ('drive_2/8.png', 'drive_12/8.png', '/3.png'):
+        assert not is_held(name)
+    # Nobody knows the groups of other images without their expression.
+    content = json.loads(path.read_text())
+    content.pop('group')
+    path.write_text(json.dumps(content))
+    assert not read_roles(path).holds('certify')('drive_1/8.png')
+    with pytest.raises(UserError, match='has the group drive_1, expected "gr'):
+        read_roles(path).holds('choose')
 
 
 def test_no_file(tmp_path):

@@ -33,6 +33,7 @@ from mmseg_cag.engine.records.do_no_harm_hook import (
 )
 from mmseg_cag.engine.records.watched_images import domain_parts
 from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.bootstrap import MIN_GROUPS
 from mmseg_cag.monitor.record_file import RecordFile
 from tests import tiny
 from tests.test_monitor.test_harm import recorded_signs
@@ -61,6 +62,7 @@ def root(tmp_path_factory) -> Path:
     """The data and a network that has learnt the source."""
     root = tmp_path_factory.mktemp('harm')
     Runner.from_cfg(tiny.warm_up(root)).train()
+    tiny.write_cityscapes(root / 'cityscapes', 'choose', MIN_GROUPS, seed=3)
     return root
 
 
@@ -87,7 +89,7 @@ def config(root: Path, work_dir: Path, **changes) -> Config:
 
 def labels(root: Path) -> dict:
     """Labelled target images, as a setting of the hook."""
-    return {f'{HOOK}.labelled': dict(tiny.cityscapes(root, 'val'))}
+    return {f'{HOOK}.labelled': dict(tiny.cityscapes(root, 'choose'))}
 
 
 def run(cfg: Config) -> list[dict]:
@@ -182,6 +184,19 @@ def test_labels_find_it_too(root, tmp_path, kind):
     else:  # an early look was above it
         assert best['score'] > start and not best['lost']
         assert kept(tmp_path)['meta']['iter'] == best['iter']
+
+
+def test_labels_of_few_images_find_no_harm(root, tmp_path):
+    cfg = config(root, tmp_path, **labels(root))
+    cfg.default_hooks.do_no_harm.labelled.indices = MIN_GROUPS - 1
+    plant(cfg, 'rate')
+    found = run(cfg)
+    assert found[-1]['iter'] == ITERS
+    assert not any(look['lost'] for look in found)
+    [log] = tmp_path.glob('*/*.log')
+    assert log.read_text().count('5 groups of images are too few for') == 1
+    # Still, the better network is kept.
+    assert is_source(root, tmp_path)
 
 
 def from_nothing(root: Path, work_dir: Path) -> Config:

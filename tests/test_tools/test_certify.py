@@ -21,6 +21,7 @@ from mmseg_cag.datasets.roles import (
     labelled_images,
     write_roles,
 )
+from mmseg_cag.engine.records.descent import OF_TARGET, entry
 from mmseg_cag.fileio.images import read_image
 from tests import tiny
 
@@ -104,11 +105,38 @@ def test_it_tells_scores_with_intervals_and_a_difference(towns, run, capsys):
     assert first['IoU'].keys() == second['IoU'].keys()
     assert found['images'] == found['groups'] == 2
     assert 'train' in found['absent']
-    assert '95 % intervals' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '95 % intervals' in shown
+    assert '2 groups of images are too few for a 95 % interval, exp' in shown
+
+
+@pytest.mark.parametrize(
+    ('level', 'told'),
+    [
+        # Without a difference all 6 gain in one set of 32: 3 %.
+        (0.95, 'iter_1.pth is better than iter_2.pth'),
+        (0.99, '6 groups of images are too few for a 99 % interval, expect'),
+    ],
+)
+def test_a_verdict_needs_groups_for_its_level(capsys, level, told):
+    row = dict(value=2.0, low=1.0, high=3.0)
+    networks = [dict(checkpoint=f'iter_{i}.pth', mIoU=row) for i in (1, 2)]
+    found = dict(images=6, groups=6, level=level, networks=networks, absent=[])
+    found['difference'] = dict(mIoU=row)
+    for one in (*networks, found['difference']):
+        one['IoU'] = {}
+    runpy.run_path(str(TOOL))['show'](found)
+    assert told in capsys.readouterr().out
 
 
 def test_the_score_is_that_of_the_evaluation(towns, run):
     root, cfg = towns
+    state = torch.load(root / 'iter_1.pth', weights_only=True)['state_dict']
+    # Of classes without a label, the evaluation counts predicted ones.
+    bias = torch.full_like(state['decode_head.conv_seg.bias'], -1e3)
+    bias[[tiny.ROAD, tiny.BUILDING, tiny.SKY, tiny.CAR]] = 0
+    state['decode_head.conv_seg.bias'] = bias
+    torch.save({'state_dict': state}, root / 'iter_1.pth')
     expected = evaluate(cfg, root / 'iter_1.pth', root / 'log')
     assert run('--resamples', '100')['networks'][0]['mIoU'][
         'value'
@@ -125,6 +153,50 @@ def test_images_of_a_role_and_their_groups(towns, run, capsys):
     # One group tells nothing about the spread, so neither network wins.
     assert found['difference']['mIoU']['low'] is None
     assert 'no verdict' in capsys.readouterr().out
+
+
+def test_the_roles_file_may_be_that_of_the_test_set(towns, run):
+    root, cfg = towns
+    subset = dict(
+        type='RoleSubset',
+        roles=str(roles_file(root, certify=[1], choose=[0])),
+        role='certify',
+        dataset=cfg.test_dataloader.dataset,
+    )
+    cfg.test_dataloader = {**cfg.test_dataloader, 'dataset': subset}
+    (root / 'config.py').write_text(text_of(cfg))
+    assert run('--resamples', '100')['images'] == 1
+
+
+def test_a_combined_test_set_is_certified_by_roles_only(towns, run):
+    root, cfg = towns
+    dataset = cfg.test_dataloader.dataset
+    pool = dict(type='DomainPool', members=dict(day=dataset, night=dataset))
+    cfg.test_dataloader = {**cfg.test_dataloader, 'dataset': pool}
+    (root / 'config.py').write_text(text_of(cfg))
+    with pytest.raises(SystemExit, match='dataset: combines 2 data sets, exp'):
+        run()
+    assert run('--roles', roles_file(root, certify=[1]))['images'] == 1
+
+
+def test_images_of_which_norms_have_the_statistics_are_refused(towns, run):
+    root, cfg = towns
+    # A run on the source alone reads its target for nothing else.
+    cfg.train_dataloader.dataset = tiny.gta(root)
+    cfg.target_dataset = tiny.cityscapes(root, 'val', labelled=False)
+    (root / 'config.py').write_text(text_of(cfg))
+    assert run('--resamples', '100')['images'] == 2
+    (root / 'found.json').unlink()
+    told = 'which set the statistics of batch norms'
+    descent = [entry('data', 'town', None, None, OF_TARGET)]
+    other = save_with(root, 'other.pth', meta={'descent': descent})
+    with pytest.raises(SystemExit, match=told):
+        run('--against', other)
+    hook = dict(type='NormStatisticsHook')
+    cfg.default_hooks.norm_statistics = hook
+    (root / 'config.py').write_text(text_of(cfg))
+    with pytest.raises(SystemExit, match=told):
+        run()
 
 
 def test_a_set_that_the_network_has_seen_is_refused(towns, run):

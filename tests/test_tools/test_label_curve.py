@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from mmseg_cag.datasets.roles import (
     write_roles,
 )
 from mmseg_cag.errors import UserError
+from mmseg_cag.fileio.images import read_image
 from tests import tiny
 
 TOOL = Path(__file__).parents[2] / 'tools/label_curve.py'
@@ -112,15 +114,20 @@ def curve(tmp_path) -> Curve:
     )
 
 
-def assign(curve: Curve, **places: list[int]) -> Curve:
+def assign(curve: Curve, group: str = '', **places: list[int]) -> Curve:
     """Give some images the roles choose and certify."""
     root = curve.folder.parent
     dataset = DATASETS.build(tiny.cityscapes(root, 'train'))
+
+    def group_of(name: str) -> str:
+        return re.search(group, name)[0]
+
     images = {
-        role: labelled_images(dataset, own) for role, own in places.items()
+        role: labelled_images(dataset, own, group_of)
+        for role, own in places.items()
     }
     classes = tuple(dataset.metainfo['classes'])
-    write_roles(root / 'roles.json', Roles(classes, images))
+    write_roles(root / 'roles.json', Roles(classes, images, group=group))
     return replace(curve, roles=str(root / 'roles.json'), certify=True)
 
 
@@ -152,6 +159,22 @@ def test_labelled_images_are_nested_and_the_others_stay(curve):
         )
     ]
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+
+
+def test_other_images_of_a_held_group_are_no_candidates(curve, capsys):
+    group = 'bern(?=_00000[0-2])|_'
+    curve = replace(assign(curve, group, certify=[0]), labels=(2,))
+    curve = find_candidates(curve)
+    numbers = [name.split('_')[1] for name in curve.candidates]
+    assert numbers == ['000003', '000004']
+    # Nor may frames of another group be those that are certified on.
+    folder = curve.folder.parent / 'cityscapes/leftImg8bit/train'
+    images = sorted(folder.rglob('*.png'))
+    picture = read_image(str(images[0]))[..., ::-1]
+    tiny.save_image(images[3], picture // 2 + 60)
+    rank(curve, Choice('random', 0))
+    told = f'{images[3]} is a near-duplicate of {images[0]}'
+    assert told in capsys.readouterr().out
 
 
 def test_without_labels_the_method_is_alone(curve):

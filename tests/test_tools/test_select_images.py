@@ -7,6 +7,7 @@ import json
 import math
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -368,6 +369,18 @@ def test_what_is_wrong_is_said_and_nothing_is_overwritten(run, tmp_path):
     write_roles(tmp_path / 'roles.json', Roles(classes, chosen))
     with pytest.raises(SystemExit, match='3 images without a role'):
         run('-n', '4', '--roles', tmp_path / 'roles.json')
+    # Frames of the same drive are left out as well.
+    chosen = {
+        'choose': labelled_images(dataset, [0], lambda name: 'drive'),
+        'train': labelled_images(dataset, [1], lambda name: 'other'),
+    }
+    roles = Roles(classes, chosen, group='drive|bern')
+    other = replace(chosen['choose'][0], group='bern')
+    for group, left in (('drive', 3), ('bern', 0)):
+        chosen['choose'] = [replace(other, group=group)]
+        write_roles(tmp_path / f'{group}.json', roles)
+        with pytest.raises(SystemExit, match=f'{left} images without a role'):
+            run('-n', '4', '--roles', tmp_path / f'{group}.json')
     assert not (tmp_path / 'out').exists()
     (tmp_path / 'out').mkdir()
     with pytest.raises(SystemExit, match='out: already exists'):

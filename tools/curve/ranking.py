@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from decisions.near_duplicates import thumbnails
+from decisions.near_duplicates import thumbnails, warn_of_held
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from selection.look import Looks, look_at
@@ -41,7 +41,8 @@ def labelled_target(cfg: Config) -> BaseSegDataset:
 def find_candidates(curve: Curve) -> Curve:
     """Find the candidate images for labels, without reading any label.
 
-    Candidates have a label and no role choose or certify.
+    Candidates have a label; neither they nor another image of their group
+    have the role choose or certify.
 
     Raises:
         UserError: There are fewer than requested, one is no target image, or
@@ -49,17 +50,15 @@ def find_candidates(curve: Curve) -> Curve:
     """
     cfg = curve.method()
     dataset = labelled_target(cfg)
-    held = set()
-    if curve.roles:
-        roles = read_roles(curve.roles)
-        roles.require_classes(dataset.metainfo['classes'], 'the target')
-        held = {one.image for role in HELD for one in roles.of(role)}
+    roles = read_held(curve, tuple(dataset.metainfo['classes']))
+    roles.require_classes(dataset.metainfo['classes'], 'the target')
+    is_held = roles.holds(*HELD)
     paths = _places(whole_target(cfg))
     found = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         name = image_name(dataset, info['img_path'])
-        if name in held or not has_label(dataset, info):
+        if is_held(name) or not has_label(dataset, info):
             continue
         if info['img_path'] not in paths:
             raise UserError(
@@ -74,6 +73,11 @@ def find_candidates(curve: Curve) -> Curve:
             f'{", ".join(HELD)}, expected no more than that'
         )
     return replace(curve, candidates=tuple(found))
+
+
+def read_held(curve: Curve, classes: tuple[str, ...]) -> Roles:
+    """Read the roles file; empty if there is none."""
+    return read_roles(curve.roles) if curve.roles else Roles(classes, {})
 
 
 def whole_target(cfg: Config) -> BaseSegDataset:
@@ -105,15 +109,13 @@ def rank(curve: Curve, choice: Choice) -> Path:
     dataset = labelled_target(curve.method())
     order = [] if choice.by == NOBODY else _order(curve, choice, dataset)
     train = labelled_images(dataset, order)
-    held = {}
-    if curve.roles:
-        known = read_roles(curve.roles)
-        held = {role: known.of(role) for role in HELD}
     classes = tuple(dataset.metainfo['classes'])
+    known = read_held(curve, classes)
+    held = {role: known.of(role) for role in HELD}
     for count, path in zip(counts, paths, strict=True):
         if not path.is_file():
             images = {TRAIN: train[:count], **held}
-            write_roles(path, Roles(classes, images, str(path)))
+            write_roles(path, Roles(classes, images, str(path), known.group))
     return folder
 
 
@@ -131,6 +133,8 @@ def _order(curve: Curve, choice: Choice, dataset: BaseSegDataset) -> list[int]:
             f'--labels {count}: {len(chosen)} of {len(paths)} images are no '
             'near-duplicates of another, expected no more than that'
         )
+    roles = read_held(curve, tuple(dataset.metainfo['classes']))
+    warn_of_held([paths[i] for i in chosen], dataset, roles)
     return [places[paths[i]] for i in chosen]
 
 

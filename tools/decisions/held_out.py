@@ -74,8 +74,15 @@ def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
 
 def roles_of(cfg: Config, path: str | None) -> Roles | None:
     """Read the roles file named by a command or its config, if any."""
-    path = path or cfg.get('roles')
+    path = path or roles_path(cfg)
     return read_roles(path) if path else None
+
+
+def roles_path(cfg: Config) -> str | None:
+    """Return a config's ``roles``, or the file of its test's `RoleSubset`."""
+    test = cfg.get('test_dataloader') or {}
+    subsets = (n for n in walk(test) if n.get('type') == 'RoleSubset')
+    return cfg.get('roles') or next(subsets, {}).get('roles')
 
 
 def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
@@ -91,15 +98,21 @@ def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
         Its key, for errors, and the config.
 
     Raises:
-        UserError: The config has none, or none of those that can be read has
-            an image with a role and another cannot be read.
+        UserError: The config has none, or without roles several, or none of
+            those that can be read has an image with a role and another cannot
+            be read.
     """
     test = (cfg.get('test_dataloader') or {}).get('dataset')
     if test is None:
         raise UserError(
             'test_dataloader: not set, expected labelled images of the target'
         )
-    *_, (_, _, part) = leaves(test, 'test_dataloader.dataset')
+    parts = {k: one for k, _, one in leaves(test, 'test_dataloader.dataset')}
+    if len(parts) > 1 and not roles:
+        raise UserError(
+            f'test_dataloader.dataset: combines {len(parts)} data sets, '
+            'expected a single one, or a roles file (docs/labels.md)'
+        )
     subsets = (
         node['dataset']
         for node in walk(cfg.to_dict())
@@ -111,9 +124,10 @@ def labelled_target(cfg: Config, roles: Roles | None) -> tuple[str, dict]:
         'RoleSubset.dataset': next(subsets, None),
         'target_labelled': cfg.get('target_labelled'),
     }
-    seen = dict(pipeline=part['pipeline'], test_mode=True)
+    *_, last = parts.values()
+    seen = dict(pipeline=last['pipeline'], test_mode=True)
     found = {k: {**one, **seen} for k, one in given.items() if one and roles}
-    found['test_dataloader.dataset'] = part
+    found |= parts
     faults = []
     for key, one in found.items() if roles else ():
         try:

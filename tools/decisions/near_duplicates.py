@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+from mmseg.datasets import BaseSegDataset
 
+from mmseg_cag.datasets.roles import ROLES, Roles, image_name
 from mmseg_cag.fileio.images import read_image
 
 # legend: N M images, D numbers of a thumbnail
 
 SIDE = 32  # side length of a thumbnail, in pixels
+SHOWN = 5  # near-duplicates listed by name
 NEAR = 0.95  # thumbnails correlated at least this much are near-duplicates
 
 
@@ -53,6 +56,37 @@ def near_pairs(
         near: Minimum correlation of a pair.
     """
     return [tuple(map(int, p)) for p in np.argwhere(first @ second.T >= near)]
+
+
+def warn_of_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print near-duplicates, each by its file and the other's."""
+    for path, other in pairs[:SHOWN]:
+        print(f'warning: {path} is a near-duplicate of {other}')
+    if (more := len(pairs) - SHOWN) > 0:
+        print(f'warning: {more} more pairs of images are near-duplicates')
+
+
+def warn_of_held(
+    paths: Sequence[str], dataset: BaseSegDataset, roles: Roles
+) -> None:
+    """Warn of near-duplicates of images to choose or certify by.
+
+    Args:
+        paths: Images to train on.
+        dataset: All images of the target.
+        roles: Their roles.
+    """
+    names = {one.image for role in ROLES[1:] for one in roles.of(role)}
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    held = [
+        info['img_path']
+        for info in infos
+        if image_name(dataset, info['img_path']) in names
+    ]
+    if not held:
+        return
+    own, others = (thumbnails(p, dataset.backend_args) for p in (paths, held))
+    warn_of_pairs([(paths[i], held[j]) for i, j in near_pairs(own, others)])
 
 
 def thin(order: Iterable[int], seen: np.ndarray, near: float = NEAR) -> list:

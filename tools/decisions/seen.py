@@ -18,16 +18,18 @@ from mmseg_cag.datasets.roles import (
     image_name,
     read_roles,
 )
+from mmseg_cag.engine.records.descent import OF_TARGET, descent_in
 from mmseg_cag.engine.records.do_no_harm_hook import KEY
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import parse_config
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.launch.stages import walk
 
-from .held_out import HeldOut
+from .held_out import HeldOut, roles_path
 from .near_duplicates import near_pairs, thumbnails
 
 TRAINED, CHOSEN = 'was trained on', 'was chosen on'
+ESTIMATED = 'set the statistics of batch norms'
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,18 @@ def seen_images(
     for path in checkpoints:
         runs += runs_of(path)
     is_best = any(run.is_best for run in runs if run.path in checkpoints)
-    found = [*images_of_run(cfg, is_best)]
+    is_estimated = any(run.is_estimated for run in runs)
+    found = [*images_of_run(cfg, is_best, is_estimated=is_estimated)]
     files = [roles] if roles else []
-    if cfg.get('roles'):
-        files.append(read_roles(cfg.roles))
+    if path := roles_path(cfg):
+        files.append(read_roles(path))
     for run in runs:
         found += images_of_threshold(run.content, run.path)
-        found += images_of_run(run.cfg, run.is_best, run.path)
-        if Path(run.cfg.get('roles') or '').is_file():
-            files.append(read_roles(run.cfg.roles))
+        found += images_of_run(
+            run.cfg, run.is_best, run.path, run.is_estimated
+        )
+        if Path(path := roles_path(run.cfg) or '').is_file():
+            files.append(read_roles(path))
     for one in files:
         found += images_of_roles(one, held)
     return found
@@ -105,6 +110,12 @@ class Run:
         """Return whether the checkpoint was selected among others."""
         is_named = self.path.name.startswith('best')
         return bool(self.content) and (is_named or KEY in _meta(self.content))
+
+    @property
+    def is_estimated(self) -> bool:
+        """Return whether the target set statistics of its batch norms."""
+        descent = descent_in(_meta(self.content))
+        return any(one['used_as'] == OF_TARGET for one in descent)
 
 
 def runs_of(path: Path) -> Iterator[Run]:
@@ -138,7 +149,10 @@ def _runs_before(parent: str | None, path: Path) -> Iterator[Run]:
 
 
 def images_of_run(
-    cfg: Config, is_best: bool, origin: Path | None = None
+    cfg: Config,
+    is_best: bool,
+    origin: Path | None = None,
+    is_estimated: bool = False,
 ) -> Iterator[Seen]:
     """List the images that a run trains on, or selects a checkpoint by.
 
@@ -147,8 +161,10 @@ def images_of_run(
         is_best: Whether the checkpoint was selected.
         origin: Checkpoint that the config is from, whose data may be missing
             on this machine: a warning is printed then.
+        is_estimated: Whether the target set statistics of batch norms, as it
+            does by a `NormStatisticsHook`, too.
     """
-    for use, key, part in _datasets(cfg, is_best):
+    for use, key, part in _datasets(cfg, is_best, is_estimated):
         try:
             if origin:
                 _require_plain_types(part)
@@ -169,7 +185,9 @@ def images_of_run(
             yield Seen(path, use, None, path, dataset.backend_args)
 
 
-def _datasets(cfg: Config, is_best: bool) -> Iterator[tuple[str, str, dict]]:
+def _datasets(
+    cfg: Config, is_best: bool, is_estimated: bool
+) -> Iterator[tuple[str, str, dict]]:
     """Yield use, key and config of each data set."""
     uses = dict.fromkeys(('train_dataloader', 'anchor_dataloader'), TRAINED)
     if is_best:
@@ -182,6 +200,13 @@ def _datasets(cfg: Config, is_best: bool) -> Iterator[tuple[str, str, dict]]:
         if hook.get('type') == 'DoNoHarmHook':
             key = 'default_hooks.do_no_harm.labelled'
             found.append((CHOSEN, key, hook.get('labelled')))
+    hooks = {hook.get('type') for hook in hooks_of(cfg)}
+    train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if is_estimated or 'NormStatisticsHook' in hooks:
+        # Read if training has no target.
+        if not (train.get('domains') or {}).get('target'):
+            key = 'target_dataset'
+            found.append((ESTIMATED, key, cfg.get(key)))
     for use, key, dataset in found:
         for place, _, part in leaves(dataset, key, whole=('RoleSubset',)):
             if part:

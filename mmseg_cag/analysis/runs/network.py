@@ -1,5 +1,5 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-"""Load the networks of a run as stock segmentors."""
+"""Load the networks of a run for prediction."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.base import SegOutput, run_network
+from mmseg_cag.models.segmentors.encoder_decoder import (
+    SingleResizeEncoderDecoder,
+)
 from mmseg_cag.models.student import (
     check_weights,
     preprocessor_of,
@@ -92,7 +95,11 @@ def build_network(cfg: Config, state: State, origin: Path) -> EncoderDecoder:
     Raises:
         UserError: The weights belong to another network.
     """
-    model = MODELS.build(student_model(cfg.model))
+    student = student_model(cfg.model)
+    if issubclass(MODELS.get(cfg.model.type), SingleResizeEncoderDecoder):
+        # With the switches of its test_cfg, as tools/test.py predicts.
+        student.type = SingleResizeEncoderDecoder.__name__
+    model = MODELS.build(student)
     weights = student_weights(state, cfg.model)
     check_weights(model, weights, origin)
     model.load_state_dict(weights)

@@ -61,11 +61,15 @@ class ByLabels:
     """Compare by mIoU on labelled images of the target.
 
     The adapted network has lost if the 95 % interval of the difference, from a
-    paired bootstrap over images, is below 0.
+    paired bootstrap over images, is below 0; with too few of them or of their
+    groups for such an interval it never has.
 
     Args:
         dataset: Config of a labelled evaluation dataset.
         classes: Classes of the network.
+
+    Attributes:
+        doubt: Why it never says that a network has lost; None if it may.
 
     Raises:
         UserError: Its classes differ, or it has fewer than two images or
@@ -86,6 +90,15 @@ class ByLabels:
             raise UserError(
                 f'{key}: {units} group of images (one that no group names '
                 'is its own), expected at least 2 for a bootstrap'
+            )
+        # Imported here, as in `compare_mean_iou`.
+        from mmseg_cag.evaluation.bootstrap import MIN_GROUPS
+
+        self.doubt = None
+        if units < MIN_GROUPS:
+            self.doubt = (
+                f'{key}: {units} groups of images are too few for a 95 % '
+                f'interval, expected {MIN_GROUPS} or more: harm is not found'
             )
         self.images = WatchedImages([built], 'target')
         self.classes = list(classes)
@@ -108,7 +121,7 @@ class ByLabels:
             f'mIoU {score:.1f} against {start:.1f} before on {len(now)} '
             f'labelled images, {gain:+.1f} ({low:+.1f} to {high:+.1f})'
         )
-        return Verdict(high < 0, reason, score)
+        return Verdict(high < 0 and self.doubt is None, reason, score)
 
     def is_blind(self, model: UDASegmentor) -> str | None:
         """Return None: labels apply to any network."""

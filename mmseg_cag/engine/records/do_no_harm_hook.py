@@ -193,7 +193,10 @@ class DoNoHarmHook(Hook):
     def _compare_by(self, runner: Runner) -> ByLabels | BySigns | None:
         classes = runner.train_dataloader.dataset.metainfo['classes']
         if labelled := self.labelled or images_to_choose_by(runner.cfg):
-            return ByLabels(labelled, classes)
+            comparison = ByLabels(labelled, classes)
+            if comparison.doubt:
+                runner.logger.warning(comparison.doubt)
+            return comparison
         if not has_source(runner.cfg):
             return None
         return BySigns(runner.cfg, classes, self.images, self.limits)
