@@ -25,6 +25,8 @@ from gap.checks import (
     check,
     estimate_priors,
     factors,
+    proven_classes,
+    proven_estimate,
     proven_prior,
 )
 from gap.observe import Observed, observe
@@ -219,10 +221,16 @@ def facts(
         else 'the network has none'
     )
     return {
-        'calibration error on the source': f'{error:.1%}',
-        'temperature fitted on the source': f'{prior.temperature:.2f}',
-        'mean confidence': f'{confidence[known].mean():.1%} on the source, '
-        f'{other.mean():.1%} on the target',
+        'calibration error on its training images, before the temperature': (
+            f'{error:.1%}'
+        ),
+        'temperature fitted on its training images': (
+            f'{prior.temperature:.2f}'
+        ),
+        'mean confidence, after the temperature': (
+            f'{confidence[known].mean():.1%} on its training images, '
+            f'{other.mean():.1%} on the target'
+        ),
         'inputs of batch norms': norms,
         'mean margin of the anchors': f'{mean_margin(source):.2f} on the '
         f'source, {mean_margin(target):.2f} on the target',
@@ -256,6 +264,7 @@ def analyse(args: argparse.Namespace, cfg: Config) -> dict:
         build_preprocessor(cfg, 'target'),
         *remedy_samples(cfg, args.roles, samples[1], classes),
         (prior.source, proven_prior(source, target, prior)),
+        proven_estimate(proven_classes(source, target, prior), classes),
         float(np.exp(-scale.value)) if scale.score >= 1 else 1.0,
     )
     missing = np.flatnonzero(prior.source == 0).tolist()
@@ -288,7 +297,11 @@ def tables(found: dict) -> list[tuple[str, list, list]]:
     """Arrange the results as tables: title, heads and rows."""
     remedies = [Tried(**one) for one in found['remedies']]
     labelled = any(one.gain for one in remedies)
-    quality = 'mIoU gained' if labelled else 'mean entropy (no proof)'
+    quality = (
+        'mIoU gained, at the resolution of the scores'
+        if labelled
+        else 'mean entropy (no proof)'
+    )
     rows = [
         (one.name, f'{one.changed:.1%}', _quality(one)) for one in remedies
     ]
@@ -309,7 +322,7 @@ def tables(found: dict) -> list[tuple[str, list, list]]:
         ),
         ('Beside', ['what', ''], list(found['facts'].items())),
         (
-            'Class prior',
+            'Class prior; temperature and confusion on its training images',
             ['class', 'source', 'target by EM', 'by black box', 'shrunk'],
             [
                 (name, *(share(p[k]) for k in ESTIMATES))

@@ -20,10 +20,12 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 # The soft labels are of a network in evaluation mode: it gets the statistics
-# of the target at the start and before each validation
+# of 500 images of the target at the start and before each validation
 # (docs/norm_statistics.md).
 default_hooks = dict(
     norm_statistics=dict(
-        type='NormStatisticsHook', interval=max(1, stage_iters // parts)
+        type='NormStatisticsHook',
+        interval=max(1, stage_iters // parts),
+        images=500,
     )
 )

@@ -116,13 +116,15 @@ def config(root: Path, name: str, **hook) -> Config:
     return cfg
 
 
-def expected_of(cfg: Config, state: dict) -> dict[str, torch.Tensor]:
+def expected_of(
+    cfg: Config, state: dict, images: int | None = None
+) -> dict[str, torch.Tensor]:
     """What one process finds for the student of a checkpoint."""
     model = MODELS.build(tiny.segmentor())
     own = model.state_dict().keys()
     model.load_state_dict({k: v for k, v in state.items() if k in own})
-    loader = build_target_loader(cfg, model)
-    assert len(loader.dataset) == 5
+    loader = build_target_loader(cfg, model, images=images)
+    assert len(loader.dataset) == (images or 5)
     data = [model.data_preprocessor(batch, False) for batch in loader]
     estimate_statistics(model, data)
     return statistics(model)
@@ -173,7 +175,7 @@ def test_a_resumed_run_has_the_same_weights(tmp_path):
     tiny.write_towns(tmp_path)
     weights = []
     for name, resume in (('whole', False), ('again', True)):
-        cfg = config(tmp_path, name, interval=2)
+        cfg = config(tmp_path, name, interval=2, images=3)
         if resume:
             cfg.update(
                 resume=True, load_from=str(tmp_path / 'whole/iter_3.pth')
@@ -191,14 +193,14 @@ def test_two_processes_estimate_what_one_does(tmp_path):
     torch.manual_seed(8)
     stock = MODELS.build(tiny.segmentor())
     torch.save({'state_dict': stock.state_dict()}, tmp_path / 'warm.pth')
-    cfg = config(tmp_path, 'two')
+    cfg = config(tmp_path, 'two', images=3)
     cfg.load_from = str(tmp_path / 'warm.pth')
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     # One image a batch: as many batches however they are shared out.
     cfg.test_dataloader = dict(cfg.val_dataloader, batch_size=1)
     cfg.custom_hooks.append(dict(type='KeepRankHook'))
     train_two(tmp_path, cfg)
-    expected = expected_of(cfg, stock.state_dict())
+    expected = expected_of(cfg, stock.state_dict(), 3)
     ranks = [
         torch.load(tmp_path / 'two' / f'rank{rank}_1.pth')['state_dict']
         for rank in (0, 1)
@@ -208,7 +210,7 @@ def test_two_processes_estimate_what_one_does(tmp_path):
         assert torch.equal(first, ranks[1][key])
     saved = torch.load(tmp_path / 'two/iter_1.pth', weights_only=False)
     state = saved['state_dict']
-    for name, value in expected_of(cfg, state).items():
+    for name, value in expected_of(cfg, state, 3).items():
         torch.testing.assert_close(state[name], value)
 
 
@@ -250,6 +252,43 @@ def test_no_label_of_the_target_is_read():
 def test_an_interval_that_is_none(interval):
     with pytest.raises(UserError, match='interval=.*whole number from 1'):
         HOOKS.build(dict(type='NormStatisticsHook', interval=interval))
+
+
+@pytest.mark.parametrize('images', [0, 2.5])
+def test_a_number_of_images_that_is_none(images):
+    with pytest.raises(UserError, match='images=.*whole number from 1'):
+        HOOKS.build(dict(type='NormStatisticsHook', images=images))
+
+
+def test_at_most_so_many_images_evenly_spaced(tmp_path):
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'run')
+    adapt_to_day_and_night(cfg, tmp_path)  # five images, and two
+
+    def paths(images: int | None) -> list[str]:
+        loader = build_target_loader(cfg, network(), images=images)
+        return [
+            sample.img_path
+            for batch in loader
+            for sample in batch['data_samples']
+        ]
+
+    every = paths(None)
+    assert paths(3) == every[::3]
+    assert paths(7) == paths(500) == every and len(every) == 7
+
+
+def test_a_run_estimates_on_its_number_of_images(tmp_path):
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'run', images=2)
+    cfg.train_cfg.update(max_iters=1, val_interval=1)
+    Runner.from_cfg(cfg).train()
+    saved = torch.load(tmp_path / 'run/iter_1.pth', weights_only=False)
+    state = saved['state_dict']
+    for mark in ('', 'teacher.module.'):
+        own = {k.removeprefix(mark): v for k, v in state.items() if mark in k}
+        for name, value in expected_of(cfg, own, 2).items():
+            torch.testing.assert_close(own[name], value)
 
 
 def test_a_config_without_a_target(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from benchmark_reweighting import (
     as_if_source,
     as_if_target,
@@ -25,9 +26,10 @@ from gap.checks import (
     Finding,
     check,
     estimate_priors,
+    proven_estimate,
     proven_prior,
 )
-from gap.observe import Observed, component_sizes, spectrum
+from gap.observe import Observed, component_sizes, observe, spectrum
 from gap.prior import (
     INDEPENDENT,
     SPREAD,
@@ -39,18 +41,25 @@ from gap.prior import (
     softmax,
     temperature_of,
 )
-from gap.remedies import _gain
+from gap.remedies import Tried, _gain, try_remedies, with_own_statistics
 from gaps.plant import plant
+from mmengine.config import Config
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
 from scipy.optimize import minimize
+from torch import nn
 
+from mmseg_cag.analysis.runs.labeling_network import load_labeling_network
+from mmseg_cag.analysis.runs.network import predict_map
+from mmseg_cag.analysis.runs.samples import Sample, preprocess
 from mmseg_cag.datasets.roles import (
     Roles,
     labelled_images,
     read_roles,
     write_roles,
 )
+from mmseg_cag.engine.runtime.norm_statistics import estimate_statistics
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
 from tests import finished, tiny
@@ -338,6 +347,8 @@ def test_the_command_writes_a_page_with_one_verdict(run, tmp_path, capsys):
     page = (tmp_path / 'gap/gap.html').read_text()
     assert f'<h1>{found["verdict"]}</h1>' in page
     assert 'no proof' in page and '<b class="bar"' in page
+    # The source's images are those that the network has learnt.
+    assert 'calibration error on its training images, before' in page
     names = [one['name'] for one in found['remedies']]
     assert names[0] == 'as it is' and 're-estimate batch norms' in names
     assert all(one['gain'] is None for one in found['remedies'])
@@ -402,6 +413,98 @@ def test_roles_of_the_training_images_fit_a_plain_config(
     assert chosen(tmp_path / 'val.json') == ['val']
     with pytest.raises(UserError, match='^target_labelled: no folder .*train'):
         chosen(roles)
+
+
+def small_network(**head) -> nn.Module:
+    torch.manual_seed(0)
+    settings = tiny.segmentor(dropout=0)
+    settings.decode_head.update(head)
+    model = MODELS.build(settings)
+    return model.eval()
+
+
+def drawn(*sides: int) -> list[Sample]:
+    """Images of these sides, without labels."""
+    found = []
+    for side in sides:
+        data = SegDataSample(
+            metainfo=dict(ori_shape=(side, side), img_shape=(side, side))
+        )
+        image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+        found.append(Sample(image, data))
+    return found
+
+
+def tried_on(
+    model: nn.Module, samples: list[Sample], *priors: np.ndarray
+) -> dict[str, Tried]:
+    groups = [*map(str, range(len(samples)))]
+    found = try_remedies(
+        model, model.data_preprocessor, samples, groups, priors, 'car', 1.0
+    )
+    return {one.name: one for one in found}
+
+
+def test_batch_norms_get_the_statistics_of_images_of_any_size(capsys):
+    model = small_network()
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8))
+    model.backbone.layers.append(pool.eval())
+    prior = np.full(19, 1 / 19)
+    # Five, and not four and one, whose pool would be a single value.
+    for sides in ([16] * 5, [16, 24, 16, 24], [16] * 9 + [24] * 5):
+        found = tried_on(model, drawn(*sides), prior, prior)
+        assert [*found] == ['as it is', 're-estimate batch norms']
+    assert not capsys.readouterr().out
+    found = tried_on(model, drawn(16, 16, 24), prior, prior)
+    assert [*found] == ['as it is']
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith('re-estimate batch norms: left out, a norm sees')
+
+
+def test_statistics_are_those_of_all_images_of_a_batch_of_mixed_sizes():
+    model, samples = small_network(), drawn(16, 24, 16, 24, 24)
+    images = [preprocess(model.data_preprocessor, one) for one in samples]
+    renewed = with_own_statistics(model, images, samples)
+    batches = [
+        dict(
+            inputs=torch.cat([images[i] for i in part]),
+            data_samples=[samples[i].data for i in part],
+        )
+        for part in ([0, 2], [1, 3, 4])
+    ]
+    estimate_statistics(model, batches)
+    for name, value in renewed.named_buffers():
+        torch.testing.assert_close(value, model.get_buffer(name), msg=name)
+
+
+def test_a_sigmoid_predicts_by_the_threshold_of_its_head(tmp_path):
+    model = dict(tiny.segmentor(), type='SupervisedSegmentor')
+    model['decode_head'].update(num_classes=1, threshold=0.3)
+    state = MODELS.build(model).state_dict()
+    state['decode_head.conv_seg.weight'].zero_()
+    state['decode_head.conv_seg.bias'].fill_(np.log(0.4 / 0.6))
+    cfg = Config(dict(model=model))
+    network = load_labeling_network(cfg, state, tmp_path)
+    network.bank.counts += 1
+    samples = drawn(16, 24)
+    preprocessor = network.model.data_preprocessor
+    seen = observe(network, preprocessor, samples[0])
+    assert predict_map(network.model, samples[0]).min() == 1
+    assert seen.predicted[0] == 0 < seen.predicted[1]
+    # A probability of 0.4 becomes 0.31 by the first prior, 0.22 by the second.
+    prior = np.array([0.5, 0.5])
+    for share, changed in ((0.4, 0), (0.3, 1)):
+        moved = np.array([1 - share, share])
+        found = tried_on(network.model, samples, prior, moved)
+        assert found['re-weight by the class prior (car)'].changed == changed
+
+
+def test_the_remedy_by_the_prior_says_which_classes_it_moves():
+    proven = np.array([False, True, False, True])
+    assert proven_estimate(proven, CLASSES) == 'car, bus, by black box'
+    assert proven_estimate(~np.eye(4, dtype=bool)[0], CLASSES) == (
+        'all classes, shrunk'
+    )
 
 
 def test_images_of_a_drive_are_no_independent_evidence():

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -93,7 +94,7 @@ long = partial(pytest.param, marks=pytest.mark.long)
         long('cag/vfmuda_dinov2-b_gta2cs.py', ['--size', 64, 96], (64, 96)),
     ],
 )
-def test_onnx_and_pytorch_agree(config, options, size, export):
+def test_onnx_and_pytorch_agree(config, options, size, export, monkeypatch):
     path, checkpoint, dst = export(config, *options)
     model = load_network(checkpoint, path).cpu()
     batch = images(2, 3, *size)
@@ -109,6 +110,23 @@ def test_onnx_and_pytorch_agree(config, options, size, export):
     limit = 1e-4 * np.ptp(expected)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
     if config == 'minitown/cag.py':
+        photo = np.random.default_rng(0).integers(0, 256, (48, 80, 3))
+        cv2.imwrite(str(dst.with_name('photo.jpg')), photo)
+        found = run_snippet(dst.parent, monkeypatch)
+        photo = cv2.imread('photo.jpg')
+        seen = torch.from_numpy(cv2.resize(photo, size[::-1]))
+        data = model.data_preprocessor({'inputs': [seen.permute(2, 0, 1)]})
+        with torch.no_grad():
+            scores = model.encode_decode(
+                data['inputs'], [dict(img_shape=size)]
+            )
+        own = cv2.resize(
+            scores[0].argmax(0).numpy().astype(np.uint8),
+            (80, 48),
+            interpolation=cv2.INTER_NEAREST,
+        )
+        assert found['labels'].shape == (48, 80)
+        assert (found['labels'] == own).mean() > 0.99
         run, data = chain = read_chain(dst)
         assert chain == inherited(checkpoint, 'exported from')
         assert (run['kind'], data['name']) == ('run', 'GTA5')
@@ -211,6 +229,37 @@ def test_what_is_wrong_is_said_in_one_line(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit, match='gone: no such folder or video'):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_size_it_is_that_of_the_test_images(tmp_path):
+    size_of_test = runpy.run_path(str(TOOL))['size_of_test']
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run')
+    path = Path('run.py')
+    # Images of 32x64 with the proportions kept; labels are not opened.
+    steps = [*tiny.pipeline('Cityscapes')]
+    steps.insert(1, dict(type='Resize', scale=(48, 48), keep_ratio=True))
+    cfg.val_dataloader.dataset.pipeline = cfg.test_pipeline = steps
+    shutil.rmtree(tmp_path / 'cityscapes/gtFine')
+    assert size_of_test(cfg, path) == (24, 48)
+    shutil.rmtree(tmp_path / 'cityscapes/leftImg8bit')
+    for _ in range(2):
+        with pytest.raises(UserError, match='^run.py: expected --size H W'):
+            size_of_test(cfg, path)
+        cfg.pop('val_dataloader')
+
+
+def run_snippet(folder: Path, monkeypatch) -> dict:
+    """Run docs/deploy.md's own code in a folder; returns its names."""
+    text = (ROOT / 'docs/deploy.md').read_text()
+    [code] = [
+        part
+        for part in text.split('```python\n')
+        if 'InferenceSession' in part
+    ]
+    monkeypatch.chdir(folder)
+    Path('own.py').write_text(code.partition('```')[0])
+    return runpy.run_path('own.py')
 
 
 def test_a_size_that_the_network_does_not_take(tmp_path):

@@ -118,6 +118,31 @@ def test_the_threshold_is_in_the_weights(run, town, capsys):
         run()
 
 
+def test_the_threshold_is_that_of_sliding_windows(run, town, capsys):
+    """Whose scores at their borders differ from those of the whole image."""
+    cfg = Config.fromfile(town / 'config.py')
+    windows = dict(mode='slide', crop_size=(8, 8), stride=(8, 8))
+    cfg.model.test_cfg = windows
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    (town / 'config.py').write_text('\n'.join(lines))
+    run()
+    said = capsys.readouterr().out.splitlines()[-1]
+    best = float(said.split('F1 ')[1].split(',')[0])
+    runner = build_runner(cfg, town / 'frozen.pth', town / 'test')
+    assert runner.test()['F1.car'] == pytest.approx(best, abs=0.5)
+
+
+@pytest.mark.parametrize('town', [1], indirect=True)
+def test_probabilities_that_are_resized_have_no_threshold(run, town):
+    cfg = Config.fromfile(town / 'config.py')
+    cfg.model.test_cfg.softmax_first = True
+    lines = [f'{key} = {value!r}' for key, value in cfg.to_dict().items()]
+    (town / 'config.py').write_text('\n'.join(lines))
+    with pytest.raises(SystemExit, match='softmax_first: predictions are of'):
+        run()
+    assert not (town / 'frozen.pth').exists()
+
+
 def test_the_best_f1_by_trying_all_thresholds():
     tool = runpy.run_path(str(TOOL))
     rng = np.random.default_rng(0)

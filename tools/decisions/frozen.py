@@ -17,12 +17,12 @@ from mmseg_cag.analysis.runs.network import (
     build_network,
     build_preprocessor,
 )
-from mmseg_cag.analysis.runs.samples import Sample, preprocess
+from mmseg_cag.analysis.runs.samples import Sample
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
 
-# legend: K classes, h w score map
+# legend: K classes, H W image, h w score map
 
 
 class Frozen(NamedTuple):
@@ -40,9 +40,31 @@ class Frozen(NamedTuple):
 
     @torch.no_grad()
     def logits(self, sample: Sample) -> Tensor:
-        """Compute the class scores (K, h, w) of an image."""
-        images = preprocess(self.preprocessor, sample)
-        return self.model(images, mode='tensor')[0].float().cpu()
+        """Compute the class scores of an image that its prediction is of.
+
+        Returns:
+            (K, H, W) at the image's own size; with ``single_resize``
+            (K, h, w), to be resized once.
+
+        Raises:
+            UserError: Predictions are of resized or averaged probabilities.
+        """
+        settings = self.model.test_cfg or {}
+        for name in ('softmax_first', 'softmax_windows'):
+            if settings.get(name):
+                raise UserError(
+                    f'model.test_cfg.{name}: predictions are of '
+                    'probabilities, which no shift of scores moves alike, '
+                    'expected it off'
+                )
+        batch = dict(inputs=[sample.image], data_samples=[sample.data])
+        batch = self.preprocessor(batch)
+        if settings.get('single_resize'):
+            return self.model(batch['inputs'], mode='tensor')[0].float().cpu()
+        [result] = self.model.predict(**batch)
+        scores = result.seg_logits.data.float().cpu()
+        # mmseg has taken the sigmoid of a single output.
+        return scores if len(scores) > 1 else scores.logit(eps=1e-7)
 
 
 def add_arguments(

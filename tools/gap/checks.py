@@ -319,6 +319,27 @@ def _evidence(
     return np.where(small, 0, evidence)
 
 
+def proven_classes(
+    source: Sequence[Observed], target: Sequence[Observed], prior: Prior
+) -> np.ndarray:
+    """Find the classes whose shift is significant (K,) bool."""
+    own, other = Domain.of(source), Domain.of(target)
+    moved = shares(other.summary(), own.summary())
+    return _evidence(moved, chance(own, len(target)), prior) >= 1
+
+
+def proven_estimate(proven: np.ndarray, classes: Sequence[str]) -> str:
+    """Say which classes `proven_prior` corrects, and by which estimate."""
+    if proven.sum() >= MANY:
+        return 'all classes, shrunk'
+    names = [
+        name
+        for name, is_moved in zip(classes, proven, strict=True)
+        if is_moved
+    ]
+    return f'{", ".join(names)}, by black box'
+
+
 def proven_prior(
     source: Sequence[Observed], target: Sequence[Observed], prior: Prior
 ) -> np.ndarray:
@@ -329,9 +350,7 @@ def proven_prior(
     whole prior is replaced by the shrunk one. No class is corrected by more
     than a factor of ten.
     """
-    own, other = Domain.of(source), Domain.of(target)
-    moved = shares(other.summary(), own.summary())
-    proven = _evidence(moved, chance(own, len(target)), prior) >= 1
+    proven = proven_classes(source, target, prior)
     ratio = np.where(proven, factors(prior), 1)
     if proven.sum() >= MANY:
         ratio = (prior.shrunk + 1e-6) / (prior.source + 1e-6)

@@ -77,7 +77,7 @@ def observe(
         seen = network.see(preprocessor, sample)
     logits = seen.logits[0][0].float().cpu()
     classes, height, width = logits.shape
-    labels = logits.argmax(0)
+    labels = classes_of(network.model.decode_head, logits[None])[0]
     truth = torch.full_like(labels, -1)
     if sample.has_truth:
         own = sample.truth[None]
@@ -109,6 +109,19 @@ def observe(
         np.array(norms),
         margin_histogram(nearest, second),
     )
+
+
+def classes_of(head: nn.Module, logits: Tensor) -> Tensor:
+    """Predict the classes (N, h, w) of class scores as evaluation does.
+
+    Args:
+        head: The decode head; one with a single sigmoid has a threshold.
+        logits: Its scores (N, K, h, w); (0, z) of a sigmoid.
+    """
+    if head.out_channels > 1:
+        return logits.argmax(1)
+    foreground = logits[:, 1] - logits[:, 0]
+    return (foreground.sigmoid() > head.threshold).long()
 
 
 def class_colours(

@@ -19,6 +19,7 @@ from mmseg_cag.engine.runtime.norm_statistics import (
     estimate_statistics,
     norms_of,
 )
+from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.bootstrap import (
     bootstrap,
     class_counts,
@@ -29,6 +30,7 @@ from mmseg_cag.evaluation.bootstrap import (
 from mmseg_cag.evaluation.confusion import confusion_matrix
 from mmseg_cag.models.segmentors.base import resize_labels
 
+from .observe import classes_of
 from .prior import log_ratios
 
 # legend: N images, K classes, H W image, h w score map
@@ -44,8 +46,9 @@ class Tried(NamedTuple):
         name: Name of the remedy.
         changed: Share of pixels that change class.
         entropy: Mean entropy, in nats; no proof of quality.
-        gain: Gain in mIoU, in percent, with the ends of its 95 % interval;
-            None without labels, or with those of a single group.
+        gain: Gain in mIoU, in percent, with the ends of its 95 % interval, at
+            the resolution of the scores; None without labels, or with those of
+            a single group.
     """
 
     name: str
@@ -60,6 +63,7 @@ def try_remedies(
     samples: Sequence[Sample],
     groups: Sequence[str],
     priors: tuple[np.ndarray, np.ndarray],
+    estimate: str,
     scale: float,
 ) -> list[Tried]:
     """Try each remedy on images, with labels or without.
@@ -70,6 +74,7 @@ def try_remedies(
         samples: The images.
         groups: Group of each image, such as its drive.
         priors: Class prior of the source and of the target (K,).
+        estimate: Which classes' prior is estimated, and by what.
         scale: Factor by which the input is resized, 1 for none.
     """
     images = [preprocess(preprocessor, sample) for sample in samples]
@@ -89,37 +94,60 @@ def try_remedies(
 
     remedies: dict[str, Predict] = {'as it is': plain}
     if not np.allclose(*priors):
-        remedies['re-weight by the class prior'] = reweighted
-    if norms_of(model):
-        renewed = with_own_statistics(model, images, samples)
+        remedies[f're-weight by the class prior ({estimate})'] = reweighted
+    renewed = with_own_statistics(model, images, samples)
+    if renewed is not None:
         remedies['re-estimate batch norms'] = lambda batch: (
             view(renewed, batch).logits[0].float()
         )
     if scale != 1:
         remedies[f'resize the input by {scale:.2f}'] = rescaled
-    return _compare(remedies, images, samples, groups)
+    return _compare(model, remedies, images, samples, groups)
 
 
 def with_own_statistics(
     model: EncoderDecoder, images: list[Tensor], samples: Sequence[Sample]
-) -> EncoderDecoder:
-    """Copy a network and re-estimate its batch norms on the images."""
-    renewed = copy.deepcopy(model)
-    batches = []
-    for start in range(0, len(images), BATCH):
-        part = images[start : start + BATCH]
-        same = [i for i, x in enumerate(part) if x.shape == part[0].shape]
-        batches.append(
-            dict(
-                inputs=torch.cat([part[i] for i in same]),
-                data_samples=[samples[start + i].data for i in same],
-            )
+) -> EncoderDecoder | None:
+    """Copy a network and re-estimate its batch norms on the images.
+
+    Returns:
+        The copy; None if it has no batch norms, or, after a line that says
+        so, if one sees a single value.
+    """
+    if not norms_of(model):
+        return None
+    by_size: dict[torch.Size, list[int]] = {}
+    for i, image in enumerate(images):
+        by_size.setdefault(image.shape, []).append(i)
+    batches = [
+        dict(
+            inputs=torch.cat([images[i] for i in part]),
+            data_samples=[samples[i].data for i in part],
         )
-    estimate_statistics(renewed, batches)
+        for same in by_size.values()
+        for part in _batches(same)
+    ]
+    renewed = copy.deepcopy(model)
+    try:
+        estimate_statistics(renewed, batches)
+    except UserError:  # a norm with a single value per channel
+        print(
+            're-estimate batch norms: left out, a norm sees one value of an '
+            'image, and no other has the size of that image'
+        )
+        return None
     return renewed
 
 
+def _batches(items: list[int]) -> list[list[int]]:
+    """Split into batches; a single one left over joins the last."""
+    starts = [*range(0, max(len(items) - 1, 1), BATCH)]
+    ends = [*starts[1:], len(items)]
+    return [items[a:b] for a, b in zip(starts, ends, strict=True)]
+
+
 def _compare(
+    model: EncoderDecoder,
     remedies: dict[str, Predict],
     images: list[Tensor],
     samples: Sequence[Sample],
@@ -133,7 +161,7 @@ def _compare(
         before = None
         for name, predict in remedies.items():
             logits = predict(image)
-            labels = logits.argmax(1)
+            labels = classes_of(model.decode_head, logits)
             before = labels if before is None else before
             changed[name] += (labels != before).float().mean().item()
             entropy[name] += mean_entropy(logits)

@@ -14,11 +14,14 @@ import argparse
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import read_state
+from mmseg_cag.analysis.runs.samples import build_dataset, read_samples
+from mmseg_cag.datasets.dataset_configs import changed_leaves
 from mmseg_cag.engine.records.descent import inherited
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
@@ -31,6 +34,7 @@ from mmseg_cag.inference.export_onnx import (
     export_onnx,
     note,
 )
+from mmseg_cag.models.student import student_pipeline
 from mmseg_cag.watch.card import make_card
 from mmseg_cag.watch.files import read_frames
 from mmseg_cag.watch.network import WatchedNetwork
@@ -48,9 +52,9 @@ def parse_args() -> argparse.Namespace:
         '--size',
         type=int,
         nargs=2,
-        default=(128, 256),
         metavar=('H', 'W'),
-        help='size of the images (default: 128 256)',
+        help='size of the images (default: that of the first test image '
+        'after the test pipeline)',
     )
     parser.add_argument(
         '--any-size',
@@ -72,7 +76,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.dst.suffix != '.onnx':
         parser.error(f'{args.dst}: expected a file name *.onnx')
-    if min(args.size) < 1:
+    if args.size and min(args.size) < 1:
         parser.error(
             f'--size {args.size[0]} {args.size[1]}: expected at least 1'
         )
@@ -92,9 +96,11 @@ def convert(args: argparse.Namespace) -> None:
     """Write the file once its outputs agree with PyTorch."""
     if args.card:
         # Found missing now, not after minutes of work.
-        next(read_frames(args.card, tuple(args.size)))
+        next(read_frames(args.card, (None, None)))
     network = load_network(args.checkpoint, args.config).cpu()
-    licences = load_config(args.config).get('licences')
+    cfg = load_config(args.config)
+    licences = cfg.get('licences')
+    args.size = args.size or size_of_test(cfg, args.config)
     model = DeploymentModel(network)
     if args.card or args.unknown:
         model = watched_model(network, args)
@@ -109,6 +115,32 @@ def convert(args: argparse.Namespace) -> None:
     print_log(f'{args.dst} written', 'current')
     if args.card:
         write_card(args)
+
+
+def size_of_test(cfg: Config, path: Path) -> tuple[int, int]:
+    """Find the size (H, W) of the first test image as the network sees it.
+
+    Args:
+        cfg: The run's config.
+        path: Its file, for the error.
+
+    Raises:
+        UserError: There is no test image on this machine.
+    """
+    try:
+        loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+        part = loader.get('dataset')
+        steps = dict(pipeline=student_pipeline(cfg))
+        dataset = part and changed_leaves(part, lambda one: {**one, **steps})
+        built = build_dataset(dataset, 'test_dataloader.dataset')
+        [sample] = read_samples(built, [0])
+    except UserError as error:
+        raise UserError(
+            f'{path}: expected --size H W, no test image tells it ({error})'
+        ) from None
+    height, width = sample.image.shape[-2:]
+    print_log(f'The size of the test images: {height} {width}', 'current')
+    return height, width
 
 
 def watched_model(

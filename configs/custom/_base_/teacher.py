@@ -1,5 +1,5 @@
 # The length and the rate of learning from a mean teacher. Before each
-# validation batch norms get the statistics of the target
+# validation batch norms get the statistics of 500 images of the target
 # (docs/norm_statistics.md).
 _base_ = '../../_base_/methods/anchor_teacher.py'
 daformer = dict(_base_.dacs, type='DAFormerSegmentor')
@@ -14,5 +14,5 @@ optim_wrapper = dict(
 param_scheduler = [dict(type='PolyRestartLR', by_epoch=False, power=0.9)]
 default_hooks = dict(
     checkpoint=dict(interval=interval, max_keep_ckpts=-1),
-    norm_statistics=dict(interval=interval),
+    norm_statistics=dict(interval=interval, images=500),
 )

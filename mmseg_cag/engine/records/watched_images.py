@@ -20,6 +20,7 @@ from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.engine.runtime.norm_statistics import (
     estimate_statistics,
     norms_of,
+    spread,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
@@ -190,12 +191,6 @@ def domain_parts(cfg: Config, labelled: bool) -> list[dict]:
     if not labelled:
         return parts
     return [part for part in parts if part['type'] != 'RoleSubset'] or parts
-
-
-def spread(number: int, count: int | None) -> list[int]:
-    """Choose at most ``count`` evenly spaced indices."""
-    count = number if count is None else min(count, number)
-    return np.linspace(0, number - 1, count, dtype=int).tolist()
 
 
 def thin(prediction: torch.Tensor) -> np.ndarray:

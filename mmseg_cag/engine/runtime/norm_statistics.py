@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -15,10 +16,10 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import HOOKS, MODELS
+from mmseg.registry import DATASETS, HOOKS, MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from mmseg_cag.datasets.dataset_configs import changed_leaves
 from mmseg_cag.engine.records.descent import (
@@ -49,8 +50,8 @@ STATISTICS = ('running_mean', 'running_var')
 class NormStatisticsHook(Hook):
     """Estimate batch-norm statistics on the target during and after training.
 
-    Each estimate is one pass over all target images with the evaluation
-    pipeline, without labels. At the start of a run it updates the student, and
+    Each estimate is one pass over target images with the evaluation pipeline,
+    without labels. At the start of a run it updates the student, and
     the teacher gets a copy; at the end, before the last checkpoint, it updates
     the student and a mean teacher.
 
@@ -61,25 +62,33 @@ class NormStatisticsHook(Hook):
         end: Whether to estimate at its end.
         interval: Iterations between further estimates, such as the validation
             interval; None for none.
+        images: Maximum number of images of an estimate, evenly spaced over
+            the target; None for all.
 
     Raises:
-        UserError: ``interval`` is not positive.
+        UserError: ``interval`` or ``images`` is not positive.
     """
 
     # In an iteration, before `DoNoHarmHook` looks at the network.
     priority = 'HIGH'
 
     def __init__(
-        self, start: bool = True, end: bool = True, interval: int | None = None
+        self,
+        start: bool = True,
+        end: bool = True,
+        interval: int | None = None,
+        images: int | None = None,
     ) -> None:
-        if interval is not None and (
-            not isinstance(interval, int) or interval < 1
-        ):
-            raise UserError(
-                f'NormStatisticsHook: interval={interval!r}, expected a whole '
-                'number from 1, or None'
-            )
+        for key, value in (('interval', interval), ('images', images)):
+            if value is not None and not (
+                isinstance(value, int) and value >= 1
+            ):
+                raise UserError(
+                    f'NormStatisticsHook: {key}={value!r}, expected a whole '
+                    'number from 1, or None'
+                )
         self.start, self.end, self.interval = start, end, interval
+        self.images = images
 
     def before_train(self, runner: Runner) -> None:
         """Check that the config has a target.
@@ -124,7 +133,9 @@ class NormStatisticsHook(Hook):
         estimate_on_target(
             network,
             bare_model(runner).data_preprocessor,
-            build_target_loader(runner.cfg, network, runner.seed),
+            build_target_loader(
+                runner.cfg, network, runner.seed, images=self.images
+            ),
             f"Statistics of the {name}'s batch norms",
         )
 
@@ -292,9 +303,16 @@ def build_target_loader(
     network: nn.Module,
     seed: int | None = None,
     domain: str | None = None,
+    images: int | None = None,
 ) -> DataLoader:
-    """Build the loader of `target_loader` for a network's norms."""
+    """Build the loader of `target_loader` for a network's norms.
+
+    Its images, or at most ``images`` of them, evenly spaced.
+    """
     settings = target_loader(cfg, domain)
+    if images is not None:
+        dataset = DATASETS.build(settings['dataset'])
+        settings['dataset'] = Subset(dataset, spread(len(dataset), images))
     # Synchronised norms need the same number of batches on each rank.
     waiting = (nn.SyncBatchNorm,)
     if any(isinstance(module, waiting) for module in network.modules()):
@@ -302,6 +320,12 @@ def build_target_loader(
     loader = Runner.build_dataloader(settings, seed=seed)
     guard_workers(loader)
     return loader
+
+
+def spread(number: int, count: int | None) -> list[int]:
+    """Choose at most ``count`` evenly spaced indices."""
+    count = number if count is None else min(count, number)
+    return np.linspace(0, number - 1, count, dtype=int).tolist()
 
 
 def reestimated_checkpoint(
