@@ -10,13 +10,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import load_checkpoint
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.launch.stages import walk
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.data_preprocessor import pin
 
 # legend: N images, K classes, H W image
 
@@ -75,7 +76,7 @@ class Step:
     ) -> None:
         self.form, self.device, self.batch = form, device, batch
         if torch.device(device).type == 'cuda':
-            # Else the host waits for each copy, and cannot run ahead.
+            # As training does: else the host waits for each copy.
             self.batch = pin(batch)
         self.model = self._build(cfg, checkpoint)
         options = dict(cfg.optim_wrapper)
@@ -144,17 +145,6 @@ class Step:
         if self.form.channels_last:
             model = model.to(memory_format=torch.channels_last)
         return model.train()
-
-
-def pin(batch: Any) -> Any:
-    """Put a batch into memory that a GPU reads beside other work."""
-    if isinstance(batch, dict):
-        return {key: pin(value) for key, value in batch.items()}
-    if isinstance(batch, list):
-        return [pin(value) for value in batch]
-    if isinstance(batch, BaseDataElement):
-        return batch.new(**{key: pin(value) for key, value in batch.items()})
-    return batch.pin_memory() if isinstance(batch, Tensor) else batch
 
 
 def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
