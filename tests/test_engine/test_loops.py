@@ -184,10 +184,11 @@ def pinned(monkeypatch) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_pinned_batches_are_the_same_and_their_labels_pinned(
-    root, pinned, workers
+    root, workers, request
 ):
     dataset = DATASETS.build(tiny.uda(root))
     samples = [dataset[tiny.item((0, i), i, i)] for i in range(4)]
+    pinned = request.getfixturevalue('pinned')
 
     def batches(told: bool | None) -> list[dict]:
         data = DataLoader(
