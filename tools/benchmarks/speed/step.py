@@ -18,6 +18,7 @@ from torch import Tensor
 from mmseg_cag.launch.stages import walk
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
 from mmseg_cag.models.data_preprocessor import pin
+from mmseg_cag.models.segmentors.base import gt_labels
 
 # legend: N images, K classes, H W image
 
@@ -157,6 +158,15 @@ def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
     """
     if hasattr(model, 'start_stage'):
         model.start_stage()
+    with torch.no_grad():
+        if hasattr(model, 'foreign_head') and 'source' in inputs:
+            maps = model.foreign_maps(inputs['source'])
+            labels = gt_labels(samples['source'])
+            model.foreign_head.fit(lambda: [(maps, labels)], len(labels))
+        if hasattr(model, 'collect_means'):
+            means = model.prototypes.new_centroids()
+            model.collect_means(means, inputs['target'])
+            model.prototypes.store(means)
     if not hasattr(model, 'collect_centroids') or 'source' not in inputs:
         return
     centroids = model.anchor_bank.new_centroids()
