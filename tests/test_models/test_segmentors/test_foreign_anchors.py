@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
+from mmseg_cag.models.heads.anchor_head import AnchorHead
 from mmseg_cag.models.losses.anchor_alignment_loss import AnchorAlignmentLoss
 from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.segmentors.anchor_teacher import AnchorTeacherSegmentor
@@ -171,6 +172,21 @@ def test_a_run_goes_on_with_the_same_bits_and_anchors(tmp_path, workers):
     for name, value in train(again).items():
         assert torch.equal(value, whole[name]), name
     assert whole['teacher.steps'] == 4
+
+
+def test_anchors_are_of_the_precision_of_the_step(tmp_path, monkeypatch):
+    met, features = [], AnchorHead.features
+
+    def noted(head: AnchorHead, inputs: tuple) -> torch.Tensor:
+        met.append(inputs[-1].dtype)
+        return features(head, inputs)
+
+    monkeypatch.setattr(AnchorHead, 'features', noted)
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'half', 1)
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    train(cfg)
+    assert len(met) > 2 and {*met} == {torch.bfloat16}
 
 
 @pytest.mark.long
