@@ -188,6 +188,7 @@ def test_prototypes_are_of_the_precision_of_the_step(tmp_path, monkeypatch):
         collect(model, means, images)
 
     monkeypatch.setattr(PrototypeSegmentor, 'collect_means', noted)
+    tiny.write_towns(tmp_path)
     cfg = config(tmp_path, 'half')
     cfg.train_cfg.update(stages=1, stage_iters=1)
     cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
