@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -60,14 +61,17 @@ class ForeignAnchorHook(Hook):
             loader = build_loader(runner)
             titles = iter(('Foreign pixels', 'Foreign anchors'))
 
-            def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            def maps() -> Iterator[tuple[Any, Tensor]]:
                 title = next(titles)
                 quiet = not is_main_process()
                 for batch in track(loader, title, disable=quiet):
                     images, samples = preprocess_source(model, batch)
-                    yield images, gt_labels(samples)
+                    # In the precision of the training step.
+                    with runner.optim_wrapper.optim_context(runner.model):
+                        found = model.foreign_maps(images)
+                    yield found, gt_labels(samples)
 
-            model.fit_foreign(batches, len(loader.dataset))
+            head.fit(maps, len(loader.dataset))
         margin = head.pseudo_label_head.margin.max().item()
         runner.logger.info(
             f'{int((head.anchor_bank.counts > 0).sum())} foreign anchors, '

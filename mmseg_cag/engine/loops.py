@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.json_file import read_json
+from mmseg_cag.models.data_preprocessor import Pinnable, collate_pinnable
 from mmseg_cag.models.segmentors.base import bare_model
 
 from .optim.poly_restart import PolyRestartLR
@@ -64,7 +66,9 @@ class TrainBatches:
         return self
 
     def __next__(self) -> Any:
-        return next(self._batches)
+        batch = next(self._batches)
+        # Still a `Pinnable` where torch does not pin after all.
+        return batch.batch if isinstance(batch, Pinnable) else batch
 
     def skip(self, count: int) -> None:
         """Skip the first batches, without loading them if possible."""
@@ -96,6 +100,18 @@ def stop_workers(loader: DataLoader) -> None:
     worker only notices after 5 seconds.
     """
     loader._iterator = None
+
+
+def pin_batches(loader: DataLoader, told: bool | None = None) -> None:
+    """Let a GPU copy batches, labels included, while the host goes on.
+
+    Args:
+        loader: Data loader, not iterated yet.
+        told: Its setting ``pin_memory``; None pins if there is a GPU.
+    """
+    if torch.cuda.is_available() and told is not False:
+        loader.pin_memory = True
+        loader.collate_fn = partial(collate_pinnable, loader.collate_fn)
 
 
 def _endless(loader: DataLoader) -> Iterator:
@@ -225,6 +241,8 @@ class UDATrainLoop(BaseLoop):
         runner.call_hook('before_train')
         self._validate_if_missed()
         runner.call_hook('before_train_epoch')
+        told = self._built[0].get('pin_memory') if self._built else None
+        pin_batches(self.dataloader, told)
         self._batches = TrainBatches(self.dataloader)
         self._skip_consumed_batches()
         while self._iter < self.max_iters and not self.stop_training:

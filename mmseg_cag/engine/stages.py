@@ -329,7 +329,9 @@ class PrototypeHook(Hook):
             loader, 'Prototypes', disable=not is_main_process()
         ):
             images = model.data_preprocessor(batch, False)['inputs']
-            model.collect_means(means, images)
+            # In the precision of the training step, which compares them.
+            with runner.optim_wrapper.optim_context(runner.model):
+                model.collect_means(means, images)
         means.reduce()
         model.prototypes.store(means)
         found = int((model.prototypes.counts > 0).sum())

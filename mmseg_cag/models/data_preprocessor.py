@@ -1,10 +1,13 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -179,6 +182,43 @@ def preprocess(
         return _padded(preprocessor(batch, training), preprocessor)
     finally:
         setattr(preprocessor, name, True)
+
+
+class Pinnable:
+    """A batch that a `DataLoader` pins as a whole.
+
+    torch lets what is no mapping or sequence pin itself, but passes on
+    mmengine's samples as they are, with their labels.
+
+    Args:
+        batch: As collated.
+    """
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+
+    def pin_memory(self) -> Any:
+        """Return the batch itself, pinned."""
+        return pin(self.batch)
+
+
+def collate_pinnable(collate: Callable[[list], Any], samples: list) -> Any:
+    """Collate samples to a `Pinnable`."""
+    return Pinnable(collate(samples))
+
+
+def pin(batch: Any) -> Any:
+    """Copy a batch to memory that a GPU reads while the host goes on.
+
+    From other memory even a non-blocking copy lets the host wait.
+    """
+    if isinstance(batch, dict):
+        return {key: pin(value) for key, value in batch.items()}
+    if isinstance(batch, list):
+        return [pin(value) for value in batch]
+    if isinstance(batch, BaseDataElement):
+        return batch.new(**{key: pin(value) for key, value in batch.items()})
+    return batch.pin_memory() if isinstance(batch, Tensor) else batch
 
 
 def _padded(batch: dict, preprocessor: SegDataPreProcessor) -> dict:

@@ -130,14 +130,15 @@ class DomainBatchNorm(_BatchNorm):
         if len(used) == 1:
             return self._of(used[0], x)
         names = names * (len(x) // len(names))  # windows, image by image
-        rows = [*x.unbind()]
+        # Of one image each, so that `cat` keeps the memory order.
+        rows = [*x.split(1)]
         of_rows = list(zip(range(len(x)), names, strict=True))
         for name in used:
             own = [i for i, other in of_rows if other == name]
-            part = self._of(name, torch.stack([rows[i] for i in own]))
-            for i, row in zip(own, part, strict=True):
+            part = self._of(name, torch.cat([rows[i] for i in own]))
+            for i, row in zip(own, part.split(1), strict=True):
                 rows[i] = row
-        return torch.stack(rows)
+        return torch.cat(rows)
 
     def _of(self, domain: str, x: Tensor) -> Tensor:
         if domain not in self.of_domain:

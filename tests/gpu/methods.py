@@ -101,6 +101,12 @@ def build(cfg: Config, batch: dict, device: str = 'cpu') -> nn.Module:
             module.drop_prob = 0.0
     data = preprocess(model, batch)
     begin_stage(model, data['inputs'], data['data_samples'])
+    # Without them, losses and labels by them are zero on each device.
+    if hasattr(model, 'foreign_head'):
+        assert model.foreign_head.anchor_bank.counts.any()
+    if hasattr(model, 'prototypes'):  # a network at random predicts one class
+        model.prototypes.anchors.normal_()
+        model.prototypes.counts.fill_(1)
     return model.to(device)
 
 

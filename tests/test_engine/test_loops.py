@@ -10,13 +10,23 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import (
+    DefaultSampler,
+    InfiniteSampler,
+    pseudo_collate,
+)
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmseg_cag.datasets.uda import UDADataset
-from mmseg_cag.engine.loops import TrainBatches, stop_workers, total_iters
+from mmseg_cag.engine.loops import (
+    TrainBatches,
+    pin_batches,
+    stop_workers,
+    total_iters,
+)
 from mmseg_cag.engine.stages import divide_stage
 from mmseg_cag.errors import UserError
 from tests import tiny
@@ -145,6 +155,91 @@ def test_one_labelled_domain_resumes_exactly(root, tmp_path, workers):
     start = str(tmp_path / 'whole/iter_2.pth')
     rest = weights('rest', load_from=start, resume=True)
     assert all(torch.equal(rest[key], whole[key]) for key in whole)
+
+
+@pytest.fixture
+def pinned(monkeypatch) -> list[torch.Tensor]:
+    """Pretend a GPU to loaders; returns what they pin."""
+    found = []
+
+    def pin_memory(tensor: torch.Tensor, *_: object) -> torch.Tensor:
+        found.append(tensor)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', pin_memory)
+    accelerator = getattr(torch, 'accelerator', torch.cuda)
+    for owner, name, value in (
+        (torch.cuda, 'is_available', True),
+        (torch.cuda, 'current_device', 0),
+        (torch.cuda, 'set_device', None),
+        (accelerator, 'is_available', True),
+        (accelerator, 'current_accelerator', torch.device('cuda')),
+        (accelerator, 'current_device_index', 0),
+        (accelerator, 'set_device_index', None),
+    ):
+        new = lambda *_, value=value: value  # noqa: E731
+        monkeypatch.setattr(owner, name, new, raising=False)
+    return found
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_pinned_batches_are_the_same_and_their_labels_pinned(
+    root, workers, request
+):
+    dataset = DATASETS.build(tiny.uda(root))
+    samples = [dataset[tiny.item((0, i), i, i)] for i in range(4)]
+    pinned = request.getfixturevalue('pinned')
+
+    def batches(told: bool | None) -> list[dict]:
+        data = DataLoader(
+            samples, 2, num_workers=workers, collate_fn=pseudo_collate
+        )
+        pin_batches(data, told)
+        return list(itertools.islice(TrainBatches(data), 2))
+
+    plain = batches(False)
+    assert not pinned
+    for one, other in zip(plain, batches(None), strict=True):
+        assert type(other) is dict and one.keys() == other.keys()
+        for name, images in one['inputs'].items():
+            assert all(map(torch.equal, images, other['inputs'][name]))
+            for a, b in zip(
+                one['data_samples'][name],
+                other['data_samples'][name],
+                strict=True,
+            ):
+                assert a.metainfo == b.metainfo and a.keys() == b.keys()
+        for a, b in zip(
+            *(batch['data_samples']['source'] for batch in (one, other)),
+            strict=True,
+        ):
+            assert torch.equal(a.gt_sem_seg.data, b.gt_sem_seg.data)
+    labels = [t for t in pinned if t.dtype == torch.int64]
+    assert len(labels) == 4 and len(pinned) == 12
+
+
+@pytest.mark.parametrize('told', [None, False])
+def test_training_pins_unless_told_not_to(root, tmp_path, request, told):
+    class Stop(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch):
+            raise KeyError(*data_batch)
+
+    cfg = tiny.run_config(root, tmp_path, stage_iters=1)
+    if told is not None:
+        cfg.train_dataloader.pin_memory = told
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Stop())
+    pinned = request.getfixturevalue('pinned')
+    with pytest.raises(KeyError, match="'inputs', 'data_samples'"):
+        runner.train()
+    assert bool(pinned) == (told is None)
+
+
+def test_without_a_gpu_nothing_is_pinned():
+    data = loader(0)
+    before = data.collate_fn
+    pin_batches(data)
+    assert not data.pin_memory and data.collate_fn is before
 
 
 class Record(Hook):

@@ -253,6 +253,12 @@ def test_the_end_of_a_worker_may_be_noticed_while_its_fault_is_told():
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_a_pinning_thread_that_ends_is_told_in_one_line():
+    told = 'Pin memory thread exited unexpectedly'  # torch's
+    with pytest.raises(UserError, match=f'{told}.*see what its workers said'):
+        raise_worker_fault(RuntimeError(told))
+
+
 def test_other_errors_of_a_connection_stay_as_they_are():
     error = ConnectionResetError('of something else')
     with pytest.raises(ConnectionResetError, match='something else'):

@@ -182,6 +182,28 @@ def test_beside_a_method_its_own_losses_stay(tmp_path):
         assert torch.equal(losses[key], value), key
 
 
+def test_an_observed_step_in_half_precision_has_gradients(tmp_path):
+    found = []
+    for observers in ([], [lambda **maps: None]):
+        model = build(student(finished(tmp_path), weights=dict(labels=1.0)))
+        model.observers += observers
+        kept = []
+        model.decode_head.register_forward_hook(
+            lambda *_, kept=kept: kept.append(
+                torch.is_grad_enabled() or torch.is_autocast_cache_enabled()
+            )
+        )
+        with torch.autocast('cpu', torch.bfloat16):
+            losses = losses_of(model)
+            # torch 2.1 would reuse copies of weights without gradients.
+            assert kept == [False] * len(observers) + [True] * 2
+            assert torch.is_autocast_cache_enabled()
+        model.parse_losses(losses)[0].backward()
+        found.append([p.grad for p in model.decode_head.parameters()])
+    for one, other in zip(*found, strict=True):
+        assert one is not None and torch.equal(one, other)
+
+
 def test_labels_of_a_source_come_beside(tmp_path):
     model = build(student(finished(tmp_path), weights=dict(soft=1.0)))
     model.domains = ('source', 'target')

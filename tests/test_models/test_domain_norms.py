@@ -102,6 +102,23 @@ def test_it_is_a_norm_for_each_domain(own_affine, times):
         torch.testing.assert_close(norm.weight.grad, total)
 
 
+def test_the_memory_order_stays():
+    network = nn.Sequential(nn.BatchNorm2d(3))
+    owner = DomainNorms([network], DOMAINS)
+    plain = torch.randn(5, 3, 4, 6)
+    for order in (torch.contiguous_format, torch.channels_last):
+        met, x = [], plain.to(memory_format=order).requires_grad_()
+        handle = network[0].register_forward_hook(
+            lambda _, inputs, output, met=met: met.append(output)
+        )
+        with owner.of('target', samples(OF_IMAGES)):
+            found = network(x)
+        handle.remove()
+        [gradient] = torch.autograd.grad(found.square().sum(), x)
+        for one in (found, *met, gradient):
+            assert one.is_contiguous(memory_format=order)
+
+
 def test_without_the_setting_nothing_is_new():
     for method in METHODS.values():
         model = MODELS.build(method())

@@ -18,6 +18,7 @@ from gpu_day import (
     release,
     training,
 )
+from gpu_day.precision import allow_tf32
 from gpu_day.setup import GIB, NO_TIME, NotHereError, Setup, require_gpu
 from gpu_day.tables import make_tables
 from mmengine.config import Config
@@ -219,10 +220,33 @@ def test_forms_that_do_not_fit_are_not_begun(clock, tmp_path, monkeypatch):
     assert done == ['fp32', 'bf16, channels-last']
     assert found['forms']['fp16']['fault'] == NO_TIME
     assert release.check(found, False) == []
-    # The compiled form, which takes longest, is reached in a day's share.
-    found = release.measure(on_a_gpu(clock, tmp_path, 60))
-    assert 'fault' not in list(found['forms'].values())[2]
-    assert 'compiled' in list(found['forms'])[2]
+    # The compiled form, which takes longest, keeps TF32 waiting no more.
+    found = release.measure(on_a_gpu(clock, tmp_path, 62))
+    assert 'fault' not in list(found['forms'].values())[3]
+    assert list(found['forms'])[2] == 'TF32'
+    assert 'compiled' in list(found['forms'])[3]
+
+
+def test_tf32_is_allowed_in_all_settings_of_torch_and_put_back():
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+
+    def settings() -> list:
+        return [
+            cuda.allow_tf32,
+            cudnn.allow_tf32,
+            torch.get_float32_matmul_precision() != 'highest',
+            *(
+                getattr(owner, 'fp32_precision', None)
+                for owner in (cuda, getattr(cudnn, 'conv', cudnn))
+            ),
+        ]
+
+    before = settings()
+    for allowed in (True, False):
+        with allow_tf32(allowed):
+            # Of two that differ torch would refuse to read one.
+            assert settings()[:3] == [allowed] * 3
+    assert settings() == before
 
 
 def test_a_part_without_time_is_no_success(clock, tmp_path, monkeypatch):

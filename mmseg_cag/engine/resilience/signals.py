@@ -41,6 +41,8 @@ BATCH_TIMEOUT = 600  # seconds; a dataloader's own timeout takes precedence
 # Errors of a batch loop when a worker dies: torch's own, or a connection error
 # while it passes a batch.
 WORKER_FAULTS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
+# How torch's own begin.
+TOLD = ('DataLoader ', 'Pin memory thread ')
 
 
 class Interrupted(BaseException):
@@ -145,7 +147,7 @@ def raise_worker_fault(error: Exception) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     if any(Path(f.filename).name == 'resource_sharer.py' for f in frames):
         told = f'DataLoader worker ended while passing a batch ({told})'
-    if not told.startswith('DataLoader '):
+    if not told.startswith(TOLD):
         raise error
     kill_workers()
     free = shared_memory()

@@ -328,9 +328,16 @@ class UDASegmentor(SingleResizeEncoderDecoder):
     @torch.no_grad()
     def _predict_aside(self, images: Tensor) -> Tensor:
         """Compute the student's scores without side effects."""
-        with evaluating(self):
-            output = self.forward_student(images, auxiliary=False)
-            return self.main_logits(output)
+        # torch 2.1 would take the half copies of weights that autocast keeps,
+        # made without gradients here, for the passes that need gradients.
+        caches = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)
+        try:
+            with evaluating(self):
+                output = self.forward_student(images, auxiliary=False)
+                return self.main_logits(output)
+        finally:
+            torch.set_autocast_cache_enabled(caches)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any

@@ -1,7 +1,6 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -86,24 +85,6 @@ class ForeignAnchorSegmentor(AnchorTeacherSegmentor):
         """Initialise the student and load the foreign encoder."""
         super().init_weights()
         self.foreign.network.init_weights()
-
-    @torch.no_grad()
-    def fit_foreign(
-        self, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]], size: int
-    ) -> None:
-        """Compute the foreign anchors and their margin.
-
-        Args:
-            batches: Starts a pass over the source that yields the student's
-                input images (N, 3, H, W) and labels (N, H, W) int64.
-            size: Images in a pass, over all ranks.
-        """
-
-        def maps() -> Iterable[tuple[Any, Tensor]]:
-            for images, labels in batches():
-                yield self.foreign_maps(images), labels
-
-        self.foreign_head.fit(maps, size)
 
     @torch.no_grad()
     def foreign_maps(self, images: Tensor) -> Any:

@@ -17,6 +17,7 @@ from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.losses.anchor_alignment_loss import AnchorAlignmentLoss
 from mmseg_cag.models.mixing import Labelled
 from mmseg_cag.models.segmentors.anchor_teacher import AnchorTeacherSegmentor
+from mmseg_cag.models.segmentors.foreign_anchors import ForeignAnchorSegmentor
 from tests import tiny
 from tests.test_distributed import state, train_two
 
@@ -171,6 +172,21 @@ def test_a_run_goes_on_with_the_same_bits_and_anchors(tmp_path, workers):
     for name, value in train(again).items():
         assert torch.equal(value, whole[name]), name
     assert whole['teacher.steps'] == 4
+
+
+def test_anchors_are_of_the_precision_of_the_step(tmp_path, monkeypatch):
+    met, maps = [], ForeignAnchorSegmentor.foreign_maps
+
+    def noted(model: ForeignAnchorSegmentor, images: torch.Tensor) -> tuple:
+        met.append(torch.is_autocast_cpu_enabled())
+        return maps(model, images)
+
+    monkeypatch.setattr(ForeignAnchorSegmentor, 'foreign_maps', noted)
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'half', 1)
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    train(cfg)
+    assert len(met) > 2 and all(met)
 
 
 @pytest.mark.long

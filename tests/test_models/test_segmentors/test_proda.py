@@ -214,6 +214,22 @@ def config(root, name: str) -> Config:
     return cfg
 
 
+def test_prototypes_are_of_the_precision_of_the_step(tmp_path, monkeypatch):
+    met, collect = [], PrototypeSegmentor.collect_means
+
+    def noted(model: nn.Module, means: object, images: Tensor) -> None:
+        met.append(torch.is_autocast_cpu_enabled())
+        collect(model, means, images)
+
+    monkeypatch.setattr(PrototypeSegmentor, 'collect_means', noted)
+    tiny.write_towns(tmp_path)
+    cfg = config(tmp_path, 'half')
+    cfg.train_cfg.update(stages=1, stage_iters=1)
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    Runner.from_cfg(cfg).train()
+    assert met and all(met)
+
+
 @pytest.mark.parametrize(('iteration', 'workers'), [(3, 0), (4, 0), (4, 2)])
 def test_a_resumed_run_has_the_same_weights(tmp_path, iteration, workers):
     """At the boundary of two stages, and within one."""

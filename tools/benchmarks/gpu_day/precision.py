@@ -15,16 +15,17 @@ def allow_tf32(allowed: bool) -> Iterator[None]:
         allowed: Whether to use TF32, with 10 mantissa bits; else all 24 bits.
     """
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    # These set the newer ``fp32_precision``, too: torch raises an error where
+    # it reads one, as a compiler does, and the two differ.
+    settings = [(owner, 'allow_tf32') for owner in (cuda.matmul, cudnn)]
     if hasattr(cudnn, 'conv'):  # torch 2.9 and later
-        owners, name = (cuda.matmul, cudnn.conv), 'fp32_precision'
-        value = 'tf32' if allowed else 'ieee'
-    else:
-        owners, name, value = (cuda.matmul, cudnn), 'allow_tf32', allowed
-    before = [getattr(owner, name) for owner in owners]
-    for owner in owners:
-        setattr(owner, name, value)
+        owners = (cuda.matmul, cudnn.conv, cudnn.rnn)
+        settings += [(owner, 'fp32_precision') for owner in owners]
+    before = [getattr(owner, name) for owner, name in settings]
+    for owner, name in settings[:2]:
+        setattr(owner, name, allowed)
     try:
         yield
     finally:
-        for owner, old in zip(owners, before, strict=True):
+        for (owner, name), old in zip(settings, before, strict=True):
             setattr(owner, name, old)

@@ -26,12 +26,12 @@ FULL = 'fp32'
 FORMS = (
     (FULL, False, Form()),
     ('bf16, channels-last', True, Form('bf16', channels_last=True)),
+    ('TF32', True, Form()),
     (
         'bf16, channels-last, compiled',
         True,
         Form('bf16', channels_last=True, compiled=True),
     ),
-    ('TF32', True, Form()),
     ('bf16', True, Form('bf16')),
     ('TF32, channels-last', True, Form(channels_last=True)),
     ('fp16, channels-last', True, Form('fp16', channels_last=True)),

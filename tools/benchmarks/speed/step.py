@@ -10,13 +10,15 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import load_checkpoint
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_cag.launch.stages import walk
 from mmseg_cag.models.anchors.pseudo_label_head import PixelSampler
+from mmseg_cag.models.data_preprocessor import pin
+from mmseg_cag.models.segmentors.base import gt_labels
 
 # legend: N images, K classes, H W image
 
@@ -75,7 +77,7 @@ class Step:
     ) -> None:
         self.form, self.device, self.batch = form, device, batch
         if torch.device(device).type == 'cuda':
-            # Else the host waits for each copy, and cannot run ahead.
+            # As training does: else the host waits for each copy.
             self.batch = pin(batch)
         self.model = self._build(cfg, checkpoint)
         options = dict(cfg.optim_wrapper)
@@ -146,17 +148,6 @@ class Step:
         return model.train()
 
 
-def pin(batch: Any) -> Any:
-    """Put a batch into memory that a GPU reads beside other work."""
-    if isinstance(batch, dict):
-        return {key: pin(value) for key, value in batch.items()}
-    if isinstance(batch, list):
-        return [pin(value) for value in batch]
-    if isinstance(batch, BaseDataElement):
-        return batch.new(**{key: pin(value) for key, value in batch.items()})
-    return batch.pin_memory() if isinstance(batch, Tensor) else batch
-
-
 def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
     """Make teacher, anchors and margin as hooks do, from one batch.
 
@@ -167,6 +158,15 @@ def begin_stage(model: Any, inputs: dict, samples: dict) -> None:
     """
     if hasattr(model, 'start_stage'):
         model.start_stage()
+    with torch.no_grad():
+        if hasattr(model, 'foreign_head') and 'source' in inputs:
+            maps = model.foreign_maps(inputs['source'])
+            labels = gt_labels(samples['source'])
+            model.foreign_head.fit(lambda: [(maps, labels)], len(labels))
+        if hasattr(model, 'collect_means'):
+            means = model.prototypes.new_centroids()
+            model.collect_means(means, inputs['target'])
+            model.prototypes.store(means)
     if not hasattr(model, 'collect_centroids') or 'source' not in inputs:
         return
     centroids = model.anchor_bank.new_centroids()
