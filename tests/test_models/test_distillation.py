@@ -185,7 +185,7 @@ def test_beside_a_method_its_own_losses_stay(tmp_path):
 def test_an_observed_step_in_half_precision_has_gradients(tmp_path):
     found = []
     for observers in ([], [lambda **maps: None]):
-        model = build(student(finished(tmp_path), weights=dict(labels=1.0)))
+        model = build(student(finished(tmp_path), weights=dict(soft=1.0)))
         model.observers += observers
         kept = []
         model.decode_head.register_forward_hook(
