@@ -9,6 +9,7 @@ import os
 import time
 import traceback
 from pathlib import Path
+from unittest.mock import patch
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -65,10 +66,10 @@ class FitHook(Hook):
             runner.train_loop.stop_training = True
 
 
+# A runner formats its config twice, which takes as long as many steps.
+@patch.object(Config, 'pretty_text', property(lambda cfg: str(cfg.to_dict())))
 def measure(setup: Setup) -> dict:
     """Train source-only, CAG and the best recipe; returns mIoU and pace."""
-    # A runner formats its config twice, which takes as long as many steps.
-    Config.pretty_text = property(lambda cfg: str(cfg.to_dict()))
     towns = wait_for_towns(setup)
     os.environ['MINITOWN_ROOT'] = str(towns)
     best = next(n for n in BEST if (MINITOWN / f'{n}.py').exists())
