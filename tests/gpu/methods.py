@@ -20,7 +20,7 @@ from mmseg_cag.launch.stages import walk
 from mmseg_cag.models.student import student_model
 
 # Of a rehearsal.
-SIZES, SHRINK = {'crop_size', 'detail_size'}, 2
+SIZES, SHRINK = {'crop_size', 'detail_size'}, 4
 FOLDER = 'minitown'
 # Not on minitown: made small here, in the folder of the same name.
 TRANSFORMERS = ('vfmuda_dinov2-b_gta2cs', 'vfmudaplus_dinov2-b_gta2cs')

@@ -30,6 +30,7 @@ from gpu_day.steps import (
     adapts,
     configs_of,
     free_memory,
+    narrow,
     read_config,
     time_steps,
     time_updates,
@@ -159,11 +160,10 @@ def load_plain_batch(cfg: Config) -> dict:
 def shrink(cfg: Config) -> None:
     """Shrink networks and images."""
     shrink_images(cfg)
+    narrow(cfg.model)
     for part in walk(cfg._cfg_dict['model']):
         for key in ROWS & part.keys():
             part[key] //= SHRINK
-        if part.get('depth') == 101:
-            part['depth'] = 50
         if 'num_layers' in part:
             part['num_layers'] = [1, 1, 1, 1]
 

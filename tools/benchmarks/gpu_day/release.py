@@ -16,7 +16,13 @@ from speed.timing import time_in_turn
 
 from gpu_day.precision import allow_tf32
 from gpu_day.setup import NO_TIME, Setup, explain
-from gpu_day.steps import CONFIGS, free_memory, read_config, time_updates
+from gpu_day.steps import (
+    CONFIGS,
+    free_memory,
+    narrow,
+    read_config,
+    time_updates,
+)
 
 # ResNet-101, 4 + 4 crops of 896 x 512.
 CONFIG = CONFIGS / 'cag' / 'deeplabv3plus_gta2cs.py'
@@ -108,7 +114,7 @@ def measure_form(
 
 def shrink(cfg: Config) -> None:
     """Shrink network and crops."""
-    cfg.model.backbone.depth = 50
+    narrow(cfg.model)
     # Few pixels of a class are rightly predicted.
     cfg.model.anchor_bank.min_pixels = 1
     cfg.train_dataloader.batch_size = 2

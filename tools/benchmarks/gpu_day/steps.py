@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
@@ -22,6 +22,8 @@ from mmseg_cag.minitown.runs import ROOT
 CONFIGS = ROOT / 'configs'
 # Configs that are no method, train no segmentor, or need made labels.
 OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
+# How much narrower a ResNet is in a rehearsal.
+NARROWER = 4
 
 
 def configs_of(
@@ -58,6 +60,19 @@ def read_config(path: Path, weights: bool = False) -> Config:
         for key in {'pretrained', 'checkpoint'} & part.keys():
             part[key] = None
     return cfg
+
+
+def narrow(model: ConfigDict) -> None:
+    """Make a ResNet-101 a narrow ResNet-50, for a rehearsal."""
+    if model.backbone.get('depth') != 101:
+        return
+    for part in walk(model):
+        for key in {'in_channels', 'c1_in_channels'} & part.keys():
+            part[key] //= NARROWER
+    channels = 64 // NARROWER
+    model.backbone.update(
+        depth=50, stem_channels=channels, base_channels=channels
+    )
 
 
 def adapts(cfg: Config) -> bool:
