@@ -13,6 +13,7 @@ import torch
 import torch.distributed
 from gpu_day.precision import allow_tf32
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
@@ -79,6 +80,33 @@ def test_a_resumed_run_is_the_one_never_stopped(
     wrong = [k for k in whole if not torch.equal(whole[k], resumed[k])]
     assert wrong == []
     assert all(value.device.type == device for value in whole.values())
+
+
+class Look(Hook):
+    """Record what images and labels of a run are pinned."""
+
+    def __init__(self) -> None:
+        self.images: list[bool] = []
+        self.labels: list[bool] = []
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict
+    ) -> None:
+        for images in data_batch['inputs'].values():
+            self.images += [image.is_pinned() for image in images]
+        for sample in data_batch['data_samples']['source']:
+            self.labels.append(sample.gt_sem_seg.data.is_pinned())
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_run_pins_its_images_and_labels(workers, tmp_path, on_gpu):
+    tiny.write_towns(tmp_path)
+    cfg = tiny.run_config(tmp_path, tmp_path / 'run', 1, workers)
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    runner, look = Runner.from_cfg(cfg), Look()
+    runner.register_hook(look)
+    runner.train()
+    assert look.images == [True] * 8 and look.labels == [True] * 4
 
 
 @pytest.fixture()

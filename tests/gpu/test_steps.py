@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmseg_cag.models.data_preprocessor import pin
 from tests.gpu.methods import (
     build,
     is_left_out,
@@ -23,6 +24,7 @@ from tests.gpu.methods import (
 
 pytestmark = pytest.mark.gpu
 STEPS = 3
+SLEEP = 10**9  # cycles of a GPU in half a second
 
 
 @contextmanager
@@ -73,10 +75,20 @@ def test_losses_and_gradients_are_those_of_the_cpu(method, device, exact):
     assert (slope - other).norm() <= 0.05 * slope.norm()
 
 
-@pytest.mark.parametrize('amp', ['bf16', 'fp16'])
-def test_steps_in_half_precision(method, amp, device):
-    if is_left_out(method, device) or (amp, device) == ('fp16', 'cpu'):
+def test_steps_in_bfloat16(method, device):
+    if is_left_out(method, device):
         pytest.skip('of a GPU alone')
+    take_steps(method, 'bf16', device)
+
+
+# Where its range or its scaled losses may matter: distances, two optimizers,
+# features of another network.
+@pytest.mark.parametrize('name', ['cag', 'clan', 'daformer', 'proda'])
+def test_steps_in_float16(name, device, on_gpu):
+    take_steps(name, 'fp16', device)
+
+
+def take_steps(method: str, amp: str, device: str) -> None:
     cfg, batch = load(method, device)
     model = build(cfg, batch, device).to(memory_format=torch.channels_last)
     full = model.parse_losses(losses_of(model, batch))[0].item()
@@ -104,3 +116,15 @@ def test_a_step_waits_for_nothing(method, amp, device):
         for _ in range(2):
             log = model.train_step(batch, optim)
     assert math.isfinite(log['loss'].item())
+
+
+def test_pinned_images_and_labels_wait_for_nothing(device, on_gpu):
+    cfg, batch = load('cag', device)
+    model, batch = build(cfg, batch, device), pin(batch)
+    model.data_preprocessor(batch, True)  # what is made once may wait
+    torch.cuda.synchronize()
+    torch.cuda._sleep(SLEEP)
+    awake = torch.cuda.Event()
+    awake.record()
+    model.data_preprocessor(batch, True)
+    assert not awake.query()

@@ -162,6 +162,22 @@ def test_the_tables_of_two_days(tmp_path):
     assert first < copies[0] < second < copies[1]
 
 
+def test_failures_of_any_text_leave_a_table():
+    failed = {'test_x[a|b]': 'assert 1 | 2 == 4'}
+    results = dict(passed=1, skipped=0, failed=failed, not_run=3)
+    part = dict(title='tests', status='failed', message='a|b', results=results)
+    day = dict(started='today', rehearsal=False, parts=dict(b=part))
+    text = to_markdown(day)
+    assert r'| `test_x[a\|b]` | assert 1 \| 2 == 4 |' in text
+    assert r'| b | tests | failed | 0 | a\|b |' in text
+    assert '| not run | 3 |' in text
+
+
+def test_the_parts_share_the_time():
+    shares = sum(part.share for part in PARTS.values())
+    assert shares == pytest.approx(1)
+
+
 KEPT = sorted(ROOT.glob('docs/results/gpu_day/*/gpu_day.json'))
 
 
@@ -188,6 +204,7 @@ BROKEN = [
     spoil('a', lambda r: r['versions'].update(mmseg='no module mmseg')),
     spoil('b', lambda r: r['failed'].update({'test_x': 'assert 1 == 2'})),
     spoil('b', lambda r: r.update(passed=0, code=5)),
+    spoil('b', lambda r: r.update(not_run=7)),
     spoil('c', lambda r: first(first(r['forms'])).update(median=float('nan'))),
     spoil('c', lambda r: r['forms'].clear()),
     spoil('d', lambda r: r['forms']['fp32'].update(loss=float('nan'))),

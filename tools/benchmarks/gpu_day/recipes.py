@@ -61,6 +61,7 @@ ENDING = '_gta2cs'
 # channels-last, as in all configs.
 FORMS = {'TF32': None, 'bf16': 'bf16'}
 SECONDS = (1.5, 0.1)
+LEAST = (5, 1)  # consecutive steps
 # Seconds that the first recipe takes at most.
 LONGEST = (20, 0)
 SIZES = {'scale', 'crop_size', 'frame_size', 'target_size', 'detail_size'}
@@ -95,10 +96,10 @@ def measure(setup: Setup) -> dict:
     if setup.rehearse:
         paths = [p for p in paths if p.parent.name in ('adaptsegnet', 'dacs')]
         paths = paths[:2]
-    seconds = setup.choose(*LONGEST)
+    longest = 0.0
     for path in paths:
         name = f'{path.parent.name}/{path.stem}'
-        if not setup.allows(seconds):
+        if not setup.allows(longest or setup.choose(*LONGEST)):
             found['left'].append(name)
             continue
         start = time.monotonic()
@@ -109,7 +110,7 @@ def measure(setup: Setup) -> dict:
             for entry in measure_recipe(cfg, setup):
                 found['recipes'][name] = entry
                 setup.save(found)
-            seconds = time.monotonic() - start
+            longest = max(longest, time.monotonic() - start)
         except Exception as error:
             traceback.print_exc()
             entry = found['recipes'].setdefault(name, {})
@@ -142,8 +143,13 @@ def measure_recipe(cfg: Config, setup: Setup) -> Iterator[dict]:
             break
         start = time.monotonic()
         trainer.compute_in(amp)
-        seconds = min(setup.choose(*SECONDS), setup.left - 1)
-        found = time_steps(trainer, setup.device, seconds)
+        found = time_steps(
+            trainer,
+            setup.device,
+            setup.choose(*SECONDS),
+            setup.ends - 1,
+            setup.choose(*LEAST),
+        )
         found |= time_updates(trainer, setup.device)
         entry['forms'][name] = found
         taken = time.monotonic() - start

@@ -22,6 +22,8 @@ from mmseg_cag.minitown.runs import ROOT
 CONFIGS = ROOT / 'configs'
 # Configs that are no method, train no segmentor, or need made labels.
 OTHERS = ('loop', 'translator', 'source_only', 'oracle', 'ssl')
+# Calls for which the timing of consecutive ones leaves time.
+AFTER = 3
 # How much narrower a ResNet is in a rehearsal.
 NARROWER = 4
 
@@ -119,14 +121,24 @@ class Trainer:
 
 
 def time_steps(
-    function: Callable[[], Any], device: str, seconds: float, most: int = 20
+    function: Callable[[], Any],
+    device: str,
+    seconds: float,
+    ends: float,
+    least: int = 5,
+    most: int = 20,
 ) -> dict:
     """Time consecutive calls, as in training.
+
+    A call warms up, and one tells how many fit.
 
     Args:
         function: Runs a step.
         device: Where.
-        seconds: Total time, without two warm-up calls.
+        seconds: Total time of the calls, if there are enough.
+        ends: Until when `AFTER` more calls fit, by `time.monotonic`: then
+            there may be fewer.
+        least: Minimum number of timed calls.
         most: Maximum number of timed calls.
 
     Returns:
@@ -134,20 +146,15 @@ def time_steps(
         ``log`` and the ``peak`` memory in bytes (None on a CPU).
     """
     cuda = device == 'cuda'
-    for _ in range(2):
-        function()
+    function()
+    pace = _milliseconds(function, device) / 1e3
+    calls = min(max(least, int(seconds / pace)), most)
+    calls = max(1, min(calls, int((ends - time.monotonic()) / pace) - AFTER))
     if cuda:
-        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-    start, calls = time.perf_counter(), 0
-    while calls < most:
+    start = time.perf_counter()
+    for _ in range(calls):
         log = function()
-        calls += 1
-        if cuda and calls < 3:
-            torch.cuda.synchronize()
-        spent = time.perf_counter() - start
-        if spent * (calls + 1) / calls > seconds:
-            break
     if cuda:
         torch.cuda.synchronize()
     spent = time.perf_counter() - start

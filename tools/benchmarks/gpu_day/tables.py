@@ -19,8 +19,9 @@ def status_rows(found: dict) -> Rows:
     rows = [['part', 'about', 'ended', 's', 'why']]
     for letter, part in found['parts'].items():
         seconds = f'{part.get("seconds", 0):.0f}'
-        told = part['message'].replace('|', '/')
-        rows.append([letter, part['title'], part['status'], seconds, told])
+        rows.append(
+            [letter, part['title'], part['status'], seconds, part['message']]
+        )
     return rows
 
 
@@ -41,13 +42,14 @@ def test_rows(results: dict, options: dict) -> Rows:
     rows = [['tests', 'number']]
     rows += [[key, str(results[key])] for key in ('passed', 'skipped')]
     rows.append(['failed', str(len(results['failed']))])
+    rows.append(['not run', str(results.get('not_run', ''))])
     rows += [[f'`{k}`', v] for k, v in sorted(results['failed'].items())]
     return rows
 
 
 def anchor_rows(results: dict, options: dict) -> Rows:
     """Compare anchor operations with loops and the floor."""
-    rows = [['operation', 'form', 'ms', 'times the floor',
+    rows = [['operation', 'form', 'GPU, ms', 'times the floor',
              'times as fast as loops', 'memory / features']]  # fmt: skip
     for form, operations in results['forms'].items():
         for name, found in operations.items():
@@ -80,7 +82,8 @@ def release_rows(results: dict, options: dict) -> Rows:
     """Compare the step in each form with its passes and with fp32."""
     rows = [['form', 'step, ms', 'passes, ms', 'step / passes', 'images / s',
              'times fp32', 'memory, GB', 'labels as in fp32, %',
-             'schedule, h', 'images, losses, labels, update, ms',
+             'schedule, h', 'GPU: step, passes, ms', 'GPU: step / passes',
+             'images, losses, labels, update, ms',
              'launched in, ms']]  # fmt: skip
     full = results['forms'].get('fp32', {}).get('whole', {}).get('median')
     for name, form in results['forms'].items():
@@ -99,6 +102,7 @@ def release_rows(results: dict, options: dict) -> Rows:
                 f'{form["memory"] / 1e9:.1f}',
                 agreement(form),
                 f'{step * results["iters"] / HOUR:.1f}',
+                *on_the_gpu(form),
                 step_parts(form),
                 launches(form),
             ]
@@ -115,8 +119,20 @@ def agreement(form: dict) -> str:
 
 def launches(form: dict) -> str:
     """Format the time in which the host launches a step."""
-    host = form['whole'].get('host')
-    return f'{host:.1f}' if host else ''
+    host = form['whole'].get('gpu', {}).get('host')
+    if not host:
+        return ''
+    # A host whose queue is full waits for the GPU.
+    waits = host > form['whole']['median'] / 2
+    return f'at most {host:.1f}' if waits else f'{host:.1f}'
+
+
+def on_the_gpu(form: dict) -> list[str]:
+    """Format the times of step and passes without launches, and ratio."""
+    if 'gpu' not in form['whole']:
+        return ['', '']
+    step, passes = (form[key]['gpu']['median'] for key in ('whole', 'passes'))
+    return [f'{step:.1f}, {passes:.1f}', f'{step / passes:.3f}']
 
 
 def step_parts(form: dict) -> str:
@@ -130,8 +146,8 @@ def step_parts(form: dict) -> str:
 def recipe_rows(results: dict, options: dict) -> Rows:
     """List step and whole schedule of each recipe."""
     price = options.get('price')
-    rows = [['recipe', 'source, target', 'form', 'step, ms', 'images / s',
-             'optimizer, teacher, ms', 'peak, GB', 'iterations',
+    rows = [['recipe', 'source, target', 'form', 'step, ms', 'calls',
+             'images / s', 'optimizer, teacher, ms', 'peak, GB', 'iterations',
              'schedule, h']]  # fmt: skip
     if price:
         rows[0].append(f'cost at {price:g} an hour')
@@ -152,6 +168,7 @@ def recipe_rows(results: dict, options: dict) -> Rows:
                 sizes,
                 form,
                 f'{found["ms"]:.1f}',
+                str(found.get('calls', '')),
                 f'{1e3 * images / found["ms"]:.1f}',
                 updates(found),
                 f'{found["peak"] / 1e9:.1f}' if found['peak'] else '',
@@ -171,6 +188,8 @@ def updates(found: dict) -> str:
 def training_rows(results: dict, options: dict) -> Rows:
     """List duration and mIoU of the trainings."""
     rows = [['training', 'iterations', 's', 'loss', 'target mIoU, %']]
+    if 'random' in results:
+        rows.append(['from random weights', results['random'], '', '', ''])
     for name, run in results['runs'].items():
         if 'fault' in run:
             rows.append([name, run['fault'], '', '', ''])
@@ -249,6 +268,7 @@ def to_markdown(found: dict, **options: float | None) -> str:
     tables = [('', status_rows(found)), *make_tables(found, **options)]
     blocks = [describe(found)]
     for title, (heads, *rows) in tables:
+        rows = [[cell.replace('|', '\\|') for cell in row] for row in rows]
         lines = [heads, ['---'] * len(heads), *rows]
         table = '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
         blocks += [f'**{title}**'] * bool(title) + [table]

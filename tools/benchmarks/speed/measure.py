@@ -8,7 +8,7 @@ from .loops import LOOPS
 from .memory import extra_memory
 from .operations import Maps, bind, floor_bytes, operations
 from .step import Form, Step, crop_size, draw_batch, load_batch
-from .timing import time_in_turn
+from .timing import time_in_turn, time_steps_in_turn
 
 MEMORY_FORMATS = {
     True: torch.channels_last,
@@ -135,7 +135,7 @@ def measure_step(
         for name, step in steps.items()
         for part in ('whole', 'passes', 'anchors')
     }
-    times = time_in_turn(functions, rounds, device)
+    times = time_steps_in_turn(functions, rounds, device)
     measured: dict[str, dict] = {
         name: dict(memory=extra_memory(step.whole, device))
         for name, step in steps.items()

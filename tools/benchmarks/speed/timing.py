@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 WARM_UP = 2
-# A GPU waits before it is timed, so that the host runs ahead as in training:
-# so many times as long as the host takes to launch the call, at most so many
-# milliseconds.
+# Steps that follow one another and are timed as one.
+CALLS = 4
+# A GPU waits before it is timed, so that the host is ahead and its launches
+# cost no time: so many times as long as the host takes to launch the call, at
+# most so many milliseconds.
 HEAD_START, LONGEST = 1.5, 150.0
 CYCLES = 2_000_000  # of a GPU in a millisecond, at most
 
@@ -24,12 +26,13 @@ def time_in_turn(
         functions: Functions to time, by name.
         rounds: Timed calls of each, after the warm-up.
         device: Their device: timed by the wall clock on a CPU, by CUDA events
-            on a GPU.
+            on a GPU, without the host's launches.
 
     Returns:
         By name: milliseconds of a call, ``median``, ``p10``, ``p90``, and
         ``least``, the value least disturbed by other load; of a GPU also
-        ``host``, in which an idle one was given a call.
+        ``host``, in which an idle one was given a call. A host whose queue of
+        launches is full waits for the GPU: it then took less.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     if torch.device(device).type != 'cuda':
@@ -49,6 +52,43 @@ def time_in_turn(
         name: dict(_sum_up(values), host=host[name])
         for name, values in times.items()
     }
+
+
+def time_steps_in_turn(
+    functions: dict[str, Callable[[], object]], rounds: int, device: str
+) -> dict[str, dict[str, float]]:
+    """Time functions in turn, as training calls them.
+
+    Args:
+        functions: Functions to time, by name.
+        rounds: Timed runs of each: calls on a CPU, `CALLS` consecutive ones
+            on a GPU.
+        device: Their device.
+
+    Returns:
+        As `time_in_turn`; of a GPU by the wall clock, so that a host that
+        launches more slowly than the GPU computes shows, and as ``gpu`` what
+        `time_in_turn` finds.
+    """
+    alone = time_in_turn(functions, rounds, device)
+    if torch.device(device).type != 'cuda':
+        return alone
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            torch.cuda.synchronize()
+            run = _wall_clock(lambda function=function: _call(function))
+            times[name].append(run / CALLS)
+    return {
+        name: dict(_sum_up(values), gpu=alone[name])
+        for name, values in times.items()
+    }
+
+
+def _call(function: Callable[[], object]) -> None:
+    for _ in range(CALLS):
+        function()
+    torch.cuda.synchronize()
 
 
 def _wall_clock(function: Callable[[], object]) -> float:
