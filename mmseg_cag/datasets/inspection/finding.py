@@ -34,219 +34,126 @@ class Kind:
     of_file: bool = False
 
 
-_ERRORS = (
-    Kind(
-        'broken config',
-        Level.ERROR,
-        'Correct the setting named in the message.',
+# Name of each kind and its remedy. What is wrong with one file is mended by
+# skipping the file, too.
+_ERRORS = {
+    'broken config': 'Correct the setting named in the message.',
+    'missing folder': (
+        'Correct data_root or data_prefix, or put the data there.'
     ),
-    Kind(
-        'missing folder',
-        Level.ERROR,
-        'Correct data_root or data_prefix, or put the data there.',
+    'unreadable folder': 'Download or unpack it again, or make it readable.',
+    'swapped domains': (
+        'Point each dataset class to the folder of its own data.'
     ),
-    Kind(
-        'unreadable folder',
-        Level.ERROR,
-        'Download or unpack it again, or make it readable.',
+    'same images': 'Use separate folders for source and target.',
+    'empty split': 'Put the images there, or correct data_prefix or ann_file.',
+    'wrong suffix': (
+        'Set img_suffix or seg_map_suffix to the suffix of the files.'
     ),
-    Kind(
-        'swapped domains',
-        Level.ERROR,
-        'Point each dataset class to the folder of its own data.',
-    ),
-    Kind(
-        'same images',
-        Level.ERROR,
-        'Use separate folders for source and target.',
-    ),
-    Kind(
-        'empty split',
-        Level.ERROR,
-        'Put the images there, or correct data_prefix or ann_file.',
-    ),
-    Kind(
-        'wrong suffix',
-        Level.ERROR,
-        'Set img_suffix or seg_map_suffix to the suffix of the files.',
-    ),
-    Kind(
-        'no label folder',
-        Level.ERROR,
+    'no label folder': (
         'Set data_prefix.seg_map_path, or remove the transform that loads '
-        'labels from the pipeline.',
+        'labels from the pipeline.'
     ),
-    Kind(
-        'target labels read',
-        Level.ERROR,
-        'Remove the transform that loads labels from the target pipeline.',
+    'target labels read': (
+        'Remove the transform that loads labels from the target pipeline.'
     ),
-    Kind(
-        'missing image',
-        Level.ERROR,
-        'Unpack it again, or remove its name from ann_file.',
-        of_file=True,
-    ),
-    Kind(
-        'missing label',
-        Level.ERROR,
-        'Unpack the labels again, or remove the extra image.',
-        of_file=True,
-    ),
-    Kind(
-        'broken link',
-        Level.ERROR,
-        'Fix the symbolic link: its target does not exist.',
-        of_file=True,
-    ),
-    Kind(
-        'unreadable file',
-        Level.ERROR,
-        'Unpack or download the file again.',
-        of_file=True,
-    ),
-    Kind(
-        'truncated file',
-        Level.ERROR,
-        'Unpack or download the file again: its end is missing.',
-        of_file=True,
-    ),
-    Kind(
-        'size mismatch',
-        Level.ERROR,
-        'Image and label must be the same frame at the same size.',
-        of_file=True,
-    ),
-    Kind(
-        'lossy labels',
-        Level.ERROR,
-        'Save the labels as PNG again from their originals.',
-    ),
-    Kind(
-        'dark images',
-        Level.ERROR,
+    'lossy labels': 'Save the labels as PNG again from their originals.',
+    'dark images': (
         'Save them with 8 bits, or scale them to the full 16-bit range: '
-        'docs/own_data.md.',
+        'docs/own_data.md.'
     ),
-    Kind(
-        'wrong bit depth',
-        Level.ERROR,
-        'Use the original label files: for SYNTHIA the 16-bit GT/LABELS.',
+    'wrong bit depth': (
+        'Use the original label files: for SYNTHIA the 16-bit GT/LABELS.'
     ),
-    Kind(
-        'colours as labels',
-        Level.ERROR,
+    'colours as labels': (
         'Point data_prefix.seg_map_path at files of ids: for SYNTHIA '
-        'GT/LABELS, not GT/COLOR; for Cityscapes _gtFine_labelIds.png.',
+        'GT/LABELS, not GT/COLOR; for Cityscapes _gtFine_labelIds.png.'
     ),
-    Kind(
-        'SYNTHIA sequence',
-        Level.ERROR,
-        'Download SYNTHIA-RAND-CITYSCAPES: the sequences have other ids.',
+    'SYNTHIA sequence': (
+        'Download SYNTHIA-RAND-CITYSCAPES: the sequences have other ids.'
     ),
-    Kind(
-        'unknown ids',
-        Level.ERROR,
-        'Load the labels with the transform of their format: LoadLabelIds '
-        'for raw ids, LoadAnnotations for trainIds.',
-        of_file=True,
-    ),
-    Kind(
-        'no class in the labels',
-        Level.ERROR,
+    'no class in the labels': (
         'Use a split whose labels are published; those of a test split are '
-        'withheld.',
+        'withheld.'
     ),
-    Kind(
-        'class names differ',
-        Level.ERROR,
-        'Set metainfo.classes to the same list in every dataset.',
+    'class names differ': (
+        'Set metainfo.classes to the same list in every dataset.'
     ),
-    Kind(
-        'class count differs',
-        Level.ERROR,
+    'class count differs': (
         'Set num_classes to the number of classes of the data, which name the '
-        'background, too.',
+        'background, too.'
     ),
-)
-_WARNINGS = (
-    Kind(
-        'label resized',
-        Level.WARNING,
-        'Check a few such pairs: the label is resized to its image, which is '
-        'correct if both show the same frame, as in GTA5.',
-        of_file=True,
+}
+_ERRORS_OF_A_FILE = {
+    'missing image': 'Unpack it again, or remove its name from ann_file.',
+    'missing label': 'Unpack the labels again, or remove the extra image.',
+    'broken link': 'Fix the symbolic link: its target does not exist.',
+    'unreadable file': 'Unpack or download the file again.',
+    'truncated file': 'Unpack or download the file again: its end is missing.',
+    'size mismatch': (
+        'Image and label must be the same frame at the same size.'
     ),
-    Kind(
-        'upper bits not read',
-        Level.WARNING,
-        'Load the labels with LoadLabelsByName, which reads 16 bits, or save '
-        'them with 8: ids from 256 would be taken for others.',
-        of_file=True,
+    'unknown ids': (
+        'Load the labels with the transform of their format: LoadLabelIds for '
+        'raw ids, LoadAnnotations for trainIds.'
     ),
-    Kind(
-        'unexpected count',
-        Level.WARNING,
+}
+_WARNINGS = {
+    'unexpected count': (
         'Unpack every part again; for a deliberate subset, list it in '
-        'ann_file.',
+        'ann_file.'
     ),
-    Kind(
-        'unfinished minitown',
-        Level.WARNING,
-        'Finish drawing it: python tools/draw_minitown.py.',
+    'unfinished minitown': 'Finish drawing it: python tools/draw_minitown.py.',
+    'label without image': 'Unpack the images again, or remove the label.',
+    'image not read': 'Rename it to end in img_suffix, or move it elsewhere.',
+    'class never seen': (
+        'Check everything with --full; if it remains absent, remove the class '
+        'from metainfo.classes or expect an IoU of 0.'
     ),
-    Kind(
-        'label without image',
-        Level.WARNING,
-        'Unpack the images again, or remove the label.',
-    ),
-    Kind(
-        'image not read',
-        Level.WARNING,
-        'Rename it to end in img_suffix, or move it elsewhere.',
-    ),
-    Kind(
-        'class never seen',
-        Level.WARNING,
-        'Check everything with --full; if it remains absent, remove the '
-        'class from metainfo.classes or expect an IoU of 0.',
-    ),
-    Kind(
-        'absent class labelled',
-        Level.WARNING,
+    'absent class labelled': (
         'Training ignores these pixels; to learn from them, remove the class '
-        'from absent of the DomainPool.',
+        'from absent of the DomainPool.'
     ),
-    Kind(
-        'anchors of other data',
-        Level.WARNING,
-        'Set data_root in both places: one does not follow the other.',
+    'anchors of other data': (
+        'Set data_root in both places: one does not follow the other.'
     ),
-    Kind(
-        'training images evaluated',
-        Level.WARNING,
-        'Evaluate on images that are not used in training.',
+    'training images evaluated': (
+        'Evaluate on images that are not used in training.'
     ),
-)
-_NOTES = (
-    Kind(
-        'hidden files',
-        Level.NOTE,
+}
+_WARNINGS_OF_A_FILE = {
+    'label resized': (
+        'Check a few such pairs: the label is resized to its image, which is '
+        'correct if both show the same frame, as in GTA5.'
+    ),
+    'upper bits not read': (
+        'Load the labels with LoadLabelsByName, which reads 16 bits, or save '
+        'them with 8: ids from 256 would be taken for others.'
+    ),
+}
+_NOTES = {
+    'hidden files': (
         'Nothing: notebooks and network disks store copies and thumbnails '
-        'like this.',
+        'like this.'
     ),
-    Kind(
-        'class known to be absent',
-        Level.NOTE,
-        'Nothing: the dataset does not have it. Report 16 or 13 classes.',
+    'class known to be absent': (
+        'Nothing: the dataset does not have it. Report 16 or 13 classes.'
     ),
-    Kind(
-        'not checked',
-        Level.NOTE,
-        'Nothing: only datasets of image and label folders are checked.',
+    'not checked': (
+        'Nothing: only datasets of image and label folders are checked.'
     ),
-)
-KINDS = {kind.name: kind for kind in (*_ERRORS, *_WARNINGS, *_NOTES)}
+}
+KINDS = {
+    name: Kind(name, level, remedy, of_file)
+    for level, of_file, remedies in (
+        (Level.ERROR, False, _ERRORS),
+        (Level.ERROR, True, _ERRORS_OF_A_FILE),
+        (Level.WARNING, False, _WARNINGS),
+        (Level.WARNING, True, _WARNINGS_OF_A_FILE),
+        (Level.NOTE, False, _NOTES),
+    )
+    for name, remedy in remedies.items()
+}
 
 
 NOT_FOUND = (
