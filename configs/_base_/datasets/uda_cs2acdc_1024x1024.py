@@ -1,27 +1,17 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
-# Cityscapes -> ACDC as HRDA has them.
-_base_ = ['./uda_cs2acdc.py', './full_size_pipelines.py']
-load = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadLabelIds', ids='cityscapes'),
-]
-source = dict(pipeline=[*load, *_base_.cropped])
-target_dataset = dict(pipeline=_base_.full_size_target)
-auto_scale_lr = dict(base_batch_size=2)
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    dataset=dict(domains=dict(source=source, target=target_dataset)),
+# Cityscapes -> ACDC as HRDA has them: as Dark Zurich.
+_base_ = './uda_cs2dz_1024x1024.py'
+acdc = dict(type='ACDCDataset', data_root='{{$ACDC_ROOT:data/acdc}}')
+# As adaptation sees it: no step of the pipeline opens a label.
+target_dataset = dict(
+    **acdc, split='train', data_prefix=dict(img_path='rgb_anon')
 )
-source_dataloader = dict(batch_size=2, num_workers=4, dataset=source)
-# Rare class sampling: `train_dataloader = _base_.rare_classes`. An image is
-# drawn for classes with more than 3000 of its pixels.
-rare = dict(type='RareClassOrder', min_share=3000 / (2048 * 1024))
-rare_classes = dict(
-    sampler=dict(orders=dict(source=rare)),
+train_dataloader = dict(dataset=dict(domains=dict(target=target_dataset)))
+val_dataloader = dict(
     dataset=dict(
-        domains=dict(
-            source=dict(pipeline=[*load, *_base_.cropped_for_class]),
-        ),
-    ),
+        **acdc,
+        split='val',
+        data_prefix=dict(img_path='rgb_anon', seg_map_path='gt'),
+    )
 )
+test_dataloader = val_dataloader
