@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,22 +39,6 @@ class Verdict(NamedTuple):
     lost: bool
     reason: str
     score: float | None = None
-
-
-class Comparison(Protocol):
-    """Compares a network with a record of the one before."""
-
-    def subject(self) -> list[str]:
-        """List what is compared: the kind, the classes and the images."""
-
-    def is_blind(self, model: UDASegmentor) -> str | None:
-        """Return why the network before is no valid baseline, or None."""
-
-    def note(self, model: UDASegmentor) -> Before:
-        """Record the network before."""
-
-    def judge(self, before: Before, model: UDASegmentor) -> Verdict:
-        """Compare the current network."""
 
 
 class ByLabels:

@@ -136,10 +136,9 @@ class WatchedImages:
             ]
         shared = all_gather_object(own)
         number = len(shared)
-        return [shared[i % number][i // number] for i in self._positions()]
-
-    def _positions(self) -> range:
-        return range(len(self.items))
+        return [
+            shared[i % number][i // number] for i in range(len(self.items))
+        ]
 
     def _batches(self, model: UDASegmentor) -> Iterator[dict]:
         """Yield preprocessed images of this rank."""
