@@ -1,7 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 
 def escape_control_chars(text: object) -> str:
@@ -61,3 +62,16 @@ def require_share(key: str, value: float) -> None:
     """
     if not 0 <= value <= 1:
         raise UserError(f'{key}={value!r}, expected a number in 0..1')
+
+
+@contextmanager
+def exit_on_user_error(*others: type[Exception]) -> Iterator[None]:
+    """Exit with the message of a `UserError`, without a traceback.
+
+    Args:
+        others: Exceptions whose message is meant for the user here, too.
+    """
+    try:
+        yield
+    except (UserError, *others) as error:
+        raise SystemExit(f'error: {error}') from None

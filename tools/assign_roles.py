@@ -180,11 +180,11 @@ def main() -> None:
         labelled_images,
         write_roles,
     )
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import UserError, exit_on_user_error
     from mmseg_cag.launch.cfg_options import load_or_exit
 
     cfg = load_or_exit(args.config)
-    try:
+    with exit_on_user_error():
         dataset = build(cfg, args.dataset)
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         names = [image_name(dataset, info['img_path']) for info in infos]
@@ -216,8 +216,6 @@ def main() -> None:
         classes = tuple(dataset.metainfo['classes'])
         roles = Roles(classes, images, str(args.out), args.group or '')
         write_roles(args.out, roles)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     told = []
     for role, own in drawn.items():
         number = len({groups[i] for i in own})

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_cag.datasets.roles import file_sha256
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.evaluation.bootstrap import (
     MIN_GROUPS,
     Intervals,
@@ -279,10 +279,8 @@ def main() -> None:
     """Evaluate, print and write."""
     args = parse_args()
     cfg = open_config(args)
-    try:
+    with exit_on_user_error():
         found = certify(args, cfg)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     show(found)
     if args.out:
         write_json(args.out, found)

@@ -52,7 +52,7 @@ from mmseg_cag.analysis.runs.samples import (
 )
 from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.datasets.roles import indices_of
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.progress import track
 from mmseg_cag.workflows.pseudo_labels.target_images import target_images
@@ -342,10 +342,8 @@ def main() -> None:
     """Compare, print and write."""
     args = parse_args()
     cfg = open_config(args)
-    try:
+    with exit_on_user_error():
         found = analyse(args, cfg)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     shown = tables(found)
     for title, heads, rows in shown[:3]:
         table = Table(*heads, title=title)

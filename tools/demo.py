@@ -55,12 +55,10 @@ def main() -> None:
     args = parse_args()
     # Video errors are reported once, by our own message.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
 
-    try:
+    with exit_on_user_error():
         serve(args) if args.gradio else show(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def show(args: argparse.Namespace) -> None:

@@ -51,10 +51,10 @@ def main() -> None:
     # Imported after parsing: these imports take seconds.
     from mmseg.utils import register_all_modules
 
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import UserError, exit_on_user_error
 
     register_all_modules()
-    try:
+    with exit_on_user_error():
         try:
             from forms.make import make_forms
         except ImportError as error:
@@ -65,8 +65,6 @@ def main() -> None:
         forms = make_forms(
             cfg, checkpoint, args.out or folder / 'forms', args.calibration
         )
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     table = Table('form', 'mIoU', 'ms', 'MB', 'peak MB', title=str(folder))
     for name, miou, *costs in forms:
         score = '-' if miou is None else f'{miou:.2f}'

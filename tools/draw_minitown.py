@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.minitown.sheet import contact_sheet
 from mmseg_cag.minitown.town import draw_minitown
 from mmseg_cag.progress import progress
@@ -57,10 +57,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Draw; report user errors in one line."""
-    try:
+    with exit_on_user_error():
         run(parse_args())
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def run(args: argparse.Namespace) -> None:

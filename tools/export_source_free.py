@@ -31,7 +31,7 @@ from torch import Tensor
 from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.engine.records.descent import DESCENT, data_in, unique
 from mmseg_cag.engine.stages import anchor_loader, preprocess_source
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_write
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.inference.export_student import (
@@ -108,12 +108,10 @@ def main() -> None:
     register_all_modules()
     cfg = load_or_exit(args.config)
     merge_or_exit(cfg, args.cfg_options)
-    try:
+    with exit_on_user_error():
         if args.dst.suffix != '.pth':
             raise UserError(f'{args.dst}: expected a file name *.pth')
         content = export(cfg, args.checkpoint)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     written = io.BytesIO()
     torch.save(content, written)
     args.dst.parent.mkdir(parents=True, exist_ok=True)

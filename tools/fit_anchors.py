@@ -187,9 +187,9 @@ def main() -> None:
     from mmseg_cag.datasets.dataset_configs import require_images_of
     from mmseg_cag.engine.checks.require_weights import require_weights
     from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
 
-    try:
+    with exit_on_user_error():
         require_weights(cfg)
         require_images_of(cfg, 'anchor_dataloader', 'test_dataloader')
         use_gloo_without_gpu(cfg)
@@ -202,8 +202,6 @@ def main() -> None:
             show(runner, model, count(runner, model), results)
         if is_main_process():
             print(f'python tools/test.py {args.config} {path}')
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ from mmseg_cag.engine.records.descent import (
     inherited,
     unique,
 )
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.progress import track
@@ -129,7 +129,7 @@ def main() -> None:
     """Choose, write, and print the change."""
     args = parse_args()
     cfg = open_config(args)
-    try:
+    with exit_on_user_error():
         if args.out.exists():
             raise UserError(f'{args.out}: already exists, expected a new file')
         roles = roles_of(cfg, args.roles)
@@ -167,8 +167,6 @@ def main() -> None:
         descent += data_in(target, 'threshold', stated)
         meta = written.get('meta') or {}
         written['meta'] = {**meta, DESCENT: unique(descent)}
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     threshold = 1 / (1 + math.exp(-odds))
     written['threshold'] = dict(
         probability=threshold,

@@ -36,7 +36,7 @@ from mmengine.registry import init_default_scope
 from selection.rank import WAYS
 
 from mmseg_cag.datasets.roles import read_roles
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import MissingFileError, UserError, exit_on_user_error
 from mmseg_cag.launch.cfg_options import load_or_exit, parse_options
 from mmseg_cag.minitown.child import exit_on_signals
 
@@ -319,14 +319,12 @@ def main() -> None:
     exit_on_signals()
     # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
-    try:
+    with exit_on_user_error():
         lost = [] if args.table_only else measure(args)
         if not args.list:
             show(args)
         if lost:
             raise UserError(f'{len(lost)} are missing: {", ".join(lost)}')
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

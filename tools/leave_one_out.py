@@ -176,7 +176,7 @@ def main() -> None:
     """Train and evaluate one run after another."""
     args = parse_args()
     # Imported after parsing: these imports take seconds.
-    from mmseg_cag.errors import UserError, require_one_of
+    from mmseg_cag.errors import UserError, exit_on_user_error, require_one_of
     from mmseg_cag.fileio.json_file import write_json
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
     from mmseg_cag.launch.chain import default_work_dir, train_chain
@@ -186,7 +186,7 @@ def main() -> None:
     merge_or_exit(cfg, args.cfg_options)
     top = Path(args.work_dir or f'{default_work_dir(args.config)}_without')
     results: dict[str, dict] = {}
-    try:
+    with exit_on_user_error():
         sources = members_of(cfg)
         names = args.leave_out or (ALL, *sources)
         for name in names:
@@ -203,8 +203,6 @@ def main() -> None:
             unseen = unseen_pool(cfg, name, args.unseen_images)
             results[name] = measure(run, unseen)
             write_json(top / 'leave_one_out.json', results)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     columns = list(
         dict.fromkeys(key for own in results.values() for key in own)
     )

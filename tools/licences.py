@@ -21,7 +21,7 @@ from mmseg_cag.engine.records.descent import (
     descent_in,
     read_descent,
 )
-from mmseg_cag.errors import MissingFileError, UserError
+from mmseg_cag.errors import MissingFileError, UserError, exit_on_user_error
 
 SHORT = 12  # displayed characters of a hash
 
@@ -70,10 +70,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', type=Path, help='*.pth or *.onnx')
     args = parser.parse_args()
-    try:
+    with exit_on_user_error(ImportError):
         chain = read_chain(args.checkpoint)
-    except (UserError, ImportError) as error:
-        raise SystemExit(f'error: {error}') from None
     show(chain)
     for line in (*warnings(chain), *obligations(chain)):
         print(line)

@@ -50,7 +50,7 @@ def main() -> None:
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
     from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
     from mmseg_cag.workflows.pseudo_labels.select_confident import (
         ThresholdRule,
@@ -58,11 +58,9 @@ def main() -> None:
 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     rule = ThresholdRule(args.portion, args.cap)
-    try:
+    with exit_on_user_error():
         use_gloo_without_gpu(cfg)
         note = make_pseudo_labels(cfg, args.checkpoint, args.out, rule)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     if is_main_process():
         for name, found in note['classes'].items():
             share = found['kept'] / max(found['predicted'], 1)

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mmseg_cag.analysis.evaluate import build_runner
 from mmseg_cag.analysis.report.write import write_report
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.minitown.child import exit_on_signals
 from mmseg_cag.minitown.comparison import predict, save_comparison
@@ -105,10 +105,8 @@ def main() -> None:
     # Flush each line when output goes to a file.
     sys.stdout.reconfigure(line_buffering=True)
     exit_on_signals()
-    try:
+    with exit_on_user_error():
         run(parse_args())
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def run(args: argparse.Namespace) -> None:

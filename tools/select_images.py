@@ -46,7 +46,7 @@ from mmseg_cag.analysis.runs.samples import (
 )
 from mmseg_cag.datasets.dataset_configs import class_info, leaves
 from mmseg_cag.datasets.roles import ROLES, Roles, image_name
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.workflows.output_folder import ensure_within
@@ -286,10 +286,8 @@ def main() -> None:
     """Choose images, or read corrected labels."""
     args = parse_args()
     cfg = open_config(args)
-    try:
+    with exit_on_user_error():
         names = read_back(args, cfg) if args.read else select(args, cfg)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     done = 'labels read' if args.read else 'images chosen'
     print(f'{args.out}: {len(names)} {done}')
 

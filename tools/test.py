@@ -43,18 +43,16 @@ def main() -> None:
     """Build the runner and test."""
     cfg = load_config(parse_args())
     # Imported after the config, which may select modules.
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import UserError, exit_on_user_error
     from mmseg_cag.launch.chain import evaluate_run
 
-    try:
+    with exit_on_user_error():
         if not cfg.get('test_dataloader'):
             raise UserError(
                 f'{cfg.filename}: test_dataloader is not set, expected the '
                 'images to test; tools/demo.py needs none'
             )
         evaluate_run(cfg)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

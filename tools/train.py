@@ -73,12 +73,12 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     # Imported after the config, which may select modules.
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
     from mmseg_cag.launch.chain import default_work_dir, train_chain
     from mmseg_cag.launch.stages import select_stage, shorten_stages
 
     cfg.work_dir = cfg.get('work_dir') or default_work_dir(args.config)
-    try:
+    with exit_on_user_error():
         if args.stage_iters is not None:
             shorten_stages(cfg, args.stage_iters)
         if args.stage is not None:
@@ -87,8 +87,6 @@ def main() -> None:
                 cfg, args.stage, any(o.startswith('load_from=') for o in given)
             )
         train_chain(cfg, args.resume)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

@@ -35,7 +35,7 @@ def main() -> None:
     # Imported after parsing: these imports take seconds.
     from mmengine.registry import init_default_scope
 
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
     from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
     from mmseg_cag.launch.chain import default_work_dir
     from mmseg_cag.workflows.bdl.plan import train_loop
@@ -46,10 +46,8 @@ def main() -> None:
     default = cfg.get('work_dir') or default_work_dir(args.config)
     cfg.work_dir = args.work_dir or default
     init_default_scope('mmseg')
-    try:
+    with exit_on_user_error():
         train_loop(cfg, args.until)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

@@ -42,17 +42,15 @@ def main() -> None:
     from mmengine.registry import init_default_scope
 
     from mmseg_cag.engine.runtime.cpu_distributed import use_gloo_without_gpu
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
     from mmseg_cag.workflows.translate import translate_images
 
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    try:
+    with exit_on_user_error():
         use_gloo_without_gpu(cfg)
         note = translate_images(
             cfg, args.checkpoint, args.out, args.batch_size
         )
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     if is_main_process():
         sizes = ', '.join(f'{n} of {s}' for s, n in note['sizes'].items())
         print(f'{args.out}: {note["images"]} images, {sizes}')

@@ -18,7 +18,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.safe_config import load_config
 
 FLAG = '--cfg-options'
@@ -123,12 +123,10 @@ def load_or_exit(path: str) -> Config:
     """Load a config file, or exit with a one-line error."""
     if not Path(path).is_file():
         raise SystemExit(f'error: {path}: config file not found')
-    try:
+    with exit_on_user_error():
         cfg = load_config(path)
         require_read(cfg, path)
         return cfg
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def require_read(cfg: Config, path: str) -> None:
@@ -163,10 +161,8 @@ def merge_or_exit(cfg: Config, words: Sequence[str] | None) -> None:
         cfg: The config, changed in place.
         words: Settings as typed, ``key.of.config=value``.
     """
-    try:
+    with exit_on_user_error():
         merge_options(cfg, parse_options(words or ()))
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TextIO
 
 import numpy as np
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 
 from .card import Card, make_card
 from .files import open_cv2, read_frames
@@ -80,10 +80,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    try:
+    with exit_on_user_error():
         make(args) if args.make_card else watch(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def make(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from figures.make import FIGURES, Choices
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.analysis.runs.run import open_run
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.launch.cfg_options import parse_options
 
 
@@ -70,12 +70,10 @@ def main() -> None:
     args = parse_args()
     register_all_modules()
     out = args.out or args.work_dir / 'figures' / args.figure
-    try:
+    with exit_on_user_error():
         choices = Choices(args.checkpoint, args.start, args.images, args.show)
         run = open_run(args.work_dir, parse_options(args.cfg_options or ()))
         paths = FIGURES[args.figure](run, out, choices)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     print(' and '.join(map(str, paths)), 'written')
 
 

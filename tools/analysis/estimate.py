@@ -372,10 +372,10 @@ def main() -> None:
     # Imported after the config, which may select modules.
     from mmengine.registry import init_default_scope
 
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
 
     init_default_scope('mmseg')
-    try:
+    with exit_on_user_error():
         size = tuple(args.size) if args.size else image_size(cfg)
         images = cfg.train_dataloader.batch_size
         if args.child:
@@ -394,8 +394,6 @@ def main() -> None:
                 size = found[key] / (1e12 if key == 'flops' else 2**30)
                 ratio = estimate[of] / found[key]
                 print(f'{size:.2f} {unit} here: estimated {ratio:.2f} of it')
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 if __name__ == '__main__':

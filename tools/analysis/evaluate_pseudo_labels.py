@@ -73,14 +73,12 @@ def main() -> None:
         label_confusion,
         quality_of,
     )
-    from mmseg_cag.errors import UserError
+    from mmseg_cag.errors import exit_on_user_error
 
-    try:
+    with exit_on_user_error():
         folder = Path(args.work_dir)
         runner = build_runner(cfg, Path(args.checkpoint), folder)
         counts = label_confusion(runner)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     classes = runner.test_dataloader.dataset.metainfo['classes']
     figures = {}
     for kind, of_kind in counts.items():

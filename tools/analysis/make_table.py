@@ -18,7 +18,7 @@ from tables.finished_run import FinishedRun, read_run
 from tables.render import to_latex, to_markdown
 from tables.result_table import make_tables
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,10 +51,8 @@ def main() -> None:
     """Write and print the tables."""
     args = parse_args()
     register_all_modules()
-    try:
+    with exit_on_user_error():
         tables = make_tables(map(read_named, args.runs))
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for suffix, render in (('.md', to_markdown), ('.tex', to_latex)):
         path = args.out.with_name(f'{args.out.name}{suffix}')

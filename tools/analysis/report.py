@@ -13,7 +13,7 @@ from pathlib import Path
 from mmseg.utils import register_all_modules
 
 import mmseg_cag  # noqa: F401
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,13 +48,11 @@ def main() -> None:
     """Write the report and print its path."""
     args = parse_args()
     register_all_modules()
-    try:
+    with exit_on_user_error():
         from mmseg_cag.analysis.report.write import write_report
 
         out = args.out or args.runs[0] / 'report.html'
         write_report(args.runs, out, args.images, args.gap)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     print(f'Report: {out}')
 
 

@@ -17,7 +17,7 @@ from mmseg.utils import register_all_modules
 from mmseg_cag.analysis.model_selection.choose import choose, to_markdown
 from mmseg_cag.analysis.model_selection.score_run import SCORES, score_run
 from mmseg_cag.analysis.runs.run import open_run
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.launch.cfg_options import parse_options
 
 
@@ -96,10 +96,8 @@ def main() -> None:
     """Write the scores and print the tables."""
     args = parse_args()
     register_all_modules()
-    try:
+    with exit_on_user_error():
         tables = score_runs(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text('\n'.join(tables))
     print('\n'.join(tables))

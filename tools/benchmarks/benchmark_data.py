@@ -30,7 +30,7 @@ from mmseg.utils import register_all_modules
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.minitown.runs import ROOT
 
 CONFIG = ROOT / 'configs/_base_/datasets/uda_gta2cs_896x512.py'
@@ -169,13 +169,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     np.random.seed(0)
-    try:
+    with exit_on_user_error():
         with TemporaryDirectory() as temporary:
             results = measure(args, args.folder or Path(temporary))
         if args.doc:
             put_results(args.doc, to_markdown(results))
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + '\n')

@@ -30,7 +30,7 @@ from speed.tables import make_notes, make_tables, to_markdown
 from speed.teaching import measure_teaching
 
 from mmseg_cag.engine.runtime.malloc_hook import keep_freed_memory
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.launch.cfg_options import load_or_exit
 from mmseg_cag.minitown.runs import ROOT
 
@@ -133,13 +133,11 @@ def main() -> None:
     register_all_modules()
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
+    with exit_on_user_error():
         check(args)
         if torch.device(args.device).type == 'cpu':
             keep_freed_memory()  # as in training
         results = measure(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + '\n')

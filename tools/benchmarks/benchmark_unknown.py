@@ -36,7 +36,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     spread,
 )
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.evaluation.auroc import auroc
 from mmseg_cag.launch.cfg_options import load_or_exit
 from mmseg_cag.models.anchors.class_means import whitening
@@ -66,10 +66,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    try:
+    with exit_on_user_error():
         found = check_trained(args) if args.checkpoint else check(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     show(found)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

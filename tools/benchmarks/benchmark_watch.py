@@ -15,7 +15,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.minitown.stream import Change, balloon, fog, night, stream
 from mmseg_cag.minitown.styles import CAMERA, GAME, RENDERED, TownStyle
 from mmseg_cag.watch.card import Card, make_card
@@ -48,10 +48,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    try:
+    with exit_on_user_error():
         found = check(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:

@@ -16,7 +16,7 @@ from pathlib import Path
 from document import put_results
 from gpu_day.tables import to_markdown
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 
 JSON = 'gpu_day.json'
 
@@ -58,13 +58,11 @@ def read(folder: Path) -> dict:
 def main() -> None:
     """Print the tables and write them."""
     args = parse_args()
-    try:
+    with exit_on_user_error():
         days = [read(folder) for folder in args.dirs]
         text = '\n\n'.join(to_markdown(day, price=args.price) for day in days)
         if args.doc:
             put_results(args.doc, text)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     print(text)
 
 

@@ -11,7 +11,7 @@ from mmseg.datasets import CityscapesDataset
 from rich.console import Console
 from rich.table import Column, Table
 
-from mmseg_cag.errors import UserError, escape_control_chars
+from mmseg_cag.errors import escape_control_chars, exit_on_user_error
 from mmseg_cag.progress import progress
 
 CLASSES = CityscapesDataset.METAINFO['classes']
@@ -29,10 +29,8 @@ def convert_command(
         suffix: Suffix of the label files' names.
     """
     args = _parse(description, gt_dir)
-    try:
+    with exit_on_user_error():
         result = _convert(args, ids, suffix)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     classes = range(len(CLASSES))
     if not result.failures and not result.pixels.keys() & classes:
         result.failures.append(

@@ -23,7 +23,7 @@ from mmseg_cag.analysis.runs.network import read_state
 from mmseg_cag.analysis.runs.samples import build_dataset, read_samples
 from mmseg_cag.datasets.dataset_configs import changed_leaves
 from mmseg_cag.engine.records.descent import inherited
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_config import load_config
 from mmseg_cag.inference.demo.network import load_network
@@ -86,10 +86,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    try:
+    with exit_on_user_error(ImportError):
         convert(args)
-    except (UserError, ImportError) as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def convert(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path, atomic_write
 from mmseg_cag.fileio.safe_config import parse_config
 from mmseg_cag.inference.export_student import (
@@ -43,14 +43,12 @@ def main() -> None:
         raise SystemExit(f'error: {dst}: expected a file name *.pth')
     register_all_modules()
     cfg = load_or_exit(args.config)
-    try:
+    with exit_on_user_error():
         if args.domain:
             predict_as(cfg, args.domain)
         checkpoint = student_checkpoint(cfg, args.checkpoint)
         exported = student_config(cfg)
         require_own(dst, Path(args.checkpoint), exported)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     text = exported.pretty_text
     checkpoint['meta']['cfg'] = text
     dst.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.models.anchors.anchor_file import read_category_anchors
 
@@ -24,10 +24,8 @@ def main() -> None:
         'dst', type=Path, help='output file of anchors and counts'
     )
     args = parser.parse_args()
-    try:
+    with exit_on_user_error():
         anchors, counts = read_category_anchors(args.src)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     with atomic_path(args.dst) as draft:
         torch.save({'anchors': anchors, 'counts': counts}, draft)
 

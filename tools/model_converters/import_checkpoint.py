@@ -13,7 +13,7 @@ import torch
 from checkpoint_formats import FORMATS, read_published
 
 from mmseg_cag.engine.records.descent import DESCENT, inherited
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 
 
@@ -24,10 +24,8 @@ def main() -> None:
     parser.add_argument('src', help='the published checkpoint')
     parser.add_argument('dst', type=Path, help='output file')
     args = parser.parse_args()
-    try:
+    with exit_on_user_error():
         weights = read_published(args.src, args.format)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     meta = {DESCENT: inherited(args.src, 'imported from')}
     with atomic_path(args.dst) as draft:
         torch.save({'meta': meta, 'state_dict': weights}, draft)

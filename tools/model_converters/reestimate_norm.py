@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmseg.utils import register_all_modules
 
 from mmseg_cag.engine.runtime.norm_statistics import reestimated_checkpoint
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.launch.cfg_options import load_or_exit
 
@@ -37,10 +37,8 @@ def main() -> None:
         raise SystemExit(f'error: {dst}: expected a file name *.pth')
     register_all_modules()
     cfg = load_or_exit(args.config)
-    try:
+    with exit_on_user_error():
         checkpoint = reestimated_checkpoint(cfg, args.checkpoint, args.domain)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
     with atomic_path(dst) as draft:
         torch.save(checkpoint, draft)
     print_log(f'{dst} written')

@@ -16,7 +16,7 @@ from typing import Any
 from document import put_results
 from mmengine.logging import MMLogger
 
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.minitown.child import exit_on_signals
 from mmseg_cag.minitown.pairs import PAIRS, ROOT, Budget, Pair
 
@@ -101,10 +101,8 @@ def main(doc: str, pairs: Sequence[str]) -> None:
     """Measure, and insert the tables between the documents' marks."""
     args = parse_args(doc, pairs)
     exit_on_signals()
-    try:
+    with exit_on_user_error():
         run(args)
-    except UserError as error:
-        raise SystemExit(f'error: {error}') from None
 
 
 def run(args: argparse.Namespace) -> None:
