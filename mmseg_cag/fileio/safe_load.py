@@ -223,3 +223,22 @@ def register_safe_loaders() -> None:
             safe = load_safely(loader)
             CheckpointLoader.register_scheme(prefix, safe, force=True)
     CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+
+def require_same_tensors(expected: dict, found: dict, where: str) -> None:
+    """Check that a file's tensors have the expected names and shapes.
+
+    Raises:
+        UserError: They differ; ``where`` is the beginning of the message.
+    """
+    wrong = sorted(
+        key
+        for key in expected.keys() | found.keys()
+        if key not in expected
+        or key not in found
+        or expected[key].shape != found[key].shape
+    )
+    if wrong:
+        raise UserError(
+            f'{where} {len(wrong)} tensors differ, the first is {wrong[0]}'
+        )

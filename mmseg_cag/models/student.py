@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_config import load_config
-from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.fileio.safe_load import read_checkpoint, require_same_tensors
 
 from .domain_norms import of_one_domain, predicted_domain
 
@@ -131,19 +131,11 @@ def student_weights(
 
 def check_weights(model: nn.Module, weights: dict, path: str | Path) -> None:
     """Check that weights fit a model exactly."""
-    expected = model.state_dict()
-    wrong = [
-        key
-        for key in sorted(expected.keys() | weights.keys())
-        if key not in expected
-        or key not in weights
-        or expected[key].shape != weights[key].shape
-    ]
-    if wrong:
-        raise UserError(
-            f"{path}: does not fit this config's network, {len(wrong)} "
-            f'tensors differ, the first is {wrong[0]}'
-        )
+    require_same_tensors(
+        model.state_dict(),
+        weights,
+        f"{path}: does not fit this config's network,",
+    )
 
 
 def student_pipeline(cfg: Config) -> list[ConfigDict]:

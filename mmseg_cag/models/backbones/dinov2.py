@@ -15,7 +15,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
+from mmseg_cag.fileio.safe_load import (
+    is_state_dict,
+    require_same_tensors,
+    safe_load,
+)
 
 from .lora import insert_lora, is_lora
 
@@ -344,18 +348,7 @@ class DINOEncoder(BaseModule):
                 f'{self.arch.depth} blocks of {self.arch.dim} channels'
             )
         self._check_tokens(where, state)
-        wrong = sorted(
-            key
-            for key in own.keys() | state.keys()
-            if key not in own
-            or key not in state
-            or own[key].shape != state[key].shape
-        )
-        if wrong:
-            raise UserError(
-                f'{where}: {len(wrong)} tensors differ, the first is '
-                f'{wrong[0]}'
-            )
+        require_same_tensors(own, state, f'{where}:')
 
     def _check_tokens(self, where: str, state: dict) -> None:
         """Check the register tokens of a file."""

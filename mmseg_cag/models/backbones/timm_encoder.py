@@ -11,7 +11,11 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_cag.errors import UserError
-from mmseg_cag.fileio.safe_load import is_state_dict, safe_load
+from mmseg_cag.fileio.safe_load import (
+    is_state_dict,
+    require_same_tensors,
+    safe_load,
+)
 
 from .dinov2 import fit_images
 from .lora import insert_lora, is_lora
@@ -118,18 +122,9 @@ class TIMMEncoder(BaseModule):
             for key, value in state.items()
             if key in expected or not key.startswith(('head', 'fc.'))
         }
-        wrong = sorted(
-            key
-            for key in expected.keys() | state.keys()
-            if key not in expected
-            or key not in state
-            or expected[key].shape != state[key].shape
+        require_same_tensors(
+            expected, state, f"{path}: does not fit timm's {self.model_name},"
         )
-        if wrong:
-            raise UserError(
-                f"{path}: does not fit timm's {self.model_name}, {len(wrong)} "
-                f'tensors differ, the first is {wrong[0]}'
-            )
         self.model.load_state_dict(state, strict=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
