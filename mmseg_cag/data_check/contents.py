@@ -30,7 +30,6 @@ from mmseg_cag.stack import process_context
 from .consistency import never_drawn
 from .folders import publisher_of
 
-IGNORED = 255  # mmseg's new id of an unselected class
 SEED = 0  # of the sample, so that two runs check the same files
 FEW = 8  # samples per dataset that are decoded before every run
 NO_CLASS = 'no class in the labels'
@@ -252,7 +251,7 @@ def count_classes(
     reading: DatasetInput, contents: Iterable[Content]
 ) -> Histogram:
     """Sum the class counts of decoded labels as seen by the network."""
-    classes = classes_of_ids(reading)
+    classes = reading.class_of_id
     histogram = Histogram()
     for content in contents:
         seen = Counter()
@@ -263,16 +262,6 @@ def count_classes(
         histogram.pixels.update(seen)
         histogram.images.update(seen.keys())
     return histogram
-
-
-def classes_of_ids(reading: DatasetInput) -> dict[int, int]:
-    """Map raw ids to class indices, without void ids."""
-    chosen = reading.dataset.label_map or {}
-    mapped = {
-        raw: chosen.get(train, train)
-        for raw, train in reading.labels.train_ids.items()
-    }
-    return {raw: new for raw, new in mapped.items() if new != IGNORED}
 
 
 def check_classes_seen(
@@ -324,7 +313,7 @@ def check_classes_seen(
 
 def _known_absent(reading: DatasetInput) -> set[str]:
     publisher = publisher_of(reading.dataset)
-    with_ids = set(classes_of_ids(reading).values())
+    with_ids = set(reading.class_of_id.values())
     known = {*reading.absent, *(publisher.absent if publisher else ())}.union(
         name for i, name in enumerate(reading.classes) if i not in with_ids
     )

@@ -15,7 +15,7 @@ from mmseg_cag.datasets.inspection.finding import Finding, Level
 from mmseg_cag.datasets.inspection.label_reader import show_ids
 from mmseg_cag.errors import escape_control_chars
 
-from .contents import Histogram, classes_of_ids
+from .contents import Histogram
 
 
 @dataclass
@@ -110,7 +110,7 @@ def finding_as_dict(finding: Finding) -> dict[str, str]:
 def class_rows(reading: DatasetInput, histogram: Histogram) -> list[dict]:
     """List raw ids, pixel share and images of each class."""
     ids: dict[int, list[int]] = {}
-    for raw, new in classes_of_ids(reading).items():
+    for raw, new in reading.class_of_id.items():
         ids.setdefault(new, []).append(raw)
     total = max(histogram.pixels.total(), 1)
     return [

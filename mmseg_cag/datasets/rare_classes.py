@@ -251,12 +251,8 @@ def identity_of(parts: list[DatasetInput]) -> tuple[str, str]:
 
 def class_of_id(part: DatasetInput) -> dict[int, int]:
     """Map each raw id of the label files to its class."""
-    chosen = part.dataset.metainfo.get('label_map')
-    final = {
-        int(raw): int(train_id if chosen is None else chosen[train_id])
-        for raw, train_id in part.labels.train_ids.items()
-    }
-    return {i: c for i, c in final.items() if c < len(part.classes)}
+    number = len(part.classes)
+    return {i: c for i, c in part.class_of_id.items() if c < number}
 
 
 def count_pixels(parts: list[DatasetInput]) -> ClassPixels:

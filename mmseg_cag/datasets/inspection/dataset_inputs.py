@@ -14,7 +14,7 @@ from mmseg_cag.datasets.transforms.load_translated_image import (
 )
 from mmseg_cag.errors import UserError
 
-from .label_reader import LabelReader, label_reader
+from .label_reader import MMSEG_IGNORED, LabelReader, label_reader
 
 
 @dataclass
@@ -67,6 +67,16 @@ class DatasetInput:
     def classes(self) -> list[str]:
         """Return the class names seen by the network."""
         return list(self.dataset.metainfo.get('classes') or ())
+
+    @cached_property
+    def class_of_id(self) -> dict[int, int]:
+        """Map each raw id of the label files to its class, unless ignored."""
+        chosen = self.dataset.label_map or {}
+        found = {
+            int(raw): int(chosen.get(train_id, train_id))
+            for raw, train_id in self.labels.train_ids.items()
+        }
+        return {i: c for i, c in found.items() if c != MMSEG_IGNORED}
 
     @property
     def kind(self) -> str:
