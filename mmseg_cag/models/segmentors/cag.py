@@ -93,7 +93,10 @@ class CAGSegmentor(UDASegmentor):
         self.observe(images=images, student=self.main_logits(target).detach())
         pseudo_labels = self.label_target(images, data_samples['target'])
         losses |= self.pseudo_label_losses(target, pseudo_labels)
-        losses |= self.anchor_losses(source, labels, target, pseudo_labels)
+        losses |= self.anchor_losses(
+            source=(source, labels),
+            target=(target, pseudo_labels.get('anchor')),
+        )
         return losses
 
     @torch.no_grad()
@@ -159,13 +162,13 @@ class CAGSegmentor(UDASegmentor):
         return losses
 
     def anchor_losses(
-        self,
-        source: SegOutput,
-        labels: Tensor,
-        target: SegOutput,
-        pseudo_labels: dict[str, Tensor],
+        self, **domains: tuple[SegOutput, Tensor]
     ) -> dict[str, Tensor]:
-        """Compute each domain's distances to its labels' anchors."""
+        """Compute each domain's distances to its labels' anchors.
+
+        Args:
+            **domains: The student's output and the labels, of any size.
+        """
         if self.anchor_loss is None:
             return {}
         return {
@@ -173,12 +176,9 @@ class CAGSegmentor(UDASegmentor):
                 self.anchor_bank,
                 output.feat,
                 self.main_logits(output),
-                own_labels,
+                resize_labels(labels, output.feat),
             )
-            for domain, output, own_labels in (
-                ('source', source, resize_labels(labels, source.feat)),
-                ('target', target, pseudo_labels['anchor']),
-            )
+            for domain, (output, labels) in domains.items()
         }
 
     def predict(

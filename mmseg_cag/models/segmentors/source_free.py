@@ -28,7 +28,7 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
        label_target()        teacher -> AnchorBank -> PseudoLabelHead
        source_losses()       CE on pixels drawn about the class means
        pseudo_label_losses() CE on the pseudo labels
-       target_anchor_loss()  distance to the anchors, target
+       anchor_losses()       distance to the anchors, target
 
     The drawn pixels keep the classifier on the source's feature distribution.
     Anchors, margin and moments stay those of the file that
@@ -67,7 +67,8 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
         pseudo_labels = self.label_target(images, data_samples['target'])
         losses = self.source_losses(generator)
         losses |= self.pseudo_label_losses(target, pseudo_labels)
-        losses |= self.target_anchor_loss(target, pseudo_labels)
+        labels = pseudo_labels.get('anchor')
+        losses |= self.anchor_losses(target=(target, labels))
         return losses
 
     def source_losses(self, generator: Generator) -> dict[str, Tensor]:
@@ -78,20 +79,6 @@ class SourceFreeCAGSegmentor(CAGSegmentor):
         scores = two_class_scores(self.decode_head.cls_seg(feat))
         output = SegOutput([scores], feat, [])
         return self.supervised_loss(output, labels, 'source', weight)
-
-    def target_anchor_loss(
-        self, target: SegOutput, pseudo_labels: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Compute target distances to the labels' anchors."""
-        if self.anchor_loss is None:
-            return {}
-        loss = self.anchor_loss(
-            self.anchor_bank,
-            target.feat,
-            self.main_logits(target),
-            pseudo_labels['anchor'],
-        )
-        return {f'target.{self.anchor_loss.loss_name}': loss}
 
     def require_state(
         self, state: dict[str, Tensor], path: str | Path
