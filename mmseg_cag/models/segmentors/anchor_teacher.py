@@ -54,7 +54,7 @@ class AnchorTeacherSegmentor(MICSegmentor):
         **kwargs: Arguments of `MICSegmentor`.
     """
 
-    own_state = ('anchor_bank', 'pseudo_label_head', 'running_margin')
+    own_state = ('start', 'anchor_bank', 'pseudo_label_head', 'running_margin')
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ class DAFormerSegmentor(DACSSegmentor):
         **kwargs: Arguments of `DACSSegmentor`.
     """
 
+    own_state = ('start',)
+
     def __init__(
         self, feature_distance: dict | None = None, **kwargs: Any
     ) -> None:
@@ -76,15 +78,6 @@ class DAFormerSegmentor(DACSSegmentor):
     def start_features(self, images: Tensor) -> Tensor:
         """Compute the last feature map of the initial network."""
         return self.start(images)[-1]
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args: Any
-    ) -> None:
-        """Keep the initial network if a checkpoint has none."""
-        for key, value in self.state_dict(prefix=prefix).items():
-            if key.startswith(f'{prefix}start.'):
-                state_dict.setdefault(key, value)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class FixedNetwork(nn.Module):

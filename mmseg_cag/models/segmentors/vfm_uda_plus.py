@@ -38,7 +38,7 @@ class VFMUDAPlusSegmentor(VFMUDASegmentor):
     Source: VFM-UDA++, Englert et al., 2025, as released.
     """
 
-    own_state = ('alignment',)
+    own_state = (*VFMUDASegmentor.own_state, 'alignment')
     named_parts = (*VFMUDASegmentor.named_parts, 'frozen')
 
     def __init__(
