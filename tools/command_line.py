@@ -61,9 +61,16 @@ def output_file(text: str) -> Path:
     return path
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that runs on one or several processes."""
-    parser.add_argument('--work-dir', help='folder of the log')
+def add_run_options(
+    parser: argparse.ArgumentParser, work_dir: str = 'folder of the log'
+) -> None:
+    """Add the options of a command that runs on one or several processes.
+
+    Args:
+        parser: The command's.
+        work_dir: Help of ``--work-dir``.
+    """
+    parser.add_argument('--work-dir', help=work_dir)
     add_cfg_options(parser)
     add_launcher(parser)
 

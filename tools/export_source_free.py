@@ -13,7 +13,6 @@ tools/train.py starts from it by `load_from` (docs/source_free.md).
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 import torch
@@ -32,7 +31,7 @@ from mmseg_cag.datasets.dataset_configs import require_images
 from mmseg_cag.engine.records.descent import DESCENT, data_in, unique
 from mmseg_cag.engine.stages import anchor_loader, preprocess_source
 from mmseg_cag.errors import UserError, exit_on_user_error
-from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.inference.export_student import (
     student_checkpoint,
@@ -112,10 +111,8 @@ def main() -> None:
         if args.dst.suffix != '.pth':
             raise UserError(f'{args.dst}: expected a file name *.pth')
         content = export(cfg, args.checkpoint)
-    written = io.BytesIO()
-    torch.save(content, written)
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(args.dst, written.getvalue())
+    with atomic_path(args.dst) as draft:
+        torch.save(content, draft)
     show(content['state_dict'])
     size = args.dst.stat().st_size
     print_log(f'{args.dst} written, {size / 1e6:.2f} MB', 'current')

@@ -13,12 +13,11 @@ apart the domains are for this encoder.
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from command_line import add_cfg_options, add_launcher
+from command_line import add_run_options, load_run
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -31,24 +30,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config with an AnchorHead')
-    parser.add_argument('--work-dir', help='folder of checkpoint and log')
-    add_cfg_options(parser)
-    add_launcher(parser)
+    add_run_options(parser, 'folder of checkpoint and log')
     return parser.parse_args()
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Merge the config file with the command line."""
-    # Imported after parsing: these imports take seconds.
-    from mmseg_cag.launch.cfg_options import load_or_exit, merge_or_exit
-
-    cfg = load_or_exit(args.config)
-    cfg.launcher = args.launcher
-    merge_or_exit(cfg, args.cfg_options)
-    path = Path(args.config)
-    cfg.work_dir = args.work_dir or cfg.get(
-        'work_dir', str(Path('work_dirs', path.parent.name, path.stem))
-    )
+    cfg = load_run(args)
     # Nothing is trained.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         cfg.pop(key, None)
@@ -113,7 +101,7 @@ def save(model: nn.Module, cfg: Config) -> Path:
         descent_of,
         unique,
     )
-    from mmseg_cag.fileio.atomic import atomic_write
+    from mmseg_cag.fileio.atomic import atomic_path
 
     path = Path(cfg.work_dir, 'anchors.pth')
     source = cfg.anchor_dataloader.dataset
@@ -122,10 +110,8 @@ def save(model: nn.Module, cfg: Config) -> Path:
         *data_in(source, 'anchors', cfg.get('licences')),
     ]
     meta = {DESCENT: unique(descent)}
-    content = io.BytesIO()
-    torch.save({'state_dict': model.state_dict(), 'meta': meta}, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, content.getvalue())
+    with atomic_path(path) as draft:
+        torch.save({'state_dict': model.state_dict(), 'meta': meta}, draft)
     return path
 
 
