@@ -27,6 +27,7 @@ from benchmarks.rows.store import (
     read_rows,
     write_row,
 )
+from command_line import add_cfg_options
 from curve.ranking import find_candidates
 from curve.runs import Choice, Curve, Run
 from curve.show import draw, one_machine_a_seed, write_table
@@ -77,12 +78,8 @@ def parse_args() -> argparse.Namespace:
     add('--list', action='store_true', help='name the runs and measure none')
     add('--table-only', action='store_true', help='show the existing rows')
     add('--doc', type=Path, help='page that gets the tables of all curves')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings of CONFIG: key.of.config=value ...',
+    add_cfg_options(
+        parser, 'override settings of CONFIG: key.of.config=value ...'
     )
     args = parser.parse_args()
     for name in ('labels', 'seeds'):

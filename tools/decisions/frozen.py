@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from command_line import add_cfg_options
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.models.segmentors import EncoderDecoder
@@ -78,13 +79,7 @@ def add_arguments(
         nargs=None if needs_checkpoint else '?',
         help='checkpoint of the run',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings: key.of.config=value ...',
-    )
+    add_cfg_options(parser)
 
 
 def open_config(args: argparse.Namespace) -> Config:
