@@ -13,7 +13,7 @@ from torch.func import functional_call
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
 
-from .base import SegOutput, UDASegmentor, gt_labels
+from .base import SegOutput, UDASegmentor
 
 # legend: N images, K classes, H W image, h w feature map
 
@@ -29,7 +29,7 @@ class AdversarialSegmentor(UDASegmentor):
 
     .. code:: text
 
-       supervised_loss()         CE of every head on the source
+       learn_from_source()       CE of every head on the source
        pseudo_label_loss()       nothing (BDL: CE on pseudo labels)
        adversarial_losses()
          student_loss()          frozen discriminator on the target: "source"
@@ -88,17 +88,14 @@ class AdversarialSegmentor(UDASegmentor):
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
         """Compute the losses of student and discriminators."""
-        labels = gt_labels(data_samples['source'])
-        with self.statistics_of('source', data_samples['source']):
-            source = self.forward_student(inputs['source'])
-        absent = self.absent_classes(data_samples['source'], labels)
-        losses = self.supervised_loss(source, labels, 'source', absent=absent)
+        labelled = self.labelled(inputs['source'], data_samples['source'])
+        source, losses = self.learn_from_source(labelled)
         images = inputs['target']
         target = self.forward_student(images)
         self.observe(images=images, student=self.main_logits(target).detach())
         losses |= self.pseudo_label_loss(target, data_samples['target'])
         losses |= self.adversarial_losses(
-            source, target, labels.shape[-2:], images.shape[-2:]
+            source, target, labelled.labels.shape[-2:], images.shape[-2:]
         )
         return losses
 

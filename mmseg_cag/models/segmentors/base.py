@@ -64,6 +64,7 @@ class UDASegmentor(SingleResizeEncoderDecoder):
        supervised_loss(output, labels, prefix, weight, absent)
        labelled(images, samples)    images with their true labels
        labelled_loss(output, batch, prefix)      supervised_loss on these
+       learn_from_source(batch)     output and labelled_loss on the source
        observe(images=..., ...)     maps of the target, for the monitor
        step_generator()             where a step's random draws come from
 
@@ -280,6 +281,14 @@ class UDASegmentor(SingleResizeEncoderDecoder):
         return self.supervised_loss(
             output, batch.labels, prefix, batch.weight, batch.absent
         )
+
+    def learn_from_source(
+        self, source: Labelled
+    ) -> tuple[SegOutput, dict[str, Tensor]]:
+        """Run the student on the source and compute `labelled_loss`."""
+        with self.statistics_of('source', source.samples):
+            output = self.forward_student(source.images)
+        return output, self.labelled_loss(output, source, 'source')
 
     def labelled(
         self, images: Tensor, data_samples: list[SegDataSample]

@@ -21,7 +21,7 @@ class BDLSegmentor(AdversarialSegmentor):
 
     .. code:: text
 
-       supervised_loss()      CE on translated images
+       learn_from_source()    CE on translated images
        pseudo_label_loss()    CE on pseudo labels, if there are any
        adversarial_losses()   both players, as in `AdversarialSegmentor`
 

@@ -32,7 +32,7 @@ class CAGSegmentor(UDASegmentor):
 
     .. code:: text
 
-       supervised_loss()     CE on the source
+       learn_from_source()   CE on the source
        label_target()        teacher -> AnchorBank -> PseudoLabelHead
        pseudo_label_losses() CE on the pseudo labels
        anchor_losses()       distance to the anchors, source and target
@@ -83,18 +83,15 @@ class CAGSegmentor(UDASegmentor):
         data_samples: dict[str, list[SegDataSample]],
     ) -> dict[str, Tensor]:
         """Compute CE on both domains and the anchor distances."""
-        labels = gt_labels(data_samples['source'])
-        with self.statistics_of('source', data_samples['source']):
-            source = self.forward_student(inputs['source'])
-        absent = self.absent_classes(data_samples['source'], labels)
-        losses = self.supervised_loss(source, labels, 'source', absent=absent)
+        labelled = self.labelled(inputs['source'], data_samples['source'])
+        source, losses = self.learn_from_source(labelled)
         images = inputs['target']
         target = self.forward_student(images, auxiliary=False)
         self.observe(images=images, student=self.main_logits(target).detach())
         pseudo_labels = self.label_target(images, data_samples['target'])
         losses |= self.pseudo_label_losses(target, pseudo_labels)
         losses |= self.anchor_losses(
-            source=(source, labels),
+            source=(source, labelled.labels),
             target=(target, pseudo_labels.get('anchor')),
         )
         return losses

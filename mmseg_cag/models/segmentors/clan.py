@@ -36,7 +36,7 @@ class CLANSegmentor(AdversarialSegmentor):
 
     .. code:: text
 
-       supervised_loss()         focal loss of each classifier
+       learn_from_source()       focal loss of each classifier
        adversarial_losses()      after the preheat with, before it without
          disagreement()          a weight of each target pixel
          student_loss()          frozen discriminator: "source"

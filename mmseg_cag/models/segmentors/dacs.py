@@ -91,9 +91,8 @@ class DACSSegmentor(UDASegmentor):
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE on the source."""
-        with self.statistics_of('source', source.samples):
-            output = self.forward_student(source.images)
-        return self.labelled_loss(output, source, 'source')
+        _, losses = self.learn_from_source(source)
+        return losses
 
     def label_target(
         self, images: Tensor, data_samples: list[SegDataSample]

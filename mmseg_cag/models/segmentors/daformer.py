@@ -63,9 +63,7 @@ class DAFormerSegmentor(DACSSegmentor):
 
     def source_losses(self, source: Labelled) -> dict[str, Tensor]:
         """Compute CE and the feature distance on the source."""
-        with self.statistics_of('source', source.samples):
-            output = self.forward_student(source.images)
-        losses = self.labelled_loss(output, source, 'source')
+        output, losses = self.learn_from_source(source)
         if self.feature_distance is not None:
             others = None
             if any(s.get('has_things', True) for s in source.samples):

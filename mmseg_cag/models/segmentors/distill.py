@@ -21,8 +21,8 @@ class DistillSegmentor(UDASegmentor):
 
     .. code:: text
 
-       source_losses()   CE on the source, if there is one
-       distillation()    the teacher's labels, probabilities or features
+       learn_from_source()   CE on the source, if there is one
+       distillation()        the teacher's labels, probabilities or features
 
     The latter is part of the base class: any method accepts ``distillation``.
 
@@ -46,6 +46,5 @@ class DistillSegmentor(UDASegmentor):
         if 'source' not in inputs:
             return {}
         source = self.labelled(inputs['source'], data_samples['source'])
-        with self.statistics_of('source', source.samples):
-            output = self.forward_student(source.images)
-        return self.labelled_loss(output, source, 'source')
+        _, losses = self.learn_from_source(source)
+        return losses

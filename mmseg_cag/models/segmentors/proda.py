@@ -19,7 +19,6 @@ from mmseg_cag.models.losses.denoising_loss import (
 from mmseg_cag.models.losses.head_loss import pixel_loss
 from mmseg_cag.models.strong_augmentation import strong_cut_view
 
-from .base import gt_labels
 from .prototypes import Maps, PrototypeSegmentor
 
 # legend: N images, K classes, C feature channels, H W image, h w label map
@@ -35,7 +34,7 @@ class ProDASegmentor(PrototypeSegmentor):
     .. code:: text
 
        move_teacher()
-       supervised_loss()     CE on the source
+       learn_from_source()   CE on the source
        label_target()        teacher, momentum_teacher, prototypes -> labels
        pseudo_label_losses() symmetric CE on the target, KLD
        consistency_loss()    nearness to the prototypes in a strong view
@@ -79,11 +78,8 @@ class ProDASegmentor(PrototypeSegmentor):
         """Compute the losses of a step, then move the prototypes."""
         generator = self.step_generator()
         self.move_teacher(self.momentum_teacher)
-        with self.statistics_of('source', data_samples['source']):
-            source = self.forward_student(inputs['source'])
-        truth = gt_labels(data_samples['source'])
-        absent = self.absent_classes(data_samples['source'], truth)
-        losses = self.supervised_loss(source, truth, 'source', absent=absent)
+        source = self.labelled(inputs['source'], data_samples['source'])
+        _, losses = self.learn_from_source(source)
         images = inputs['target']
         output = self.forward_student(images, auxiliary=False)
         weak = self.at_labels(output, images)

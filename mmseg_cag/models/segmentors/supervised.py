@@ -28,6 +28,5 @@ class SupervisedSegmentor(UDASegmentor):
     ) -> dict[str, Tensor]:
         """Compute CE on labelled images."""
         source = self.labelled(inputs['source'], data_samples['source'])
-        with self.statistics_of('source', source.samples):
-            output = self.forward_student(source.images)
-        return self.labelled_loss(output, source, 'source')
+        _, losses = self.learn_from_source(source)
+        return losses
