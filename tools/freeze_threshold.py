@@ -24,7 +24,6 @@ from decisions.frozen import (
     open_network,
 )
 from decisions.held_out import labelled_target, roles_of
-from mmseg.models.utils import resize
 
 from mmseg_cag.analysis.runs.samples import (
     Sample,
@@ -41,6 +40,7 @@ from mmseg_cag.engine.records.descent import (
 from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.safe_load import read_checkpoint
+from mmseg_cag.models.losses.head_loss import resize_as
 from mmseg_cag.progress import track
 
 # Bin edges of the foreground's log-odds, from about 1e-5 to 1 - 1e-5.
@@ -74,12 +74,8 @@ def count_odds(network: Frozen, samples: Iterable[Sample]) -> np.ndarray:
     counts = np.zeros((2, len(EDGES) - 1), np.int64)
     for sample in samples:
         truth = sample.truth
-        scores = resize(
-            network.logits(sample)[None],
-            truth.shape,
-            mode='bilinear',
-            align_corners=network.model.align_corners,
-        )[0]
+        scores = network.logits(sample)[None]
+        scores = resize_as(network.model.decode_head, scores, truth.shape)[0]
         odds = scores[-1] - (scores[0] if len(scores) > 1 else 0)
         odds = odds.clamp(EDGES[0], EDGES[-1] - 1e-6).numpy()
         for category in (0, 1):

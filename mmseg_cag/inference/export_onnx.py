@@ -14,6 +14,7 @@ from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.unknown import UnknownPixels
 from mmseg_cag.models.data_preprocessor import converts_bgr_to_rgb
 from mmseg_cag.models.heads.anchor_head import FAR
+from mmseg_cag.models.losses.head_loss import resize_as
 from mmseg_cag.models.segmentors.base import class_scores, run_network
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
@@ -65,12 +66,7 @@ class DeploymentModel(nn.Module):
 
     def at_images(self, scores: Tensor, image: Tensor) -> Tensor:
         """Resize class scores (N, K, h, w) to the size of the images."""
-        return F.interpolate(
-            scores,
-            image.shape[-2:],
-            mode='bilinear',
-            align_corners=self.model.decode_head.align_corners,
-        )
+        return resize_as(self.model.decode_head, scores, image.shape[-2:])
 
 
 class WatchedModel(DeploymentModel):

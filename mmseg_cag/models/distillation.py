@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from mmseg_cag.models.losses.distillation_losses import (
     feature_direction,
     soft_label_divergence,
 )
+from mmseg_cag.models.losses.head_loss import resize_as
 from mmseg_cag.models.segmentors.base import SegOutput, UDASegmentor
 
 # legend: N images, K classes, C feature channels, H W image, h w feature map
@@ -101,12 +101,8 @@ class Distillation(nn.Module):
         images: Tensor,
     ) -> dict[str, Tensor]:
         """Compute the heads' weighted losses on the teacher's labels."""
-        logits = resize(
-            target.logits[0],
-            images.shape[-2:],
-            mode='bilinear',
-            align_corners=student.align_corners,
-        )
+        size = images.shape[-2:]
+        logits = resize_as(student.decode_head, target.logits[0], size)
         labels, weight = confident_labels(logits, self.threshold)
         losses = student.supervised_loss(output, labels, 'distill', weight)
         factor = self.weights['hard']
@@ -130,12 +126,8 @@ class Distillation(nn.Module):
         }
         losses = {}
         for prefix, logits in own.items():
-            other = resize(
-                target.logits[0],
-                logits.shape[-2:],
-                mode='bilinear',
-                align_corners=student.align_corners,
-            )
+            size = logits.shape[-2:]
+            other = resize_as(student.decode_head, target.logits[0], size)
             loss = soft_label_divergence(logits, other, self.temperature)
             name = f'distill.{prefix}loss_soft'
             losses[name] = self.weights['soft'] * loss

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseAveragedModel
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_cag.errors import UserError, require_one_of
 
+from .losses.head_loss import resize_as
 from .renormalise import Renormalise
 from .segmentors.base import (
     SegOutput,
@@ -157,13 +157,8 @@ class Teacher(BaseAveragedModel):
         return run_network(self.module, self.renormalise(images))
 
     def _at_images(self, logits: Tensor, images: Tensor) -> Tensor:
-        corners = self.module.decode_head.align_corners
-        return resize(
-            logits.float(),
-            images.shape[-2:],
-            mode='bilinear',
-            align_corners=corners,
-        )
+        head = self.module.decode_head
+        return resize_as(head, logits.float(), images.shape[-2:])
 
     def forward_aside(self, images: Tensor) -> SegOutput:
         """Compute as `forward` does, without updating statistics."""

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
-from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -54,13 +54,7 @@ def head_loss(
                 "with mmseg's loss_by_feat"
             )
         return head.loss_by_feat(scores, _as_samples(labels))
-    scores = resize(
-        scores,
-        labels.shape[-2:],
-        mode='bilinear',
-        align_corners=head.align_corners,
-        warning=False,
-    )
+    scores = resize_as(head, scores, labels.shape[-2:])
     if absent is not None:
         scores = scores.masked_fill(absent, NEVER)
     if head.sampler is not None:
@@ -75,6 +69,13 @@ def head_loss(
         losses[term.loss_name] = losses.get(term.loss_name, 0) + loss
     losses['acc_seg'] = accuracy(scores, labels, head.ignore_index)
     return losses
+
+
+def resize_as(head: nn.Module, maps: Tensor, size: torch.Size) -> Tensor:
+    """Resize maps (N, C, h, w) to a size as a decode head does."""
+    return F.interpolate(
+        maps, size, mode='bilinear', align_corners=head.align_corners
+    )
 
 
 def _as_samples(labels: Tensor) -> list[SegDataSample]:

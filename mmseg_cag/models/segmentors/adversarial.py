@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.func import functional_call
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.losses.adversarial_loss import SOURCE, TARGET
+from mmseg_cag.models.losses.head_loss import resize_as
 
 from .base import SegOutput, UDASegmentor
 
@@ -165,13 +165,7 @@ class AdversarialSegmentor(UDASegmentor):
 
     def resize(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize maps (N, ..., h, w) as the decode head does."""
-        return resize(
-            maps,
-            size,
-            mode='bilinear',
-            align_corners=self.decode_head.align_corners,
-            warning=False,
-        )
+        return resize_as(self.decode_head, maps, size)
 
 
 def frozen_discriminator(

@@ -4,11 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
 
+from mmseg_cag.models.losses.head_loss import resize_as
 from mmseg_cag.models.mixing import Labelled, class_mask, draw_classes, paste
 from mmseg_cag.models.online_labels import OnlineLabels, require_trusted_rows
 from mmseg_cag.models.strong_augmentation import (
@@ -112,9 +112,7 @@ class DACSSegmentor(UDASegmentor):
 
     def at_images(self, logits: Tensor, images: Tensor) -> Tensor:
         """Resize class scores to the size of the images."""
-        corners = self.decode_head.align_corners
-        size = images.shape[-2:]
-        return resize(logits, size, mode='bilinear', align_corners=corners)
+        return resize_as(self.decode_head, logits, images.shape[-2:])
 
     def target_losses(
         self, source: Labelled, target: Labelled, generator: Generator

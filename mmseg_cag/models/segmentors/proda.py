@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Generator, Tensor
@@ -16,7 +15,7 @@ from mmseg_cag.models.losses.denoising_loss import (
     reverse_cross_entropy,
     uniform_divergence,
 )
-from mmseg_cag.models.losses.head_loss import pixel_loss
+from mmseg_cag.models.losses.head_loss import pixel_loss, resize_as
 from mmseg_cag.models.strong_augmentation import strong_cut_view
 
 from .prototypes import Maps, PrototypeSegmentor
@@ -98,12 +97,8 @@ class ProDASegmentor(PrototypeSegmentor):
         """Rectify soft labels of target images into labels (N, h, w)."""
         output = self.teacher(images)
         probability = self.main_logits(output).float().softmax(1)
-        probability = resize(
-            probability,
-            weak.logits.shape[-2:],
-            mode='bilinear',
-            align_corners=self.decode_head.align_corners,
-        )
+        size = weak.logits.shape[-2:]
+        probability = resize_as(self.decode_head, probability, size)
         confidence, labels = rectify(
             probability, self.distances(momentum.feat), self.temperature
         ).max(1)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from mmseg_cag.errors import require_share
 from mmseg_cag.models.anchors.class_means import RunningClassMeans
 from mmseg_cag.models.data_preprocessor import hide_padding, padding_of
 from mmseg_cag.models.losses.denoising_loss import prototype_distances
+from mmseg_cag.models.losses.head_loss import resize_as
 
 from .base import SegOutput, UDASegmentor
 from .cag import feature_sizes, require_features
@@ -92,13 +92,9 @@ class PrototypeSegmentor(UDASegmentor):
         require_features(self, output)
         height, width = images.shape[-2:]
         size = height // self.label_stride, width // self.label_stride
-        corners = self.decode_head.align_corners
         maps = (output.feat, self.main_logits(output))
         return Maps(
-            *(
-                resize(m, size, mode='bilinear', align_corners=corners)
-                for m in maps
-            ),
+            *(resize_as(self.decode_head, one, size) for one in maps),
             padding=padding_of(samples, images),
         )
 

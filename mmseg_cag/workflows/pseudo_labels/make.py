@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dist import barrier, get_dist_info, is_main_process
 from mmseg.models.segmentors import EncoderDecoder
@@ -19,6 +18,7 @@ from mmseg_cag.datasets.pseudo_label_metadata import (
 from mmseg_cag.engine.records.provenance import provenance_of
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.checkpoints import checkpoint_hash
+from mmseg_cag.models.losses.head_loss import resize_as
 from mmseg_cag.models.segmentors.base import bare_model, class_scores
 from mmseg_cag.workflows.output_folder import build_runner, pending_batches
 
@@ -143,11 +143,8 @@ def predict(model: EncoderDecoder, batch: dict) -> tuple[Tensor, Tensor]:
             f'model.decode_head: {type(head).__name__} gives no map of '
             f'{classes} class scores, which pseudo labels need'
         )
-    probabilities = F.interpolate(
-        logits.float().softmax(1),
-        batch['inputs'].shape[-2:],
-        mode='bilinear',
-        align_corners=head.align_corners,
+    probabilities = resize_as(
+        head, logits.float().softmax(1), batch['inputs'].shape[-2:]
     )
     # Without the preprocessor's padding.
     height, width = sample.img_shape[:2]
