@@ -48,10 +48,10 @@ from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     read_samples,
     source_dataset,
-    spread,
 )
 from mmseg_cag.datasets.dataset_configs import class_info
 from mmseg_cag.datasets.roles import indices_of
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.progress import track

@@ -143,13 +143,6 @@ class Roles:
 
         return is_held
 
-    def role_of(self, sha256: str) -> str | None:
-        """Return the role of an image by its file hash."""
-        for role in ROLES:
-            if any(one.image_sha256 == sha256 for one in self.of(role)):
-                return role
-        return None
-
 
 def read_roles(path: str | Path) -> Roles:
     """Read a roles file.

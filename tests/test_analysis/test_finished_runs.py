@@ -22,8 +22,8 @@ from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     read_samples,
     source_dataset,
-    spread,
 )
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import MissingFileError, UserError
 from tests import finished
 

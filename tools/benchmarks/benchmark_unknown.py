@@ -34,8 +34,8 @@ from mmseg_cag.analysis.runs.samples import (
     build_dataset,
     preprocess,
     read_samples,
-    spread,
 )
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.evaluation.auroc import auroc
 from mmseg_cag.launch.cfg_options import load_or_exit

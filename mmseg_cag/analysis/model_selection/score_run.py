@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Sequence
@@ -31,12 +30,12 @@ from mmseg_cag.analysis.runs.samples import (
     preprocess,
     read_samples,
     source_dataset,
-    spread,
 )
 from mmseg_cag.engine.records.result_summary_hook import NOTES, read_results
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import class_iou, confusion_matrix
-from mmseg_cag.fileio.atomic import atomic_path
+from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.models.segmentors.base import resize_labels
 from mmseg_cag.progress import track
 from mmseg_cag.workflows.pseudo_labels.target_images import target_images
@@ -195,8 +194,7 @@ def score_run(
 def write_scores(path: Path, scores: Sequence[dict]) -> None:
     """Write scores and selections atomically."""
     content = {'scores': list(scores), 'choices': choose(scores)}
-    with atomic_path(path) as draft:
-        draft.write_text(json.dumps(content, indent=1))
+    write_json(path, content)
 
 
 def read_mious(folder: Path) -> dict[int, float]:

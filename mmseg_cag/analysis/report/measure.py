@@ -15,9 +15,9 @@ from mmseg_cag.analysis.runs.network import build_preprocessor, predict_map
 from mmseg_cag.analysis.runs.samples import (
     Sample,
     read_samples,
-    spread,
     target_dataset,
 )
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
 from mmseg_cag.models.segmentors.base import SegOutput

@@ -11,6 +11,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.pseudo_label_head import (
@@ -21,13 +22,7 @@ from mmseg_cag.models.anchors.pseudo_label_head import (
 from mmseg_cag.models.segmentors.base import SegOutput, resize_labels
 
 from .network import State, build_network, build_preprocessor, view
-from .samples import (
-    Sample,
-    preprocess,
-    read_samples,
-    source_dataset,
-    spread,
-)
+from .samples import Sample, preprocess, read_samples, source_dataset
 
 # legend: h w feature map
 

@@ -1,10 +1,9 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -86,12 +85,6 @@ def source_dataset(cfg: Config) -> BaseSegDataset:
     """
     dataset = (cfg.get('anchor_dataloader') or {}).get('dataset')
     return build_dataset(dataset, 'anchor_dataloader.dataset')
-
-
-def spread(items: Sized, count: int) -> list[int]:
-    """Choose up to ``count`` evenly spaced indices."""
-    last = len(items) - 1
-    return np.linspace(0, last, min(count, last + 1), dtype=int).tolist()
 
 
 def read_samples(

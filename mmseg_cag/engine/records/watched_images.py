@@ -52,7 +52,7 @@ class WatchedImages:
         self.items = [
             (dataset, index)
             for dataset in datasets
-            for index in spread(len(dataset), each)
+            for index in spread(dataset, each)
         ]
 
     def hashes(self) -> list[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from mmseg_cag.engine.resilience.signals import guard_workers
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.domain_norms import key_of_predicted
-from mmseg_cag.models.segmentors.base import bare_model
+from mmseg_cag.models.segmentors.base import bare_model, evaluating
 from mmseg_cag.models.student import (
     build_student,
     preprocessor_of,
@@ -214,7 +214,6 @@ def estimating(
 
     A norm without any batch keeps its statistics.
     """
-    modes = {module: module.training for module in network.modules()}
     before = {
         norm: (
             norm.momentum,
@@ -222,21 +221,19 @@ def estimating(
         )
         for norm in norms.values()
     }
-    network.eval()
-    for norm in norms.values():
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-        norm.training = True
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for norm, (momentum, state) in before.items():
-            norm.momentum = momentum
-            if not norm.num_batches_tracked:
-                for key, statistic in norm.named_buffers(recurse=False):
-                    statistic.copy_(state[key])
+    with evaluating(network):
+        for norm in norms.values():
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+            norm.training = True
+        try:
+            yield
+        finally:
+            for norm, (momentum, state) in before.items():
+                norm.momentum = momentum
+                if not norm.num_batches_tracked:
+                    for key, statistic in norm.named_buffers(recurse=False):
+                        statistic.copy_(state[key])
 
 
 def _merge_ranks(norm: _BatchNorm) -> None:
@@ -312,7 +309,7 @@ def build_target_loader(
     settings = target_loader(cfg, domain)
     if images is not None:
         dataset = DATASETS.build(settings['dataset'])
-        settings['dataset'] = Subset(dataset, spread(len(dataset), images))
+        settings['dataset'] = Subset(dataset, spread(dataset, images))
     # Synchronised norms need the same number of batches on each rank.
     waiting = (nn.SyncBatchNorm,)
     if any(isinstance(module, waiting) for module in network.modules()):
@@ -322,8 +319,9 @@ def build_target_loader(
     return loader
 
 
-def spread(number: int, count: int | None) -> list[int]:
+def spread(items: Sized, count: int | None) -> list[int]:
     """Choose at most ``count`` evenly spaced indices."""
+    number = len(items)
     count = number if count is None else min(count, number)
     return np.linspace(0, number - 1, count, dtype=int).tolist()
 

@@ -25,9 +25,9 @@ from mmseg_cag.analysis.runs.samples import (
     Sample,
     read_samples,
     source_dataset,
-    spread,
     target_dataset,
 )
+from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.visualization import colorize
