@@ -103,7 +103,7 @@ def test_the_size_of_the_package():
     found = size(ROOT)
     assert found['files'] <= 270
     # One house had 20,884; what came since is listed in the document.
-    assert found['lines'] <= 36_300
+    assert found['lines'] <= 36_000
 
 
 @pytest.mark.parametrize('name', MODERN)
