@@ -265,8 +265,8 @@ def test_a_step_that_is_launched_slowly_is_slow(monkeypatch, tmp_path):
     assert named['passes, ms'].startswith('38.')
     assert named['step / passes'].startswith('1.5')
     assert (named['images / s'], named['schedule, h']) == ('133.3', '1.0')
-    assert named['GPU: step, passes, ms'] == '40.0, 38.0'
-    assert named['GPU: step / passes'] == '1.053'
+    assert named['GPU: step, passes, ms'] == 'at most 40.0, 38.0'
+    assert named['GPU: step / passes'] == ''
     assert named['launched in, ms'] == 'at most 60.0'
     eaten = loading.eaten(dict(d=results))
     assert eaten == dict(fp32=pytest.approx(8 / 0.06))
@@ -278,6 +278,19 @@ def test_a_step_that_is_launched_slowly_is_slow(monkeypatch, tmp_path):
 def test_a_host_that_waits_for_the_gpu(host, told):
     form = dict(whole=dict(median=60.0, gpu=dict(host=host)))
     assert tables.launches(form) == told
+
+
+@pytest.mark.parametrize(
+    ('host', 'told'),
+    [(59.0, ['60.0, 50.0', '1.200']), (70.0, ['at most 60.0, 50.0', ''])],
+)
+def test_launches_that_limit_the_gpu(host, told):
+    whole, passes = (
+        dict(gpu=dict(host=each, median=median))
+        for each, median in ((host, 60.0), (40.0, 50.0))
+    )
+    form = dict(whole=whole, passes=passes)
+    assert tables.on_the_gpu(form) == told
 
 
 # A heavy step, a light one, and one for which little time is left.

@@ -131,8 +131,16 @@ def on_the_gpu(form: dict) -> list[str]:
     """Format the times of step and passes without launches, and ratio."""
     if 'gpu' not in form['whole']:
         return ['', '']
-    step, passes = (form[key]['gpu']['median'] for key in ('whole', 'passes'))
-    return [f'{step:.1f}, {passes:.1f}', f'{step / passes:.3f}']
+    both = [form[key]['gpu'] for key in ('whole', 'passes')]
+    # The queue holds the first launches of a call; later ones may limit it.
+    limited = [of['host'] > of['median'] for of in both]
+    times = [
+        f'at most {of["median"]:.1f}' if late else f'{of["median"]:.1f}'
+        for of, late in zip(both, limited, strict=True)
+    ]
+    step, passes = (of['median'] for of in both)
+    ratio = '' if any(limited) else f'{step / passes:.3f}'
+    return [', '.join(times), ratio]
 
 
 def step_parts(form: dict) -> str:

@@ -26,7 +26,7 @@ def time_in_turn(
         functions: Functions to time, by name.
         rounds: Timed calls of each, after the warm-up.
         device: Their device: timed by the wall clock on a CPU, by CUDA events
-            on a GPU, without the host's launches.
+            on a GPU, without the launches that its queue holds.
 
     Returns:
         By name: milliseconds of a call, ``median``, ``p10``, ``p90``, and
