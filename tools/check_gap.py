@@ -49,9 +49,8 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     source_dataset,
 )
-from mmseg_cag.datasets.dataset_configs import class_info
+from mmseg_cag.datasets.dataset_configs import class_info, spread
 from mmseg_cag.datasets.roles import indices_of
-from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import exit_on_user_error
 from mmseg_cag.fileio.json_file import write_json
 from mmseg_cag.progress import track

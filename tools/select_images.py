@@ -40,9 +40,8 @@ from selection.sheet import contact_sheet
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import read_state
 from mmseg_cag.analysis.runs.samples import build_dataset, read_samples
-from mmseg_cag.datasets.dataset_configs import class_info, leaves
+from mmseg_cag.datasets.dataset_configs import class_info, leaves, spread
 from mmseg_cag.datasets.roles import ROLES, Roles, image_name
-from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.fileio.json_file import write_json

@@ -1,7 +1,7 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sized
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +127,13 @@ def target_config(cfg: dict) -> dict | None:
             *_, (_, _, part) = leaves(dataset, f'{loader}.dataset')
             return part
     return None
+
+
+def spread(items: Sized, count: int | None) -> list[int]:
+    """Choose at most ``count`` evenly spaced indices of a dataset."""
+    number = len(items)
+    count = number if count is None else min(count, number)
+    return np.linspace(0, number - 1, count, dtype=int).tolist()
 
 
 def class_info(cfg: dict) -> dict:

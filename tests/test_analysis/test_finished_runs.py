@@ -23,7 +23,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     source_dataset,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.errors import MissingFileError, UserError
 from tests import finished
 

@@ -23,8 +23,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     source_dataset,
 )
-from mmseg_cag.datasets.dataset_configs import class_info
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import class_info, spread
 from mmseg_cag.fileio.json_file import write_json
 
 RESULTS = Path(__file__).parents[2] / 'docs/results/check_gap'

@@ -27,7 +27,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     source_dataset,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.evaluation.bootstrap import class_counts, iou_of, mean_of
 from mmseg_cag.fileio.json_file import read_json, write_json
 

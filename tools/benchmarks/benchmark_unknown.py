@@ -35,7 +35,7 @@ from mmseg_cag.analysis.runs.samples import (
     preprocess,
     read_samples,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.errors import UserError, exit_on_user_error
 from mmseg_cag.evaluation.auroc import auroc
 from mmseg_cag.launch.cfg_options import load_or_exit

@@ -15,7 +15,7 @@ from selection.rank import choose
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
 from mmseg_cag.analysis.runs.network import read_state
 from mmseg_cag.analysis.runs.samples import build_dataset
-from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.dataset_configs import leaves, spread
 from mmseg_cag.datasets.roles import (
     Roles,
     has_label,
@@ -24,7 +24,6 @@ from mmseg_cag.datasets.roles import (
     read_roles,
     write_roles,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.workflows.pseudo_labels.target_images import target_images
 

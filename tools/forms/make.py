@@ -25,6 +25,7 @@ from mmseg.registry import DATASETS
 from torch import Tensor
 
 from mmseg_cag.analysis.runs.samples import build_dataset, read_samples
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.datasets.inspection.dataset_inputs import (
     DatasetInput,
     dataset_inputs,
@@ -32,7 +33,6 @@ from mmseg_cag.datasets.inspection.dataset_inputs import (
 from mmseg_cag.datasets.inspection.headers import read_header
 from mmseg_cag.datasets.skip_bad_files import one_line
 from mmseg_cag.engine.records.descent import data_in, inherited, unique
-from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_path
 from mmseg_cag.fileio.json_file import write_json

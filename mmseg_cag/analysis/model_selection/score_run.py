@@ -31,8 +31,8 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     source_dataset,
 )
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.engine.records.result_summary_hook import NOTES, read_results
-from mmseg_cag.engine.runtime.norm_statistics import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import class_iou, confusion_matrix
 from mmseg_cag.fileio.json_file import write_json

@@ -17,7 +17,7 @@ from mmseg_cag.analysis.runs.samples import (
     read_samples,
     target_dataset,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix
 from mmseg_cag.models.segmentors.base import SegOutput

@@ -11,7 +11,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.models.anchors.anchor_bank import AnchorBank
 from mmseg_cag.models.anchors.pseudo_label_head import (

@@ -15,12 +15,11 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmseg_cag.datasets.dataset_configs import leaves
+from mmseg_cag.datasets.dataset_configs import leaves, spread
 from mmseg_cag.datasets.roles import file_sha256
 from mmseg_cag.engine.runtime.norm_statistics import (
     estimate_statistics,
     norms_of,
-    spread,
 )
 from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.confusion import confusion_matrix

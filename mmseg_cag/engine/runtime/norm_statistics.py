@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -21,7 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Subset
 
-from mmseg_cag.datasets.dataset_configs import changed_leaves
+from mmseg_cag.datasets.dataset_configs import changed_leaves, spread
 from mmseg_cag.engine.records.descent import (
     DESCENT,
     OF_TARGET,
@@ -317,13 +316,6 @@ def build_target_loader(
     loader = Runner.build_dataloader(settings, seed=seed)
     guard_workers(loader)
     return loader
-
-
-def spread(items: Sized, count: int | None) -> list[int]:
-    """Choose at most ``count`` evenly spaced indices."""
-    number = len(items)
-    count = number if count is None else min(count, number)
-    return np.linspace(0, number - 1, count, dtype=int).tolist()
 
 
 def reestimated_checkpoint(

@@ -27,7 +27,7 @@ from mmseg_cag.analysis.runs.samples import (
     source_dataset,
     target_dataset,
 )
-from mmseg_cag.engine.runtime.norm_statistics import spread
+from mmseg_cag.datasets.dataset_configs import spread
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_image
 from mmseg_cag.visualization import colorize

@@ -191,7 +191,7 @@ def check(results: dict, rehearse: bool) -> list[str]:
     faults = []
     if 'random' in results and not rehearse:
         faults.append(results['random'])
-    # What a network reaches that knows nothing.
+    # A network that predicts a single class reaches less.
     chance = 0 if rehearse else 100 / results['classes']
     for name, run in results['runs'].items():
         if 'fault' in run:
