@@ -41,6 +41,12 @@ def offline() -> None:
 
 
 @pytest.fixture(autouse=True, scope='session')
+def foreground() -> None:
+    """Receive Ctrl-C, which a script's background processes ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope='session')
 def plain() -> Iterator[None]:
     """Spare each runner the formatting of its config, most of its time."""
     with pytest.MonkeyPatch.context() as patch:

@@ -80,9 +80,9 @@ def main() -> None:
     """Measure, print and write."""
     args = parse_args()
     register_all_modules()
+    configs = {path.stem: load_or_exit(path) for path in args.configs}
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as in training
-    configs = {path.stem: load_or_exit(path) for path in args.configs}
     results = {
         name: measure_parts(cfg, rounds=args.rounds)
         for name, cfg in track(configs.items(), 'Measure steps')
