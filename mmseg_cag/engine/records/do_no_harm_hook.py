@@ -44,7 +44,7 @@ class DoNoHarmHook(Hook):
 
     Runs at each validation and at the end, on labelled target images if
     available, else by signs that precede harm; see docs/do_no_harm.md.
-    ``best.pth`` in the work dir is the better network, ``do_no_harm.jsonl``
+    ``best.pth`` in the work dir is the network to keep, ``do_no_harm.jsonl``
     has one line per comparison. A run without a starting checkpoint or a
     target has nothing to compare; one without labels in any domain says so.
 
@@ -172,7 +172,7 @@ class DoNoHarmHook(Hook):
             return
         self._error = (
             f'{runner.work_dir}: adaptation lost to the network it started '
-            f'from: {last["reason"]}; {KEPT} is the better one'
+            f'from: {last["reason"]}; {KEPT} is the network to keep'
         )
         runner.logger.warning(self._error)
         self._note_reason(runner, last)
