@@ -14,7 +14,9 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
 
+from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
 from mmseg_cag.engine import loops
 from mmseg_cag.engine.loops import total_iters
 from mmseg_cag.engine.records.provenance import list_changes, provenance_of
@@ -178,6 +180,34 @@ def test_a_change_within_a_list_is_named():
     # Without the hook that reads it, it is of no matter.
     cfg.default_hooks.pop('anchors')
     assert 'anchor_dataloader' not in provenance_of(cfg)
+
+
+def test_a_start_on_other_images_with_a_role_is_not_reused(monkeypatch):
+    target = DATASETS.build(tiny.cityscapes(Path.cwd(), 'train'))
+    classes = tuple(target.metainfo['classes'])
+
+    def assign(*places: int) -> None:
+        Path('roles.json').unlink(missing_ok=True)
+        images = {'train': labelled_images(target, places)}
+        write_roles('roles.json', Roles(classes, images))
+
+    few = dict(type='RoleSubset', roles='roles.json', role='train')
+    few['dataset'] = tiny.cityscapes(Path.cwd(), 'train')
+    changes = {'train_dataloader.dataset': dict(few, _delete_=True)}
+    folders = trained(monkeypatch)
+    assign(0, 1)
+    chain.train_chain(write_configs(**changes))
+    for resume in (False, True):
+        chain.train_chain(write_configs(**changes), resume=resume)
+    assert folders.count('work_dirs/first/net') == 1
+    assign(0, 2)
+    for resume in (False, True):
+        with pytest.raises(UserError, match='.roles_file has changed; '):
+            chain.train_chain(write_configs(**changes), resume=resume)
+    # Without the file nothing can be compared, as in older records.
+    Path('roles.json').unlink()
+    again = chain.load_chain(write_configs(**changes))
+    assert len(chain.pending_runs(again, resume=False)) == 1
 
 
 def test_a_change_of_the_first_is_seen_by_the_third():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
 from mmseg_cag.analysis.evaluate import evaluate
@@ -297,6 +298,54 @@ def test_roles_of_the_config_in_a_checkpoint_count_too(towns, run):
     other = save_with(root, 'other.pth', meta=recorded)
     with pytest.raises(SystemExit, match='has the role choose in'):
         run('--against', other)
+
+
+def few_labels(root: Path, path: Path) -> Config:
+    """A config of one iteration on labelled and unlabelled target images."""
+    cfg = tiny.run_config(root, root / 'few')
+    tiny.one_stage(cfg, 1)
+    cfg.model = tiny.dacs()
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    tiny.drop_hooks(cfg, 'anchors')
+    cfg.default_hooks.provenance = dict(type='ProvenanceHook')
+    roles = dict(type='RoleSubset', roles=str(path))
+    target = tiny.cityscapes(root, 'train', labelled=False)
+    domains = cfg.train_dataloader.dataset.domains
+    domains.source = dict(
+        roles, role='train', dataset=tiny.cityscapes(root, 'train')
+    )
+    domains.target = dict(roles, dataset=target)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('certify', 'is_corrected', 'use'),
+    [
+        (0, False, 'was trained on'),
+        # Without a label, of which no roles file tells any more.
+        (2, False, 'was trained on'),
+        (0, True, 'has the role train in .*roles.json, as .*iter_1.pth rec'),
+    ],
+)
+def test_a_roles_file_counts_as_it_was_in_training(
+    towns, run, certify, is_corrected, use
+):
+    root, cfg = towns
+    path = roles_file(root, 'train', train=[0])
+    Runner.from_cfg(few_labels(root, path)).train()
+    path.unlink()
+    if is_corrected:
+        [label] = (root / 'cityscapes/gtFine/train').rglob('*_000000_*')
+        tiny.save_image(label, np.full(tiny.SIZE, 7, np.uint8))
+    roles_file(root, 'train', train=[4], certify=[certify])
+    cfg.test_dataloader.dataset = dict(
+        tiny.cityscapes(root, 'train'), test_mode=True
+    )
+    # The config itself says nothing of them.
+    cfg.train_dataloader.dataset = tiny.gta(root)
+    (root / 'config.py').write_text(text_of(cfg))
+    with pytest.raises(SystemExit, match=use):
+        run('--roles', path, '--against', root / 'few/iter_1.pth')
 
 
 def brighter(path: Path) -> np.ndarray:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -20,6 +23,7 @@ from mmseg_cag.datasets.roles import (
 )
 from mmseg_cag.engine.records.descent import OF_TARGET, descent_in
 from mmseg_cag.engine.records.do_no_harm_hook import KEY
+from mmseg_cag.engine.records.provenance import ROLES_FILE
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import parse_config
 from mmseg_cag.fileio.safe_load import read_checkpoint
@@ -80,9 +84,11 @@ def seen_images(
         files.append(read_roles(path))
     for run in runs:
         found += images_of_threshold(run.content, run.path)
-        found += images_of_run(
-            run.cfg, run.is_best, run.path, run.is_estimated
-        )
+        with as_recorded(run) as (own, recorded):
+            found += images_of_run(
+                own, run.is_best, run.path, run.is_estimated
+            )
+            files += recorded
         if Path(path := roles_path(run.cfg) or '').is_file():
             files.append(read_roles(path))
     for one in files:
@@ -116,6 +122,36 @@ class Run:
         """Return whether the target set statistics of its batch norms."""
         descent = descent_in(_meta(self.content))
         return any(one['used_as'] == OF_TARGET for one in descent)
+
+
+@contextmanager
+def as_recorded(run: Run) -> Iterator[tuple[Config, list[Roles]]]:
+    """Yield a run's config with the roles files that it trained with.
+
+    The files of that name may be others now. Yields these roles, too.
+    """
+    nodes = [
+        *walk(_meta(run.content).get('provenance') or {}),
+        *walk(run.cfg._cfg_dict),
+    ]
+    # The first are the run's own; the others of runs before it.
+    texts = {
+        node['roles']: node[ROLES_FILE]
+        for node in reversed(nodes)
+        if isinstance(node.get(ROLES_FILE), str)
+    }
+    cfg, recorded = deepcopy(run.cfg), []
+    with TemporaryDirectory() as folder:
+        for number, (path, text) in enumerate(texts.items()):
+            copy = Path(folder, f'{number}.json')
+            copy.write_text(text, encoding='utf-8')
+            name = f'{path}, as {run.path} records it'
+            recorded.append(replace(read_roles(copy), path=name))
+            for node in walk(cfg._cfg_dict):
+                node.pop(ROLES_FILE, None)
+                if node.get('roles') == path:
+                    node['roles'] = str(copy)
+        yield cfg, recorded
 
 
 def runs_of(path: Path) -> Iterator[Run]:

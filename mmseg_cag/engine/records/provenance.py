@@ -74,6 +74,7 @@ OBSERVER_HOOKS = (
     'TeacherValidationHook',
     'TranslationPanelHook',
 )
+ROLES_FILE = 'roles_file'  # in a `RoleSubset`: the text of its file
 
 
 def provenance_of(cfg: Config) -> dict[str, Any]:
@@ -141,6 +142,9 @@ def _compare(before: Any, after: Any, path: str) -> list[str]:
         ]
     if before == after:
         return []
+    if path.endswith(ROLES_FILE):
+        # Older records lack it, and the file may be gone.
+        return [f'{path} has changed'] * (None not in (before, after))
     return [f'{path} was {_short(before)}, is {_short(after)}']
 
 
@@ -151,6 +155,9 @@ def _plain(node: Any) -> Any:
             for key, value in node.items()
             if key not in IGNORED_KEYS and not _observes(value)
         }
+        roles = node.get('roles') if node.get('type') == 'RoleSubset' else None
+        if roles and Path(roles).is_file():
+            plain.setdefault(ROLES_FILE, Path(roles).read_text('utf-8'))
         # None, and a list of hooks that only observe, are the same.
         if not plain.get('custom_hooks', True):
             plain['custom_hooks'] = None

@@ -32,6 +32,7 @@ class ProvenanceHook(Hook):
 
     def __init__(self) -> None:
         self._descent: list[Entry] = []
+        self._provenance: dict = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the descent of a resumed run."""
@@ -54,6 +55,8 @@ class ProvenanceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log the position in the chain of runs and the starting point."""
+        # Files that it reads may change later.
+        self._provenance = provenance_of(runner.cfg)
         chain = runner.cfg.get('chain', 'run 1 of 1')
         start = runner.cfg.get('load_from') or 'scratch'
         runner.logger.info(f'{chain}: {runner.work_dir}, from {start}')
@@ -61,7 +64,7 @@ class ProvenanceHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add provenance, versions and stage to a checkpoint."""
         meta = checkpoint['meta']
-        meta['provenance'] = provenance_of(runner.cfg)
+        meta['provenance'] = self._provenance
         if not self._descent:
             data = meta.get('data') or {}
             self._descent = descent_of(runner.cfg, data)
