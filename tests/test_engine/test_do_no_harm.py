@@ -158,6 +158,8 @@ def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
     last = looks(cfg.work_dir)[-1]
     assert last['lost'] and re.search(FOUND[kind], last['reason'])
     assert is_source(root, tmp_path)
+    [first, *_] = kept(tmp_path)['meta']['descent']
+    assert (first['name'], first['used_as']) == ('iter_60.pth', 'kept from')
 
 
 def test_the_right_map_does_not_forget_the_source(root, tmp_path):

@@ -22,7 +22,7 @@ from mmseg_cag.datasets.roles import (
     labelled_images,
     write_roles,
 )
-from mmseg_cag.engine.records.descent import OF_TARGET, entry
+from mmseg_cag.engine.records.descent import OF_TARGET, entry, inherited
 from mmseg_cag.fileio.images import read_image
 from tests import tiny
 
@@ -215,6 +215,50 @@ def test_a_set_that_the_network_has_seen_is_refused(towns, run):
     assert not (root / 'found.json').exists()
 
 
+@pytest.mark.parametrize('purpose', ['given a threshold', 'exported from'])
+def test_a_copy_of_the_best_network_was_chosen_too(towns, run, purpose):
+    root, _ = towns
+    best = save_with(root, 'best_mIoU_iter_1.pth', meta={})
+    descent = inherited(best, purpose)
+    save_with(root, 'copy.pth', meta={'descent': descent})
+    descent = inherited(root / 'copy.pth', 're-estimated from')
+    again = save_with(root, 'again.pth', meta={'descent': descent})
+    for copy in (root / 'copy.pth', again):
+        with pytest.raises(SystemExit, match='which was chosen on'):
+            run('--against', copy)
+    # A run that starts from it was not chosen.
+    descent = [entry('code', 'ours', None), *inherited(best, 'start')]
+    later = save_with(root, 'later.pth', meta={'descent': descent})
+    assert run('--against', later, '--resamples', '100')['images'] == 2
+
+
+def test_the_best_network_by_signs_was_chosen_on_no_labels(towns, run):
+    root, cfg = towns
+    cfg.default_hooks.do_no_harm = dict(type='DoNoHarmHook')
+    (root / 'config.py').write_text(text_of(cfg))
+    why = {'do_no_harm': {'adapted': True}}
+    best = save_with(root, 'best.pth', meta=why)
+    assert run('--against', best, '--resamples', '100')['images'] == 2
+    (root / 'found.json').unlink()
+    told = 'which was chosen on'
+    # The network that it started from was chosen by a validation.
+    start = save_with(root, 'best_mIoU_iter_1.pth', meta={})
+    why['descent'] = inherited(start, 'kept from')
+    kept = save_with(root, 'kept.pth', meta=why)
+    with pytest.raises(SystemExit, match=told):
+        run('--against', kept)
+    # With the role choose, validation images are those to compare on.
+    cfg.val_dataloader.dataset = dict(
+        type='RoleSubset',
+        role='choose',
+        roles=str(roles_file(root, choose=[0])),
+        dataset=cfg.val_dataloader.dataset,
+    )
+    (root / 'config.py').write_text(text_of(cfg))
+    with pytest.raises(SystemExit, match=told):
+        run('--against', best)
+
+
 def test_labels_that_the_best_network_was_chosen_on_are_refused(towns, run):
     root, cfg = towns
     hook = dict(type='DoNoHarmHook', labelled=tiny.cityscapes(root, 'val'))
@@ -272,6 +316,16 @@ def test_runs_that_a_network_comes_from_count_too(towns, run, kind):
     later = save_with(root, 'later.pth', meta={'cfg': text_of(cfg)})
     with pytest.raises(SystemExit, match='which was trained on'):
         run('--against', later)
+
+
+def test_runs_that_name_each_other_end(towns, run, capsys):
+    root, cfg = towns
+    for name, other in (('a', 'b'), ('b', 'a')):
+        cfg.initialized_from = str(root / f'{other}.pth')
+        save_with(root, f'{name}.pth', meta={'cfg': text_of(cfg)})
+    run('--against', root / 'a.pth', '--resamples', '100')
+    shown = capsys.readouterr().out
+    assert not any(f'{root / name}.pth' in shown for name in 'ab')
 
 
 def test_a_start_that_is_gone_is_warned_of(towns, run, capsys):

@@ -57,7 +57,7 @@ def measure(curve: Curve, run: Run) -> dict:
     cfg = curve.train_config(run)
     checkpoint, begun = curve.checkpoint(run), monotonic()
     held = scored_on(curve)
-    require_unseen(held, [*images_of_run(cfg, is_best=False)])
+    require_unseen(held, [*images_of_run(cfg)])
     if not checkpoint.is_file():
         train_chain(cfg, resume=True)
         note_times(checkpoint.parent)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import chain, dropwhile, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,8 +22,9 @@ from mmseg_cag.datasets.roles import (
     image_name,
     read_roles,
 )
+from mmseg_cag.engine.records.comparison import images_to_choose_by
 from mmseg_cag.engine.records.descent import OF_TARGET, descent_in
-from mmseg_cag.engine.records.do_no_harm_hook import KEY
+from mmseg_cag.engine.records.do_no_harm_hook import KEPT_AS, KEY
 from mmseg_cag.engine.records.provenance import ROLES_FILE
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.safe_config import parse_config
@@ -34,6 +36,8 @@ from .near_duplicates import near_pairs, thumbnails
 
 TRAINED, CHOSEN = 'was trained on', 'was chosen on'
 ESTIMATED = 'set the statistics of batch norms'
+# What a checkpoint can be chosen by: the validation set, or `DoNoHarmHook`.
+VALIDATION, HARM = 'validation', 'harm'
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,24 @@ def seen_images(
 
     Args:
         cfg: The run's config.
-        checkpoints: The networks; a best one was selected on the validation
-            set and on the labels of `DoNoHarmHook`.
+        checkpoints: The networks.
         held: The images to certify on.
         roles: Their roles file, if any.
     """
     runs: list[Run] = []
     for path in checkpoints:
         runs += runs_of(path)
-    is_best = any(run.is_best for run in runs if run.path in checkpoints)
+    own = [run.chosen_by for run in runs if run.path in checkpoints]
     is_estimated = any(run.is_estimated for run in runs)
-    found = [*images_of_run(cfg, is_best, is_estimated=is_estimated)]
+    found = [*images_of_run(cfg, {*chain(*own)}, is_estimated=is_estimated)]
     files = [roles] if roles else []
     if path := roles_path(cfg):
         files.append(read_roles(path))
     for run in runs:
         found += images_of_threshold(run.content, run.path)
-        with as_recorded(run) as (own, recorded):
+        with as_recorded(run) as (then, recorded):
             found += images_of_run(
-                own, run.is_best, run.path, run.is_estimated
+                then, run.chosen_by, run.path, run.is_estimated
             )
             files += recorded
         if Path(path := roles_path(run.cfg) or '').is_file():
@@ -112,10 +115,24 @@ class Run:
     content: dict = field(default_factory=dict)
 
     @property
-    def is_best(self) -> bool:
-        """Return whether the checkpoint was selected among others."""
-        is_named = self.path.name.startswith('best')
-        return bool(self.content) and (is_named or KEY in _meta(self.content))
+    def chosen_by(self) -> set[str]:
+        """Return what selected the checkpoint among others."""
+        if not self.content:
+            return set()
+        meta = _meta(self.content)
+        # What it copies; the descent of a training begins with its code.
+        copied = takewhile(
+            lambda one: one['kind'] in ('run', 'weights'), descent_in(meta)
+        )
+        names = [self.path.name]
+        if KEY in meta:
+            # Only a start that the hook kept may have been chosen otherwise.
+            copied = dropwhile(lambda one: one['used_as'] != KEPT_AS, copied)
+            names = []
+        names += [one['name'] for one in copied]
+        if any(name.startswith('best') for name in names):
+            return {VALIDATION, HARM}
+        return {HARM} if KEY in meta else set()
 
     @property
     def is_estimated(self) -> bool:
@@ -154,8 +171,15 @@ def as_recorded(run: Run) -> Iterator[tuple[Config, list[Roles]]]:
         yield cfg, recorded
 
 
-def runs_of(path: Path) -> Iterator[Run]:
-    """Yield a checkpoint's run and those that it comes from."""
+def runs_of(path: Path, seen: set[Path] | None = None) -> Iterator[Run]:
+    """Yield a checkpoint's run and those that it comes from.
+
+    Args:
+        path: The checkpoint.
+        seen: Files that have had their turn; they may name each other.
+    """
+    seen = set() if seen is None else seen
+    seen.add(path.resolve())
     content = read_checkpoint(path)
     run = Run(recorded_config(content, path), path, content)
     while True:
@@ -163,20 +187,23 @@ def runs_of(path: Path) -> Iterator[Run]:
         for node in walk(run.cfg.get('model') or {}):
             # The settings of a fixed `Teacher`.
             if {'config', 'checkpoint'} <= node.keys():
-                yield from _runs_before(node['checkpoint'], path)
+                yield from _runs_before(node['checkpoint'], path, seen)
         start = run.cfg.get('initialized_from')
         if not isinstance(start, dict):
             break
         run = Run(Config(start), path)
-    yield from _runs_before(start, path)
+    yield from _runs_before(start, path, seen)
 
 
-def _runs_before(parent: str | None, path: Path) -> Iterator[Run]:
+def _runs_before(
+    parent: str | None, path: Path, seen: set[Path]
+) -> Iterator[Run]:
     """Yield the runs of an earlier checkpoint; warn if it is missing."""
-    if not parent or Path(parent) == path:  # the latter overwrote it
+    # A later run may have overwritten it.
+    if not parent or Path(parent).resolve() in seen:
         return
     if Path(parent).is_file():
-        yield from runs_of(Path(parent))
+        yield from runs_of(Path(parent), seen)
         return
     print(
         f'warning: {path}: the images of {parent}, which it comes from, are '
@@ -186,7 +213,7 @@ def _runs_before(parent: str | None, path: Path) -> Iterator[Run]:
 
 def images_of_run(
     cfg: Config,
-    is_best: bool,
+    chosen_by: Collection[str] = (),
     origin: Path | None = None,
     is_estimated: bool = False,
 ) -> Iterator[Seen]:
@@ -194,13 +221,13 @@ def images_of_run(
 
     Args:
         cfg: The run's config.
-        is_best: Whether the checkpoint was selected.
+        chosen_by: What selected the checkpoint among others.
         origin: Checkpoint that the config is from, whose data may be missing
             on this machine: a warning is printed then.
         is_estimated: Whether the target set statistics of batch norms, as it
             does by a `NormStatisticsHook`, too.
     """
-    for use, key, part in _datasets(cfg, is_best, is_estimated):
+    for use, key, part in _datasets(cfg, chosen_by, is_estimated):
         try:
             if origin:
                 _require_plain_types(part)
@@ -222,20 +249,21 @@ def images_of_run(
 
 
 def _datasets(
-    cfg: Config, is_best: bool, is_estimated: bool
+    cfg: Config, chosen_by: Collection[str], is_estimated: bool
 ) -> Iterator[tuple[str, str, dict]]:
     """Yield use, key and config of each data set."""
     uses = dict.fromkeys(('train_dataloader', 'anchor_dataloader'), TRAINED)
-    if is_best:
+    if VALIDATION in chosen_by:
         uses['val_dataloader'] = CHOSEN
     found = [
         (use, f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset'))
         for loader, use in uses.items()
     ]
-    for hook in hooks_of(cfg) if is_best else ():
+    for hook in hooks_of(cfg) if HARM in chosen_by else ():
         if hook.get('type') == 'DoNoHarmHook':
             key = 'default_hooks.do_no_harm.labelled'
-            found.append((CHOSEN, key, hook.get('labelled')))
+            labelled = hook.get('labelled') or images_to_choose_by(cfg)
+            found.append((CHOSEN, key, labelled))
     hooks = {hook.get('type') for hook in hooks_of(cfg)}
     train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     if is_estimated or 'NormStatisticsHook' in hooks:

@@ -26,11 +26,13 @@ from .comparison import (
     has_source,
     images_to_choose_by,
 )
+from .descent import DESCENT, inherited
 
 LOOKS = 'do_no_harm.jsonl'
 BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
 KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
+KEPT_AS = 'kept from'  # purpose of a start that is kept
 SUBJECT = 'subject'  # in the record: what is compared
 NEEDS = (
     'it needs labelled target images (default_hooks.do_no_harm.labelled), or '
@@ -108,11 +110,10 @@ class DoNoHarmHook(Hook):
         self.file = RecordFile(folder / LOOKS)
         self._error, self._is_stopped = None, False
         self.comparison = None
-        if not _adapts(runner):
+        has_start = runner.iter or runner.cfg.get('load_from')
+        if not has_start or not _adapts(runner):
             return
         if runner.iter == 0:
-            if not runner.cfg.get('load_from'):
-                return
             comparison, model = self._compare_by(runner), bare_model(runner)
             if comparison is None:
                 runner.logger.info(f'Do no harm: no comparison, {NEEDS}')
@@ -134,7 +135,10 @@ class DoNoHarmHook(Hook):
         if self.comparison is None or runner.iter or not is_main_process():
             return
         _write(runner, Path(runner.work_dir, BEFORE), _as_bytes(self.before))
-        checkpoint = read_checkpoint(runner.cfg.load_from)
+        start = runner.cfg.load_from
+        checkpoint = read_checkpoint(start)
+        descent = inherited(start, KEPT_AS, runner.cfg.get('licences'))
+        checkpoint.setdefault('meta', {})[DESCENT] = descent
         _keep_source(runner, checkpoint, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
@@ -281,10 +285,9 @@ def _keep_adapted(runner: Runner, look: dict) -> None:
 
 def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
     """Save the starting network as the best."""
-    meta = checkpoint.get('meta') or {}
-    why = {'adapted': False, 'reason': reason}
+    checkpoint['meta'][KEY] = {'adapted': False, 'reason': reason}
+    kept = {key: checkpoint[key] for key in ('meta', 'state_dict')}
     content = io.BytesIO()
-    kept = {'meta': {**meta, KEY: why}, 'state_dict': checkpoint['state_dict']}
     torch.save(kept, content)
     _write(runner, Path(runner.work_dir, KEPT), content.getvalue())
 

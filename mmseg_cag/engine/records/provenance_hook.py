@@ -65,9 +65,8 @@ class ProvenanceHook(Hook):
         """Add provenance, versions and stage to a checkpoint."""
         meta = checkpoint['meta']
         meta['provenance'] = self._provenance
-        if not self._descent:
-            data = meta.get('data') or {}
-            self._descent = descent_of(runner.cfg, data)
+        data = meta.get('data') or {}
+        self._descent = self._descent or descent_of(runner.cfg, data)
         meta[DESCENT] = self._descent
         versions = {m.__name__: str(m.__version__) for m in PACKAGES}
         meta['versions'] = {**versions, 'mmseg_cag': __version__}
