@@ -95,7 +95,8 @@ def certify(args: argparse.Namespace, cfg: Config) -> dict:
     """Evaluate the network; returns all results.
 
     Raises:
-        UserError: The set is empty, or the network has seen part of it.
+        UserError: The set is empty or has no label, or the network has seen
+            part of it.
     """
     if args.out and args.out.exists():
         raise UserError(f'{args.out}: already exists, expected a new file')
@@ -108,6 +109,12 @@ def certify(args: argparse.Namespace, cfg: Config) -> dict:
     require_unseen(held, seen)
     warn_of_near(held, seen)
     counts = [count(cfg, path, held, classes) for path in checkpoints]
+    labelled = np.split(counts[0].sum(0), 3)[2]  # pixels of each class
+    if not labelled.any():
+        raise UserError(
+            f'{roles.path if roles else "test_dataloader.dataset"}: no pixel '
+            f'of the {len(held.indices)} labels has a class, expected some'
+        )
     found = {'images': len(held.indices), 'groups': len({*held.groups})}
     found |= {'level': args.level, 'resamples': args.resamples}
     found['networks'] = [
@@ -125,9 +132,7 @@ def certify(args: argparse.Namespace, cfg: Config) -> dict:
         )
     found['absent'] = [
         name
-        for name, pixels in zip(
-            classes, np.split(counts[0].sum(0), 3)[2], strict=True
-        )
+        for name, pixels in zip(classes, labelled, strict=True)
         if not pixels
     ]
     return found

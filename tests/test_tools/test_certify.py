@@ -435,6 +435,19 @@ def test_a_network_of_other_classes_is_refused(towns, run):
         run('--against', other)
 
 
+def test_a_set_without_a_labelled_pixel_is_refused(towns, run):
+    root, _ = towns
+    for label in (root / 'cityscapes/gtFine/val').rglob('*.png'):
+        tiny.save_image(label, np.zeros(tiny.SIZE, np.uint8))
+    told = 'test_dataloader.dataset: no pixel of the 2 labels has a class, exp'
+    for more in ((), ('--against', root / 'iter_2.pth')):
+        with pytest.raises(SystemExit, match=told):
+            run(*more)
+    path = roles_file(root, certify=[1])
+    with pytest.raises(SystemExit, match='roles.json: no pixel of the 1 lab'):
+        run('--roles', path)
+
+
 def test_what_is_wrong_is_said_in_one_line(towns, run):
     root, _ = towns
     with pytest.raises(SystemExit, match='--foreground cat: expected one'):
