@@ -414,6 +414,30 @@ def test_labels_of_other_classes_or_of_one_image(root, tmp_path):
         run(cfg)
 
 
+def test_labels_that_are_void_everywhere(root, tmp_path):
+    tiny.write_cityscapes(root / 'cityscapes', 'void', MIN_GROUPS)
+    for path in (root / 'cityscapes/gtFine/void').rglob('*.png'):
+        tiny.save_image(path, np.zeros(tiny.SIZE, np.uint8))
+    labelled = dict(tiny.cityscapes(root, 'void'))
+    cfg = config(root, tmp_path, **{f'{HOOK}.labelled': labelled})
+    with pytest.raises(UserError, match='labelled: no pixel has a class'):
+        run(cfg)
+    assert not (tmp_path / LOOKS).exists()
+
+
+@pytest.mark.parametrize('role', [{}, {'role': None}, {'without': ['train']}])
+def test_labels_without_a_role(root, tmp_path, role):
+    path, part = tmp_path / 'roles.json', dict(tiny.cityscapes(root, 'choose'))
+    dataset = DATASETS.build(part)
+    images = labelled_images(dataset, [0, 1], lambda name: 'drive')
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(path, Roles(classes, {'train': images}))
+    subset = dict(type='RoleSubset', roles=str(path), dataset=part, **role)
+    cfg = config(root, tmp_path, **{f'{HOOK}.labelled': subset})
+    cfg.default_hooks.do_no_harm.on_harm = 'report'
+    assert all('on 4 labelled images' in look['reason'] for look in run(cfg))
+
+
 def test_labels_of_one_drive_are_no_evidence(root, tmp_path):
     dataset = DATASETS.build(tiny.cityscapes(root, 'val'))
     path = tmp_path / 'roles.json'
