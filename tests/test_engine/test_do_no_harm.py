@@ -340,6 +340,26 @@ def test_without_a_start_there_is_nothing_to_compare(root, tmp_path):
     assert not (tmp_path / KEPT).exists()
 
 
+@pytest.mark.parametrize('hook', ['on', 'off', 'without a start'])
+def test_records_of_an_earlier_run_are_moved_aside(root, tmp_path, hook):
+    cfg = config(root, tmp_path, **{f'{HOOK}.on_harm': 'report'})
+    plant(cfg, 'rate')
+    earlier = run(cfg)
+    assert earlier[-1]['lost']
+    cfg = config(root, tmp_path)
+    if hook == 'off':
+        tiny.drop_hooks(cfg, 'do_no_harm')
+    if hook == 'without a start':
+        cfg.load_from = None
+    Runner.from_cfg(cfg).train()
+    assert looks(tmp_path / 'before_1') == earlier
+    assert (tmp_path / 'before_1' / BEFORE).is_file()
+    for name in (LOOKS, BEFORE, KEPT):
+        assert (tmp_path / name).is_file() is (hook == 'on')
+    if hook == 'on':
+        assert not any(look['lost'] for look in looks(tmp_path))
+
+
 def test_without_labels_in_any_domain_it_says_that_it_is_off(root, tmp_path):
     cfg = config(root, tmp_path / 'run')
     runner = Runner.from_cfg(cfg)

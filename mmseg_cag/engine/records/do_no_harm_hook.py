@@ -13,6 +13,7 @@ from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.checkpoints import BEFORE, LOOKS
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 from mmseg_cag.monitor.harm import Limits
@@ -27,8 +28,6 @@ from .comparison import (
     images_to_choose_by,
 )
 
-LOOKS = 'do_no_harm.jsonl'
-BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
 KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
 SUBJECT = 'subject'  # in the record: what is compared
@@ -123,7 +122,8 @@ class DoNoHarmHook(Hook):
             self.comparison = comparison
             subject = np.array(comparison.subject())
             self.before = {SUBJECT: subject, **comparison.note(model)}
-        elif (folder / BEFORE).is_file():
+            return
+        if (folder / BEFORE).is_file():
             self.comparison = self._compare_by(runner)
             self.before = _read_arrays(folder / BEFORE)
             self._require_same_subject(folder / BEFORE)
@@ -131,11 +131,14 @@ class DoNoHarmHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Save that network, after an earlier run's files are moved aside."""
-        if self.comparison is None or runner.iter or not is_main_process():
+        if self.comparison is None or runner.iter:
             return
-        _write(runner, Path(runner.work_dir, BEFORE), _as_bytes(self.before))
-        checkpoint = read_checkpoint(runner.cfg.load_from)
-        _keep_source(runner, checkpoint, 'adaptation has not ended')
+        self.rewind(runner)
+        if is_main_process():
+            before = _as_bytes(self.before)
+            _write(runner, Path(runner.work_dir, BEFORE), before)
+            checkpoint = read_checkpoint(runner.cfg.load_from)
+            _keep_source(runner, checkpoint, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
         """Drop records of iterations after the resumed one."""
