@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from torch import nn
 
 from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.engine.records import do_no_harm_hook
 from mmseg_cag.engine.records.comparison import (
     Verdict,
     compare_mean_iou,
@@ -40,6 +41,7 @@ from tests.test_monitor.test_harm import recorded_signs
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ITERS = 12
+INITIAL = 'best.pth is the network to keep, the initial one'
 HOOK = 'default_hooks.do_no_harm'
 
 
@@ -103,6 +105,13 @@ def looks(work_dir: str) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def told(work_dir: str | Path) -> str:
+    """The last that the hook says in the log."""
+    [log] = Path(work_dir).glob('*/*.log')
+    lines = log.read_text().splitlines()
+    return [line for line in lines if KEPT in line][-1]
+
+
 def kept(work_dir: str | Path) -> dict:
     return torch.load(Path(work_dir, KEPT), weights_only=False)
 
@@ -158,6 +167,7 @@ def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
     last = looks(cfg.work_dir)[-1]
     assert last['lost'] and re.search(FOUND[kind], last['reason'])
     assert is_source(root, tmp_path)
+    assert told(tmp_path).endswith(INITIAL)
 
 
 def test_the_right_map_does_not_forget_the_source(root, tmp_path):
@@ -195,8 +205,11 @@ def test_labels_of_few_images_find_no_harm(root, tmp_path):
     assert not any(look['lost'] for look in found)
     [log] = tmp_path.glob('*/*.log')
     assert log.read_text().count('5 groups of images are too few for') == 1
-    # Still, the better network is kept.
+    # Still, the better network is kept, with the reason.
     assert is_source(root, tmp_path)
+    reason = found[-1]['reason']
+    assert kept(tmp_path)['meta']['do_no_harm']['reason'] == reason
+    assert told(tmp_path).endswith(f'{reason}; {INITIAL}')
 
 
 def from_nothing(root: Path, work_dir: Path) -> Config:
@@ -220,6 +233,8 @@ def test_labels_choose_the_best_look(root, tmp_path):
         'adapted': True,
         'reason': best['reason'],
     }
+    number = best['iter']
+    assert told(tmp_path).endswith(f'to keep, that of iteration {number}')
 
 
 def test_it_looks_at_the_statistics_of_the_checkpoint(root, tmp_path):
@@ -273,6 +288,20 @@ def test_a_good_run_keeps_the_adapted_network(root, tmp_path):
     assert not any(look['lost'] for look in found)
     assert not is_source(root, tmp_path)
     assert kept(tmp_path)['meta']['iter'] == ITERS
+    assert told(tmp_path).endswith(f'to keep, that of iteration {ITERS}')
+
+
+def test_without_space_for_it_no_network_is_said_to_be_kept(
+    root, tmp_path, monkeypatch
+):
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(do_no_harm_hook, 'atomic_write', full)
+    cfg = config(root, tmp_path, **{f'{HOOK}.on_harm': 'report'})
+    plant(cfg, 'rate')
+    assert run(cfg)[-1]['iter'] == ITERS
+    assert told(tmp_path).endswith('; best.pth is missing')
 
 
 def test_harm_ends_the_run_early_or_is_reported_alone(root, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -113,10 +113,7 @@ class DoNoHarmHook(Hook):
             if not runner.cfg.get('load_from'):
                 return
             comparison, model = self._compare_by(runner), bare_model(runner)
-            if comparison is None:
-                runner.logger.info(f'Do no harm: no comparison, {NEEDS}')
-                return
-            if why := comparison.is_blind(model):
+            if why := comparison.is_blind(model) if comparison else NEEDS:
                 runner.logger.info(f'Do no harm: no comparison, {why}')
                 return
             self.comparison = comparison
@@ -135,10 +132,11 @@ class DoNoHarmHook(Hook):
             return
         self.rewind(runner)
         if is_main_process():
-            before = _as_bytes(self.before)
-            _write(runner, Path(runner.work_dir, BEFORE), before)
-            checkpoint = read_checkpoint(runner.cfg.load_from)
-            _keep_source(runner, checkpoint, 'adaptation has not ended')
+            content = io.BytesIO()
+            np.savez_compressed(content, **self.before)
+            _write(runner, BEFORE, content)
+            start = read_checkpoint(runner.cfg.load_from)
+            _keep_source(runner, start, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
         """Drop records of iterations after the resumed one."""
@@ -170,15 +168,15 @@ class DoNoHarmHook(Hook):
         if last['score'] is None and not last['lost']:
             with averaged_statistics(bare_model(runner)):
                 _keep_adapted(runner, last)
+        result = f'{last["reason"]}; {_conclude(runner, last["reason"])}'
         if not last['lost']:
-            runner.logger.info(f'Do no harm: {last["reason"]}')
+            runner.logger.info(f'Do no harm: {result}')
             return
         self._error = (
             f'{runner.work_dir}: adaptation lost to the network it started '
-            f'from: {last["reason"]}; {KEPT} is the network to keep'
+            f'from: {result}'
         )
         runner.logger.warning(self._error)
-        self._note_reason(runner, last)
 
     def after_run(self, runner: Runner) -> None:
         """End a run that lost with an error.
@@ -247,13 +245,6 @@ class DoNoHarmHook(Hook):
         start = self.comparison.score_before(self.before)
         return max([start, *(look['score'] for look in self._looks)])
 
-    @master_only
-    def _note_reason(self, runner: Runner, last: dict) -> None:
-        """Record in the kept checkpoint why it is not the adapted network."""
-        checkpoint = read_checkpoint(Path(runner.work_dir, KEPT))
-        if not checkpoint['meta'][KEY]['adapted']:
-            _keep_source(runner, checkpoint, last['reason'])
-
 
 def _adapts(runner: Runner) -> bool:
     """Return whether a run learns from a target."""
@@ -287,28 +278,37 @@ def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
     meta = checkpoint.get('meta') or {}
     why = {'adapted': False, 'reason': reason}
     content = io.BytesIO()
-    kept = {'meta': {**meta, KEY: why}, 'state_dict': checkpoint['state_dict']}
-    torch.save(kept, content)
-    _write(runner, Path(runner.work_dir, KEPT), content.getvalue())
+    weights = checkpoint['state_dict']
+    torch.save({'meta': {**meta, KEY: why}, 'state_dict': weights}, content)
+    _write(runner, KEPT, content)
 
 
-def _write(runner: Runner, path: Path, content: bytes) -> None:
+def _conclude(runner: Runner, reason: str) -> str:
+    """Say which network is kept; note in the starting network why."""
+    path, told = Path(runner.work_dir, KEPT), [f'{KEPT} is missing']
+    if is_main_process() and path.is_file():
+        checkpoint = read_checkpoint(path, mmap=True)
+        meta, which = checkpoint['meta'], 'the initial one'
+        if meta[KEY]['adapted']:
+            which = f'that of iteration {meta["iter"]}'
+        else:
+            _keep_source(runner, checkpoint, reason)
+        told = [f'{KEPT} is the network to keep, {which}']
+    broadcast_object_list(told)
+    return told[0]
+
+
+def _write(runner: Runner, name: str, content: io.BytesIO) -> None:
     try:
-        atomic_write(path, content)
+        atomic_write(Path(runner.work_dir, name), content.getvalue())
     except OSError as error:
-        _tell_failure(runner, path.name, error)
+        _tell_failure(runner, name, error)
 
 
 def _tell_failure(runner: Runner, name: str, error: OSError) -> None:
     runner.logger.error(
         f'{name}: could not be written ({error.strerror}); training continues'
     )
-
-
-def _as_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    return content.getvalue()
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
