@@ -212,6 +212,21 @@ def test_labels_of_few_images_find_no_harm(root, tmp_path):
     assert told(tmp_path).endswith(f'{reason}; {INITIAL}')
 
 
+@pytest.mark.parametrize('by', ['address', 'name'])
+def test_plain_weights_are_a_start(root, tmp_path, monkeypatch, by):
+    weights = torch.load(root / 'warm/iter_60.pth', weights_only=False)
+    torch.save(weights['state_dict'], tmp_path / 'plain.pth')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'downloads'))
+    cfg = config(root, tmp_path / 'run')
+    plant(cfg, 'rate')
+    with tiny.served(tmp_path) as address, pytest.raises(UserError) as caught:
+        place = address if by == 'address' else tmp_path
+        cfg.load_from = f'{place}/plain.pth'
+        run(cfg)
+    assert 'adaptation lost' in str(caught.value)
+    assert is_source(root, tmp_path / 'run')
+
+
 def from_nothing(root: Path, work_dir: Path) -> Config:
     """A run from an untrained network, compared by labels."""
     cfg = config(root, work_dir / 'blank')

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
@@ -131,11 +131,12 @@ class DoNoHarmHook(Hook):
         if self.comparison is None or runner.iter:
             return
         self.rewind(runner)
+        # On all ranks: those that download it wait for each other.
+        start = CheckpointLoader.load_checkpoint(runner.cfg.load_from, 'cpu')
         if is_main_process():
             content = io.BytesIO()
             np.savez_compressed(content, **self.before)
             _write(runner, BEFORE, content)
-            start = read_checkpoint(runner.cfg.load_from)
             _keep_source(runner, start, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
@@ -278,7 +279,7 @@ def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
     meta = checkpoint.get('meta') or {}
     why = {'adapted': False, 'reason': reason}
     content = io.BytesIO()
-    weights = checkpoint['state_dict']
+    weights = checkpoint.get('state_dict', checkpoint)
     torch.save({'meta': {**meta, KEY: why}, 'state_dict': weights}, content)
     _write(runner, KEPT, content)
 
