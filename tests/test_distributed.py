@@ -17,6 +17,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
+from mmseg_cag.errors import UserError
+from mmseg_cag.evaluation.bootstrap import MIN_GROUPS
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -191,3 +193,56 @@ def test_do_no_harm_sees_all_images_in_their_order(root):
         assert (one[key] == two[key]).all(), key
     lines = (root / 'two/do_no_harm.jsonl').read_text().splitlines()
     assert [json.loads(line)['iter'] for line in lines] == [2, 4]
+
+
+def harmed(root: Path, work_dir: Path, start: str) -> Config:
+    """A run that its rate destroys, and that labels are to stop."""
+    cfg = config(root, work_dir)
+    cfg.load_from = start
+    cfg.optim_wrapper.optimizer.lr = 1.0
+    cfg.default_hooks.do_no_harm = dict(
+        type='DoNoHarmHook',
+        interval=1,
+        patience=2,
+        labelled=dict(tiny.cityscapes(root, 'choose')),
+    )
+    return cfg
+
+
+def test_labels_stop_both_ranks_and_keep_the_start(tmp_path):
+    Runner.from_cfg(tiny.warm_up(tmp_path)).train()
+    start = tmp_path / 'warm/iter_60.pth'
+    tiny.write_cityscapes(tmp_path / 'cityscapes', 'choose', MIN_GROUPS)
+    with pytest.raises(UserError, match='adaptation lost'):
+        Runner.from_cfg(harmed(tmp_path, tmp_path / 'one', str(start))).train()
+    # Ranks wait for each other to download.
+    with tiny.served(start.parent) as address:
+        cfg = harmed(tmp_path, tmp_path / 'two', f'{address}/{start.name}')
+        cfg.dump(tmp_path / 'two.py')
+        done = launch(
+            'dist_train.sh',
+            tmp_path,
+            tmp_path / 'two.py',
+            '2',
+            TORCH_HOME=str(tmp_path / 'downloads'),
+        )
+    assert done.returncode == 1
+    assert 'adaptation lost' in done.stdout + done.stderr
+    for rank in (0, 1):
+        found = {*(tmp_path / 'two').glob(f'rank{rank}_*.pth')}
+        assert {path.stem for path in found} == {
+            f'rank{rank}_{iteration}' for iteration in (1, 2)
+        }
+    one, two = (
+        np.load(tmp_path / name / 'before_adaptation.npz')['confusion']
+        for name in ('one', 'two')
+    )
+    assert (one == two).all()
+    one, two = (
+        torch.load(tmp_path / name / 'best.pth', weights_only=False)
+        for name in ('one', 'two')
+    )
+    assert not two['meta']['do_no_harm']['adapted']
+    assert one['state_dict'].keys() == two['state_dict'].keys()
+    for key, value in one['state_dict'].items():
+        assert torch.equal(two['state_dict'][key], value), key

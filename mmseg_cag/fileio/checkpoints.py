@@ -19,7 +19,9 @@ from .atomic import draft_of
 
 LAST_CHECKPOINT = 'last_checkpoint'
 NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
-BEST = 'best*.pth'
+# Comparisons with the initial network.
+LOOKS, BEFORE = 'do_no_harm.jsonl', 'before_adaptation.npz'
+CHOICE = ('best*.pth', LOOKS, BEFORE)
 
 
 def numbered(folder: str | Path) -> list[Path]:
@@ -88,16 +90,16 @@ def _named(folder: Path) -> Path | None:
 
 
 def archive_previous(folder: str | Path) -> Path | None:
-    """Move an earlier run's checkpoints into an archive folder.
+    """Move an earlier run's checkpoints and choice into an archive folder.
 
     Args:
         folder: The run's folder.
 
     Returns:
-        The archive folder in it; None if there were no checkpoints.
+        The archive folder in it; None if there were none.
     """
     folder = Path(folder)
-    old = [*numbered(folder), *folder.glob(BEST)]
+    old = [*numbered(folder), *(p for n in CHOICE for p in folder.glob(n))]
     (folder / LAST_CHECKPOINT).unlink(missing_ok=True)
     if not old:
         return None

@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from torch import nn
 
 from mmseg_cag.datasets.roles import Roles, labelled_images, write_roles
+from mmseg_cag.engine.records import do_no_harm_hook
 from mmseg_cag.engine.records.comparison import (
     Verdict,
     compare_mean_iou,
@@ -40,6 +41,7 @@ from tests.test_monitor.test_harm import recorded_signs
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ITERS = 12
+INITIAL = 'best.pth is the network to keep, the initial one'
 HOOK = 'default_hooks.do_no_harm'
 
 
@@ -103,6 +105,13 @@ def looks(work_dir: str) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def told(work_dir: str | Path) -> str:
+    """The last that the hook says in the log."""
+    [log] = Path(work_dir).glob('*/*.log')
+    lines = log.read_text().splitlines()
+    return [line for line in lines if KEPT in line][-1]
+
+
 def kept(work_dir: str | Path) -> dict:
     return torch.load(Path(work_dir, KEPT), weights_only=False)
 
@@ -160,6 +169,7 @@ def test_planted_harm_keeps_the_source_network(root, tmp_path, kind):
     assert is_source(root, tmp_path)
     [first, *_] = kept(tmp_path)['meta']['descent']
     assert (first['name'], first['used_as']) == ('iter_60.pth', 'kept from')
+    assert told(tmp_path).endswith(INITIAL)
 
 
 def test_the_right_map_does_not_forget_the_source(root, tmp_path):
@@ -197,8 +207,26 @@ def test_labels_of_few_images_find_no_harm(root, tmp_path):
     assert not any(look['lost'] for look in found)
     [log] = tmp_path.glob('*/*.log')
     assert log.read_text().count('5 groups of images are too few for') == 1
-    # Still, the better network is kept.
+    # Still, the better network is kept, with the reason.
     assert is_source(root, tmp_path)
+    reason = found[-1]['reason']
+    assert kept(tmp_path)['meta']['do_no_harm']['reason'] == reason
+    assert told(tmp_path).endswith(f'{reason}; {INITIAL}')
+
+
+@pytest.mark.parametrize('by', ['address', 'name'])
+def test_plain_weights_are_a_start(root, tmp_path, monkeypatch, by):
+    weights = torch.load(root / 'warm/iter_60.pth', weights_only=False)
+    torch.save(weights['state_dict'], tmp_path / 'plain.pth')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'downloads'))
+    cfg = config(root, tmp_path / 'run')
+    plant(cfg, 'rate')
+    with tiny.served(tmp_path) as address, pytest.raises(UserError) as caught:
+        place = address if by == 'address' else tmp_path
+        cfg.load_from = f'{place}/plain.pth'
+        run(cfg)
+    assert 'adaptation lost' in str(caught.value)
+    assert is_source(root, tmp_path / 'run')
 
 
 def from_nothing(root: Path, work_dir: Path) -> Config:
@@ -222,6 +250,8 @@ def test_labels_choose_the_best_look(root, tmp_path):
         'adapted': True,
         'reason': best['reason'],
     }
+    number = best['iter']
+    assert told(tmp_path).endswith(f'to keep, that of iteration {number}')
 
 
 def test_it_looks_at_the_statistics_of_the_checkpoint(root, tmp_path):
@@ -275,6 +305,20 @@ def test_a_good_run_keeps_the_adapted_network(root, tmp_path):
     assert not any(look['lost'] for look in found)
     assert not is_source(root, tmp_path)
     assert kept(tmp_path)['meta']['iter'] == ITERS
+    assert told(tmp_path).endswith(f'to keep, that of iteration {ITERS}')
+
+
+def test_without_space_for_it_no_network_is_said_to_be_kept(
+    root, tmp_path, monkeypatch
+):
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(do_no_harm_hook, 'atomic_write', full)
+    cfg = config(root, tmp_path, **{f'{HOOK}.on_harm': 'report'})
+    plant(cfg, 'rate')
+    assert run(cfg)[-1]['iter'] == ITERS
+    assert told(tmp_path).endswith('; best.pth is missing')
 
 
 def test_harm_ends_the_run_early_or_is_reported_alone(root, tmp_path):
@@ -340,6 +384,26 @@ def test_a_few_labels_of_the_target_are_no_source():
 def test_without_a_start_there_is_nothing_to_compare(root, tmp_path):
     Runner.from_cfg(config(root, tmp_path, load_from=None)).train()
     assert not (tmp_path / KEPT).exists()
+
+
+@pytest.mark.parametrize('hook', ['on', 'off', 'without a start'])
+def test_records_of_an_earlier_run_are_moved_aside(root, tmp_path, hook):
+    cfg = config(root, tmp_path, **{f'{HOOK}.on_harm': 'report'})
+    plant(cfg, 'rate')
+    earlier = run(cfg)
+    assert earlier[-1]['lost']
+    cfg = config(root, tmp_path)
+    if hook == 'off':
+        tiny.drop_hooks(cfg, 'do_no_harm')
+    if hook == 'without a start':
+        cfg.load_from = None
+    Runner.from_cfg(cfg).train()
+    assert looks(tmp_path / 'before_1') == earlier
+    assert (tmp_path / 'before_1' / BEFORE).is_file()
+    for name in (LOOKS, BEFORE, KEPT):
+        assert (tmp_path / name).is_file() is (hook == 'on')
+    if hook == 'on':
+        assert not any(look['lost'] for look in looks(tmp_path))
 
 
 def test_without_labels_in_any_domain_it_says_that_it_is_off(root, tmp_path):
@@ -414,6 +478,30 @@ def test_labels_of_other_classes_or_of_one_image(root, tmp_path):
     cfg.default_hooks.do_no_harm.labelled.metainfo = dict(classes=['road'])
     with pytest.raises(UserError, match="has the classes .'road'"):
         run(cfg)
+
+
+def test_labels_that_are_void_everywhere(root, tmp_path):
+    tiny.write_cityscapes(root / 'cityscapes', 'void', MIN_GROUPS)
+    for path in (root / 'cityscapes/gtFine/void').rglob('*.png'):
+        tiny.save_image(path, np.zeros(tiny.SIZE, np.uint8))
+    labelled = dict(tiny.cityscapes(root, 'void'))
+    cfg = config(root, tmp_path, **{f'{HOOK}.labelled': labelled})
+    with pytest.raises(UserError, match='labelled: no pixel has a class'):
+        run(cfg)
+    assert not (tmp_path / LOOKS).exists()
+
+
+@pytest.mark.parametrize('role', [{}, {'role': None}, {'without': ['train']}])
+def test_labels_without_a_role(root, tmp_path, role):
+    path, part = tmp_path / 'roles.json', dict(tiny.cityscapes(root, 'choose'))
+    dataset = DATASETS.build(part)
+    images = labelled_images(dataset, [0, 1], lambda name: 'drive')
+    classes = tuple(dataset.metainfo['classes'])
+    write_roles(path, Roles(classes, {'train': images}))
+    subset = dict(type='RoleSubset', roles=str(path), dataset=part, **role)
+    cfg = config(root, tmp_path, **{f'{HOOK}.labelled': subset})
+    cfg.default_hooks.do_no_harm.on_harm = 'report'
+    assert all('on 4 labelled images' in look['reason'] for look in run(cfg))
 
 
 def test_labels_of_one_drive_are_no_evidence(root, tmp_path):

@@ -67,10 +67,12 @@ def test_an_earlier_run_is_put_aside_each_time(tmp_path):
     for number in (1, 2):
         fill(tmp_path, 2, 4, note=4)
         (tmp_path / 'best_mIoU_iter_2.pth').touch()
+        (tmp_path / 'do_no_harm.jsonl').touch()
         assert archive_previous(tmp_path) == tmp_path / f'before_{number}'
         assert numbered(tmp_path) == []
         found = sorted(p.name for p in (tmp_path / 'before_1').iterdir())
-        assert found == ['best_mIoU_iter_2.pth', 'iter_2.pth', 'iter_4.pth']
+        records = ['best_mIoU_iter_2.pth', 'do_no_harm.jsonl']
+        assert found == [*records, 'iter_2.pth', 'iter_4.pth']
     assert archive_previous(tmp_path) is None
 
 

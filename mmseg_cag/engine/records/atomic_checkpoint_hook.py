@@ -101,7 +101,7 @@ class AtomicCheckpointHook(CheckpointHook):
         remove_drafts(self.out_dir)
         if runner.iter == 0 and (aside := archive_previous(self.out_dir)):
             runner.logger.warning(
-                f'Checkpoints of an earlier run are now in {aside}'
+                f'Files of an earlier run are now in {aside}'
             )
         check_disk_space(self, runner)
 

@@ -25,6 +25,7 @@ from .watched_images import WatchedImages, domain_datasets, domain_parts
 # legend: N images, K classes, P pixels
 
 Before = dict[str, np.ndarray]
+KEY = 'default_hooks.do_no_harm.labelled'
 
 
 class Verdict(NamedTuple):
@@ -62,17 +63,16 @@ class ByLabels:
 
     def __init__(self, dataset: dict, classes: Sequence[str]) -> None:
         built = DATASETS.build(dataset)
-        key = 'default_hooks.do_no_harm.labelled'
         if list(built.metainfo['classes']) != list(classes):
             raise UserError(
-                f'{key}: has the classes {list(built.metainfo["classes"])}, '
+                f'{KEY}: has the classes {list(built.metainfo["classes"])}, '
                 f'expected those of training, {list(classes)}'
             )
         self.groups = groups_of(dataset)
         units = len(built) if self.groups is None else len({*self.groups})
         if units < 2:
             raise UserError(
-                f'{key}: {units} group of images (one that no group names '
+                f'{KEY}: {units} group of images (one that no group names '
                 'is its own), expected at least 2 for a bootstrap'
             )
         # Imported here, as in `compare_mean_iou`.
@@ -81,7 +81,7 @@ class ByLabels:
         self.doubt = None
         if units < MIN_GROUPS:
             self.doubt = (
-                f'{key}: {units} groups of images are too few for a 95 % '
+                f'{KEY}: {units} groups of images are too few for a 95 % '
                 f'interval, expected {MIN_GROUPS} or more: harm is not found'
             )
         self.images = WatchedImages([built], 'target')
@@ -92,8 +92,15 @@ class ByLabels:
         return ['labels', *self.classes, *self.images.hashes()]
 
     def note(self, model: UDASegmentor) -> Before:
-        """Count the pixels of each image."""
-        return {'confusion': self.images.count(model, len(self.classes))}
+        """Count the pixels of each image.
+
+        Raises:
+            UserError: None of them has a class.
+        """
+        confusion = self.images.count(model, len(self.classes))
+        if not confusion.any():
+            raise UserError(f'{KEY}: no pixel has a class, expected some')
+        return {'confusion': confusion}
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:
         """Compare the mIoU."""
@@ -162,13 +169,8 @@ class BySigns:
         """Check for signs of harm."""
         now = Seen(**self._predict(model))
         remedies = [before[key] for key in ('reestimated',) if key in before]
-        signs = signs_of_harm(
-            Seen(before['target'], before['source']),
-            now,
-            remedies,
-            self.classes,
-            self.limits,
-        )
+        old = Seen(before['target'], before['source'])
+        signs = signs_of_harm(old, now, remedies, self.classes, self.limits)
         if few := lacks_labels(self.records.read(), self.limits):
             signs.append(few)
         return Verdict(bool(signs), '; '.join(signs) or 'no sign of harm')
@@ -197,7 +199,7 @@ def groups_of(dataset: dict) -> list[str] | None:
     Args:
         dataset: Config of the data set.
     """
-    if dataset['type'] != 'RoleSubset':
+    if dataset['type'] != 'RoleSubset' or not dataset.get('role'):
         return None
     images = read_roles(dataset['roles']).of(dataset['role'])
     images = images[: dataset.get('first')]

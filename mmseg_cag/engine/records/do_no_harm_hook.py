@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import HOOKS
 
 from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.atomic import atomic_write
+from mmseg_cag.fileio.checkpoints import BEFORE, LOOKS
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.models.segmentors.base import UDASegmentor, bare_model
 from mmseg_cag.monitor.harm import Limits
@@ -28,8 +29,6 @@ from .comparison import (
 )
 from .descent import DESCENT, inherited
 
-LOOKS = 'do_no_harm.jsonl'
-BEFORE = 'before_adaptation.npz'
 KEPT = 'best.pth'
 KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
 KEPT_AS = 'kept from'  # purpose of a start that is kept
@@ -115,16 +114,14 @@ class DoNoHarmHook(Hook):
             return
         if runner.iter == 0:
             comparison, model = self._compare_by(runner), bare_model(runner)
-            if comparison is None:
-                runner.logger.info(f'Do no harm: no comparison, {NEEDS}')
-                return
-            if why := comparison.is_blind(model):
+            if why := comparison.is_blind(model) if comparison else NEEDS:
                 runner.logger.info(f'Do no harm: no comparison, {why}')
                 return
             self.comparison = comparison
             subject = np.array(comparison.subject())
             self.before = {SUBJECT: subject, **comparison.note(model)}
-        elif (folder / BEFORE).is_file():
+            return
+        if (folder / BEFORE).is_file():
             self.comparison = self._compare_by(runner)
             self.before = _read_arrays(folder / BEFORE)
             self._require_same_subject(folder / BEFORE)
@@ -132,14 +129,22 @@ class DoNoHarmHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Save that network, after an earlier run's files are moved aside."""
-        if self.comparison is None or runner.iter or not is_main_process():
+        if self.comparison is None or runner.iter:
             return
-        _write(runner, Path(runner.work_dir, BEFORE), _as_bytes(self.before))
-        start = runner.cfg.load_from
-        checkpoint = read_checkpoint(start)
-        descent = inherited(start, KEPT_AS, runner.cfg.get('licences'))
-        checkpoint.setdefault('meta', {})[DESCENT] = descent
-        _keep_source(runner, checkpoint, 'adaptation has not ended')
+        self.rewind(runner)
+        path = runner.cfg.load_from
+        # On all ranks: those that download it wait for each other.
+        start = CheckpointLoader.load_checkpoint(path, 'cpu')
+        if is_main_process():
+            content = io.BytesIO()
+            np.savez_compressed(content, **self.before)
+            _write(runner, BEFORE, content)
+            descent = inherited(path, KEPT_AS, runner.cfg.get('licences'))
+            kept = {
+                'meta': {**(start.get('meta') or {}), DESCENT: descent},
+                'state_dict': start.get('state_dict', start),
+            }
+            _keep_source(runner, kept, 'adaptation has not ended')
 
     def rewind(self, runner: Runner) -> None:
         """Drop records of iterations after the resumed one."""
@@ -171,15 +176,15 @@ class DoNoHarmHook(Hook):
         if last['score'] is None and not last['lost']:
             with averaged_statistics(bare_model(runner)):
                 _keep_adapted(runner, last)
+        result = f'{last["reason"]}; {_conclude(runner, last["reason"])}'
         if not last['lost']:
-            runner.logger.info(f'Do no harm: {last["reason"]}')
+            runner.logger.info(f'Do no harm: {result}')
             return
         self._error = (
             f'{runner.work_dir}: adaptation lost to the network it started '
-            f'from: {last["reason"]}; {KEPT} is the network to keep'
+            f'from: {result}'
         )
         runner.logger.warning(self._error)
-        self._note_reason(runner, last)
 
     def after_run(self, runner: Runner) -> None:
         """End a run that lost with an error.
@@ -248,13 +253,6 @@ class DoNoHarmHook(Hook):
         start = self.comparison.score_before(self.before)
         return max([start, *(look['score'] for look in self._looks)])
 
-    @master_only
-    def _note_reason(self, runner: Runner, last: dict) -> None:
-        """Record in the kept checkpoint why it is not the adapted network."""
-        checkpoint = read_checkpoint(Path(runner.work_dir, KEPT))
-        if not checkpoint['meta'][KEY]['adapted']:
-            _keep_source(runner, checkpoint, last['reason'])
-
 
 def _adapts(runner: Runner) -> bool:
     """Return whether a run learns from a target."""
@@ -289,26 +287,35 @@ def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
     kept = {key: checkpoint[key] for key in ('meta', 'state_dict')}
     content = io.BytesIO()
     torch.save(kept, content)
-    _write(runner, Path(runner.work_dir, KEPT), content.getvalue())
+    _write(runner, KEPT, content)
 
 
-def _write(runner: Runner, path: Path, content: bytes) -> None:
+def _conclude(runner: Runner, reason: str) -> str:
+    """Say which network is kept; note in the starting network why."""
+    path, told = Path(runner.work_dir, KEPT), [f'{KEPT} is missing']
+    if is_main_process() and path.is_file():
+        checkpoint = read_checkpoint(path, mmap=True)
+        meta, which = checkpoint['meta'], 'the initial one'
+        if meta[KEY]['adapted']:
+            which = f'that of iteration {meta["iter"]}'
+        else:
+            _keep_source(runner, checkpoint, reason)
+        told = [f'{KEPT} is the network to keep, {which}']
+    broadcast_object_list(told)
+    return told[0]
+
+
+def _write(runner: Runner, name: str, content: io.BytesIO) -> None:
     try:
-        atomic_write(path, content)
+        atomic_write(Path(runner.work_dir, name), content.getvalue())
     except OSError as error:
-        _tell_failure(runner, path.name, error)
+        _tell_failure(runner, name, error)
 
 
 def _tell_failure(runner: Runner, name: str, error: OSError) -> None:
     runner.logger.error(
         f'{name}: could not be written ({error.strerror}); training continues'
     )
-
-
-def _as_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    return content.getvalue()
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
