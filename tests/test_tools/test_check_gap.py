@@ -376,6 +376,20 @@ def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
         run('--images', '8', '--roles', roles)
 
 
+def test_the_place_of_the_report_is_checked_first(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / 'notes.txt').write_text('mine')
+    words = [TOOL, 'missing.py', 'missing.pth']
+    words += ['--out', tmp_path / 'notes.txt']
+    monkeypatch.setattr('sys.argv', [*map(str, words)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    [*_, line] = capsys.readouterr().err.splitlines()
+    assert 'notes.txt: cannot be created (File exists), expected a' in line
+    assert (tmp_path / 'notes.txt').read_text() == 'mine'
+
+
 def test_the_benchmark_records_a_case(tmp_path, monkeypatch, capsys):
     folder = finished.write_run(tmp_path, stages=1)
     rows = tmp_path / 'rows'
