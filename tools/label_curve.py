@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.document import put_results
+from benchmarks.document import put_results, require_page
 from benchmarks.rows.machine import machine_class
 from benchmarks.rows.schedule import Job, run_jobs
 from benchmarks.rows.store import (
@@ -317,6 +317,8 @@ def main() -> None:
     # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     with exit_on_user_error():
+        if args.doc:
+            require_page(args.doc)
         lost = [] if args.table_only else measure(args)
         if not args.list:
             show(args)

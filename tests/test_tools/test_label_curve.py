@@ -507,6 +507,19 @@ def test_images_are_chosen_by_the_start_and_the_method_trained(
     assert again['scores'] == row['scores']
 
 
+def test_the_page_is_checked_before_the_work(curve, monkeypatch):
+    root = curve.folder.parent
+    (root / 'bare.md').write_text('# Labels\n')
+    for page, told in (
+        ('none.md', 'none.md: not found, expected a page'),
+        ('bare.md', 'bare.md: expected the marks'),
+    ):
+        words = [TOOL, curve.config, '--list', '--doc', root / page]
+        monkeypatch.setattr('sys.argv', list(map(str, words)))
+        with pytest.raises(SystemExit, match=told):
+            runpy.run_path(str(TOOL), run_name='__main__')
+
+
 @pytest.mark.long
 def test_the_command_measures_draws_and_goes_on(curve, monkeypatch, capsys):
     root = curve.folder.parent
