@@ -65,7 +65,7 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
     """Build the labelled target dataset.
 
     Raises:
-        UserError: The config has no such dataset.
+        UserError: The config has no such dataset, or it has several parts.
     """
     from mmengine.registry import init_default_scope
 
@@ -81,7 +81,13 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
             f'{key}: not in the config, expected the labelled images of the '
             'target; select another key by --dataset'
         )
-    return build_dataset(part, key)
+    dataset = build_dataset(part, key)
+    if not isinstance(dataset, BaseSegDataset):
+        raise UserError(
+            f'{key}: is a {type(dataset).__name__}, expected a single data '
+            'set, such as of the folder above those of the parts'
+        )
+    return dataset
 
 
 def listed(path: Path, names: Sequence[str]) -> list[int]:

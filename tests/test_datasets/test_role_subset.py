@@ -183,6 +183,24 @@ def test_settings_that_cannot_be(towns, settings, message):
         DATASETS.build(subset(towns, **settings))
 
 
+def test_a_target_in_several_parts_is_refused(towns):
+    plain = tiny.cityscapes(towns, 'train')
+    members = dict(one=plain, other=tiny.cityscapes(towns, 'val'))
+    for part in (
+        dict(type='ConcatDataset', datasets=[*members.values()]),
+        dict(type='RepeatDataset', dataset=plain, times=2),
+        dict(type='DomainPool', members=members),
+        subset(towns),
+    ):
+        for role in (None, 'train'):
+            whole = {**subset(towns, role=role), 'dataset': part}
+            with pytest.raises(UserError, match='expected a single') as caught:
+                DATASETS.build(whole)
+            assert str(caught.value).startswith(
+                f'RoleSubset: dataset is a {part["type"]}, '
+            )
+
+
 def test_roles_that_do_not_fit_the_data(towns, tmp_path):
     roles = read_roles(towns / 'roles.json')
 
@@ -454,6 +472,14 @@ def test_a_group_that_is_no_expression(assign, capsys):
     with pytest.raises(SystemExit):
         assign('--train', 1, '--group', '(drive')
     assert 'expected a regular expression' in capsys.readouterr().err
+
+
+def test_labels_of_the_target_in_several_parts(assign, towns, tmp_path):
+    parts = [tiny.cityscapes(towns, split) for split in ('train', 'val')]
+    several = dict(type='ConcatDataset', datasets=parts)
+    (tmp_path / 'config.py').write_text(f'target_labelled = {several!r}')
+    with pytest.raises(SystemExit, match='target_labelled: is a ConcatDatas'):
+        assign('--train', 1)
 
 
 def test_a_config_without_labels_of_the_target(assign):
