@@ -16,6 +16,12 @@ def fail_at_two(value: int) -> int:
     return value
 
 
+def refuse(path: str) -> None:
+    from mmseg_cag.errors import UserError
+
+    raise UserError(f'{path}: not found, expected a page')
+
+
 def note_and_sleep(argument: tuple[str, float]) -> None:
     path, seconds = argument
     with open(path, 'a') as file:

@@ -3,19 +3,22 @@
 
 python tools/assign_roles.py CONFIG OUT --train 10 --choose 20 --certify 40
 
-draws labelled images at random and writes the file OUT. With the same seed,
-more training images leave those of the other roles as they are, and a smaller
-draw is a prefix of a larger one. With --images, the training images are the
-first ones of a list, and the other roles get none of it. With --group, a role
-takes all images of a group before those of the next.
+draws labelled images at random and writes the file OUT. With the same seed and
+the same labelled images, more training images leave those of the other roles
+as they are, and a smaller draw is a prefix of a larger one. With --keep,
+images keep their roles of another file, whatever has a label since. With
+--images, the training images are the first ones of a list, and the other roles
+get none of it. With --group, a role takes all images of a group before those
+of the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from command_line import expression
@@ -31,6 +34,13 @@ def parse_args() -> argparse.Namespace:
     for role in ('train', 'choose', 'certify'):
         parser.add_argument(f'--{role}', type=int, default=0, metavar='N')
     parser.add_argument('--images', type=Path, help='list of training images')
+    parser.add_argument(
+        '--keep',
+        type=Path,
+        metavar='OLD',
+        help='roles file whose images keep their roles; the numbers include '
+        'these',
+    )
     parser.add_argument(
         '--dataset',
         default='target_labelled',
@@ -55,7 +65,7 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
     """Build the labelled target dataset.
 
     Raises:
-        UserError: The config has no such dataset.
+        UserError: The config has no such dataset, or it has several parts.
     """
     from mmengine.registry import init_default_scope
 
@@ -71,7 +81,13 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
             f'{key}: not in the config, expected the labelled images of the '
             'target; select another key by --dataset'
         )
-    return build_dataset(part, key)
+    dataset = build_dataset(part, key)
+    if not isinstance(dataset, BaseSegDataset):
+        raise UserError(
+            f'{key}: is a {type(dataset).__name__}, expected a single data '
+            'set, such as of the folder above those of the parts'
+        )
+    return dataset
 
 
 def listed(path: Path, names: Sequence[str]) -> list[int]:
@@ -105,6 +121,56 @@ def listed(path: Path, names: Sequence[str]) -> list[int]:
     return found
 
 
+def kept_roles(
+    args: argparse.Namespace, dataset: BaseSegDataset
+) -> dict[str, list[int]]:
+    """Find the images that keep a role, by role.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It has other classes or groups, or an image that is not in
+            the dataset or has changed.
+    """
+    from mmseg_cag.datasets.roles import indices_of, read_roles
+    from mmseg_cag.errors import UserError
+
+    if not args.keep:
+        return {}
+    old = read_roles(args.keep)
+    old.require_classes(dataset.metainfo['classes'], args.dataset)
+    if old.group != (args.group or ''):
+        raise UserError(
+            f'--group {args.group or "none"}: expected '
+            f'{old.group or "none"}, that of {args.keep}'
+        )
+    return {
+        role: indices_of(dataset, images, args.dataset)
+        for role, images in old.images.items()
+    }
+
+
+def require_free(
+    names: Sequence[str],
+    groups: Sequence[str],
+    first: Sequence[int],
+    kept: Mapping[str, Sequence[int]],
+) -> None:
+    """Check that no image of a list keeps another role than train.
+
+    Raises:
+        UserError: One does, or another image of its group.
+    """
+    from mmseg_cag.errors import UserError
+
+    role_of = {groups[i]: role for role, own in kept.items() for i in own}
+    for image in first:
+        if (role := role_of.get(groups[image], 'train')) != 'train':
+            raise UserError(
+                f'--images: {names[image]}, or its group, has the role {role}'
+                ', expected a list of training images'
+            )
+
+
 def shuffle(
     groups: Sequence[str], labelled: Sequence[int], seed: int
 ) -> list[int]:
@@ -133,6 +199,7 @@ def draw(
     counts: dict[str, int],
     first: list[int],
     seed: int,
+    kept: Mapping[str, list[int]] = MappingProxyType({}),
 ) -> dict[str, list[int]]:
     """Draw the images of each role; no group gets two roles.
 
@@ -142,29 +209,40 @@ def draw(
         counts: Number of images of each role.
         first: Candidates for training, in order, instead of drawn ones.
         seed: Random seed.
+        kept: Images that have a role; they come first in it.
 
     Raises:
-        UserError: There are too few images.
+        UserError: There are too few images, or more are kept.
     """
     from mmseg_cag.errors import UserError
 
+    role_of = {groups[i]: role for role, own in kept.items() for i in own}
     order = shuffle(groups, labelled, seed)
+    # The groups that a role has come before others.
+    order.sort(key=lambda i: groups[i] not in role_of)
     drawn: dict[str, list[int]] = {role: [] for role in counts}
     # The whole list is for training, however many of its images are.
-    taken = {groups[i] for i in first}
+    taken = {groups[i]: 'train' for i in first} | role_of
     # Training images last: more of them must not come from other roles.
     for role in reversed(counts):
-        own = [i for i in order if groups[i] not in taken]
+        new = [i for i in order if taken.get(groups[i], role) == role]
         left = 'labelled images are left in groups without another role'
         if first and role == 'train':
-            own, left = first, 'images are listed'
+            new, left = first, 'images are listed or kept'
+        old = kept.get(role, [])
+        own = [*old, *(i for i in new if i not in old)]
         count = counts[role]
+        if len(old) > count:
+            raise UserError(
+                f'--{role} {count}: {len(old)} images keep that role, '
+                'expected at least that'
+            )
         if len(own) < count:
             raise UserError(
                 f'--{role} {count}: {len(own)} {left}, expected at most that'
             )
         drawn[role] = own[:count]
-        taken |= {groups[i] for i in drawn[role]}
+        taken |= {groups[i]: role for i in drawn[role]}
     return drawn
 
 
@@ -197,10 +275,12 @@ def main() -> None:
             return found[0] if found else ''
 
         first = listed(args.images, names) if args.images else []
+        kept = kept_roles(args, dataset)
         counts = {role: getattr(args, role) for role in ROLES}
         if first and not args.train:
-            counts['train'] = len(first)
+            counts['train'] = len({*first, *kept.get('train', ())})
         groups = [group_of(name) or name for name in names]
+        require_free(names, groups, first, kept)
         for name in (names[i] for i in labelled if args.group):
             if not group_of(name):
                 raise UserError(
@@ -208,7 +288,7 @@ def main() -> None:
                     'expected an expression that finds the group of every '
                     'image with a label'
                 )
-        drawn = draw(groups, labelled, counts, first, args.seed)
+        drawn = draw(groups, labelled, counts, first, args.seed, kept)
         images = {
             role: labelled_images(dataset, own, group_of)
             for role, own in drawn.items()

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from command_line import output_folder
 from decisions.frozen import add_arguments, open_config
 from decisions.held_out import labelled_target, roles_of
 from gap.checks import (
@@ -78,9 +78,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--out',
-        type=Path,
-        default=Path('work_dirs/gap'),
-        help='folder for gap.html and gap.json',
+        type=output_folder,
+        default='work_dirs/gap',
+        help='folder for gap.html and gap.json; these are replaced',
     )
     args = parser.parse_args()
     if args.images < 8:
@@ -357,7 +357,6 @@ def main() -> None:
         ['from', 'share'],
         [(f'{i * step:.2f}', pair) for i, pair in enumerate(bins)],
     )
-    args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / 'gap.json', found)
     text = page(found['verdict'], found['why'], [*shown, histogram])
     (args.out / 'gap.html').write_text(text, encoding='utf-8')

@@ -41,19 +41,25 @@ def expression(text: str) -> str:
     return text
 
 
-def output_file(text: str) -> Path:
-    """Check the path of a file to write, as the type of an option.
+def output_folder(text: str | Path) -> Path:
+    """Create a folder to write into, as the type of an option.
 
-    Its folder is created, so that long work is not in vain.
+    It is created first, so that long work is not in vain.
     """
     path = Path(text)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise argparse.ArgumentTypeError(
-            f'{path.parent}: cannot be created ({error.strerror}), expected a '
-            'folder'
+            f'{path}: cannot be created ({error.strerror}), expected a folder'
         ) from None
+    return path
+
+
+def output_file(text: str) -> Path:
+    """Check the path of a file to write, as the type of an option."""
+    path = Path(text)
+    output_folder(path.parent)
     if path.is_dir():
         raise argparse.ArgumentTypeError(
             f'{path}: is a folder, expected a file'

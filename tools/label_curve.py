@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.document import put_results
+from benchmarks.document import put_results, require_page
 from benchmarks.rows.machine import machine_class
 from benchmarks.rows.schedule import Job, run_jobs
 from benchmarks.rows.store import (
@@ -29,9 +29,9 @@ from benchmarks.rows.store import (
 )
 from command_line import add_cfg_options
 from curve.ranking import find_candidates
-from curve.runs import Choice, Curve, Run
+from curve.runs import CERTIFY, CHOOSE, ORACLE, TEST, Choice, Curve, Run
 from curve.show import draw, one_machine_a_seed, write_table
-from curve.work import do
+from curve.work import do, require_fair_oracle
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from selection.rank import WAYS
@@ -65,8 +65,8 @@ def parse_args() -> argparse.Namespace:
     )
     add(
         '--score-on',
-        choices=('certify', 'test'),
-        help='images to score on (default: those to certify if there are '
+        choices=(CHOOSE, CERTIFY, TEST),
+        help='images to score on (default: those to choose by if there are '
         'any, else test_dataloader)',
     )
     add('--images', type=int, default=1000, help='examined for a choice')
@@ -106,11 +106,12 @@ def make_curve(args: argparse.Namespace) -> Curve:
         raise MissingFileError(f'{roles}: not found, expected a roles file')
     if roles and not Path(roles).is_file():
         roles = None
-    certify = bool(roles) and bool(read_roles(roles).of('certify'))
-    if args.score_on == 'certify' and not certify:
+    given = read_roles(roles).images if roles else {}
+    score_on = args.score_on or (CHOOSE if given.get(CHOOSE) else TEST)
+    if score_on != TEST and not given.get(score_on):
         raise UserError(
-            '--score-on certify: no file of roles has images of that role, '
-            'expected some (tools/assign_roles.py)'
+            f'--score-on {score_on}: no file of roles has images of that role,'
+            ' expected some (tools/assign_roles.py)'
         )
     curve = Curve(
         args.config,
@@ -120,7 +121,7 @@ def make_curve(args: argparse.Namespace) -> Curve:
         tuple(sorted({*args.labels})),
         parse_options(args.cfg_options or ()),
         roles and str(Path(roles).resolve()),
-        certify and args.score_on != 'test',
+        score_on,
         images=args.images,
         workers=args.workers,
     )
@@ -204,6 +205,8 @@ def measure(args: argparse.Namespace) -> list[str]:
         print(*(job.title for job in jobs), sep='\n')
         print(f'{len(jobs)} to do' if jobs else 'All rows are there')
         return []
+    if ORACLE in {getattr(job.key, 'setting', None) for job in jobs}:
+        require_fair_oracle(curve)
     if args.jobs > 1:
         # More threads would wait for each other.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -317,6 +320,8 @@ def main() -> None:
     # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     with exit_on_user_error():
+        if args.doc:
+            require_page(args.doc)
         lost = [] if args.table_only else measure(args)
         if not args.list:
             show(args)

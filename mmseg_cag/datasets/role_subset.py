@@ -45,12 +45,17 @@ def role_subset(
         **changes: Further settings of the dataset.
 
     Raises:
-        UserError: The file is invalid, its classes differ from the dataset's,
-            or the role is empty or has an image that is not in the dataset.
+        UserError: The dataset wraps others, the file is invalid, its classes
+            differ, or the role is empty or has an image that is not in it.
     """
     found = read_roles(roles)
     for name in [role] if role else without:
         require_one_of('RoleSubset: role', name, ROLES)
+    if {'dataset', 'datasets', 'members'} & dataset.keys():
+        raise UserError(
+            f'RoleSubset: dataset is a {dataset.get("type")}, expected a '
+            'single data set, such as of the folder above those of the parts'
+        )
     plain = {**dataset, **changes}
     whole = DATASETS.build({**plain, 'lazy_init': False})
     found.require_classes(whole.metainfo['classes'], 'the data set')

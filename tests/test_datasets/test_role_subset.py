@@ -183,6 +183,24 @@ def test_settings_that_cannot_be(towns, settings, message):
         DATASETS.build(subset(towns, **settings))
 
 
+def test_a_target_in_several_parts_is_refused(towns):
+    plain = tiny.cityscapes(towns, 'train')
+    members = dict(one=plain, other=tiny.cityscapes(towns, 'val'))
+    for part in (
+        dict(type='ConcatDataset', datasets=[*members.values()]),
+        dict(type='RepeatDataset', dataset=plain, times=2),
+        dict(type='DomainPool', members=members),
+        subset(towns),
+    ):
+        for role in (None, 'train'):
+            whole = {**subset(towns, role=role), 'dataset': part}
+            with pytest.raises(UserError, match='expected a single') as caught:
+                DATASETS.build(whole)
+            assert str(caught.value).startswith(
+                f'RoleSubset: dataset is a {part["type"]}, '
+            )
+
+
 def test_roles_that_do_not_fit_the_data(towns, tmp_path):
     roles = read_roles(towns / 'roles.json')
 
@@ -351,6 +369,96 @@ def test_only_images_with_a_label_get_a_role(assign, towns, tmp_path):
         assign('--train', 3, out='other.json')
 
 
+@pytest.fixture
+def growing(towns, tmp_path, assign):
+    """A copy of the towns, whose images 0, 1 and 3 have labels at first.
+
+    Returns:
+        What gives the others theirs.
+    """
+    copy = tmp_path / 'towns'
+    shutil.copytree(towns / 'cityscapes', copy / 'cityscapes')
+    target = tiny.cityscapes(copy, 'train')
+    (tmp_path / 'config.py').write_text(f'target_labelled = {target!r}')
+    labels = copy / 'cityscapes/gtFine/train'
+    paths = [next(labels.rglob(f'*_00000{n}_*')) for n in (2, 4)]
+    contents = [(path, path.read_bytes()) for path in paths]
+    for path in paths:
+        path.unlink()
+    return lambda: [path.write_bytes(content) for path, content in contents]
+
+
+def test_images_keep_their_roles_when_labels_are_added(
+    assign, growing, tmp_path
+):
+    counts = [('--train', 1), ('--choose', 1), ('--certify', 1)]
+    old = assign(*sum(counts, ()))
+    before = (tmp_path / 'roles.json').read_text()
+    growing()
+    anew = assign(*sum(counts, ()), out='anew.json')
+    assert names(anew, 'certify') != names(old, 'certify')
+    keep = ('--keep', tmp_path / 'roles.json')
+    new = assign(*keep, '--train', 3, *sum(counts[1:], ()), out='new.json')
+    assert names(new, 'train')[:1] == names(old, 'train')
+    for role in ('choose', 'certify'):
+        assert names(new, role) == names(old, role)
+    assert (tmp_path / 'roles.json').read_text() == before
+    # The new ones of a list, too.
+    place = 'bern/bern_00000{}_000019_leftImg8bit.png'
+    (tmp_path / 'list.txt').write_text(place.format(4) + '\n')
+    listed = ('--images', tmp_path / 'list.txt', *keep, *sum(counts[1:], ()))
+    new = assign(*listed, out='listed.json')
+    assert names(new, 'train') == [
+        *names(old, 'train'),
+        Path(place.format(4)).name,
+    ]
+    assert names(new, 'certify') == names(old, 'certify')
+    taken = old.of('certify')[0].image
+    (tmp_path / 'list.txt').write_text(taken.partition('train/')[2] + '\n')
+    with pytest.raises(SystemExit, match='or its group, has the role certify'):
+        assign(*listed, out='wrong.json')
+
+
+def test_a_new_image_of_a_kept_group_has_its_role(assign, growing, tmp_path):
+    drives = ('--group', 'bern(?=_00000[0-2])|_')  # 0 to 2, 3 and 4
+    old = assign('--train', 1, '--certify', 1, *drives)
+    growing()
+    keep = ('--keep', tmp_path / 'roles.json', *drives)
+    new = assign(*keep, '--train', 2, '--certify', 3, out='new.json')
+    for role, numbers in (('train', '34'), ('certify', '012')):
+        found = [name.split('_')[1][-1] for name in names(new, role)]
+        assert sorted(found) == [*numbers]
+        assert names(new, role)[:1] == names(old, role)
+    with pytest.raises(SystemExit, match='--train 3: 2 labelled images are'):
+        assign(*keep, '--train', 3, '--certify', 1, out='more.json')
+
+
+def test_roles_that_cannot_be_kept(assign, tmp_path):
+    assign('--train', 2, '--certify', 1, '--group', r'_\d{6}_')
+    path = tmp_path / 'roles.json'
+    keep = ('--keep', path)
+    counts = ('--train', 2, '--certify', 1)
+
+    def refused(message: str, *words: object) -> None:
+        with pytest.raises(SystemExit, match=message) as caught:
+            assign(*keep, *words, out='new.json')
+        assert '\n' not in str(caught.value)
+        assert not (tmp_path / 'new.json').exists()
+
+    same = ('--group', r'_\d{6}_')
+    refused('--group none: expected _.*_, that of', *counts)
+    fewer = ('--train', 1, '--certify', 1)
+    refused('--train 1: 2 images keep that role, expec', *fewer, *same)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, 'classes': ['road']}))
+    refused("labels of the classes \\['road'\\]", *counts, *same)
+    stranger = dict(image='a.png', image_sha256='1', label_sha256='2')
+    path.write_text(json.dumps({**content, 'choose': [stranger]}))
+    refused('a.png: has a role but is not', *counts, *same, '--choose', 1)
+    path.unlink()
+    refused('roles.json: not found, expected a roles file', *counts)
+
+
 def test_a_group_that_is_not_in_each_name(assign, capsys):
     with pytest.raises(SystemExit, match='00004_.*--group .* does not match'):
         assign('--train', 1, '--group', r'_00000[0-3]_')
@@ -364,6 +472,14 @@ def test_a_group_that_is_no_expression(assign, capsys):
     with pytest.raises(SystemExit):
         assign('--train', 1, '--group', '(drive')
     assert 'expected a regular expression' in capsys.readouterr().err
+
+
+def test_labels_of_the_target_in_several_parts(assign, towns, tmp_path):
+    parts = [tiny.cityscapes(towns, split) for split in ('train', 'val')]
+    several = dict(type='ConcatDataset', datasets=parts)
+    (tmp_path / 'config.py').write_text(f'target_labelled = {several!r}')
+    with pytest.raises(SystemExit, match='target_labelled: is a ConcatDatas'):
+        assign('--train', 1)
 
 
 def test_a_config_without_labels_of_the_target(assign):

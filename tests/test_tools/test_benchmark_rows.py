@@ -31,7 +31,7 @@ from mmseg_cag.errors import MissingFileError, UserError
 from mmseg_cag.fileio.safe_load import read_checkpoint
 from mmseg_cag.launch.cfg_options import merge_options
 from mmseg_cag.minitown.pairs import MINITOWN, PAIRS, REAL_STREETS, Budget
-from tests.small_jobs import double, fail_at_two, note_and_sleep
+from tests.small_jobs import double, fail_at_two, note_and_sleep, refuse
 
 SMALL = Budget((4, 4, 2, 0), (32, 64), 2, 2)
 
@@ -430,6 +430,12 @@ def test_a_failure_stops_what_starts_from_it_alone():
     assert outcome.failed[4] == '3 has failed'
 
 
+def test_a_job_that_the_user_can_mend_fails_in_one_line(capfd):
+    outcome = run_jobs([Job('a', 'a', 'x.md')], refuse)
+    assert outcome.failed == {'a': 'x.md: not found, expected a page'}
+    assert 'Traceback' not in capfd.readouterr().err
+
+
 def test_what_runs_at_the_deadline_is_ended(tmp_path):
     path = tmp_path / 'begun'
     jobs = [Job(n, str(n), (str(path), 60.0)) for n in range(3)]
@@ -463,4 +469,7 @@ def test_the_command_line_refuses():
         doc='x',
     )
     with pytest.raises(UserError, match='--doc: expected one pair'):
+        command.run(args)
+    args.pairs, args.doc = ['minitown'], Path('missing.md')
+    with pytest.raises(MissingFileError, match='missing.md: not found'):
         command.run(args)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import runpy
+from functools import partial
 from pathlib import Path
 
+import benchmark_gap
 import numpy as np
 import pytest
 import torch
@@ -372,6 +374,40 @@ def test_remedies_are_scored_on_labels_for_choosing(run, tmp_path):
     roles.write_text(json.dumps({**content, 'classes': ['street']}))
     with pytest.raises(SystemExit, match="labels of the classes .'street'"):
         run('--images', '8', '--roles', roles)
+
+
+def test_the_place_of_the_report_is_checked_first(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / 'notes.txt').write_text('mine')
+    words = [TOOL, 'missing.py', 'missing.pth']
+    words += ['--out', tmp_path / 'notes.txt']
+    monkeypatch.setattr('sys.argv', [*map(str, words)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    [*_, line] = capsys.readouterr().err.splitlines()
+    assert 'notes.txt: cannot be created (File exists), expected a' in line
+    assert (tmp_path / 'notes.txt').read_text() == 'mine'
+
+
+def test_the_benchmark_records_a_case(tmp_path, monkeypatch, capsys):
+    folder = finished.write_run(tmp_path, stages=1)
+    rows = tmp_path / 'rows'
+    monkeypatch.setattr(benchmark_gap, 'RESULTS', rows)
+    monkeypatch.setattr(benchmark_gap, 'GAPS', ['brightness'])
+    monkeypatch.setattr(benchmark_gap, 'plant', partial(plant, images=2))
+    words = ['benchmark_gap', folder / 'config.py', folder / 'iter_3.pth']
+    words += ['--seeds', 31, '--towns', tmp_path / 'towns']
+    monkeypatch.setattr('sys.argv', [*map(str, words)])
+    benchmark_gap.main()
+    row = json.loads((rows / 'brightness_31.json').read_text())
+    # A tiny source has four of the classes.
+    assert row['verdict'] == 'label'
+    assert row['planted'] == 'gain 1.6' and row['findings']
+    assert 'gain 1.6' in capsys.readouterr().out
+    # What is there is not measured again.
+    benchmark_gap.main()
+    assert 'gain 1.6' not in capsys.readouterr().out
 
 
 def test_roles_of_the_training_images_fit_a_plain_config(

@@ -25,7 +25,7 @@ from curve.runs import (
     choice_of,
 )
 from curve.show import one_machine_a_seed, points, write_table
-from curve.work import do
+from curve.work import do, scored_on
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
@@ -128,7 +128,7 @@ def assign(curve: Curve, group: str = '', **places: list[int]) -> Curve:
     }
     classes = tuple(dataset.metainfo['classes'])
     write_roles(root / 'roles.json', Roles(classes, images, group=group))
-    return replace(curve, roles=str(root / 'roles.json'), certify=True)
+    return replace(curve, roles=str(root / 'roles.json'), score_on='certify')
 
 
 def images_of(node: dict) -> list[str]:
@@ -216,7 +216,8 @@ def test_a_row_depends_on_settings_and_choice_not_on_seed_or_place(
         curve.identity(run._replace(labels=3)),
         curve.identity(run._replace(by='random')),
         curve.identity(run._replace(setting=ALONE)),
-        replace(curve, certify=True).identity(run),
+        replace(curve, score_on='certify').identity(run),
+        replace(curve, score_on='choose').identity(run),
         replace(curve, labels=(0, 1)).identity(run),
         replace(curve, options={'optim_wrapper.optimizer.lr': 1.0}).identity(
             run
@@ -493,6 +494,46 @@ def test_an_image_that_is_scored_is_not_trained_on(curve):
         do((curve, Run(ALONE, 'random', 1, 0)))
 
 
+def test_a_curve_is_scored_on_images_to_choose_by(curve, monkeypatch):
+    tool = runpy.run_path(str(TOOL))
+
+    def scored(*options: str) -> str:
+        words = [TOOL, curve.config, '--labels', '1', '--by', 'random']
+        words += ['--roles', curve.folder.parent / 'roles.json', *options]
+        monkeypatch.setattr('sys.argv', [*map(str, words)])
+        planned = tool['make_curve'](tool['parse_args']())
+        return [Path(path).name for path in scored_on(planned).paths]
+
+    roles = curve.folder.parent / 'roles.json'
+    assign(curve, choose=[4], certify=[0])
+    assert [name.split('_')[1] for name in scored()] == ['000004']
+    [certified] = scored('--score-on', 'certify')
+    assert certified.split('_')[1] == '000000'
+    assert len(scored('--score-on', 'test')) == 2
+    roles.unlink()
+    assign(curve, certify=[0])
+    # Those are for the final evaluation, unless it is asked for.
+    assert len(scored()) == 2
+    with pytest.raises(UserError, match='^--score-on choose: no file of ro'):
+        scored('--score-on', 'choose')
+
+
+def test_an_oracle_of_the_scored_images_is_refused_before_any_run(
+    curve, monkeypatch
+):
+    assign(curve, choose=[4])
+    root = curve.folder.parent
+    words = [TOOL, curve.config, '--oracle', curve.oracle, '--labels', 1]
+    words += ['--roles', root / 'roles.json', '--work-dir', root / 'runs']
+    monkeypatch.setattr('sys.argv', [*map(str, words), '--by', 'random'])
+    tool = runpy.run_path(str(TOOL))
+    monkeypatch.setitem(tool['measure'].__globals__, 'run_jobs', None)
+    with pytest.raises(UserError, match='which was trained on') as caught:
+        tool['measure'](tool['parse_args']())
+    told = f'--oracle {curve.oracle}, --score-on choose: '
+    assert str(caught.value).startswith(told)
+
+
 def test_images_are_chosen_by_the_start_and_the_method_trained(
     curve, monkeypatch
 ):
@@ -512,6 +553,19 @@ def test_images_are_chosen_by_the_start_and_the_method_trained(
     # A finished run is scored again, not trained.
     again = do((curve, Run(BOTH, 'anchors', 1, 0)))
     assert again['scores'] == row['scores']
+
+
+def test_the_page_is_checked_before_the_work(curve, monkeypatch):
+    root = curve.folder.parent
+    (root / 'bare.md').write_text('# Labels\n')
+    for page, told in (
+        ('none.md', 'none.md: not found, expected a page'),
+        ('bare.md', 'bare.md: expected the marks'),
+    ):
+        words = [TOOL, curve.config, '--list', '--doc', root / page]
+        monkeypatch.setattr('sys.argv', list(map(str, words)))
+        with pytest.raises(SystemExit, match=told):
+            runpy.run_path(str(TOOL), run_name='__main__')
 
 
 @pytest.mark.long

@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from gaps.plant import GAPS, plant
 
 from mmseg_cag.analysis.runs.labeling_network import build_labeling_network
@@ -42,7 +43,7 @@ def main() -> None:
     """Plant, check and record."""
     # These modules are beside the commands, a folder up.
     sys.path.append(str(Path(__file__).parents[1]))
-    from check_gap import verdict_of
+    from check_gap import classes_without_labels, verdict_of
     from decisions.frozen import add_arguments, open_config
     from gap.checks import check, estimate_priors
     from gap.observe import observe
@@ -68,6 +69,9 @@ def main() -> None:
     source = [
         observe(network, preprocessor, s) for s in read_samples(part, indices)
     ]
+    labelled = sum(image.confusion for image in source).sum(1)
+    missing = np.flatnonzero(labelled == 0).tolist()
+    unknown = [classes[k] for k in classes_without_labels(part, missing)]
     for seed in args.seeds:
         for gap in GAPS:
             path = RESULTS / f'{gap}_{seed}.json'
@@ -92,7 +96,7 @@ def main() -> None:
             findings = check(source, target, classes, prior)
             proven = [f for f in findings if f.score >= 1]
             named = proven[0].name if proven else None
-            verdict, _ = verdict_of(source, target, findings, prior, classes)
+            verdict, _ = verdict_of(source, target, findings, unknown)
             row = {
                 'gap': gap,
                 'planted': told.read_text(),

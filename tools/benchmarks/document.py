@@ -14,9 +14,10 @@ import mmseg
 import torch
 
 import mmseg_cag
-from mmseg_cag.errors import UserError
+from mmseg_cag.errors import MissingFileError, UserError
 
 MARKS = ('<!-- results -->\n', '<!-- end of results -->')
+RESULTS = re.compile('(?<=' + MARKS[0] + ').*?(?=' + MARKS[1] + ')', re.S)
 
 
 def describe_machine() -> str:
@@ -29,6 +30,19 @@ def describe_machine() -> str:
     )
 
 
+def require_page(path: Path) -> None:
+    """Check that a document has a place for results.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UserError: It has no marks.
+    """
+    if not path.is_file():
+        raise MissingFileError(f'{path}: not found, expected a page')
+    if not RESULTS.search(path.read_text()):
+        raise UserError(f'{path}: expected the marks {MARKS}')
+
+
 def put_results(path: Path, text: str) -> None:
     """Replace the text between the marks of a document.
 
@@ -37,10 +51,8 @@ def put_results(path: Path, text: str) -> None:
         text: The new results.
 
     Raises:
-        UserError: The document has no marks.
+        UserError: There is no such document, or it has no marks.
     """
+    require_page(path)
     document = path.read_text()
-    pattern = re.compile('(?<=' + MARKS[0] + ').*?(?=' + MARKS[1] + ')', re.S)
-    if not pattern.search(document):
-        raise UserError(f'{path}: expected the marks {MARKS}')
-    path.write_text(pattern.sub(lambda _: text + '\n', document))
+    path.write_text(RESULTS.sub(lambda _: text + '\n', document))

@@ -30,6 +30,8 @@ START, ORACLE, ALONE, BOTH = 'start', 'oracle', 'alone', 'both'
 # Ways to rank images; without labels there is no ranking.
 NOBODY = 'none'
 TRAIN, *HELD = ROLES
+CHOOSE, CERTIFY = HELD
+TEST = 'test'
 
 
 class Run(NamedTuple):
@@ -76,7 +78,7 @@ class Curve:
         labels: Numbers of labels, ascending.
         options: Overridden settings of the method's config.
         roles: Roles file with the images to choose and certify, if any.
-        certify: Whether to score on its `certify` images, not the test set.
+        score_on: Its role to score on, or `TEST`: the test set.
         candidates: Names of the candidate images for labels.
         images: Number of candidates examined for a choice.
         workers: Data loading processes of a run; None for the config's.
@@ -89,7 +91,7 @@ class Curve:
     labels: tuple[int, ...]
     options: dict = field(default_factory=dict)
     roles: str | None = None
-    certify: bool = False
+    score_on: str = TEST
     candidates: tuple[str, ...] = ()
     images: int = 1000
     workers: int | None = None
@@ -238,6 +240,8 @@ class Curve:
         has_start = run.setting != START and cfg.get('start_from')
         few = run.setting in (ALONE, BOTH)
         test = cfg.get('test_dataloader') or {}
+        # As rows have it that were measured when there were only these.
+        scored = {TEST: False, CERTIFY: True}.get(self.score_on, self.score_on)
         for part in walk(cfg._cfg_dict):
             # Results do not depend on the location of the data.
             if part.get('data_root'):
@@ -252,7 +256,7 @@ class Curve:
                 'labels': run.labels,
                 'from': self.identity(start_of(run)) if has_start else None,
                 'choice': self._ranking(choice_of(run), False) if few else 0,
-                'scored on': [self.certify, test.get('dataset'), self._held()],
+                'scored on': [scored, test.get('dataset'), self._held()],
             }
         )[:16]
 

@@ -20,6 +20,7 @@ from mmengine.registry import init_default_scope
 from mmseg_cag.analysis.runs.samples import build_dataset
 from mmseg_cag.datasets.roles import image_name, read_roles
 from mmseg_cag.engine.loops import total_iters
+from mmseg_cag.errors import UserError
 from mmseg_cag.evaluation.bootstrap import (
     bootstrap,
     group_sums,
@@ -30,7 +31,19 @@ from mmseg_cag.fileio.json_file import read_object
 from mmseg_cag.launch.chain import train_chain
 
 from .ranking import rank
-from .runs import ALONE, BOTH, START, TRAIN, Choice, Curve, Run, choice_of
+from .runs import (
+    ALONE,
+    BOTH,
+    NOBODY,
+    ORACLE,
+    START,
+    TEST,
+    TRAIN,
+    Choice,
+    Curve,
+    Run,
+    choice_of,
+)
 
 
 def do(argument: tuple[Curve, Run | Choice]) -> dict:
@@ -77,6 +90,21 @@ def measure(curve: Curve, run: Run) -> dict:
     }
 
 
+def require_fair_oracle(curve: Curve) -> None:
+    """Check that the oracle does not train on images that are scored.
+
+    Raises:
+        UserError: It does.
+    """
+    cfg = curve.plan(Run(ORACLE, NOBODY, 0, 0))
+    try:
+        require_unseen(scored_on(curve), [*images_of_run(cfg, is_best=False)])
+    except UserError as error:
+        raise UserError(
+            f'--oracle {curve.oracle}, --score-on {curve.score_on}: {error}'
+        ) from error
+
+
 def _setting(what: Run | Choice) -> str:
     return what.setting if isinstance(what, Run) else ''
 
@@ -88,8 +116,8 @@ def scored_on(curve: Curve) -> HeldOut:
         UserError: There are none.
     """
     cfg, key = curve.method(), 'test_dataloader.dataset'
-    if curve.certify:
-        return held_out(cfg, read_roles(curve.roles), None)
+    if curve.score_on != TEST:
+        return held_out(cfg, read_roles(curve.roles), None, curve.score_on)
     part = (cfg.get('test_dataloader') or {}).get('dataset')
     dataset = build_dataset(part, key)
     indices = list(range(len(dataset)))

@@ -44,14 +44,20 @@ class HeldOut:
         return [info['img_path'] for info in infos]
 
 
-def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
-    """Find the images to certify on.
+def held_out(
+    cfg: Config,
+    roles: Roles | None,
+    pattern: str | None,
+    role: str = 'certify',
+) -> HeldOut:
+    """Find the images to certify on, or to score on otherwise.
 
     Args:
         cfg: The run's config.
-        roles: The roles file, whose ``certify`` images are used; without one,
+        roles: The roles file, whose images of a role are used; without one,
             all images of ``test_dataloader``.
         pattern: Regular expression for the group in an image's name.
+        role: The role.
 
     Raises:
         UserError: There are none, or a file has changed.
@@ -62,7 +68,7 @@ def held_out(cfg: Config, roles: Roles | None, pattern: str | None) -> HeldOut:
     known = [''] * len(indices)
     if roles:
         roles.require_classes(dataset.metainfo['classes'], key)
-        images = roles.require('certify')
+        images = roles.require(role)
         indices = indices_of(dataset, images, key)
         known = [image.group for image in images]
     groups = []

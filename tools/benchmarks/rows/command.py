@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from document import put_results
+from document import put_results, require_page
 from mmengine.logging import MMLogger
 
 from mmseg_cag.errors import UserError, exit_on_user_error
@@ -111,6 +111,8 @@ def run(args: argparse.Namespace) -> None:
     pairs = [PAIRS[name] for name in args.pairs]
     if args.doc and len(pairs) > 1:
         raise UserError('--doc: expected one pair, each has a page')
+    if args.doc:
+        require_page(args.doc)
     # mmengine logs each environment variable of each config.
     MMLogger.get_current_instance().setLevel('WARNING')
     lost = [] if args.table_only else measure_rows(args, pairs, variants)

@@ -204,6 +204,16 @@ def _serve(connection: Connection, work: Callable, log: Path | None) -> None:
             try:
                 answer = True, work(argument)
             except Exception as error:
-                traceback.print_exc()
-                answer = False, f'{type(error).__name__}: {error}'
+                answer = False, _explain(error)
             connection.send(answer)
+
+
+def _explain(error: Exception) -> str:
+    """Say why a job failed; one that the user cannot mend with its place."""
+    # Most jobs have imported it; those that fail early have not.
+    from mmseg_cag.errors import UserError
+
+    if isinstance(error, UserError):
+        return str(error)
+    traceback.print_exception(error)
+    return f'{type(error).__name__}: {error}'
