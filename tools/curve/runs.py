@@ -240,7 +240,7 @@ class Curve:
         has_start = run.setting != START and cfg.get('start_from')
         few = run.setting in (ALONE, BOTH)
         test = cfg.get('test_dataloader') or {}
-        # As rows have it that were measured when there were only these.
+        # Existing rows have a boolean for these two.
         scored = {TEST: False, CERTIFY: True}.get(self.score_on, self.score_on)
         for part in walk(cfg._cfg_dict):
             # Results do not depend on the location of the data.

@@ -98,7 +98,7 @@ def require_fair_oracle(curve: Curve) -> None:
     """
     cfg = curve.plan(Run(ORACLE, NOBODY, 0, 0))
     try:
-        require_unseen(scored_on(curve), [*images_of_run(cfg, is_best=False)])
+        require_unseen(scored_on(curve), [*images_of_run(cfg)])
     except UserError as error:
         raise UserError(
             f'--oracle {curve.oracle}, --score-on {curve.score_on}: {error}'

@@ -96,8 +96,7 @@ class DoNoHarmHook(Hook):
         self.limits = Limits(**(limits or {}))
         self.comparison: ByLabels | BySigns | None = None
         self._looks: list[dict] = []
-        self._error: str | None = None
-        self._is_stopped = False
+        self._error, self._is_stopped = None, False
 
     def before_train(self, runner: Runner) -> None:
         """Record the network that adaptation starts from.
@@ -284,9 +283,8 @@ def _keep_adapted(runner: Runner, look: dict) -> None:
 def _keep_source(runner: Runner, checkpoint: dict, reason: str) -> None:
     """Save the starting network as the best."""
     checkpoint['meta'][KEY] = {'adapted': False, 'reason': reason}
-    kept = {key: checkpoint[key] for key in ('meta', 'state_dict')}
     content = io.BytesIO()
-    torch.save(kept, content)
+    torch.save(checkpoint, content)
     _write(runner, KEPT, content)
 
 
