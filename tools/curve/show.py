@@ -233,14 +233,19 @@ def draw(rows: Sequence[dict], title: str, path: Path) -> None:
             if end := found.get((name, NOBODY, 0)):
                 axes.axhline(end.value, color=colour, label=TITLES[name])
                 axes.axhspan(end.low, end.high, color=colour, alpha=0.12)
-        for (setting, by), own in series_of(found).items():
+        series = series_of(found)
+        numbers = sorted({labels for own in series.values() for labels in own})
+        # Side by side, as ranges would hide those of others.
+        step = 0.012 * max(numbers, default=0)
+        for place, ((setting, by), own) in enumerate(series.items()):
+            shift = step * (place - (len(series) - 1) / 2)
             values = [point.value for point in own.values()]
             ends = [
                 [p.value - p.low for p in own.values()],
                 [p.high - p.value for p in own.values()],
             ]
             axes.errorbar(
-                list(own),
+                [labels + shift for labels in own],
                 values,
                 ends,
                 color=COLOURS[setting],
@@ -250,6 +255,7 @@ def draw(rows: Sequence[dict], title: str, path: Path) -> None:
                 label=f'{TITLES[setting]}, {WAYS[by]}',
             )
         axes.set(
+            xticks=numbers,
             xlabel='labelled images of the target',
             ylabel='mIoU (%)',
             title=title,
