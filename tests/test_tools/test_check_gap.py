@@ -12,6 +12,7 @@ import benchmark_gap
 import numpy as np
 import pytest
 import torch
+from benchmark_gap import is_right
 from benchmark_reweighting import (
     as_if_source,
     as_if_target,
@@ -25,6 +26,7 @@ from gap.checks import (
     COLOUR,
     PRIOR,
     SCALE,
+    Domain,
     Finding,
     check,
     estimate_priors,
@@ -258,6 +260,46 @@ def test_a_planted_difference_is_named_first(source):
     assert first(source, draw_domain(1, 40)).score < 1
 
 
+def some_with_bus(seed: int, images: int, share: float) -> list[Observed]:
+    """Draw a domain that has the last class in a share of its images."""
+    without = np.array([0.65, 0.2, 0.15, 0])
+    wanted = round(share * images)
+    return [
+        *draw_domain(seed, wanted, np.array([0.55, 0.2, 0.15, 0.1])),
+        *draw_domain(seed + 1, images - wanted, without),
+    ]
+
+
+def test_a_class_of_few_images_that_grows_is_found():
+    rare = some_with_bus(0, 160, 0.15)
+    for seed in range(2, 12, 2):
+        grown = first(rare, some_with_bus(seed, 64, 0.75))
+        assert grown.name == PRIOR and grown.text.startswith(CLASSES[3])
+        assert grown.score >= 2.6  # its log factor alone: less than 2.5
+        assert first(rare, some_with_bus(seed, 64, 0.15)).score < 1
+
+
+def test_the_errors_of_shares_are_those_of_drawn_images():
+    many = Domain.of(some_with_bus(0, 2000, 0.2))
+    drawn = [
+        many.summary(np.random.default_rng(i).permutation(2000)[:50])
+        for i in range(400)
+    ]
+    spread = np.std([one.predicted for one in drawn], 0)
+    errors = np.mean([one.errors for one in drawn], 0)
+    np.testing.assert_allclose(errors, spread, rtol=0.15)
+
+
+def test_a_planted_class_must_be_the_one_that_is_named():
+    found = Finding(PRIOR, 1.5, 2.0, 'traffic light x 4.50, predicted x 3.70')
+    assert is_right('prior', 'traffic light x 5', found)
+    assert not is_right('prior', 'bus x 5', found)
+    assert not is_right('removed', 'no traffic light', found)
+    assert not is_right('none', 'none', found)
+    assert is_right('none', 'none', None)
+    assert is_right('cast', 'gains', found._replace(name=COLOUR, text='x'))
+
+
 def test_only_what_is_no_chance_is_corrected(source):
     same = draw_domain(1, 40)
     prior = estimate_priors(source, same)
@@ -393,11 +435,10 @@ def test_the_place_of_the_report_is_checked_first(
 def test_the_benchmark_records_a_case(tmp_path, monkeypatch, capsys):
     folder = finished.write_run(tmp_path, stages=1)
     rows = tmp_path / 'rows'
-    monkeypatch.setattr(benchmark_gap, 'RESULTS', rows)
     monkeypatch.setattr(benchmark_gap, 'GAPS', ['brightness'])
     monkeypatch.setattr(benchmark_gap, 'plant', partial(plant, images=2))
     words = ['benchmark_gap', folder / 'config.py', folder / 'iter_3.pth']
-    words += ['--seeds', 31, '--towns', tmp_path / 'towns']
+    words += ['--seeds', 31, '--towns', tmp_path / 'towns', '--out', rows]
     monkeypatch.setattr('sys.argv', [*map(str, words)])
     benchmark_gap.main()
     row = json.loads((rows / 'brightness_31.json').read_text())

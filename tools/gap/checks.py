@@ -67,6 +67,7 @@ class Summary(NamedTuple):
 
     Attributes:
         predicted: Predicted share of each class (K,).
+        errors: Standard errors of these shares over images (K,).
         colour: Mean logarithm of red, green and blue (K, 3) by class.
         sizes: Mean logarithm of the sides of components (K,).
         components: Weights of these means (K,).
@@ -74,6 +75,7 @@ class Summary(NamedTuple):
     """
 
     predicted: np.ndarray
+    errors: np.ndarray
     colour: np.ndarray
     sizes: np.ndarray
     components: np.ndarray
@@ -101,10 +103,15 @@ class Domain(NamedTuple):
 
     def summary(self, chosen: np.ndarray | slice = slice(None)) -> Summary:
         """Summarise a subset of the images."""
-        pixels = self.predicted[chosen].sum(0)
+        predicted = self.predicted[chosen]
+        pixels = predicted.sum(0)
+        share = pixels / pixels.sum()
+        # Of a ratio: images may differ in size.
+        rest = predicted - predicted.sum(1, keepdims=True) * share
         weights = self.components[chosen].sum(0)
         return Summary(
-            pixels / pixels.sum(),
+            share,
+            np.sqrt((rest**2).sum(0)) / pixels.sum(),
             _per(self.colour[chosen].sum(0), pixels[:, None]),
             _per(self.sizes[chosen].sum(0), weights),
             weights / max(pixels.sum(), 1),
@@ -163,6 +170,17 @@ def shares(target: Summary, source: Summary) -> np.ndarray:
     return np.where(known, moved, 0)
 
 
+def growth(target: Summary, source: Summary) -> np.ndarray:
+    """Compute by how many standard errors the classes' shares grew (K,).
+
+    A class of few images can by chance be in none or in twice as many. Its log
+    factor then varies widely, but its share does not (Welch's t).
+    """
+    errors = np.hypot(target.errors, source.errors)
+    grown = target.predicted - source.predicted
+    return grown / np.maximum(errors, TRUSTED / 10)
+
+
 OF_IMAGES: dict[str, Callable[[Summary, Summary], float]] = {
     BRIGHTNESS: brightness,
     COLOUR: cast,
@@ -178,11 +196,13 @@ class Chance(NamedTuple):
         values: 99th percentile of each measure of `OF_IMAGES`.
         shares: Standard deviation of each class's `shares` (K,).
         largest: 99th percentile of the largest one, in standard deviations.
+        growth: 99th percentile of the classes' largest `growth`.
     """
 
     values: dict[str, float]
     shares: np.ndarray
     largest: float
+    growth: float
 
 
 def chance(source: Domain, images: int, seed: int = 0) -> Chance:
@@ -209,7 +229,8 @@ def chance(source: Domain, images: int, seed: int = 0) -> Chance:
     moved = np.array([shares(*pair) for pair in pairs])
     spread = np.maximum(moved.std(0), 0.05)
     largest = float(np.quantile(np.abs(moved / spread).max(1), 0.99))
-    return Chance(values, spread, largest)
+    grown = float(np.quantile([growth(*p).max() for p in pairs], 0.99))
+    return Chance(values, spread, largest, max(grown, 1.0))
 
 
 class Prior(NamedTuple):
@@ -280,7 +301,7 @@ def check(
         least = max(LEAST[name], by_chance.values[name])
         text = f'{name} x {np.exp(value):.2f}'
         found.append(Finding(name, value, abs(value) / least, text))
-    found.append(_class_finding(shares(*pair), by_chance, classes, prior))
+    found.append(_class_finding(pair, by_chance, classes, prior))
     causes = [f for f in found if f.name in (BRIGHTNESS, COLOUR)]
     rest = [f for f in found if f not in causes]
     ordered = sorted(causes, key=lambda f: -f.score) + rest
@@ -288,13 +309,13 @@ def check(
 
 
 def _class_finding(
-    moved: np.ndarray,
+    pair: tuple[Summary, Summary],
     by_chance: Chance,
     classes: Sequence[str],
     prior: Prior,
 ) -> Finding:
     """Test the class whose share has shifted most against chance."""
-    evidence = _evidence(moved, by_chance, prior)
+    moved, evidence = shares(*pair), _evidence(pair, by_chance, prior)
     k = int(evidence.argmax())
     factor = factors(prior)[k]
     name = ABSENCE if factor < ABSENT and moved[k] < 0 else PRIOR
@@ -308,10 +329,13 @@ def factors(prior: Prior) -> np.ndarray:
 
 
 def _evidence(
-    moved: np.ndarray, by_chance: Chance, prior: Prior
+    pair: tuple[Summary, Summary], by_chance: Chance, prior: Prior
 ) -> np.ndarray:
     """Compute each class's shift relative to chance (K,)."""
-    evidence = np.abs(moved) / by_chance.shares / by_chance.largest
+    moved = shares(*pair)
+    # The factor shows best what has become rare, the share what has grown.
+    by_factor = np.abs(moved) / by_chance.shares / by_chance.largest
+    evidence = np.maximum(by_factor, growth(*pair) / by_chance.growth)
     small = np.abs(np.log(factors(prior))) < LEAST[PRIOR]
     # On new images a network is less sure of a class anyway: that is no prior
     # shift.
@@ -324,8 +348,8 @@ def proven_classes(
 ) -> np.ndarray:
     """Find the classes whose shift is significant (K,) bool."""
     own, other = Domain.of(source), Domain.of(target)
-    moved = shares(other.summary(), own.summary())
-    return _evidence(moved, chance(own, len(target)), prior) >= 1
+    pair = other.summary(), own.summary()
+    return _evidence(pair, chance(own, len(target)), prior) >= 1
 
 
 def proven_estimate(proven: np.ndarray, classes: Sequence[str]) -> str:
