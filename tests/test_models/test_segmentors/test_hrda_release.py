@@ -263,6 +263,8 @@ def test_two_steps_are_those_of_the_release(steps, method, monkeypatch, dtype):
     optimizer = torch.optim.SGD(trained, lr=0.02)
     label = method.online_labels
     for number in range(2):
+        # After an update in single precision, processors differ by more.
+        tolerance = 5e-6 if exact or number == 0 else 5e-5
         step = release.group(steps, f'step{number}')
         draw_as(step, monkeypatch)
         data = method.data_preprocessor(batch_of(step), True)
@@ -272,7 +274,7 @@ def test_two_steps_are_those_of_the_release(steps, method, monkeypatch, dtype):
         names = step['log_names'].tolist()
         expected = dict(zip(names, step['log_values'].tolist(), strict=True))
         for ours, theirs in NAMES.items():
-            value = pytest.approx(expected[theirs], rel=5e-6)
+            value = pytest.approx(expected[theirs], rel=tolerance)
             assert losses[ours].item() == value, (number, ours)
         optimizer.zero_grad()
         method.parse_losses(losses)[0].backward()
