@@ -85,7 +85,7 @@ def build(cfg: Config, key: str) -> BaseSegDataset:
     if not isinstance(dataset, BaseSegDataset):
         raise UserError(
             f'{key}: is a {type(dataset).__name__}, expected a single data '
-            'set, such as of the folder above those of the parts'
+            'set, such as one of the parent folder'
         )
     return dataset
 

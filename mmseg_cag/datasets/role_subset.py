@@ -54,7 +54,7 @@ def role_subset(
     if {'dataset', 'datasets', 'members'} & dataset.keys():
         raise UserError(
             f'RoleSubset: dataset is a {dataset.get("type")}, expected a '
-            'single data set, such as of the folder above those of the parts'
+            'single data set, such as one of the parent folder'
         )
     plain = {**dataset, **changes}
     whole = DATASETS.build({**plain, 'lazy_init': False})

@@ -209,8 +209,8 @@ def _serve(connection: Connection, work: Callable, log: Path | None) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """Say why a job failed; one that the user cannot mend with its place."""
-    # Most jobs have imported it; those that fail early have not.
+    """Say why a job failed; print the traceback unless the user can fix it."""
+    # Here, since importing the package takes seconds.
     from mmseg_cag.errors import UserError
 
     if isinstance(error, UserError):
