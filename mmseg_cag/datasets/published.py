@@ -16,14 +16,8 @@ from mmseg_cag.errors import UserError
 from mmseg_cag.fileio.images import read_index, read_red16
 
 
-@DATASETS.register_module()
-class GTADataset(BaseSegDataset):
-    """GTA5 (Playing for Data, ECCV 2016) in the 19 classes of Cityscapes.
-
-    Reads the published layout, ``images/00001.png`` next to
-    ``labels/00001.png``; the label files hold GTA ids, so the pipeline loads
-    them with ``LoadLabelIds(ids='gta')``.
-    """
+class PNGDataset(BaseSegDataset):
+    """Images and label files in PNG, in the 19 classes of Cityscapes."""
 
     METAINFO = CityscapesDataset.METAINFO
 
@@ -36,6 +30,16 @@ class GTADataset(BaseSegDataset):
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
         )
+
+
+@DATASETS.register_module()
+class GTADataset(PNGDataset):
+    """GTA5 (Playing for Data, ECCV 2016) in the 19 classes of Cityscapes.
+
+    Reads the published layout, ``images/00001.png`` next to
+    ``labels/00001.png``; the label files hold GTA ids, so the pipeline loads
+    them with ``LoadLabelIds(ids='gta')``.
+    """
 
 
 @DATASETS.register_module()
@@ -87,7 +91,7 @@ class ACDCDataset(CityscapesDataset):
 
 
 @DATASETS.register_module()
-class SYNTHIADataset(BaseSegDataset):
+class SYNTHIADataset(PNGDataset):
     """SYNTHIA-RAND-CITYSCAPES (CVPR 2016) in the 19 classes of Cityscapes.
 
     Reads the published layout, ``RGB/0000000.png`` next to
@@ -95,18 +99,6 @@ class SYNTHIADataset(BaseSegDataset):
     the red channel, so the pipeline loads them with
     ``LoadLabelIds(ids='synthia')``. Terrain, truck and train do not occur.
     """
-
-    METAINFO = CityscapesDataset.METAINFO
-
-    def __init__(
-        self,
-        img_suffix: str = '.png',
-        seg_map_suffix: str = '.png',
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
-        )
 
 
 # Shared by Cityscapes `labelIds` and the GTA5 label images.

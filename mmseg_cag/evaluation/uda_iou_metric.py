@@ -142,11 +142,8 @@ class UDAIoUMetric(IoUMetric):
             return super().compute_metrics(results)
         pairs = [r if isinstance(r, tuple) else (r, None) for r in results]
         confusion = sum(counts for counts, _ in pairs)
-        hits, predicted, labels = (
-            confusion.diagonal(),
-            confusion.sum(0),
-            confusion.sum(1),
-        )
+        hits, labels = confusion.diagonal(), confusion.sum(1)
+        predicted = confusion.sum(0)
         areas = (hits, predicted + labels - hits, predicted, labels)
         metrics = super().compute_metrics([areas])
         MessageHub.get_current_instance().update_info(
@@ -163,18 +160,14 @@ class UDAIoUMetric(IoUMetric):
             own = class_iou(sum(c for c, other in pairs if other == domain))
             own[list(absent)] = torch.nan
             metrics[f'mIoU.{name}'] = 100 * own.nanmean()
-        if 'mFscore' in self.metrics:
-            f1 = 200 * hits / (predicted + labels)
-            metrics |= {
-                f'F1.{name}': value
-                for name, value in zip(classes, f1.tolist(), strict=True)
-                if not np.isnan(value)
-            }
         self._state(classes, iou)
-        of_classes = zip(classes, iou, strict=True)
-        metrics.update(
-            {f'{CLASS}{name}': v for name, v in of_classes if not np.isnan(v)}
-        )
+        of_classes = {CLASS: iou}
+        if 'mFscore' in self.metrics:
+            of_classes['F1.'] = (200 * hits / (predicted + labels)).numpy()
+        for prefix, values in of_classes.items():
+            for name, value in zip(classes, values, strict=True):
+                if not np.isnan(value):
+                    metrics[f'{prefix}{name}'] = value
         return {key: round(float(v), 2) for key, v in metrics.items()}
 
     def _state(self, classes: list[str], iou: np.ndarray) -> None:

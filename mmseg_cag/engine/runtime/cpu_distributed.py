@@ -1,6 +1,8 @@
 # Copyright (c) mmseg_cag authors. Licensed under Apache-2.0.
 from __future__ import annotations
 
+import atexit
+import gc
 from datetime import timedelta
 from typing import Any
 
@@ -37,8 +39,8 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 def use_gloo_without_gpu(cfg: Config) -> None:
     """Run a distributed launch on the CPU if there is no GPU.
 
-    Starts the process group, since mmengine would first select a GPU, and sets
-    the wrapper in the config.
+    Starts the process group, since mmengine would first select a GPU, ends it
+    when Python ends, and sets the wrapper in the config.
 
     Args:
         cfg: The run's config, changed in place.
@@ -65,8 +67,19 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     if not torch.distributed.is_initialized():
         timeout = timedelta(seconds=settings.get('timeout', 1800))
         torch.distributed.init_process_group('gloo', timeout=timeout)
+        atexit.register(end_process_group)
     cfg.model_wrapper_cfg = dict(
         type='CPUDistributedDataParallel',
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def end_process_group() -> None:
+    """End the process group, and gloo's threads with it.
+
+    One that frees a tensor while Python ends would abort the process.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
