@@ -110,8 +110,8 @@ def test_no_part_outlives_the_day(number, left, tmp_path):
         watched += [] if left else [int(pair[1]) for pair in pairs]
         assert all(map(is_alive, watched))
         process.send_signal(number)
-        assert wait_until(lambda: not any(map(is_alive, watched)), 20)
-        process.wait(20)
+        assert wait_until(lambda: not any(map(is_alive, watched)), 2)
+        process.wait(2)
     finally:
         process.kill()
         process.stdout.close()
@@ -130,7 +130,7 @@ def test_a_day_outlives_its_terminal_with_nohup(tmp_path):
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         process.terminate()
-        assert process.wait(20) == 128 + signal.SIGTERM
+        assert process.wait(2) == 128 + signal.SIGTERM
     finally:
         process.kill()
         process.stdout.close()
@@ -160,7 +160,7 @@ def test_the_minutes_begin_with_the_command(tmp_path):
     before = time.monotonic()
     process = start(tmp_path, 'b,e', GPU_DAY_BEGUN=long_ago)
     assert process.wait(20) == 1
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 5
     for part in results(tmp_path)['parts'].values():
         assert (part['status'], part['message']) == ('failed', NO_TIME)
 
@@ -199,7 +199,7 @@ def test_a_drawing_that_fails_keeps_nothing_waiting(tmp_path, monkeypatch):
     setup = Setup('cpu', True, before + 60, tmp_path, {}, lambda found: None)
     with pytest.raises(NotHereError, match='not drawn: OSError: .* No space'):
         towns.wait_for_towns(setup)
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 1
 
 
 def test_a_drawing_that_hangs_or_dies(tmp_path, monkeypatch):
