@@ -7,22 +7,16 @@ command that has done its work fails, now and then.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from mmseg.registry import MODELS
 
 from tests import tiny
-from tests.test_distributed import free_port
+from tests.test_distributed import launch_two
 
-ROOT = Path(__file__).parents[1]
 # Handlers run in reverse: this one after all that the command registers.
-WATCHED = """
-import atexit, runpy, sys, weakref
+WATCH = """
+import atexit, weakref
 import torch.distributed
 
 groups, begin = [], torch.distributed.init_process_group
@@ -32,41 +26,19 @@ def init_process_group(*args, **kwargs):
     groups.append(weakref.ref(torch.distributed.group.WORLD))
 
 torch.distributed.init_process_group = init_process_group
-atexit.register(lambda: print('left:', [group() for group in groups]))
-del sys.argv[0]
-sys.path.insert(0, sys.argv[0].rpartition('/')[0])
-runpy.run_path(sys.argv[0], run_name='__main__')
+# In one piece: ranks print at the same time.
+atexit.register(
+    lambda: print(f'left: {[group() for group in groups]}\\n', end='')
+)
 """
 
 
-def run_as_rank(tool: str, folder: Path, *arguments: object) -> str:
-    """Run a tool as the only rank; returns its output."""
-    done = subprocess.run(
-        [
-            *(sys.executable, '-c', WATCHED, ROOT / 'tools' / tool),
-            *map(str, arguments),
-            *('--launcher', 'pytorch'),
-        ],
-        env={
-            **os.environ,
-            **dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1'),
-            **dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port()),
-            **dict(CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(ROOT)),
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
 @pytest.mark.long
-@pytest.mark.parametrize(
-    'tool', ['train.py', 'test.py', 'make_pseudo_labels.py']
-)
-def test_no_group_is_left_when_python_ends(tool, tmp_path):
+@pytest.mark.parametrize('command', ['train', 'test', 'make_pseudo_labels'])
+def test_no_group_is_left_when_python_ends(command, tmp_path, monkeypatch):
+    # Python imports a module of this name when it starts.
+    (tmp_path / 'sitecustomize.py').write_text(WATCH)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     tiny.write_towns(tmp_path)
     cfg = tiny.run_config(tmp_path, tmp_path / 'run', 1)
     cfg.test_dataloader = cfg.val_dataloader
@@ -75,10 +47,11 @@ def test_no_group_is_left_when_python_ends(tool, tmp_path):
     cfg.dump(tmp_path / 'config.py')
     weights = MODELS.build(tiny.segmentor()).state_dict()
     torch.save({'state_dict': weights}, tmp_path / 'net.pth')
-    arguments = {
-        'train.py': [],
-        'test.py': [tmp_path / 'net.pth'],
-        'make_pseudo_labels.py': [tmp_path / 'net.pth', tmp_path / 'labels'],
-    }[tool]
-    output = run_as_rank(tool, tmp_path, tmp_path / 'config.py', *arguments)
-    assert 'left: [None]' in output
+    words = {
+        'train': [],
+        'test': [tmp_path / 'net.pth'],
+        'make_pseudo_labels': [tmp_path / 'net.pth', tmp_path / 'labels'],
+    }[command]
+    script = f'dist_{command}.sh'
+    said = launch_two(script, tmp_path, tmp_path / 'config.py', *words)
+    assert said.count('left: [None]') == 2

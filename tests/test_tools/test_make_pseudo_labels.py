@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from mmseg_cag.datasets.pseudo_label_metadata import METADATA
 from mmseg_cag.workflows.pseudo_labels.make import make_pseudo_labels
 from mmseg_cag.workflows.pseudo_labels.select_confident import ThresholdRule
 from tests import tiny
+from tests.test_distributed import launch
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,35 +39,14 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / 'config.py'
 
 
-def label_by_two(config: Path, out: Path) -> str:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    script = ROOT / 'tools' / 'dist_make_pseudo_labels.sh'
-    net = config.with_name('net.pth')
-    done = subprocess.run(
-        [script, config, net, out, '2', '--cap', '0.08'],
-        env={
-            **os.environ,
-            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
-            'PORT': port,
-            'CUDA_VISIBLE_DEVICES': '',
-            'OMP_NUM_THREADS': '1',
-        },
-        cwd=out.parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
 @pytest.mark.long
 def test_two_processes_write_what_one_does(config, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
-    text = label_by_two(config, two)
     net = config.with_name('net.pth')
+    script = 'dist_make_pseudo_labels.sh'
+    words = (config, net, two, 2, '--cap', 0.08)
+    done = launch(script, tmp_path, *words)
+    assert done.returncode == 0, done.stderr[-4000:]
     cfg = Config.fromfile(config)
     make_pseudo_labels(cfg, net, one, ThresholdRule(0.5, 0.08))
     notes = [json.loads((out / METADATA).read_text()) for out in (one, two)]
@@ -81,7 +58,7 @@ def test_two_processes_write_what_one_does(config, tmp_path):
         labels = [np.array(Image.open(out / name)) for out in (one, two)]
         assert np.array_equal(*labels), name
     # By one of the two.
-    assert text.count('threshold') == 19
+    assert done.stdout.count('threshold') == 19
 
 
 @pytest.mark.parametrize(

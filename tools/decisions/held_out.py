@@ -50,14 +50,14 @@ def held_out(
     pattern: str | None,
     role: str = 'certify',
 ) -> HeldOut:
-    """Find the images to certify on, or to score on otherwise.
+    """Find the images to evaluate on.
 
     Args:
         cfg: The run's config.
-        roles: The roles file, whose images of a role are used; without one,
-            all images of ``test_dataloader``.
+        roles: The roles file; without one, all images of ``test_dataloader``
+            are used.
         pattern: Regular expression for the group in an image's name.
-        role: The role.
+        role: Role of the images in that file.
 
     Raises:
         UserError: There are none, or a file has changed.

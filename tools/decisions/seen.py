@@ -19,7 +19,10 @@ from mmseg_cag.datasets.roles import (
     image_name,
     read_roles,
 )
-from mmseg_cag.engine.records.comparison import images_to_choose_by
+from mmseg_cag.engine.records.comparison import (
+    LABELLED,
+    images_to_choose_by,
+)
 from mmseg_cag.errors import UserError
 from mmseg_cag.launch.stages import walk
 
@@ -138,9 +141,8 @@ def _datasets(
     ]
     for hook in hooks_of(cfg) if HARM in chosen_by else ():
         if hook.get('type') == 'DoNoHarmHook':
-            key = 'default_hooks.do_no_harm.labelled'
             labelled = hook.get('labelled') or images_to_choose_by(cfg)
-            found.append((CHOSEN, key, labelled))
+            found.append((CHOSEN, LABELLED, labelled))
     hooks = {hook.get('type') for hook in hooks_of(cfg)}
     train = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     if is_estimated or 'NormStatisticsHook' in hooks:

@@ -25,7 +25,7 @@ from .watched_images import WatchedImages, domain_datasets, domain_parts
 # legend: N images, K classes, P pixels
 
 Before = dict[str, np.ndarray]
-KEY = 'default_hooks.do_no_harm.labelled'
+LABELLED = 'default_hooks.do_no_harm.labelled'
 
 
 class Verdict(NamedTuple):
@@ -65,15 +65,16 @@ class ByLabels:
         built = DATASETS.build(dataset)
         if list(built.metainfo['classes']) != list(classes):
             raise UserError(
-                f'{KEY}: has the classes {list(built.metainfo["classes"])}, '
-                f'expected those of training, {list(classes)}'
+                f'{LABELLED}: has the classes '
+                f'{list(built.metainfo["classes"])}, expected those of '
+                f'training, {list(classes)}'
             )
         self.groups = groups_of(dataset)
         units = len(built) if self.groups is None else len({*self.groups})
         if units < 2:
             raise UserError(
-                f'{KEY}: {units} group of images (one that no group names '
-                'is its own), expected at least 2 for a bootstrap'
+                f'{LABELLED}: {units} group of images (one that no group '
+                'names is its own), expected at least 2 for a bootstrap'
             )
         # Imported here, as in `compare_mean_iou`.
         from mmseg_cag.evaluation.bootstrap import MIN_GROUPS
@@ -81,7 +82,7 @@ class ByLabels:
         self.doubt = None
         if units < MIN_GROUPS:
             self.doubt = (
-                f'{KEY}: {units} groups of images are too few for a 95 % '
+                f'{LABELLED}: {units} groups of images are too few for a 95 % '
                 f'interval, expected {MIN_GROUPS} or more: harm is not found'
             )
         self.images = WatchedImages([built], 'target')
@@ -99,7 +100,7 @@ class ByLabels:
         """
         confusion = self.images.count(model, len(self.classes))
         if not confusion.any():
-            raise UserError(f'{KEY}: no pixel has a class, expected some')
+            raise UserError(f'{LABELLED}: no pixel has a class, expected some')
         return {'confusion': confusion}
 
     def judge(self, before: Before, model: UDASegmentor) -> Verdict:

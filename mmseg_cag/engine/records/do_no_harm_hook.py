@@ -21,6 +21,7 @@ from mmseg_cag.monitor.record_file import RecordFile
 
 from .atomic_checkpoint_hook import averaged_statistics
 from .comparison import (
+    LABELLED,
     ByLabels,
     BySigns,
     Verdict,
@@ -34,8 +35,8 @@ KEY = 'do_no_harm'  # in a checkpoint's meta: why it was kept
 KEPT_AS = 'kept from'  # purpose of a start that is kept
 SUBJECT = 'subject'  # in the record: what is compared
 NEEDS = (
-    'it needs labelled target images (default_hooks.do_no_harm.labelled), or '
-    'a labelled domain and the pipeline of a test'
+    f'it needs labelled target images ({LABELLED}), or a labelled domain and '
+    'the pipeline of a test'
 )
 
 

@@ -80,6 +80,6 @@ def end_process_group() -> None:
 
     One that frees a tensor while Python ends would abort the process.
     """
-    gc.collect()
+    gc.collect()  # the run's model refers to the group
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
